@@ -1,0 +1,79 @@
+package kernels
+
+import (
+	"fmt"
+)
+
+// Format is how a matrix stores its weights.
+//
+// The quantised formats store a row as blocks of consecutive columns. The GGUF
+// ones (Q8_0 … Q6_K) keep each block's scale beside its weights, as the GGUF
+// specification lays them out, so that a mapped file is used as it is. Affine4
+// and Affine8 are MLX's: packed weights, scales and biases in three tensors.
+type Format uint8
+
+// The formats of a weight matrix. F32 is also the format of activations.
+const (
+	F32     Format = iota + 1
+	F16            // IEEE 754 binary16
+	BF16           // the upper half of a float32
+	Q8_0           // 32 columns: f16 d, 32 × int8 q; w = d·q
+	Q4_0           // 32 columns: f16 d, 16 bytes of nibbles; w = d·(q − 8)
+	Q4_1           // 32 columns: f16 d, f16 m, 16 bytes of nibbles; w = d·q + m
+	Q4_K           // 256 columns: 8 groups of 32, 6-bit scales and minima; w = d·s·q − dmin·m
+	Q6_K           // 256 columns: 16 groups of 16, 8-bit scales; w = d·s·(q − 32)
+	Affine4        // 4-bit q, low nibble first; w = scale·q + bias, one of each per Matrix.Group columns
+	Affine8        // 8-bit q; w = scale·q + bias
+)
+
+// formatInfo is the layout of a format: a row is a whole number of blocks of
+// cols columns in bytes bytes. Affine matrices count their packed weights only.
+var formatInfo = [...]struct {
+	name        string
+	cols, bytes int
+}{
+	F32:     {"F32", 1, 4},
+	F16:     {"F16", 1, 2},
+	BF16:    {"BF16", 1, 2},
+	Q8_0:    {"Q8_0", 32, 34},
+	Q4_0:    {"Q4_0", 32, 18},
+	Q4_1:    {"Q4_1", 32, 20},
+	Q4_K:    {"Q4_K", 256, 144},
+	Q6_K:    {"Q6_K", 256, 210},
+	Affine4: {"Affine4", 8, 4},
+	Affine8: {"Affine8", 4, 4},
+}
+
+// Valid reports whether f is one of the formats above.
+func (f Format) Valid() bool { return f >= F32 && int(f) < len(formatInfo) }
+
+// Affine reports whether f keeps its scales and biases in tensors of their own.
+func (f Format) Affine() bool { return f == Affine4 || f == Affine8 }
+
+// Float reports whether f is a floating-point format: F32, F16 or BF16.
+func (f Format) Float() bool { return f == F32 || f == F16 || f == BF16 }
+
+// BlockCols is the number of columns in one block: a row of a matrix is a whole
+// number of blocks.
+func (f Format) BlockCols() int { return formatInfo[f].cols }
+
+// BlockBytes is the size of one block.
+func (f Format) BlockBytes() int { return formatInfo[f].bytes }
+
+// Align is the alignment, in bytes, that every operation expects of the first
+// byte of a matrix in this format.
+func (f Format) Align() int {
+	switch f {
+	case F32, Affine4, Affine8:
+		return 4
+	default:
+		return 2
+	}
+}
+
+func (f Format) String() string {
+	if f.Valid() {
+		return formatInfo[f].name
+	}
+	return fmt.Sprintf("Format(%d)", uint8(f))
+}

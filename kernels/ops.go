@@ -1,0 +1,117 @@
+package kernels
+
+import "context"
+
+// Backend is a device: it owns memory and starts passes. Its methods may be
+// called from several goroutines at once.
+type Backend interface {
+	// Name says what runs the operations, such as "cpu" or "Apple M2".
+	Name() string
+
+	// NewBuffer returns size zeroed bytes, aligned to at least 64 bytes.
+	NewBuffer(size int) (Buffer, error)
+
+	// WrapBuffer makes a buffer of memory that exists already, without copying
+	// it when the device can address it as it is, which it tells in the second
+	// result. mem must stay valid and unchanged until the buffer's Release,
+	// which does not free it.
+	WrapBuffer(mem []byte) (b Buffer, shared bool, err error)
+
+	// Begin starts a pass. The pass stops early, with ctx's error from Run,
+	// once ctx is done.
+	Begin(ctx context.Context) (Ops, error)
+
+	// Close releases the device. Buffers must have been released before.
+	Close() error
+}
+
+// Ops records the operations of one pass, in order. Each operation sees the
+// results of the ones before it. Errors, of a shape or of the device, are kept
+// and returned by Run. An Ops is used by one goroutine.
+//
+// All activations are dense float32 rows; rows is at least 1. Which code runs
+// (a mat-vec for a few rows, a tiled matmul for many) is the backend's choice
+// and does not change the contract.
+type Ops interface {
+	// Embed sets x[r] = table[token[r]], x [rows, table.Cols]; tokens holds
+	// rows int32 values, each in [0, table.Rows).
+	Embed(x View, table *Matrix, tokens View, rows int)
+
+	// NormQKV sets qkv[r] = w·rmsnorm(x[r]); x [rows, w.Cols], qkv [rows, w.Rows].
+	NormQKV(qkv, x View, rows int, norm Norm, w Linear)
+
+	// Attend takes qkv [Σ spans.Rows, (q_heads + 2·kv_heads)·head_dim], the
+	// heads ordered query, key, value; normalises and rotates q and k; appends
+	// k and v to each span's cache; and sets out [rows, q_heads·head_dim] to
+	// causal attention. Query head h reads key-value head h / (q_heads/kv_heads).
+	Attend(out, qkv View, a *Attention, spans []Span)
+
+	// ProjAdd adds: x[r] += w·in[r]; in [rows, w.Cols], x [rows, w.Rows].
+	ProjAdd(x, in View, rows int, w Linear)
+
+	// NormSwiGLU sets h[r] = silu(gate·n) ⊙ (up·n), n = rmsnorm(x[r]);
+	// x [rows, gate.Cols], h [rows, gate.Rows]. Without up (a model whose
+	// feed-forward network has no gate) it sets h[r] = silu(gate·n).
+	NormSwiGLU(h, x View, rows int, norm Norm, gate, up Linear)
+
+	// NormLogits sets logits[r] = w·rmsnorm(x[r]); x [rows, w.Cols],
+	// logits [rows, w.Rows].
+	NormLogits(logits, x View, rows int, norm Norm, w Linear)
+
+	// Run executes what was recorded since Begin or the last Run, waits for it,
+	// and returns the first error. After an error the contents of everything
+	// the pass wrote are undefined.
+	Run() error
+
+	// End gives the pass back to its backend; operations that were not run are
+	// dropped. The Ops must not be used afterwards.
+	End()
+}
+
+// Norm is the weight and epsilon of an RMSNorm.
+type Norm struct {
+	Weight View // float32
+	Eps    float32
+}
+
+// Linear is a weight matrix and, where LoRA is not nil, the adapter over it.
+type Linear struct {
+	W    *Matrix
+	LoRA *LowRank
+}
+
+// LowRank is a LoRA or DoRA adapter of one matrix W: the operation uses
+//
+//	RowScale ⊙ (W·x + B·(A·x))
+//
+// in place of W·x. LoRA's scale (alpha/rank) is folded into B. DoRA's
+// RowScale is magnitude / ‖W + B·A‖ by row (Liu et al. 2024, eq. 5).
+type LowRank struct {
+	A        Matrix // rank × W.Cols, F32
+	B        Matrix // W.Rows × rank, F32
+	RowScale View   // W.Rows float32; zero for plain LoRA
+}
+
+// Attention is what is constant about one layer's attention.
+type Attention struct {
+	QueryHeads, KVHeads int // QueryHeads is a multiple of KVHeads
+	HeadDim             int // even
+
+	// QueryNorm and KeyNorm are RMSNorms over each head, with one weight of
+	// head_dim elements for all heads; a zero Weight means no norm.
+	QueryNorm, KeyNorm Norm
+
+	// Rope holds, for each position, head_dim/2 cosines and then head_dim/2
+	// sines, float32: [positions, head_dim]. See [RopeTable].
+	Rope View
+}
+
+// Span is a run of consecutive rows that belong to one sequence.
+type Span struct {
+	// Keys and Values are the sequence's cache of this layer, float32
+	// [kv_heads, Capacity, head_dim]. Keys are stored normalised and rotated.
+	Keys, Values View
+	Capacity     int // positions the cache can hold
+	Pos          int // position of the first row; positions before it are cached
+	Rows         int // at least 1; Pos + Rows ≤ Capacity
+}
