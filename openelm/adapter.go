@@ -1,0 +1,67 @@
+package openelm
+
+import (
+	"fmt"
+
+	"github.com/go-openelm/go-openelm/kernels"
+)
+
+// Adapter is a set of LoRA or DoRA updates over a model's matrices. The base
+// weights are never touched, so that several adapters can be used over one
+// model, each by its own sessions. Package loader reads adapters.
+type Adapter struct {
+	Layers []LayerAdapter // one per layer of the model
+	Head   *kernels.LowRank
+
+	// Release gives the adapter's buffers back; may be nil.
+	Release func()
+}
+
+// LayerAdapter is the updates of one layer; nil where a matrix is left as it is.
+type LayerAdapter struct {
+	QKV, Out, Gate, Up, Down *kernels.LowRank
+}
+
+// Validate holds a against the model it is for.
+func (a *Adapter) Validate(m *Model) error {
+	if len(a.Layers) != len(m.layers) {
+		return fmt.Errorf("%w: an adapter of %d layers for a model of %d", ErrConfig, len(a.Layers), len(m.layers))
+	}
+	check := func(name string, r *kernels.LowRank, w *kernels.Matrix) error {
+		if r == nil {
+			return nil
+		}
+		if w == nil {
+			return fmt.Errorf("%w: the adapter has %s, the model has not", ErrConfig, name)
+		}
+		if err := checkMatrix(name+".A", &r.A, r.A.Rows, w.Cols); err != nil {
+			return err
+		}
+		if err := checkMatrix(name+".B", &r.B, w.Rows, r.A.Rows); err != nil {
+			return err
+		}
+		if r.A.Format != kernels.F32 || r.B.Format != kernels.F32 {
+			return fmt.Errorf("%w: %s: adapter matrices are %s and %s, want F32", ErrConfig, name, r.A.Format, r.B.Format)
+		}
+		if !r.RowScale.IsZero() {
+			return checkVector(name+".row_scale", r.RowScale, w.Rows)
+		}
+		return nil
+	}
+	for i := range a.Layers {
+		la, l := &a.Layers[i], &m.layers[i]
+		for _, t := range []struct {
+			name string
+			r    *kernels.LowRank
+			w    *kernels.Matrix
+		}{
+			{"qkv", la.QKV, l.qkv}, {"out", la.Out, l.out},
+			{"gate", la.Gate, l.gate}, {"up", la.Up, l.up}, {"down", la.Down, l.down},
+		} {
+			if err := check(fmt.Sprintf("layers.%d.%s", i, t.name), t.r, t.w); err != nil {
+				return err
+			}
+		}
+	}
+	return check("head", a.Head, &m.parts.Weights.Head)
+}
