@@ -1,6 +1,10 @@
 package kernels
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+)
 
 // Backend is a device: it owns memory and starts passes. Its methods may be
 // called from several goroutines at once.
@@ -114,4 +118,36 @@ type Span struct {
 	Capacity     int // positions the cache can hold
 	Pos          int // position of the first row; positions before it are cached
 	Rows         int // at least 1; Pos + Rows ≤ Capacity
+}
+
+// ErrShape is wrapped by errors about operands whose sizes do not fit together.
+var ErrShape = errors.New("kernels: operands do not fit together")
+
+// Validate holds spans against a: sizes, positions and the reach of the RoPE
+// table. Errors wrap [ErrShape].
+func (a *Attention) Validate(spans []Span) error {
+	if a.HeadDim < 2 || a.HeadDim%2 != 0 || a.KVHeads < 1 || a.QueryHeads < 1 || a.QueryHeads%a.KVHeads != 0 {
+		return fmt.Errorf("%w: %d query heads, %d key-value heads, head_dim %d", ErrShape, a.QueryHeads, a.KVHeads, a.HeadDim)
+	}
+	for _, n := range [...]Norm{a.QueryNorm, a.KeyNorm} {
+		if !n.Weight.IsZero() && n.Weight.Len < 4*a.HeadDim {
+			return fmt.Errorf("%w: a head norm of %d bytes for head_dim %d", ErrShape, n.Weight.Len, a.HeadDim)
+		}
+	}
+	if len(spans) == 0 {
+		return fmt.Errorf("%w: no spans", ErrShape)
+	}
+	for i := range spans {
+		s := &spans[i]
+		if s.Rows < 1 || s.Pos < 0 || s.Capacity < s.Rows || s.Pos > s.Capacity-s.Rows {
+			return fmt.Errorf("%w: span %d: %d rows at position %d of a cache of %d", ErrShape, i, s.Rows, s.Pos, s.Capacity)
+		}
+		if want := 4 * a.KVHeads * s.Capacity * a.HeadDim; s.Keys.Len < want || s.Values.Len < want {
+			return fmt.Errorf("%w: span %d: cache of %d and %d bytes, want %d each", ErrShape, i, s.Keys.Len, s.Values.Len, want)
+		}
+		if want := 4 * (s.Pos + s.Rows) * a.HeadDim; a.Rope.Len < want {
+			return fmt.Errorf("%w: span %d: RoPE table of %d bytes, want %d", ErrShape, i, a.Rope.Len, want)
+		}
+	}
+	return nil
 }

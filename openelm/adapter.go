@@ -65,3 +65,18 @@ func (a *Adapter) Validate(m *Model) error {
 	}
 	return check("head", a.Head, &m.parts.Weights.Head)
 }
+
+// layer is the updates of layer i, none for a nil adapter.
+func (a *Adapter) layer(i int) LayerAdapter {
+	if a == nil {
+		return LayerAdapter{}
+	}
+	return a.Layers[i]
+}
+
+func (a *Adapter) head() *kernels.LowRank {
+	if a == nil {
+		return nil
+	}
+	return a.Head
+}

@@ -47,7 +47,10 @@ type Model struct {
 	parts  Parts
 	layers []layer
 
-	rope ropeCache
+	norm kernels.Norm // the last
+
+	rope       ropeCache
+	workspaces workspaces
 
 	closeOnce sync.Once
 	closeErr  error
@@ -79,6 +82,7 @@ func New(p Parts) (*Model, error) {
 		w.Head = w.Embedding
 	}
 	norm := func(v kernels.View) kernels.Norm { return kernels.Norm{Weight: v, Eps: c.NormEps} }
+	m.norm = norm(w.Norm)
 	m.layers = make([]layer, len(c.Layers))
 	for i := range m.layers {
 		lw, lc := &w.Layers[i], c.Layers[i]
@@ -115,6 +119,7 @@ func (m *Model) Tokenizer() Tokenizer { return m.parts.Tokenizer }
 func (m *Model) Close() error {
 	m.closeOnce.Do(func() {
 		m.rope.release()
+		m.workspaces.release()
 		if m.parts.Closer != nil {
 			m.closeErr = m.parts.Closer.Close()
 		}

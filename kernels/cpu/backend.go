@@ -1,0 +1,87 @@
+package cpu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"unsafe"
+
+	"github.com/go-openelm/go-openelm/kernels"
+)
+
+// Options configure a backend. The zero value uses every core.
+type Options struct {
+	Threads int // goroutines that compute; 0 means GOMAXPROCS
+}
+
+// Backend runs operations on the CPU. Create it with [New].
+type Backend struct {
+	threads int
+	pool    *pool
+	passes  sync.Pool // of *pass
+}
+
+var _ kernels.Backend = (*Backend)(nil)
+
+// New returns a CPU backend.
+func New(o Options) *Backend {
+	if o.Threads < 1 {
+		o.Threads = runtime.GOMAXPROCS(0)
+	}
+	return &Backend{threads: o.Threads, pool: newPool(o.Threads)}
+}
+
+// Name is "cpu".
+func (b *Backend) Name() string { return "cpu" }
+
+// Threads is the number of goroutines that compute.
+func (b *Backend) Threads() int { return b.threads }
+
+// Close ends the worker goroutines.
+func (b *Backend) Close() error {
+	b.pool.stop()
+	return nil
+}
+
+const alignment = 64 // a cache line, and the widest vector register
+
+// ErrBufferSize is returned for a buffer of fewer than one byte.
+var ErrBufferSize = errors.New("cpu: buffer size is not positive")
+
+// NewBuffer allocates size zeroed bytes.
+func (b *Backend) NewBuffer(size int) (kernels.Buffer, error) {
+	if size < 1 {
+		return nil, fmt.Errorf("%w: %d", ErrBufferSize, size)
+	}
+	mem := make([]byte, size+alignment)
+	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(mem))) % alignment)
+	return &buffer{mem[skip : skip+size : skip+size]}, nil
+}
+
+// WrapBuffer uses mem as it is.
+func (b *Backend) WrapBuffer(mem []byte) (kernels.Buffer, bool, error) {
+	if len(mem) < 1 {
+		return nil, false, fmt.Errorf("%w: %d", ErrBufferSize, len(mem))
+	}
+	return &buffer{mem}, true, nil
+}
+
+type buffer struct{ mem []byte }
+
+func (b *buffer) Bytes() []byte { return b.mem }
+func (b *buffer) Release()      { b.mem = nil }
+
+// Begin starts a pass. Operations run as they are recorded.
+func (b *Backend) Begin(ctx context.Context) (kernels.Ops, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	p, ok := b.passes.Get().(*pass)
+	if !ok {
+		p = &pass{backend: b}
+	}
+	p.ctx, p.err = ctx, nil
+	return p, nil
+}
