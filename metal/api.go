@@ -1,0 +1,105 @@
+package metal
+
+import (
+	"fmt"
+	"sync"
+	"unsafe"
+)
+
+// api holds what is looked up once per process.
+var api struct {
+	mu     sync.Mutex
+	loaded bool
+
+	msgSend, retain, poolPush, poolPop uintptr
+	createDevice                       uintptr
+	copyDevices                        uintptr // 0 where the OS has no MTLCopyAllDevices (iOS before 18)
+
+	sels    [numSelectors]uintptr
+	classes [numClasses]uintptr
+	done    *block
+}
+
+// block is an Objective-C block without captured variables, as the published block ABI lays it out.
+type block struct {
+	isa        uintptr
+	flags      int32
+	reserved   int32
+	invoke     uintptr
+	descriptor *blockDescriptor
+}
+
+type blockDescriptor struct{ reserved, size uintptr }
+
+// blockIsGlobal (BLOCK_IS_GLOBAL) says that copying the block is copying its address.
+const blockIsGlobal = 1 << 28
+
+// load opens Metal. A failure is not remembered: METALSIM may be set later.
+func load() error {
+	api.mu.Lock()
+	defer api.mu.Unlock()
+	if api.loaded {
+		return nil
+	}
+	libs, err := openLibraries()
+	if err != nil {
+		return err
+	}
+	find := func(name string) uintptr {
+		for _, l := range libs {
+			if p, err := symbol(l, name); err == nil && p != 0 {
+				return p
+			}
+		}
+		return 0
+	}
+	var getClass, registerName, globalBlock uintptr
+	for _, f := range [...]struct {
+		name string
+		addr *uintptr
+	}{
+		{"objc_msgSend", &api.msgSend},
+		{"objc_retain", &api.retain},
+		{"objc_autoreleasePoolPush", &api.poolPush},
+		{"objc_autoreleasePoolPop", &api.poolPop},
+		{"objc_getClass", &getClass},
+		{"sel_registerName", &registerName},
+		{"_NSConcreteGlobalBlock", &globalBlock},
+		{"MTLCreateSystemDefaultDevice", &api.createDevice},
+	} {
+		if *f.addr = find(f.name); *f.addr == 0 {
+			return fmt.Errorf("metal: the system's libraries have no %s", f.name)
+		}
+	}
+	api.copyDevices = find("MTLCopyAllDevices")
+	for i, m := range methods {
+		api.sels[i] = callC(registerName, cString(m.name))
+	}
+	for i, name := range classNames {
+		api.classes[i] = callC(getClass, cString(name))
+	}
+	api.done = &block{isa: globalBlock, flags: blockIsGlobal, invoke: newCallback(commandBufferDone)}
+	api.done.descriptor = &blockDescriptor{size: unsafe.Sizeof(block{})}
+	api.loaded = true
+	return nil
+}
+
+// names keeps C strings handed out by cString alive: some runtimes keep the pointer.
+var names [][]byte
+
+func cString(s string) uintptr {
+	b := append([]byte(s), 0)
+	names = append(names, b)
+	return uintptr(unsafe.Pointer(&b[0]))
+}
+
+// available reports whether obj has a method that only newer systems have.
+func available(obj uintptr, s selector) error {
+	if obj != 0 && sendBool(obj, selRespondsToSelector, api.sels[s]) {
+		return nil
+	}
+	m := &methods[s]
+	return &UnavailableError{Class: m.class, Method: m.name, Since: m.since}
+}
+
+func blockAddress(b *block) uintptr { return uintptr(unsafe.Pointer(b)) }

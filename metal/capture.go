@@ -1,0 +1,55 @@
+package metal
+
+import (
+	"fmt"
+	"sync"
+)
+
+// Capture is a GPU capture being written (MTLCaptureManager).
+type Capture struct {
+	stop sync.Once
+}
+
+// StartCapture records everything the device does until Stop into a .gputrace document at path, to be opened with Xcode.
+// macOS allows it to programs started with METAL_CAPTURE_ENABLED=1 in their environment; otherwise, or if a capture is
+// running or path exists, the error is an *Error.
+func (d *Device) StartCapture(path string) (*Capture, error) {
+	const op = "metal: Device.StartCapture"
+	if err := d.check(op); err != nil {
+		return nil, err
+	}
+	if path == "" {
+		return nil, fmt.Errorf("%s: no path: %w", op, ErrInvalidArgument)
+	}
+	s := openScope()
+	defer s.close()
+	manager := s.send(api.classes[classCaptureManager], selCaptureShared)
+	if manager == 0 || !lowByte(s.send(manager, selCaptureSupports, captureToDocument)) {
+		return nil, &Error{Op: "start capture", Description: "the system does not allow captures to files; set METAL_CAPTURE_ENABLED=1"}
+	}
+	desc := s.new(classCaptureDescriptor)
+	s.send(desc, selCaptureDescSetObject, d.id)
+	s.send(desc, selCaptureDescSetDestination, captureToDocument)
+	s.send(desc, selCaptureDescSetURL, s.send(api.classes[classNSURL], selFileURLWithPath, s.string(path)))
+	if !lowByte(s.send(manager, selCaptureStart, desc, s.errorOut())) {
+		return nil, s.failure("start capture", s.c.out)
+	}
+	return &Capture{}, nil
+}
+
+// Stop ends the capture and finishes its document. Idempotent, nil is fine.
+func (c *Capture) Stop() {
+	if c == nil {
+		return
+	}
+	c.stop.Do(func() {
+		s := openScope()
+		defer s.close()
+		if manager := s.send(api.classes[classCaptureManager], selCaptureShared); lowByte(s.send(manager, selCaptureIsCapturing)) {
+			s.send(manager, selCaptureStop)
+		}
+	})
+}
+
+// lowByte is a BOOL result.
+func lowByte(r uintptr) bool { return r&0xff != 0 }

@@ -1,0 +1,2 @@
+// Package metal is the compute part of Apple's Metal for Go, without cgo.
+package metal
