@@ -1,0 +1,121 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"sync"
+)
+
+// Source gives the files of one repository. [Client.Source] makes one, [From] turns
+// another library's repository into one.
+type Source interface {
+	// File returns the local path of a file, whose name is relative to the
+	// repository, with slashes. If the repository does not have the file, a
+	// Client's error is an [ErrFileNotFound].
+	File(ctx context.Context, name string) (path string, err error)
+}
+
+// Source returns a repository's files, all of one commit: the one that the revision
+// is when the first file is asked for. Changes on the hub in between do not mix
+// two commits' files.
+func (c *Client) Source(repo Repo) Source {
+	return &source{client: c, repo: repo}
+}
+
+type source struct {
+	client *Client
+	repo   Repo
+
+	mu     sync.Mutex
+	commit string // "" until known
+}
+
+func (s *source) File(ctx context.Context, name string) (string, error) {
+	settings, err := s.client.settings()
+	if err != nil {
+		return "", err
+	}
+	repo := s.repo
+	s.mu.Lock()
+	if s.commit != "" {
+		repo.Revision = s.commit
+	}
+	s.mu.Unlock()
+
+	path, commit, err := settings.file(ctx, repo, name)
+	s.mu.Lock()
+	if s.commit == "" {
+		s.commit = commit
+	}
+	// A concurrent first call may have been told of another commit.
+	elsewhere := commit != "" && commit != s.commit
+	s.mu.Unlock()
+	if elsewhere {
+		return s.File(ctx, name)
+	}
+	return path, settings.finish(err, s.repo, name)
+}
+
+// FileDownloader is what [From] needs of another library's repository. The *hub.Repo
+// of github.com/gomlx/go-huggingface has it.
+type FileDownloader interface {
+	DownloadFile(name string) (path string, err error)
+}
+
+// From makes a [Source] of another library's repository. Its methods
+//
+//	DownloadFileCtx(ctx context.Context, name string) (string, error)
+//	HasFile(name string) bool
+//
+// are used if it has them: without the first the context ends the call but not the
+// download behind it, and without the second a missing file is whatever error
+// DownloadFile returns instead of an [ErrFileNotFound].
+//
+// That the file exists is all that is checked here; its contents are the business of whoever reads it.
+func From(repo FileDownloader) Source { return foreign{repo} }
+
+type foreign struct{ repo FileDownloader }
+
+func (f foreign) File(ctx context.Context, name string) (string, error) {
+	if reason := checkFileName(name); reason != "" {
+		return "", &Error{Kind: ErrInvalidName, File: name, Detail: "the file name " + reason}
+	}
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	path, err := f.download(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	if !isFile(path) {
+		return "", &Error{Kind: ErrUnavailable, File: name, Detail: fmt.Sprintf("%T reported success but there is no file %q", f.repo, path)}
+	}
+	return path, nil
+}
+
+func (f foreign) download(ctx context.Context, name string) (string, error) {
+	type result struct {
+		path string
+		err  error
+	}
+	done := make(chan result, 1) // so that the goroutine ends though nobody waits any more
+	go func() {
+		var r result
+		if repo, ok := f.repo.(interface{ HasFile(string) bool }); ok && !repo.HasFile(name) {
+			r.err = &Error{Kind: ErrFileNotFound, File: name}
+		} else if repo, ok := f.repo.(interface {
+			DownloadFileCtx(context.Context, string) (string, error)
+		}); ok {
+			r.path, r.err = repo.DownloadFileCtx(ctx, name)
+		} else {
+			r.path, r.err = f.repo.DownloadFile(name)
+		}
+		done <- r
+	}()
+	select {
+	case r := <-done:
+		return r.path, r.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
