@@ -20,9 +20,7 @@ func (m *Matrix) ReadRow(dst []float32, row int) {
 	data := m.Data.Slice(row*m.RowBytes(), m.RowBytes()).Bytes()
 	switch m.Format {
 	case F32, F16, BF16:
-		for i := range dst {
-			dst[i] = float(m.Format, data, i)
-		}
+		Widen(dst, data, m.Format)
 		return
 	case Affine4, Affine8:
 		n := m.scaleRowBytes()
@@ -121,6 +119,14 @@ func readQ6_K(dst []float32, b []byte) {
 
 // nibble is the low (0) or high (1) four bits of a byte.
 func nibble(b, which int) int { return b >> (4 * which) & 15 }
+
+// Widen sets dst to the little-endian values of a floating-point format that
+// src begins with, exactly.
+func Widen(dst []float32, src []byte, f Format) {
+	for i := range dst {
+		dst[i] = float(f, src, i)
+	}
+}
 
 // float is element i of little-endian values of a floating-point format.
 func float(f Format, b []byte, i int) float32 {

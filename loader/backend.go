@@ -1,0 +1,9 @@
+package loader
+
+import (
+	"github.com/go-openelm/go-openelm/kernels"
+	"github.com/go-openelm/go-openelm/kernels/cpu"
+)
+
+// defaultBackend is the device that models run on unless Options say otherwise.
+func defaultBackend() (kernels.Backend, error) { return cpu.New(cpu.Options{}), nil }

@@ -1,0 +1,183 @@
+package loader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-openelm/go-openelm/kernels"
+	"github.com/go-openelm/go-openelm/loader/safetensors"
+)
+
+// checkpoint is what the headers of a checkpoint's files say. Nothing of the
+// weights has been read.
+type checkpoint struct {
+	checkpointConfig
+	configFile string // for messages
+	files      []*file
+	tensors    map[string]*tensor
+	names      naming
+	warnings   []string
+}
+
+// tensor is a tensor of a checkpoint, in whatever kind of file.
+type tensor struct {
+	name      string
+	file      *file
+	kind      string         // the type of its elements, as the file spells it
+	format    kernels.Format // 0 when kind is none of a weight's: packed words, integers
+	shape     []int          // outermost first
+	off, size int64          // bytes in file
+}
+
+func (t *tensor) fail(format string, args ...any) error {
+	return corrupt(t.file.name, t.name, format, args...)
+}
+
+// Close closes the files.
+func (c *checkpoint) Close() error {
+	var errs []error
+	for _, f := range c.files {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// The files that hold the weights of a checkpoint directory, in the order in
+// which transformers prefers them; the last is corenet's MLX port's.
+const (
+	singleFile  = "model.safetensors"
+	indexFile   = "model.safetensors.index.json"
+	corenetFile = "weights.safetensors"
+)
+
+// readCheckpoint reads config.json and the headers of the weights of a
+// Hugging Face or MLX checkpoint. With a weightFile, the weights are in that
+// file.
+func readCheckpoint(ctx context.Context, src source, weightFile string) (_ *checkpoint, err error) {
+	path, text, err := readText(ctx, src, "config.json")
+	if err != nil {
+		return nil, err
+	}
+	config, err := parseConfig(path, text)
+	if err != nil {
+		return nil, err
+	}
+	c := &checkpoint{checkpointConfig: *config, configFile: path, tensors: map[string]*tensor{}}
+	defer func() {
+		if err != nil {
+			c.Close()
+		}
+	}()
+	if weightFile != "" {
+		err = c.addSafetensors(ctx, src, weightFile, nil)
+	} else {
+		err = c.findWeights(ctx, src)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.names = huggingFace
+	if _, corenet := c.tensors["token_embeddings.weight"]; corenet {
+		c.names = coreNet
+	}
+	return c, nil
+}
+
+func (c *checkpoint) findWeights(ctx context.Context, src source) error {
+	err := c.addSafetensors(ctx, src, singleFile, nil)
+	if !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	err = c.addShards(ctx, src)
+	if !errors.Is(err, ErrNotFound) || len(c.files) > 0 {
+		return err
+	}
+	err = c.addSafetensors(ctx, src, corenetFile, nil)
+	if errors.Is(err, ErrNotFound) {
+		return &FileError{File: src.String(), Kind: ErrNotFound,
+			Err: fmt.Errorf("none of %s, %s and %s is there", singleFile, indexFile, corenetFile)}
+	}
+	return err
+}
+
+// addShards adds the files that the index names and holds them to it.
+func (c *checkpoint) addShards(ctx context.Context, src source) error {
+	path, text, err := readText(ctx, src, indexFile)
+	if err != nil {
+		return err
+	}
+	index, err := safetensors.ParseIndex(text)
+	if err != nil {
+		return inFile(path, err)
+	}
+	for _, shard := range index.Shards() {
+		if err := c.addSafetensors(ctx, src, shard, index); err != nil {
+			return err
+		}
+	}
+	for name, shard := range index.Files {
+		if c.tensors[name] == nil {
+			return corrupt(path, name, "%s does not have this tensor", shard)
+		}
+	}
+	return nil
+}
+
+// addSafetensors adds the tensors of a file, which must be where the index, if
+// there is one, has them.
+func (c *checkpoint) addSafetensors(ctx context.Context, src source, name string, index *safetensors.Index) error {
+	f, err := src.open(ctx, name)
+	if err != nil {
+		return err
+	}
+	c.files = append(c.files, f)
+	h, err := safetensors.ReadHeader(f, f.size)
+	if err != nil {
+		return inFile(f.name, err)
+	}
+	for _, t := range h.Tensors {
+		if index != nil && index.Files[t.Name] != name {
+			return corrupt(f.name, t.Name, "%s has this tensor in %q", indexFile, index.Files[t.Name])
+		}
+		c.tensors[t.Name] = &tensor{
+			name: t.Name, file: f, kind: string(t.DType), format: floatFormats[t.DType],
+			shape: t.Shape, off: t.Offset, size: t.Size,
+		}
+	}
+	return nil
+}
+
+var floatFormats = map[safetensors.DType]kernels.Format{
+	safetensors.F32: kernels.F32, safetensors.F16: kernels.F16, safetensors.BF16: kernels.BF16,
+}
+
+// harmless are the tensors that some tools save although they follow from the
+// configuration. Any other that the model has no place for is an error: what it
+// does would be missing from every result.
+func (c *checkpoint) harmless(name string) bool {
+	return strings.HasSuffix(name, ".inv_freq") || strings.HasSuffix(name, ".causal_mask") ||
+		c.TiedHead && strings.HasPrefix(name, c.names.head+".")
+}
+
+// checkUnused refuses tensors that are in no role.
+func (c *checkpoint) checkUnused(used map[*tensor]bool) error {
+	var extra []*tensor
+	for _, t := range c.tensors {
+		switch {
+		case used[t]:
+		case c.harmless(t.name):
+			c.warnings = append(c.warnings, fmt.Sprintf("%s: tensor %s is not used", t.file.name, t.name))
+		default:
+			extra = append(extra, t)
+		}
+	}
+	slices.Sort(c.warnings)
+	if len(extra) == 0 {
+		return nil
+	}
+	first := slices.MinFunc(extra, func(a, b *tensor) int { return strings.Compare(a.name, b.name) })
+	return unsupported(first.file.name, first.name, "an OpenELM model with this configuration has no such tensor (and there are %d more)", len(extra)-1)
+}

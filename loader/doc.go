@@ -1,0 +1,2 @@
+// Package loader opens OpenELM checkpoints.
+package loader
