@@ -1,0 +1,186 @@
+package optest
+
+import (
+	"encoding/binary"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/go-openelm/go-openelm/kernels"
+)
+
+// maker makes random operands in buffers of a backend, and releases them when
+// the test ends.
+type maker struct {
+	t   testing.TB
+	b   kernels.Backend
+	rng *rand.Rand
+}
+
+func (m *maker) buffer(n int) kernels.View {
+	m.t.Helper()
+	b, err := m.b.NewBuffer(n)
+	if err != nil {
+		m.t.Fatalf("NewBuffer(%d): %v", n, err)
+	}
+	m.t.Cleanup(b.Release)
+	return kernels.Whole(b)
+}
+
+// floats is n normally distributed values.
+func (m *maker) floats(n int, scale float64) kernels.View {
+	v := m.buffer(4 * n)
+	for i := range v.Floats() {
+		v.Floats()[i] = float32(scale * m.rng.NormFloat64())
+	}
+	return v
+}
+
+// garbage is n values that no result may depend on.
+func (m *maker) garbage(n int) kernels.View {
+	v := m.buffer(4 * n)
+	for i := range v.Floats() {
+		v.Floats()[i] = float32(math.NaN())
+	}
+	return v
+}
+
+func (m *maker) norm(n int) kernels.Norm {
+	eps := float32(1e-6)
+	if m.rng.IntN(4) == 0 {
+		eps = 0.5 // large enough that leaving it out shows
+	}
+	return kernels.Norm{Weight: m.floats(n, 1), Eps: eps}
+}
+
+// Layout is a weight format with the parameters that affine formats have.
+type Layout struct {
+	Format      kernels.Format
+	Group       int
+	ScaleFormat kernels.Format
+}
+
+// Layouts are all formats a matrix can have.
+func Layouts() []Layout {
+	l := []Layout{}
+	for _, f := range []kernels.Format{kernels.F32, kernels.F16, kernels.BF16, kernels.Q8_0, kernels.Q4_0, kernels.Q4_1, kernels.Q4_K, kernels.Q6_K} {
+		l = append(l, Layout{Format: f})
+	}
+	for _, f := range []kernels.Format{kernels.Affine4, kernels.Affine8} {
+		for _, g := range []int{32, 64, 128} {
+			for _, s := range []kernels.Format{kernels.F32, kernels.F16, kernels.BF16} {
+				l = append(l, Layout{f, g, s})
+			}
+		}
+	}
+	return l
+}
+
+func (l Layout) String() string {
+	if !l.Format.Affine() {
+		return l.Format.String()
+	}
+	return l.Format.String() + "/" + string(rune('0'+l.Group/100)) + string(rune('0'+l.Group/10%10)) + string(rune('0'+l.Group%10)) + "/" + l.ScaleFormat.String()
+}
+
+// unitCols is what the number of columns must be a multiple of.
+func (l Layout) unitCols() int {
+	return max(l.Format.BlockCols(), l.Group)
+}
+
+// matrix is a random matrix: every bit pattern of the quantised weights, and
+// scales for which the widened values are of order one.
+func (m *maker) matrix(l Layout, rows, cols int) *kernels.Matrix {
+	w := &kernels.Matrix{Rows: rows, Cols: cols, Format: l.Format, Group: l.Group, ScaleFormat: l.ScaleFormat}
+	w.Data = m.buffer(rows * w.RowBytes())
+	data := w.Data.Bytes()
+	switch l.Format {
+	case kernels.F32, kernels.F16, kernels.BF16:
+		m.fill(data, l.Format, 1)
+	default:
+		for i := range data {
+			data[i] = byte(m.rng.Uint32())
+		}
+		m.blockScales(data, l.Format)
+	}
+	if l.Format.Affine() {
+		n := rows * cols / l.Group * l.ScaleFormat.BlockBytes()
+		w.Scales, w.Biases = m.buffer(n), m.buffer(n)
+		m.fill(w.Scales.Bytes(), l.ScaleFormat, 1.0/8)
+		m.fill(w.Biases.Bytes(), l.ScaleFormat, 1)
+	}
+	if err := w.Validate(); err != nil {
+		m.t.Fatal(err)
+	}
+	return w
+}
+
+// blockScales replaces the random scale bits of GGUF blocks by sane values.
+func (m *maker) blockScales(data []byte, f kernels.Format) {
+	var at []int // offsets of f16 scales in a block
+	size := 1.0
+	switch f {
+	case kernels.Q8_0:
+		at, size = []int{0}, 1.0/64
+	case kernels.Q4_0:
+		at, size = []int{0}, 1.0/8
+	case kernels.Q4_1:
+		at, size = []int{0, 2}, 1.0/8
+	case kernels.Q4_K:
+		at, size = []int{0, 2}, 1.0/256
+	case kernels.Q6_K:
+		at, size = []int{208}, 1.0/2048
+	default:
+		return
+	}
+	for b := 0; b < len(data); b += f.BlockBytes() {
+		for _, o := range at {
+			m.fill(data[b+o:b+o+2], kernels.F16, size)
+		}
+	}
+}
+
+// fill writes normally distributed values of a float format, among them a few
+// subnormal ones.
+func (m *maker) fill(data []byte, f kernels.Format, scale float64) {
+	for i := 0; i < len(data); i += f.BlockBytes() {
+		v := float32(scale * m.rng.NormFloat64())
+		switch f {
+		case kernels.F32:
+			binary.LittleEndian.PutUint32(data[i:], math.Float32bits(v))
+		case kernels.BF16:
+			binary.LittleEndian.PutUint16(data[i:], uint16(math.Float32bits(v)>>16))
+		case kernels.F16:
+			bits := halfBits(v)
+			if m.rng.IntN(16) == 0 {
+				bits = bits&0x8000 | uint16(m.rng.IntN(1<<10)) // subnormal or zero
+			}
+			binary.LittleEndian.PutUint16(data[i:], bits)
+		}
+	}
+}
+
+// halfBits truncates v, of moderate size, to binary16.
+func halfBits(v float32) uint16 {
+	b := math.Float32bits(v)
+	sign, exp, frac := uint16(b>>16&0x8000), int(b>>23&0xff)-127+15, uint16(b>>13&0x3ff)
+	if exp <= 0 {
+		return sign
+	}
+	return sign | uint16(min(exp, 30))<<10 | frac
+}
+
+// lowRank is a LoRA or DoRA adapter for w, or none.
+func (m *maker) lowRank(w *kernels.Matrix) *kernels.LowRank {
+	kind := m.rng.IntN(3)
+	if kind == 0 {
+		return nil
+	}
+	rank := 1 + m.rng.IntN(9)
+	f32 := Layout{Format: kernels.F32}
+	l := &kernels.LowRank{A: *m.matrix(f32, rank, w.Cols), B: *m.matrix(f32, w.Rows, rank)}
+	if kind == 2 {
+		l.RowScale = m.floats(w.Rows, 1)
+	}
+	return l
+}
