@@ -220,7 +220,7 @@ func (s *Session) score(ctx context.Context, tokens []int32, top int, yield func
 		}
 	}
 	return s.append(ctx, tokens, func(row int, logits []float32) error {
-		if i := next + row - start; i >= 0 && i < len(tokens) && (i > 0 || next <= start) {
+		if i := next + row - start; i >= 0 && i < len(tokens) {
 			return emit(i, logits)
 		}
 		return nil
