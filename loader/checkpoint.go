@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/go-openelm/go-openelm/kernels"
+	"github.com/go-openelm/go-openelm/loader/gguf"
 	"github.com/go-openelm/go-openelm/loader/safetensors"
 )
 
@@ -19,6 +20,7 @@ type checkpoint struct {
 	files      []*file
 	tensors    map[string]*tensor
 	names      naming
+	gguf       *gguf.File // nil unless the checkpoint is a GGUF file
 	warnings   []string
 }
 

@@ -79,7 +79,7 @@ func inFile(file string, err error) error {
 		field, kind = st.Field, ErrCorrupt
 	case errors.As(err, &gg):
 		field, kind = gg.Field, ErrCorrupt
-		if errors.Is(err, gguf.ErrVersion) {
+		if errors.Is(err, gguf.ErrUnsupported) {
 			kind = ErrUnsupported
 		}
 	case errors.Is(err, fs.ErrNotExist):

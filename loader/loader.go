@@ -70,9 +70,16 @@ func locate(ctx context.Context, name string, o *Options) (*checkpoint, error) {
 		return nil, pathError(name, err)
 	case info.IsDir():
 		return readCheckpoint(ctx, dirSource(name), "")
-	default:
-		return readCheckpoint(ctx, dirSource(filepath.Dir(name)), filepath.Base(name))
 	}
+	f, err := openPath(name)
+	if err != nil {
+		return nil, err
+	}
+	if f.isGGUF() {
+		return readGGUF(f)
+	}
+	f.Close()
+	return readCheckpoint(ctx, dirSource(filepath.Dir(name)), filepath.Base(name))
 }
 
 // model loads the weights and closes the checkpoint.

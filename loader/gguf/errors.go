@@ -5,11 +5,11 @@ import (
 	"fmt"
 )
 
-// ErrVersion is wrapped by errors about files of a version or a byte order
-// that this package does not read.
-var ErrVersion = errors.New("gguf: unsupported version")
+// ErrUnsupported is wrapped by errors about files that may be sound but are of
+// a version, byte order or tensor type that this package does not know.
+var ErrUnsupported = errors.New("not supported")
 
-// FormatError says that a file breaks the GGUF format.
+// FormatError says what is wrong with a file.
 type FormatError struct {
 	Field  string // the metadata key or tensor concerned; empty for the file as a whole
 	Offset int64  // where in the file it was found
@@ -18,9 +18,9 @@ type FormatError struct {
 }
 
 func (e *FormatError) Error() string {
-	s := fmt.Sprintf("gguf: at byte %d: %s", e.Offset, e.Reason)
+	s := fmt.Sprintf("gguf: byte %d: %s", e.Offset, e.Reason)
 	if e.Field != "" {
-		s = fmt.Sprintf("gguf: %.100q: at byte %d: %s", e.Field, e.Offset, e.Reason)
+		s = fmt.Sprintf("gguf: %.100q: byte %d: %s", e.Field, e.Offset, e.Reason)
 	}
 	if e.Err != nil {
 		s += ": " + e.Err.Error()

@@ -1,0 +1,165 @@
+package loader
+
+import (
+	"slices"
+
+	"github.com/go-openelm/go-openelm/kernels"
+	"github.com/go-openelm/go-openelm/loader/gguf"
+	"github.com/go-openelm/go-openelm/openelm"
+)
+
+// ggufFormats are the tensor types that the operations take as they are.
+var ggufFormats = map[gguf.Type]kernels.Format{
+	gguf.F32: kernels.F32, gguf.F16: kernels.F16, gguf.BF16: kernels.BF16,
+	gguf.Q8_0: kernels.Q8_0, gguf.Q4_0: kernels.Q4_0, gguf.Q4_1: kernels.Q4_1,
+	gguf.Q4_K: kernels.Q4_K, gguf.Q6_K: kernels.Q6_K,
+}
+
+// readGGUF reads the header of a GGUF file, which it closes on an error.
+func readGGUF(f *file) (_ *checkpoint, err error) {
+	c := &checkpoint{configFile: f.name, files: []*file{f}, tensors: map[string]*tensor{}, names: ggml}
+	defer func() {
+		if err != nil {
+			c.Close()
+		}
+	}()
+	if c.gguf, err = gguf.Read(f, f.size); err != nil {
+		return nil, inFile(f.name, err)
+	}
+	for _, t := range c.gguf.Tensors {
+		format, ok := ggufFormats[t.Type]
+		if !ok {
+			return nil, unsupported(f.name, t.Name, "type %s; this package has F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K and Q6_K", t.Type)
+		}
+		c.tensors[t.Name] = &tensor{
+			name: t.Name, file: f, kind: t.Type.String(), format: format,
+			shape: t.Shape, off: t.Offset, size: t.Size,
+		}
+	}
+	r := &ggufConfig{file: f.name, gguf: c.gguf}
+	if err := r.read(c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// ggufConfig reads the metadata of architecture openelm, which llama.cpp's
+// converter writes; it keeps the first error.
+type ggufConfig struct {
+	file string
+	gguf *gguf.File
+	err  error
+}
+
+func (r *ggufConfig) fail(err error) {
+	if r.err == nil {
+		r.err = inFile(r.file, err)
+	}
+}
+
+func (r *ggufConfig) int(key string, value int64, limit int64) int {
+	v, ok, err := r.gguf.Int(key)
+	if err != nil {
+		r.fail(err)
+	}
+	if err != nil || !ok {
+		return int(value)
+	}
+	if v < -1 || v > limit {
+		r.fail(corrupt(r.file, key, "is %d, want at most %d", v, limit))
+		return int(value)
+	}
+	return int(v)
+}
+
+func (r *ggufConfig) float(key string, value float64) float64 {
+	v, ok, err := r.gguf.Float(key)
+	if err != nil {
+		r.fail(err)
+	}
+	if err != nil || !ok {
+		return value
+	}
+	return v
+}
+
+// perLayer reads an integer for all layers, or an array with one for each.
+func (r *ggufConfig) perLayer(key string, n int) []int {
+	list, ok, err := r.gguf.Ints(key)
+	switch {
+	case err != nil:
+		r.fail(err)
+	case !ok:
+		r.fail(corrupt(r.file, key, "is missing"))
+	case len(list) == 1:
+		list = slices.Repeat(list, n)
+	case len(list) != n:
+		r.fail(corrupt(r.file, key, "has %d values for %d layers", len(list), n))
+	}
+	widths := make([]int, n)
+	if r.err != nil {
+		return widths
+	}
+	for i, v := range list {
+		if v < 1 || v > maxDim {
+			r.fail(corrupt(r.file, key, "has %d, want 1 to %d", v, maxDim))
+			break
+		}
+		widths[i] = int(v)
+	}
+	return widths
+}
+
+const arch = "openelm"
+
+func (r *ggufConfig) read(c *checkpoint) error {
+	if name, _, err := gguf.Get[string](r.gguf, "general.architecture"); err != nil {
+		return inFile(r.file, err)
+	} else if name != arch {
+		return unsupported(r.file, "general.architecture", "%.100q; this package has %s", name, arch)
+	}
+	if v, ok, err := gguf.Get[string](r.gguf, arch+".rope.scaling.type"); err != nil {
+		r.fail(err)
+	} else if ok && v != "none" {
+		r.fail(unsupported(r.file, arch+".rope.scaling.type", "%.100q; no OpenELM model has it", v))
+	}
+	layers := r.int(arch+".block_count", 0, maxLayers)
+	if layers < 1 {
+		r.fail(corrupt(r.file, arch+".block_count", "is missing or below 1"))
+		return r.err
+	}
+	headDim := r.int(arch+".attention.key_length", 0, maxDim)
+	for _, key := range []string{".attention.value_length", ".rope.dimension_count"} {
+		if n := r.int(arch+key, int64(headDim), maxDim); n != headDim {
+			r.fail(unsupported(r.file, arch+key, "is %d where the key length is %d", n, headDim))
+		}
+	}
+	c.Config = openelm.Config{
+		ModelDim:   r.int(arch+".embedding_length", 0, maxDim),
+		HeadDim:    headDim,
+		QKNorm:     c.tensors["blk.0.attn_q_norm.weight"] != nil,
+		GLU:        c.tensors["blk.0.ffn_gate.weight"] != nil,
+		TiedHead:   c.tensors[ggml.head+".weight"] == nil,
+		RopeBase:   r.float(arch+".rope.freq_base", 10000),
+		MaxContext: r.int(arch+".context_length", 2048, 1<<31-1),
+		NormEps:    float32(r.float(arch+".attention.layer_norm_rms_epsilon", 1e-6)),
+		BOS:        int32(r.int("tokenizer.ggml.bos_token_id", 1, 1<<31-1)),
+		EOS:        []int32{int32(r.int("tokenizer.ggml.eos_token_id", 2, 1<<31-1))},
+	}
+	if t := c.tensors[ggml.embedding+".weight"]; t != nil && len(t.shape) == 2 {
+		c.VocabSize = t.shape[0]
+	}
+	heads := r.perLayer(arch+".attention.head_count", layers)
+	kv := r.perLayer(arch+".attention.head_count_kv", layers)
+	ffn := r.perLayer(arch+".feed_forward_length", layers)
+	for i := range layers {
+		c.Layers = append(c.Layers, openelm.LayerConfig{QueryHeads: heads[i], KVHeads: kv[i], FFNDim: ffn[i]})
+	}
+	if r.err != nil {
+		return r.err
+	}
+	if err := c.Config.Validate(); err != nil {
+		return corrupt(r.file, "", "%w", err)
+	}
+	return nil
+}
