@@ -35,6 +35,10 @@ type SessionOptions struct {
 	Capacity int
 	// Adapter is used for every token of the session; nil for the bare model.
 	Adapter *Adapter
+	// Trace, if not nil, sees the residual stream of each pass, [rows,
+	// model_dim]: after the embedding (layer 0) and after each layer (1, 2, …).
+	// It makes every layer a pass of its own, which costs speed.
+	Trace func(layer int, x []float32)
 }
 
 // Session is one text in progress: its tokens and their keys and values. It may
@@ -87,7 +91,7 @@ func (m *Model) NewSession(o *SessionOptions) (*Session, error) {
 	}
 	return &Session{
 		model: m, cache: kv, rope: rope, adapter: o.Adapter,
-		tokens: make([]int32, 0, min(capacity, 4096)),
+		tokens: make([]int32, 0, min(capacity, 4096)), trace: o.Trace,
 		logits: make([]float32, c.VocabSize),
 	}, nil
 }
@@ -138,6 +142,19 @@ func (s *Session) SetAdapter(a *Adapter) error {
 // the context's, the session holds what it held before.
 func (s *Session) Append(ctx context.Context, tokens ...int32) error {
 	return s.append(ctx, tokens, nil)
+}
+
+// AppendEach is Append, and each sees the prediction after every one of tokens,
+// in order: logits, [vocab], is valid during the call only. An error of each
+// ends the call and is returned. The session is busy until then.
+func (s *Session) AppendEach(ctx context.Context, each func(i int, logits []float32) error, tokens ...int32) error {
+	skip := len(s.tokens) - s.cached // evaluated first, but not asked for
+	return s.append(ctx, tokens, func(row int, logits []float32) error {
+		if row < skip {
+			return nil
+		}
+		return each(row-skip, logits)
+	})
 }
 
 func (s *Session) append(ctx context.Context, tokens []int32, each func(row int, logits []float32) error) error {

@@ -1,0 +1,200 @@
+package golden
+
+import (
+	"math"
+	"testing"
+
+	"github.com/go-openelm/go-openelm/openelm"
+)
+
+// Opener opens a pack's model on the backend under test, and its adapter if it
+// has one. It closes both when the test ends.
+type Opener func(t *testing.T, p *Pack) (*openelm.Model, *openelm.Adapter)
+
+// Test reproduces every pack: logits at every position and the residual stream
+// after every layer, fed at once, token by token and in uneven chunks, and the
+// greedy continuations.
+func Test(t *testing.T, open Opener) {
+	packs := Packs(t)
+	if len(packs) == 0 {
+		t.Fatal("no reference packs")
+	}
+	for _, p := range packs {
+		t.Run(p.Name, func(t *testing.T) {
+			m, a := open(t, p)
+			var worst difference
+			for _, prompt := range Prompts {
+				r := run{t: t, p: p, m: m, a: a, prompt: prompt, ids: p.Ints(prompt + ".input_ids")}
+				if len(r.ids) == 0 {
+					t.Fatalf("no prompt %s", prompt)
+				}
+				worst.merge(r.feed("at once", func(left int) int { return left }))
+				worst.merge(r.feed("token by token", func(int) int { return 1 }))
+				worst.merge(r.feed("in chunks", func(left int) int { return min(left, 1+left%7) }))
+				r.hidden()
+				r.greedy()
+			}
+			t.Logf("largest difference of a logit %.2g (allowed %.2g), root mean square %.2g (allowed %.2g)",
+				worst.max, p.MaxLogit, worst.rms(), p.RMSLogit)
+		})
+	}
+}
+
+// difference collects differences from the reference.
+type difference struct {
+	max, squares float64
+	n            int
+}
+
+func (d *difference) add(got, want []float32) {
+	for i, g := range got {
+		e := math.Abs(float64(g) - float64(want[i]))
+		if math.IsNaN(e) {
+			e = math.Inf(1)
+		}
+		d.max = max(d.max, e)
+		d.squares += e * e
+		d.n++
+	}
+}
+
+func (d *difference) merge(o difference) {
+	d.max, d.squares, d.n = max(d.max, o.max), d.squares+o.squares, d.n+o.n
+}
+
+func (d *difference) rms() float64 { return math.Sqrt(d.squares / float64(max(d.n, 1))) }
+
+// run is one prompt of one pack.
+type run struct {
+	t      *testing.T
+	p      *Pack
+	m      *openelm.Model
+	a      *openelm.Adapter
+	prompt string
+	ids    []int32
+}
+
+func (r *run) session(o openelm.SessionOptions) *openelm.Session {
+	r.t.Helper()
+	o.Adapter = r.a
+	s, err := r.m.NewSession(&o)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// feed evaluates the prompt in pieces whose sizes next gives.
+func (r *run) feed(how string, next func(left int) int) difference {
+	r.t.Helper()
+	want := r.p.Floats(r.prompt + ".logits")
+	vocab := len(want) / len(r.ids)
+	s := r.session(openelm.SessionOptions{Capacity: len(r.ids)})
+	var d difference
+	seen := 0
+	for s.Len() < len(r.ids) {
+		first := s.Len()
+		n := next(len(r.ids) - first)
+		err := s.AppendEach(r.t.Context(), func(i int, logits []float32) error {
+			d.add(logits, want[(first+i)*vocab:(first+i+1)*vocab])
+			seen++
+			return nil
+		}, r.ids[first:first+n]...)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		d.add(s.Logits(), want[(s.Len()-1)*vocab:s.Len()*vocab])
+	}
+	if seen != len(r.ids) || d.n < len(want) {
+		r.t.Fatalf("%s %s: logits of %d positions, want %d", r.prompt, how, seen, len(r.ids))
+	}
+	if !(d.max <= r.p.MaxLogit) || !(d.rms() <= r.p.RMSLogit) {
+		r.t.Errorf("%s %s: logits differ by %.3g (allowed %.3g), root mean square %.3g (allowed %.3g)",
+			r.prompt, how, d.max, r.p.MaxLogit, d.rms(), r.p.RMSLogit)
+	}
+	return d
+}
+
+// hidden compares the residual stream after the embedding and every layer.
+// (The last entry of the reference is after the final norm; the logits bind it.)
+func (r *run) hidden() {
+	r.t.Helper()
+	want := r.p.Floats(r.prompt + ".hidden")
+	layers := len(r.m.Config().Layers) + 1
+	size := len(r.ids) * r.m.Config().ModelDim
+	if len(want) != (layers+1)*size {
+		r.t.Fatalf("%s: reference of %d hidden values, want %d layers of %d", r.prompt, len(want), layers+1, size)
+	}
+	seen := 0
+	s := r.session(openelm.SessionOptions{Capacity: len(r.ids), Trace: func(layer int, x []float32) {
+		var d difference
+		d.add(x, want[layer*size:(layer+1)*size])
+		if !(d.max <= r.p.MaxHidden) || len(x) != size {
+			r.t.Errorf("%s: after layer %d the residual stream differs by %.3g (allowed %.3g)", r.prompt, layer, d.max, r.p.MaxHidden)
+		}
+		seen++
+	}})
+	if err := s.Append(r.t.Context(), r.ids...); err != nil {
+		r.t.Fatal(err)
+	}
+	if seen != layers {
+		r.t.Errorf("%s: saw %d layers, want %d", r.prompt, seen, layers)
+	}
+}
+
+// greedy continues the prompt with the most probable tokens. They are binding
+// while the reference's margin exceeds what two logits may differ by.
+func (r *run) greedy() {
+	r.t.Helper()
+	want, margin := r.p.Ints(r.prompt+".greedy_ids"), r.p.Floats(r.prompt+".greedy_margin")
+	if len(want) == 0 || len(margin) != len(want) {
+		r.t.Fatalf("%s: no greedy reference", r.prompt)
+	}
+	r.continued(want)
+	s := r.session(openelm.SessionOptions{Capacity: len(r.ids) + len(want)})
+	var got []int32
+	for tok, err := range s.Generate(r.t.Context(), r.ids, &openelm.GenerateOptions{MaxTokens: len(want), IgnoreEOS: true}) {
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		got = append(got, tok.ID)
+	}
+	if len(got) != len(want) {
+		r.t.Fatalf("%s: generated %d tokens, want %d", r.prompt, len(got), len(want))
+	}
+	for i := range want {
+		if float64(margin[i]) <= 2*r.p.MaxLogit {
+			r.t.Logf("%s: greedy token %d has a margin of %.2g; not compared from here", r.prompt, i, margin[i])
+			return
+		}
+		if got[i] != want[i] {
+			r.t.Fatalf("%s: greedy token %d is %d, want %d (margin %.2g)", r.prompt, i, got[i], want[i], margin[i])
+		}
+	}
+}
+
+// continued compares the logits along the reference's own continuation, where
+// the pack has them.
+func (r *run) continued(greedy []int32) {
+	r.t.Helper()
+	want := r.p.Floats(r.prompt + ".greedy_logits")
+	if len(want) == 0 {
+		return
+	}
+	vocab := len(want) / len(greedy)
+	s := r.session(openelm.SessionOptions{Capacity: len(r.ids) + len(greedy)})
+	if err := s.Append(r.t.Context(), r.ids...); err != nil {
+		r.t.Fatal(err)
+	}
+	var d difference
+	for i, id := range greedy {
+		d.add(s.Logits(), want[i*vocab:(i+1)*vocab])
+		if err := s.Append(r.t.Context(), id); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	if !(d.max <= r.p.MaxLogit) {
+		r.t.Errorf("%s: logits along the greedy continuation differ by %.3g (allowed %.3g)", r.prompt, d.max, r.p.MaxLogit)
+	}
+}
