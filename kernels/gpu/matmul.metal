@@ -1,0 +1,153 @@
+// y = W·x for many rows of x (prefill): tiles of SIMD-group matrices.
+//
+//   shapes  W [outs, cols] in format WEIGHTS; x [rows, cols], y [rows, outs] f32
+//   grid    ceil(outs / outs_per_group) × ceil(rows / tile_rows) threadgroups of
+//           128 threads; outs_per_group is tile_outs, or half of it with up
+//   memory  tile_floats floats of threadgroup memory
+//
+// A threadgroup computes tile_rows × tile_outs sums. It walks along the columns
+// tile_cols at a time: x (times the norm's weight) and W, unpacked, go into
+// threadgroup memory, and four SIMD-groups multiply 8×8 matrices, each 16 rows
+// by 32 outs. With gate and up, one half of W's tile is gate and the other half
+// the same rows of up. Each column of W's tile is in the order of the format's
+// units, and x follows it: a sum may visit columns in any order.
+
+constant uint tile_rows = 32;
+constant uint tile_outs = 64;
+constant uint tile_cols = 64;
+constant uint tile_threads = 128;
+// Four floats of padding keep the rows of a tile in different banks.
+constant uint tile_pitch = tile_cols + 4;
+
+// Elements c … c+3 of a row of n, zero beyond its end.
+inline float4 load_row(device const float *row, uint c, uint n) {
+  if (wide_x && c + 4 <= n)
+    return *(device const float4 *)(row + c);
+  float4 v;
+  for (uint i = 0; i < 4; i++)
+    v[i] = c + i < n ? row[c + i] : 0.0f;
+  return v;
+}
+
+template <typename F>
+[[kernel]] void matmul(
+    device float *y [[buffer(0)]],
+    device const float *x [[buffer(1)]],
+    device const float *norm [[buffer(2), function_constant(has_norm)]],
+    device const uchar *data [[buffer(3)]],
+    device const uchar *scales [[buffer(4), function_constant(affine)]],
+    device const uchar *biases [[buffer(5), function_constant(affine)]],
+    device const uchar *up_data [[buffer(6), function_constant(has_up)]],
+    device const uchar *up_scales [[buffer(7), function_constant(affine_up)]],
+    device const uchar *up_biases [[buffer(8), function_constant(affine_up)]],
+    device const float *factor [[buffer(9), function_constant(has_factor)]],
+    device const float *lora_b [[buffer(10), function_constant(has_lora)]],
+    device const float *lora_t [[buffer(11), function_constant(has_lora)]],
+    device const float *row_scale [[buffer(12), function_constant(has_row_scale)]],
+    device const float *up_lora_b [[buffer(13), function_constant(has_up_lora)]],
+    device const float *up_lora_t [[buffer(14), function_constant(has_up_lora)]],
+    device const float *up_row_scale [[buffer(15), function_constant(has_up_row_scale)]],
+    constant LinearArgs &args [[buffer(16)]],
+    uint2 group [[threadgroup_position_in_grid]],
+    uint thread_index [[thread_index_in_threadgroup]],
+    uint simdgroup [[simdgroup_index_in_threadgroup]]) {
+  threadgroup float xs[tile_rows * tile_pitch];
+  threadgroup float ws[tile_outs * tile_pitch];
+  threadgroup float inverse_rms[tile_rows];
+
+  const Matrix w = {data, affine ? scales : nullptr, affine ? biases : nullptr, args.row_bytes, args.cols, args.group};
+  const Matrix w_up = {has_up ? up_data : nullptr, affine_up ? up_scales : nullptr, affine_up ? up_biases : nullptr,
+                       args.row_bytes, args.cols, args.group};
+  const Epilogue epilogue = {
+      y, has_factor ? factor : nullptr,
+      {has_lora ? lora_b : nullptr, has_lora ? lora_t : nullptr, has_row_scale ? row_scale : nullptr, args.rank},
+      {has_up_lora ? up_lora_b : nullptr, has_up_lora ? up_lora_t : nullptr, has_up_row_scale ? up_row_scale : nullptr,
+       args.up_rank},
+      args.outs};
+
+  const uint outs_per_group = has_up ? tile_outs / 2 : tile_outs;
+  const uint first_row = group.y * tile_rows, first_out = group.x * outs_per_group;
+  const uint units = (args.cols + F::unit - 1) / F::unit;
+  const uint units_per_tile = tile_cols / F::unit;
+
+  // A thread copies four neighbouring columns of every eighth row of x.
+  const uint x_column = thread_index % (tile_cols / 4) * 4;
+  const uint x_row = thread_index / (tile_cols / 4);
+  const uint x_step = tile_threads / (tile_cols / 4);
+  float squares[tile_rows / x_step] = {};
+
+  // This SIMD-group's quarter of the tile.
+  const uint row0 = simdgroup / 2 * 16, out0 = simdgroup % 2 * 32;
+  simdgroup_float8x8 sum[2][4];
+  for (uint i = 0; i < 2; i++)
+    for (uint j = 0; j < 4; j++)
+      sum[i][j] = make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
+
+  for (uint unit = 0; unit < units; unit += units_per_tile) {
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+
+    const uint c = column_of<F>(first_column<F>(unit + x_column / F::unit), x_column % F::unit);
+    float4 weight = 1.0f;
+    if (has_norm)
+      weight = load_row(norm, c, args.cols);
+    for (uint i = 0; i < tile_rows / x_step; i++) {
+      const uint row = first_row + x_row + i * x_step;
+      const float4 v = row < args.rows ? load_row(x + ulong(row) * args.cols, c, args.cols) : float4(0.0f);
+      squares[i] += dot(v, v);
+      *(threadgroup float4 *)(xs + (x_row + i * x_step) * tile_pitch + x_column) = v * weight;
+    }
+
+    for (uint i = thread_index; i < tile_outs * units_per_tile; i += tile_threads) {
+      const uint slot = i / units_per_tile, u = unit + i % units_per_tile;
+      const uint out = first_out + slot % outs_per_group;
+      float4 v[F::unit / 4];
+      if (out < args.outs && u < units)
+        F::unpack(slot < outs_per_group ? w : w_up, out, u, v);
+      else
+        for (uint e = 0; e < F::unit / 4; e++)
+          v[e] = 0.0f;
+      threadgroup float4 *p = (threadgroup float4 *)(ws + slot * tile_pitch + i % units_per_tile * F::unit);
+      for (uint e = 0; e < F::unit / 4; e++)
+        p[e] = v[e];
+    }
+
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    for (uint k = 0; k < tile_cols; k += 8) {
+      simdgroup_float8x8 a[2], b;
+      for (uint i = 0; i < 2; i++)
+        simdgroup_load(a[i], xs + (row0 + 8 * i) * tile_pitch + k, tile_pitch);
+      for (uint j = 0; j < 4; j++) {
+        simdgroup_load(b, ws + (out0 + 8 * j) * tile_pitch + k, tile_pitch, ulong2(0, 0), true);
+        for (uint i = 0; i < 2; i++)
+          simdgroup_multiply_accumulate(sum[i][j], a[i], b, sum[i][j]);
+      }
+    }
+  }
+
+  // The sixteen lanes that share a row of x hold parts of its sum of squares.
+  if (has_norm)
+    for (uint i = 0; i < tile_rows / x_step; i++) {
+      for (ushort offset = tile_cols / 8; offset > 0; offset /= 2)
+        squares[i] += simd_shuffle_xor(squares[i], offset);
+      if (x_column == 0)
+        inverse_rms[x_row + i * x_step] = rsqrt(squares[i] / args.cols + args.eps);
+    }
+
+  // W's tile is done with; its memory takes the sums, row by row.
+  threadgroup_barrier(mem_flags::mem_threadgroup);
+  for (uint i = 0; i < 2; i++)
+    for (uint j = 0; j < 4; j++)
+      simdgroup_store(sum[i][j], ws + (row0 + 8 * i) * tile_pitch + out0 + 8 * j, tile_pitch);
+  threadgroup_barrier(mem_flags::mem_threadgroup);
+  for (uint i = thread_index; i < tile_rows * outs_per_group; i += tile_threads) {
+    const uint r = i / outs_per_group, o = i % outs_per_group;
+    if (first_row + r >= args.rows || first_out + o >= args.outs)
+      continue;
+    const float scale = has_norm ? inverse_rms[r] : 1.0f;
+    const float v = ws[r * tile_pitch + o] * scale;
+    const float v_up = has_up ? ws[r * tile_pitch + outs_per_group + o] * scale : 0.0f;
+    epilogue.write(first_row + r, first_out + o, v, v_up);
+  }
+}
+
+template [[host_name("matmul")]] [[kernel]] decltype(matmul<WEIGHTS>) matmul<WEIGHTS>;
