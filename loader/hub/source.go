@@ -62,55 +62,41 @@ type FileDownloader interface {
 	DownloadFile(name string) (path string, err error)
 }
 
-// From makes a [Source] of another library's repository. Its methods
+// From makes a [Source] of another library's repository, whose methods it calls
+// one at a time. It also uses
 //
 //	DownloadFileCtx(ctx context.Context, name string) (string, error)
+//	DownloadInfo(force bool) error
 //	HasFile(name string) bool
 //
-// are used if it has them: without the first the context ends the call but not the
-// download behind it, and without the second a missing file is whatever error
-// DownloadFile returns instead of an [ErrFileNotFound].
+// if they are there: without the first the context ends the call but not the download
+// behind it, and without the other two a file that the repository does not have is
+// whatever error DownloadFile returns instead of an [ErrFileNotFound].
 //
-// That the file exists is all that is checked here; its contents are the business of whoever reads it.
-func From(repo FileDownloader) Source { return foreign{repo} }
+// That the file exists is all that is checked here; its contents are the business
+// of whoever reads it.
+func From(repo FileDownloader) Source { return &foreign{repo: repo} }
 
-type foreign struct{ repo FileDownloader }
+type foreign struct {
+	mu   sync.Mutex
+	repo FileDownloader
+}
 
-func (f foreign) File(ctx context.Context, name string) (string, error) {
+func (f *foreign) File(ctx context.Context, name string) (string, error) {
 	if reason := checkFileName(name); reason != "" {
 		return "", &Error{Kind: ErrInvalidName, File: name, Detail: "the file name " + reason}
 	}
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
-	path, err := f.download(ctx, name)
-	if err != nil {
-		return "", err
-	}
-	if !isFile(path) {
-		return "", &Error{Kind: ErrUnavailable, File: name, Detail: fmt.Sprintf("%T reported success but there is no file %q", f.repo, path)}
-	}
-	return path, nil
-}
-
-func (f foreign) download(ctx context.Context, name string) (string, error) {
 	type result struct {
 		path string
 		err  error
 	}
 	done := make(chan result, 1) // so that the goroutine ends though nobody waits any more
 	go func() {
-		var r result
-		if repo, ok := f.repo.(interface{ HasFile(string) bool }); ok && !repo.HasFile(name) {
-			r.err = &Error{Kind: ErrFileNotFound, File: name}
-		} else if repo, ok := f.repo.(interface {
-			DownloadFileCtx(context.Context, string) (string, error)
-		}); ok {
-			r.path, r.err = repo.DownloadFileCtx(ctx, name)
-		} else {
-			r.path, r.err = f.repo.DownloadFile(name)
-		}
-		done <- r
+		path, err := f.download(ctx, name)
+		done <- result{path, err}
 	}()
 	select {
 	case r := <-done:
@@ -118,4 +104,29 @@ func (f foreign) download(ctx context.Context, name string) (string, error) {
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
+}
+
+func (f *foreign) download(ctx context.Context, name string) (path string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if repo, ok := f.repo.(interface {
+		DownloadFileCtx(context.Context, string) (string, error)
+	}); ok {
+		path, err = repo.DownloadFileCtx(ctx, name)
+	} else {
+		path, err = f.repo.DownloadFile(name)
+	}
+	if err == nil && !isFile(path) {
+		err = &Error{Kind: ErrUnavailable, File: name, Detail: fmt.Sprintf("%T reported success but there is no file %q", f.repo, path)}
+	}
+	if err == nil {
+		return path, nil
+	}
+	if repo, ok := f.repo.(interface {
+		DownloadInfo(force bool) error
+		HasFile(name string) bool
+	}); ok && repo.DownloadInfo(false) == nil && !repo.HasFile(name) {
+		return "", &Error{Kind: ErrFileNotFound, File: name, Err: err}
+	}
+	return "", err
 }
