@@ -170,8 +170,9 @@ func (s *settings) transportError(ctx context.Context, u *url.URL, err error) er
 		}
 		err = errTimeout
 	}
-	if text := err.Error(); text != s.scrub(text) {
-		err = errors.New(s.scrub(text))
+	// Errors of net/http quote what a server sent, which may be a signed URL.
+	if before, _, quotes := strings.Cut(err.Error(), `"`); quotes || before != s.scrub(before) {
+		err = errors.New(s.scrub(before) + "[...]")
 	}
 	return &Error{Kind: ErrUnavailable, URL: redact(u), Err: err}
 }
