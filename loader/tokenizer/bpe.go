@@ -1,6 +1,9 @@
 package tokenizer
 
-import "unicode/utf8"
+import (
+	"slices"
+	"unicode/utf8"
+)
 
 // bpe encodes normalized text. Its fields do not change after construction.
 type bpe struct {
@@ -23,12 +26,9 @@ type node struct {
 type scratch struct {
 	text  []byte
 	nodes []node
-	heap  mergeHeap
+	queue mergeQueue
 	unk   bool // the last id appended is an unknown piece
 }
-
-// keep is the scratch size in nodes above which it is left to the garbage collector.
-const keep = 1 << 16
 
 // append encodes s.text. Wherever no merge can reach across two characters it
 // merges what came before: the segments (words, in English) are independent,
@@ -62,7 +62,7 @@ func (b *bpe) append(dst []int32, s *scratch, frozen *matcher) []int32 {
 			}
 		}
 		i := int32(len(s.nodes))
-		s.nodes = append(s.nodes, node{sym: sym, prev: i - 1, next: -1, rank: noMerge})
+		s.nodes = appendDoubling(s.nodes, node{sym: sym, prev: i - 1, next: -1, rank: noMerge})
 	}
 	return b.flush(dst, s)
 }
@@ -73,7 +73,7 @@ func (s *scratch) link(left, right int32, p pair) {
 	n.next, n.rank, n.result = right, noMerge, None
 	if p.key != 0 && p.rank != noMerge {
 		n.rank, n.result = p.rank, p.result
-		s.heap.push(p.rank, left)
+		s.queue.push(p.rank, left)
 	}
 }
 
@@ -83,8 +83,8 @@ func (b *bpe) flush(dst []int32, s *scratch) []int32 {
 	if len(s.nodes) == 0 {
 		return dst
 	}
-	for len(s.heap) > 0 {
-		rank, i := s.heap.pop()
+	for !s.queue.empty() {
+		rank, i := s.queue.pop()
 		left := &s.nodes[i]
 		if left.rank != rank {
 			continue // one of the two has been merged meanwhile
@@ -129,53 +129,11 @@ func (b *bpe) fallback(dst []int32, s *scratch, r rune) []int32 {
 	return append(dst, b.unk)
 }
 
-// release empties s for the next call.
-func (s *scratch) release() {
-	if cap(s.nodes) > keep || cap(s.text) > keep {
-		*s = scratch{}
-		return
+// appendDoubling is append with a growth factor of 2 for long slices too, where
+// append's own of 1.25 copies more than twice as much.
+func appendDoubling[E any](s []E, e E) []E {
+	if len(s) == cap(s) {
+		s = slices.Grow(s, max(len(s), 64))
 	}
-	s.text = s.text[:0]
-}
-
-// mergeHeap is a binary min-heap of merges, rank in the upper half of the key and
-// position in the lower, so that one comparison orders by rank, then from left to right.
-type mergeHeap []uint64
-
-func (h *mergeHeap) push(rank uint32, pos int32) {
-	q := append(*h, 0)
-	*h = q
-	key := uint64(rank)<<32 | uint64(pos)
-	i := len(q) - 1
-	for i > 0 {
-		parent := (i - 1) / 2
-		if q[parent] <= key {
-			break
-		}
-		q[i] = q[parent]
-		i = parent
-	}
-	q[i] = key
-}
-
-func (h *mergeHeap) pop() (rank uint32, pos int32) {
-	q := *h
-	top := q[0]
-	last := len(q) - 1
-	key := q[last]
-	q = q[:last]
-	*h = q
-	for i := 0; last > 0; {
-		child := 2*i + 1
-		if child+1 < last && q[child+1] < q[child] {
-			child++
-		}
-		if child >= last || q[child] >= key {
-			q[i] = key
-			break
-		}
-		q[i] = q[child]
-		i = child
-	}
-	return uint32(top >> 32), int32(uint32(top))
+	return append(s, e)
 }

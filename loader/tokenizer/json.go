@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -22,10 +23,11 @@ func FromJSON(data []byte) (*Tokenizer, error) {
 
 func parseJSON(file string, data []byte) (*source, error) {
 	p := jsonSource{jsonReader: jsonReader{file}, source: newSource(file)}
-	if err := p.valid(data); err != nil {
+	raw, err := p.valid(data)
+	if err != nil {
 		return nil, err
 	}
-	top, err := p.members("", data)
+	top, err := p.members("", raw)
 	if err != nil {
 		return nil, err
 	}
@@ -114,13 +116,16 @@ func (p *jsonSource) readVocab(raw json.RawMessage) error {
 	var names []string // of the entries in file order
 	var ids []int32
 	err := p.object("model.vocab", raw, func(name string, raw json.RawMessage) error {
-		var id int32
-		if err := json.Unmarshal(raw, &id); err != nil || isNull(raw) {
+		id, err := strconv.ParseInt(string(raw), 10, 32)
+		if err != nil {
 			return p.errorf(vocabPath(name), "is %s, expected an id", clip(string(raw)))
 		}
-		p.ids[name] = id
+		if _, twice := p.ids[name]; twice {
+			return p.errorf("model.vocab", "has %s twice", quote(name))
+		}
+		p.ids[name] = int32(id)
 		names = append(names, name)
-		ids = append(ids, id)
+		ids = append(ids, int32(id))
 		return nil
 	})
 	if err != nil {
@@ -152,52 +157,45 @@ func vocabPath(name string) string { return "model.vocab[" + quote(name) + "]" }
 // readMerges reads the merges, written "a b" or, by newer versions, ["a","b"].
 func (p *jsonSource) readMerges(raw json.RawMessage) error {
 	p.merges = []merge{}
-	seen := make(map[[2]int32]bool)
+	var both []byte
 	return p.array("model.merges", raw, func(i int, raw json.RawMessage) error {
-		fail := func(format string, args ...any) error {
-			return p.errorf(fmt.Sprintf("model.merges[%d]", i), format, args...)
+		left, right, ok := mergeParts(raw)
+		if !ok {
+			return p.errorf(mergePath(i), "is %s, expected two pieces", clip(string(raw)))
 		}
-		var left, right string
-		switch raw[0] {
-		case '"':
-			var both string
-			if err := json.Unmarshal(raw, &both); err != nil {
-				return fail("%v", err)
-			}
-			var ok bool
-			if left, right, ok = strings.Cut(both, " "); !ok || strings.Contains(right, " ") {
-				return fail("is %s, expected two pieces with a space between them", quote(both))
-			}
-		default:
-			var both []string
-			if err := json.Unmarshal(raw, &both); err != nil || len(both) != 2 {
-				return fail("is %s, expected two pieces", clip(string(raw)))
-			}
-			left, right = both[0], both[1]
-		}
+		both = append(append(both[:0], left...), right...)
 		var m merge
 		for _, part := range []struct {
-			name string
+			name []byte
 			id   *int32
-		}{{left, &m.left}, {right, &m.right}, {left + right, &m.result}} {
-			id, ok := p.ids[part.name]
+		}{{both[:len(left)], &m.left}, {both[len(left):], &m.right}, {both, &m.result}} {
+			id, ok := p.ids[string(part.name)]
 			if !ok {
-				return fail("%s is not in the vocabulary", quote(part.name))
+				return p.errorf(mergePath(i), "%s is not in the vocabulary", quote(string(part.name)))
 			}
 			if p.types[id] != Normal {
-				return fail("%s is a byte or unknown piece, which cannot be merged", quote(part.name))
+				return p.errorf(mergePath(i), "%s is a byte or unknown piece, which cannot be merged", quote(string(part.name)))
 			}
 			*part.id = id
-		}
-		if pair := [2]int32{m.left, m.right}; seen[pair] {
-			return fail("%s and %s are merged twice", quote(left), quote(right))
-		} else {
-			seen[pair] = true
 		}
 		p.merges = append(p.merges, m)
 		return nil
 	})
 }
+
+func mergeParts(raw json.RawMessage) (left, right string, ok bool) {
+	if raw[0] == '"' {
+		left, right, ok = strings.Cut(unquote(raw), " ")
+		return left, right, ok && !strings.Contains(right, " ")
+	}
+	var both []string
+	if json.Unmarshal(raw, &both) != nil || len(both) != 2 {
+		return "", "", false
+	}
+	return both[0], both[1], true
+}
+
+func mergePath(i int) string { return "model.merges[" + strconv.Itoa(i) + "]" }
 
 func (p *jsonSource) readAdded(raw json.RawMessage) error {
 	if isNull(raw) {

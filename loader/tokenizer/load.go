@@ -101,10 +101,11 @@ func (l loader) read(name string, v any) error {
 		return fmt.Errorf("tokenizer: %w", err)
 	}
 	r := jsonReader{l.path(name)}
-	if err := r.valid(data); err != nil {
+	raw, err := r.valid(data)
+	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(data, v); err != nil {
+	if err := json.Unmarshal(raw, v); err != nil {
 		field := ""
 		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			field = wrong.Field

@@ -2,7 +2,6 @@ package tokenizer
 
 import (
 	"cmp"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"unicode/utf8"
@@ -118,19 +117,23 @@ type rankedMerge struct {
 	rank uint32
 }
 
-func newPairTable(merges []rankedMerge, borders [][2]int32) *pairTable {
+// newPairTable makes the table; duplicate is the index of a merge whose pair has
+// occurred before, or -1.
+func newPairTable(merges []rankedMerge, borders [][2]int32) (t *pairTable, duplicate int) {
 	bits := 1
 	for 1<<bits < 2*(len(merges)+len(borders)+1) {
 		bits++
 	}
-	t := &pairTable{slots: make([]pair, 1<<bits), shift: uint(64 - bits), seed: rand.Uint64()}
-	for _, m := range merges {
-		t.insert(pair{pairKey(m.left, m.right), m.rank, m.result})
+	t = &pairTable{slots: make([]pair, 1<<bits), shift: uint(64 - bits), seed: rand.Uint64()}
+	for i, m := range merges {
+		if !t.insert(pair{pairKey(m.left, m.right), m.rank, m.result}) {
+			return nil, i
+		}
 	}
 	for _, b := range borders {
 		t.insert(pair{pairKey(b[0], b[1]), noMerge, None})
 	}
-	return t
+	return t, -1
 }
 
 // rules turns the source's merges, or its scores, into the tables of the encoder.
@@ -142,7 +145,7 @@ func (s *source) rules(ids map[string]int32) (*symbols, *pairTable, error) {
 		merges = make([]rankedMerge, len(s.merges))
 		for i, m := range s.merges {
 			if t := s.types[m.result]; t == Control || t == Unknown {
-				return nil, nil, fieldError(s.file, fmt.Sprintf("model.merges[%d]", i), "makes the special token %s, so that any text could spell it", quote(s.pieces[m.result]))
+				return nil, nil, fieldError(s.file, mergePath(i), "makes the special token %s, so that any text could spell it", quote(s.pieces[m.result]))
 			}
 			merges[i] = rankedMerge{m, uint32(i)}
 		}
@@ -162,7 +165,11 @@ func (s *source) rules(ids map[string]int32) (*symbols, *pairTable, error) {
 			borders = append(borders, b)
 		}
 	}
-	return syms, newPairTable(merges, borders), nil
+	table, duplicate := newPairTable(merges, borders)
+	if duplicate >= 0 {
+		return nil, nil, fieldError(s.file, mergePath(duplicate), "merges the same two pieces as one before")
+	}
+	return syms, table, nil
 }
 
 func (s *source) spelling(sym int32, syms *symbols) string {

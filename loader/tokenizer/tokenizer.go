@@ -24,7 +24,7 @@ type Tokenizer struct {
 	stripSpaces bool
 	unkSurface  string
 
-	scratch sync.Pool
+	scratch sync.Pool // of *scratch; the garbage collector empties it when memory is short
 }
 
 // splitter finds added tokens. The raw text is cut at those of the first
@@ -54,7 +54,8 @@ func (t *Tokenizer) Encode(text string) []int32 {
 }
 
 // AppendEncode appends the ids that Encode returns to dst and returns it. With
-// room in dst it does not allocate, except for texts of many kilobytes.
+// room in dst it allocates only where its working memory, kept between calls, is
+// new or too small.
 func (t *Tokenizer) AppendEncode(dst []int32, text string) []int32 {
 	return t.encode(dst, text, &t.plain)
 }
@@ -79,7 +80,6 @@ func (t *Tokenizer) EncodeWith(text string, o EncodeOptions) []int32 {
 func (t *Tokenizer) encode(dst []int32, text string, split *splitter) []int32 {
 	s := t.scratch.Get().(*scratch)
 	dst = t.encodeParts(dst, s, text, true, split, split.raw[:])
-	s.release()
 	t.scratch.Put(s)
 	return dst
 }
