@@ -41,6 +41,18 @@ var presets = map[string]string{
 const presetCommon = `{"num_gqa_groups": 4, "normalize_qk_projections": true, "share_input_output_layers": true,
 	"ffn_multipliers": [0.5, 4.0], "qkv_multipliers": [0.5, 1.0]}`
 
+// ParseConfig reads a Hugging Face or MLX config.json of an OpenELM model, by
+// the rules of Apple's configuration_openelm.py. Whether the output matrix is
+// the embedding can depend on the weights: without share_input_output_layers
+// and tie_word_embeddings it is taken to have weights of its own.
+func ParseConfig(text []byte) (*openelm.Config, error) {
+	c, err := parseConfig("config.json", text)
+	if err != nil {
+		return nil, err
+	}
+	return &c.Config, nil
+}
+
 // parseConfig reads a config.json by the rules of Apple's
 // configuration_openelm.py, with its defaults. Errors are [*FileError].
 func parseConfig(file string, text []byte) (*checkpointConfig, error) {

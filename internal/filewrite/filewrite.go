@@ -1,0 +1,64 @@
+// Package filewrite holds what the writers of file formats share.
+package filewrite
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// Atomic gives write a file that takes the place of path when write succeeds,
+// and is removed when it does not. A reader, or a mapping, of an older file of
+// that name keeps that one.
+func Atomic(path string, write func(w io.Writer) error) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	w := bufio.NewWriterSize(f, 1<<20)
+	if err := write(w); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if err := f.Chmod(0o644); err != nil { // CreateTemp's 0600 is for secrets
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// Exactly runs write and fails unless it writes n bytes.
+func Exactly(w io.Writer, n int64, write func(w io.Writer) error) error {
+	c := counter{w: w}
+	if err := write(&c); err != nil {
+		return err
+	}
+	if c.n != n {
+		return fmt.Errorf("%d bytes were written, %d announced", c.n, n)
+	}
+	return nil
+}
+
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}

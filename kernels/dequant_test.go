@@ -1,0 +1,147 @@
+package kernels_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"os"
+	"testing"
+
+	"github.com/go-openelm/go-openelm/kernels"
+	"github.com/go-openelm/go-openelm/loader/safetensors"
+)
+
+// vectors reads testdata/dequant.safetensors, which make_dequant.py wrote.
+type vectors struct {
+	t *testing.T
+	f *os.File
+	h *safetensors.Header
+}
+
+func openVectors(t *testing.T) vectors {
+	t.Helper()
+	f, err := os.Open("testdata/dequant.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := safetensors.ReadHeader(f, info.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return vectors{t, f, h}
+}
+
+type memory []byte
+
+func (m memory) Bytes() []byte { return m }
+func (m memory) Release()      {}
+
+func (v vectors) view(name string) kernels.View {
+	v.t.Helper()
+	for _, e := range v.h.Tensors {
+		if e.Name == name {
+			data := make([]byte, e.Size)
+			if _, err := v.f.ReadAt(data, e.Offset); err != nil {
+				v.t.Fatal(err)
+			}
+			return kernels.Whole(memory(data))
+		}
+	}
+	v.t.Fatalf("no tensor %s", name)
+	return kernels.View{}
+}
+
+// check compares rows with the other implementation's, which rounds after each
+// step where ReadRow rounds once: a few units in the last place of the largest
+// term apart.
+func (v vectors) check(name string, m kernels.Matrix) {
+	v.t.Helper()
+	if err := m.Validate(); err != nil {
+		v.t.Fatal(err)
+	}
+	want := make([]float32, m.Rows*m.Cols)
+	kernels.Widen(want, v.view(name+".want").Bytes(), kernels.F32)
+	got := make([]float32, m.Cols)
+	for r := range m.Rows {
+		m.ReadRow(got, r)
+		scale := 0.0
+		for _, w := range want[r*m.Cols : (r+1)*m.Cols] {
+			scale = max(scale, math.Abs(float64(w)))
+		}
+		for c := range got {
+			w := want[r*m.Cols+c]
+			if d := math.Abs(float64(got[c]) - float64(w)); !(d <= scale*0x1p-22) {
+				v.t.Fatalf("%s: row %d, column %d is %g, want %g", name, r, c, got[c], w)
+			}
+		}
+	}
+}
+
+func TestReadRowGGUF(t *testing.T) {
+	v := openVectors(t)
+	for _, f := range []kernels.Format{kernels.Q8_0, kernels.Q4_0, kernels.Q4_1, kernels.Q4_K, kernels.Q6_K} {
+		t.Run(f.String(), func(t *testing.T) {
+			v.t = t
+			v.check(f.String(), kernels.Matrix{Rows: 4, Cols: 2 * f.BlockCols(), Format: f, Data: v.view(f.String() + ".data")})
+		})
+	}
+}
+
+func TestReadRowAffine(t *testing.T) {
+	v := openVectors(t)
+	for _, f := range []kernels.Format{kernels.Affine4, kernels.Affine8} {
+		for _, group := range []int{32, 64, 128} {
+			name := fmt.Sprintf("%s.%d", f, group)
+			t.Run(name, func(t *testing.T) {
+				v.t = t
+				v.check(name, kernels.Matrix{
+					Rows: 4, Cols: 256, Format: f, Data: v.view(name + ".data"),
+					Group: group, ScaleFormat: kernels.F32, Scales: v.view(name + ".scales"), Biases: v.view(name + ".biases"),
+				})
+			})
+		}
+	}
+}
+
+// TestFromF16 holds every one of the 65,536 values to the definition.
+func TestFromF16(t *testing.T) {
+	for h := range 1 << 16 {
+		got := kernels.FromF16(uint16(h))
+		exp, frac := h>>10&31, float64(h&1023)
+		want := math.Ldexp(1+frac/1024, exp-15)
+		switch {
+		case exp == 31 && frac == 0:
+			want = math.Inf(1)
+		case exp == 31:
+			want = math.NaN()
+		case exp == 0:
+			want = math.Ldexp(frac/1024, -14)
+		}
+		if h>>15 == 1 {
+			want = -want
+		}
+		if same := float64(got) == want && math.Signbit(float64(got)) == math.Signbit(want); !same && !(math.IsNaN(want) && got != got) {
+			t.Fatalf("%#04x is %g, want %g", h, got, want)
+		}
+	}
+}
+
+func TestReadRowFloats(t *testing.T) {
+	data := make([]byte, 12)
+	binary.LittleEndian.PutUint32(data[8:], math.Float32bits(-1.5))
+	m := kernels.Matrix{Rows: 3, Cols: 1, Format: kernels.F32, Data: kernels.Whole(memory(data))}
+	var got [1]float32
+	if m.ReadRow(got[:], 2); got[0] != -1.5 {
+		t.Errorf("F32: %g", got[0])
+	}
+	m = kernels.Matrix{Rows: 1, Cols: 6, Format: kernels.BF16, Data: kernels.Whole(memory(data))}
+	var row [6]float32
+	if m.ReadRow(row[:], 0); row[5] != -1.5 {
+		t.Errorf("BF16: %g", row)
+	}
+}
