@@ -206,14 +206,13 @@ func (l *Library) NewFunction(name string, constants ...FunctionConstant) (*Func
 	values := s.new(classFunctionConstantValues)
 	for i := range constants {
 		c := &constants[i]
-		at := uintptr(unsafe.Pointer(&c.bits))
 		switch {
 		case c.typ == 0 || c.index < 0 || c.index > 65535:
 			return nil, fmt.Errorf("%s: %s: function constant %d: %w", op, name, c.index, ErrInvalidArgument)
 		case c.name != "":
-			s.send(values, selConstantWithName, at, uintptr(c.typ), s.string(c.name))
+			s.send(values, selConstantWithName, uintptr(unsafe.Pointer(&c.bits)), uintptr(c.typ), s.string(c.name))
 		default:
-			s.send(values, selConstantAtIndex, at, uintptr(c.typ), uintptr(c.index))
+			s.send(values, selConstantAtIndex, uintptr(unsafe.Pointer(&c.bits)), uintptr(c.typ), uintptr(c.index))
 		}
 	}
 	id := s.send(l.id, selLibraryNewFunction, s.string(name), values, s.errorOut())

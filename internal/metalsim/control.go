@@ -1,0 +1,235 @@
+package metalsim
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Variable is the environment variable package metal finds the simulator's library by.
+const Variable = "METALSIM"
+
+// Simulator controls the simulator loaded into this process. There is one per process, so tests using it do not run in
+// parallel with each other. On macOS, where package metal uses the real Metal, its methods do nothing and Simulated is
+// false: the same tests run there.
+type Simulator struct {
+	lib library
+}
+
+// Start builds the simulator (or finds it built), points package metal to it, forgets what earlier tests did, and at the
+// end of the test fails it for every violation that was not taken and every Objective-C object that was not released.
+func Start(t testing.TB) *Simulator {
+	t.Helper()
+	s, err := Open()
+	if err != nil {
+		t.Fatalf("metalsim: %v", err)
+	}
+	before := s.Objects()
+	s.Reset()
+	t.Cleanup(func() {
+		for _, v := range s.TakeViolations() {
+			t.Errorf("metalsim: %v", v)
+		}
+		after := s.Objects()
+		for class, n := range after {
+			if n > before[class] {
+				t.Errorf("metalsim: %d objects of class %s were not released", n-before[class], class)
+			}
+		}
+		s.Reset()
+	})
+	return s
+}
+
+// Open builds the simulator (or finds it built) and loads it into this process. METALSIM, if set, names the library to
+// load instead.
+func Open() (*Simulator, error) {
+	path := os.Getenv(Variable)
+	if path == "" && simulated {
+		var err error
+		if path, err = Build(); err != nil {
+			return nil, err
+		}
+		if err := os.Setenv(Variable, path); err != nil {
+			return nil, err
+		}
+	}
+	lib, err := openLibrary(path)
+	if err != nil {
+		return nil, err
+	}
+	return &Simulator{lib: lib}, nil
+}
+
+// Simulated reports whether Metal is simulated on this platform.
+func (s *Simulator) Simulated() bool { return simulated }
+
+// Violation is something a real GPU, Apple's compiler or Metal's validation layer would punish.
+type Violation struct {
+	Kind         string // such as "hazard between dispatches"; see the package's README
+	Message      string
+	Kernel, File string // empty for those of the CPU side
+	Line, Column int
+	Count        uint64 // how often
+}
+
+func (v Violation) String() string {
+	at := ""
+	if v.File != "" {
+		at = fmt.Sprintf("%s:%d:%d: ", v.File, v.Line, v.Column)
+	}
+	if v.Kernel != "" {
+		at += v.Kernel + ": "
+	}
+	return at + v.Kind + ": " + v.Message
+}
+
+// Violations are those since Reset, in order, equal ones counted.
+func (s *Simulator) Violations() []Violation {
+	return decode[[]Violation](s, "metalsim_violations_json")
+}
+
+// TakeViolations returns the violations and forgets them: a test that provokes some takes them.
+func (s *Simulator) TakeViolations() []Violation {
+	v := s.Violations()
+	s.lib.call("metalsim_clear_violations")
+	return v
+}
+
+// Traffic is bytes moved. The unique ones count each byte once per dispatch: what no cache can avoid.
+type Traffic struct {
+	Read, Written, UniqueRead, UniqueWritten uint64
+}
+
+// KernelTotals are sums over the dispatches of one kernel.
+type KernelTotals struct {
+	Dispatches, Threadgroups, Threads   uint64
+	ThreadgroupBarriers, SIMDOperations uint64
+	Bytes                               Traffic
+	Seconds                             float64 // wall time in the simulator
+}
+
+// Totals are what happened since Reset. Bytes are counted in modes "count" and "check".
+type Totals struct {
+	Messages       uint64 // Objective-C messages
+	CommandBuffers uint64 // created
+	Commits        uint64
+	Waits          uint64 // command buffers waited for: waitUntilCompleted, or a completion handler
+	Encoders       uint64
+	Dispatches     uint64 // executed
+	MemoryBarriers uint64
+	Buffers        uint64 // created, wrapped ones included
+	Libraries      uint64 // compiled
+	Pipelines      uint64
+
+	Threadgroups, Threads, ThreadgroupBarriers uint64
+	Bytes                                      Traffic
+	Kernels                                    map[string]KernelTotals
+	Labels                                     map[string]Traffic // by buffer label; "setBytes" for those
+}
+
+// Counters returns what happened since Reset.
+func (s *Simulator) Counters() Totals { return decode[Totals](s, "metalsim_counters_json") }
+
+// Objects counts the living Objective-C objects by class.
+func (s *Simulator) Objects() map[string]int64 {
+	return decode[map[string]int64](s, "metalsim_objects_json")
+}
+
+// Reset forgets violations, counters and faults, and brings back a lost device. Settings and objects stay.
+func (s *Simulator) Reset() { s.lib.call("metalsim_reset") }
+
+// Fault is a kind of call that can be made to fail.
+type Fault string
+
+// Faults. Execution is a command buffer failing on the GPU after half of its dispatches.
+const (
+	FaultBuffer        Fault = "buffer"
+	FaultLibrary       Fault = "library"
+	FaultFunction      Fault = "function"
+	FaultPipeline      Fault = "pipeline"
+	FaultQueue         Fault = "queue"
+	FaultCommandBuffer Fault = "command buffer"
+	FaultEncoder       Fault = "encoder"
+	FaultExecution     Fault = "execution"
+	FaultResidencySet  Fault = "residency set"
+)
+
+// FailAt makes the n-th call of a kind from now on fail, counted from 1; 0 takes a fault back. code is the
+// MTLCommandBufferError of FaultExecution; with 4 (access revoked) and 11 (device removed) all later command buffers
+// fail, too, until Reset.
+func (s *Simulator) FailAt(kind Fault, n uint64, code int) {
+	s.lib.callText("metalsim_fail_at", string(kind), uintptr(n), uintptr(code))
+}
+
+// SetSeed chooses the order in which threadgroups, SIMD-groups, and dispatches between barriers run; 0 is ascending.
+func (s *Simulator) SetSeed(seed uint64) { s.Configure("seed", fmt.Sprint(seed)) }
+
+// Configure changes a setting, which the environment variable METALSIM_ and its name in capitals sets at start:
+//
+//	os        macOS version, 12 to 26: which selectors and language versions exist (15)
+//	family    Apple GPU family, 5 to 9: apple7 is an M1, apple9 an M3 (9)
+//	devices   how many devices there are, 0 to 4 (1)
+//	mode      of kernels compiled from now on: plain, count or check (check)
+//	seed      see SetSeed (0)
+//	coverage  1: count executed lines of kernels compiled from now on (0)
+//	execute   0: command buffers complete without running their dispatches (1)
+//	memory    bytes that can be allocated before allocations are refused (16 GiB)
+//
+// A setting or value that does not exist is a mistake in the test and panics.
+func (s *Simulator) Configure(name, value string) {
+	if simulated && s.lib.configure(name, value) != 0 {
+		panic(fmt.Sprintf("metalsim: no setting %s=%s", name, value))
+	}
+}
+
+// Set is Configure for the length of a test, with the value it had at start restored after it.
+func (s *Simulator) Set(t testing.TB, name, value string) {
+	t.Helper()
+	initial := map[string]string{"os": "15", "family": "9", "devices": "1", "mode": "check", "seed": "0", "coverage": "0", "execute": "1", "memory": "17179869184"}
+	back, ok := initial[name]
+	if v := os.Getenv("METALSIM_" + strings.ToUpper(name)); v != "" {
+		back = v
+	}
+	if !ok {
+		t.Fatalf("metalsim: no setting %s", name)
+	}
+	s.Configure(name, value)
+	t.Cleanup(func() { s.Configure(name, back) })
+}
+
+// Method is one method of a simulated class.
+type Method struct {
+	Class, Kind string // Kind is "+" for class methods, "-" for those of instances
+	Selector    string
+	Types       string // as in package metal's table
+	Since       string // first macOS that has it, "0" for all
+}
+
+// Methods lists what the simulator implements.
+func (s *Simulator) Methods() []Method {
+	var out []Method
+	for _, m := range decode[[][5]string](s, "metalsim_methods_json") {
+		out = append(out, Method{m[0], m[1], m[2], m[3], m[4]})
+	}
+	slices.SortFunc(out, func(a, b Method) int {
+		return strings.Compare(a.Class+a.Kind+a.Selector, b.Class+b.Kind+b.Selector)
+	})
+	return out
+}
+
+// decode calls a function that returns JSON.
+func decode[T any](s *Simulator, function string) T {
+	var v T
+	text := s.lib.call(function)
+	if text == "" {
+		return v
+	}
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		panic(fmt.Sprintf("metalsim: %s: %v", function, err))
+	}
+	return v
+}

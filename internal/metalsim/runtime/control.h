@@ -1,0 +1,76 @@
+// control.h: what tests ask of and tell the simulator: violations, counters, faults, configuration. The C functions at the
+// end are the interface of the Go file ../control.go.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "objc.h"
+
+namespace sim {
+
+// Kinds of violation the runtime itself finds; the engine's are named by the engine.
+enum class Kind {
+  kSelector,      // a selector the class does not have
+  kArguments,     // a message with the wrong number of arguments
+  kReleased,      // a message to, or a use of, a released object
+  kNoPool,        // autoreleased without a pool, or a pool popped wrongly
+  kIndex,         // buffer or threadgroup index past 30
+  kBounds,        // an offset or a CPU write past a buffer's end
+  kLength,        // setBytes above 4 KiB, threadgroup memory not a multiple of 16 or above 32 KiB
+  kThreads,       // a threadgroup larger than the pipeline allows, or an empty grid
+  kState,         // no pipeline, encoding after the end or commit, commit twice, encoder not ended
+  kUnbound,       // a dispatch without a buffer the kernel takes
+  kHazard,        // dispatches of a concurrent encoder touch the same bytes without a barrier
+  kForeign,       // objects of two devices
+  kArgument,      // a nil or out-of-range argument Metal rejects
+};
+
+struct Place {  // where in a kernel, if anywhere
+  std::string kernel, file;
+  uint32_t line = 0, column = 0;
+};
+
+void violation(Kind k, std::string message);
+void violation_named(const char *kind, std::string message, const Place &place);
+
+struct Traffic {
+  uint64_t read = 0, written = 0, unique_read = 0, unique_written = 0;
+};
+struct KernelCounters {
+  uint64_t dispatches = 0, threadgroups = 0, threads = 0, barriers = 0, simd_operations = 0;
+  Traffic bytes;
+  double seconds = 0;
+};
+
+struct Counters {
+  std::atomic<uint64_t> messages{0};
+  std::atomic<uint64_t> command_buffers{0}, commits{0}, waits{0}, encoders{0}, dispatches{0}, barriers{0};
+  std::atomic<uint64_t> buffers{0}, libraries{0}, pipelines{0};
+};
+Counters &counters();
+// What executing dispatches added, by kernel name and by buffer label ("setBytes" for those).
+void count_kernel(const std::string &kernel, const KernelCounters &k);
+void count_label(const std::string &label, const Traffic &t);
+
+// Fault injection: the n-th call of a kind fails.
+enum class Fault { kBuffer, kLibrary, kFunction, kPipeline, kQueue, kCommandBuffer, kEncoder, kExecution, kResidency, kCount };
+// True when this call is the one to fail; *code is the code given with it.
+bool fault(Fault f, int64_t *code = nullptr);
+
+struct Config {
+  std::atomic<int> os{15};          // macOS version: decides which selectors and language versions exist
+  std::atomic<int> family{9};       // Apple GPU family: 7 M1, 8 M2, 9 M3
+  std::atomic<int> devices{1};      // how many MTLCopyAllDevices returns
+  std::atomic<int> mode{2};         // metalsim_mode of libraries compiled from now on
+  std::atomic<bool> coverage{false};
+  std::atomic<bool> execute{true};  // false: command buffers complete without running their dispatches
+  std::atomic<uint64_t> seed{0};    // order of threadgroups, and of dispatches between barriers
+  std::atomic<uint64_t> memory{16ull << 30};  // recommendedMaxWorkingSetSize; allocations beyond it fail
+  std::atomic<int> lost{0};  // MTLCommandBufferError of a device that is gone for good; 0: it is there
+};
+Config &config();
+
+}  // namespace sim
