@@ -131,7 +131,7 @@ func (s *settings) statusError(resp *response, repo Repo, file string) error {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
 		http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		err := resp.fail(ErrUnavailable, message)
-		if seconds, parseErr := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16); parseErr == nil {
+		if seconds, parseErr := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 32); parseErr == nil {
 			err.retryAfter = time.Duration(seconds) * time.Second
 		}
 		return err

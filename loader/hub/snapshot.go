@@ -186,8 +186,15 @@ func treeName(commit string) string { return filepath.Join("trees", commit+".jso
 // readTree returns the names of all files of a commit, nil if they are not known.
 func (c repoCache) readTree(commit string) (names []string) {
 	data, err := os.ReadFile(filepath.Join(c.dir(), treeName(commit)))
+	if err != nil {
+		return nil
+	}
+	return parseTree(data)
+}
+
+func parseTree(data []byte) (names []string) {
 	var t tree
-	if err != nil || json.Unmarshal(data, &t) != nil || t.FormatVersion != treeFormat {
+	if json.Unmarshal(data, &t) != nil || t.FormatVersion != treeFormat {
 		return nil
 	}
 	for name := range t.Files {
