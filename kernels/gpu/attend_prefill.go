@@ -1,0 +1,60 @@
+package gpu
+
+import _ "embed"
+
+//go:embed attend_prefill.metal
+var attendPrefillText string
+
+var attendPrefillSource = source{
+	name:      "attend_prefill.metal",
+	headers:   []string{"heads.h", headsHeader},
+	text:      attendPrefillText,
+	constants: constKNorm + 1,
+	number:    -1,
+	threads:   prefillThreads,
+}
+
+// As in attend_prefill.metal.
+const (
+	prefillThreads = 128 // four SIMD-groups
+	prefillTile    = 8   // rows of a SIMD-group
+	prefillMaxDim  = 256
+)
+
+var prefillFunctions = [...]struct {
+	maxDim int
+	name   string
+}{{16, "attend_prefill_16"}, {32, "attend_prefill_32"}, {64, "attend_prefill_64"}, {128, "attend_prefill_128"}, {prefillMaxDim, "attend_prefill_256"}}
+
+// attendPrefill records the first or second dispatch of a span of many rows.
+func (p *pass) attendPrefill(o *spanOperands, phase int, used *int) {
+	i := 0
+	for prefillFunctions[i].maxDim < int(o.args.headDim) {
+		i++
+	}
+	f := &prefillFunctions[i]
+	tiles := ceilDiv(int(o.args.rows), prefillTile)
+	o.args.paddedRows, o.args.paddedDim = uint32(tiles*prefillTile), uint32(f.maxDim)
+	heads, kvHeads := int(o.args.queryHeads), int(o.args.kvHeads)
+	scratch := p.allot(used, heads*tiles*prefillTile*f.maxDim)
+
+	key := kernelKey{libraryKey: libraryKey{source: &attendPrefillSource}, function: "attend_prepare", flags: o.flags}
+	const simdgroups = prefillThreads / simdWidth
+	if phase == 0 {
+		d := p.launch(key)
+		d.bind(0, scratch)
+		o.bindHeads(d)
+		d.threads = prefillThreads
+		d.groups = [3]int{heads + 2*kvHeads, ceilDiv(tiles*prefillTile, simdgroups), 1}
+		return
+	}
+	key.function, key.flags = f.name, 0
+	d := p.launch(key)
+	d.bind(0, o.out)
+	d.bind(1, scratch)
+	d.bind(2, o.keys)
+	d.bind(3, o.values)
+	setArgs(d, 4, o.args)
+	d.threads = prefillThreads
+	d.groups = [3]int{kvHeads, ceilDiv(heads/kvHeads*tiles, simdgroups), 1}
+}

@@ -1,0 +1,34 @@
+// Package gpu runs OpenELM's operations on Apple GPUs through Metal.
+//
+// [Open] gives a [kernels.Backend]. Its kernels are the .metal files of this
+// folder, each with the Go file of the same name that launches it:
+//
+//	matvec          NormQKV, ProjAdd, NormSwiGLU, NormLogits for up to 8 rows
+//	matmul          the same for more rows
+//	attend_decode   Attend for one row
+//	attend_prefill  Attend for more rows
+//	embed           Embed
+//
+// The sources are compiled on the machine, for the weight format and the
+// function constants an operation needs, when it is first recorded; all that a
+// pass needs compiles in parallel, once for all backends of a device.
+//
+// # Passes
+//
+// Recording an operation checks its operands and notes its dispatches; Run
+// encodes them into one command buffer, commits it and waits once. The encoder
+// is a concurrent one with a barrier before each operation, since every
+// operation needs the one before it; what one operation dispatches for several
+// sequences or adapters overlaps. One token of L layers is 5·L + 2 dispatches,
+// L more when a sequence is longer than 1,024 positions, and one more for each
+// adapted matrix.
+//
+// A pass cannot be stopped once it is committed. It is a fraction of a second
+// long when its rows are few (openelm takes 128 at most), and Run waits for
+// it, so that no memory is touched after Run has returned.
+//
+// # Memory
+//
+// Buffers are shared memory. [Backend.WrapBuffer] gives the GPU whole pages as
+// they are, such as a mapped checkpoint file.
+package gpu

@@ -1,0 +1,303 @@
+package gpu
+
+import (
+	_ "embed"
+	"fmt"
+
+	"github.com/go-openelm/go-openelm/kernels"
+)
+
+//go:embed formats.h
+var formatsHeader string
+
+//go:embed linear.h
+var linearHeader string
+
+// Function constants of formats.h and linear.h, by index.
+const (
+	constWideWeights = iota
+	constAffine
+	constScaleFormat // uint
+	constNorm
+	constResidual
+	constSilu
+	constFactor
+	constUp
+	constLoRA
+	constRowScale
+	constUpLoRA
+	constUpRowScale
+	constWideX
+	linearConstants
+)
+
+// Buffers of matvec and matmul, by index.
+const (
+	bufY = iota
+	bufX
+	bufNorm
+	bufData
+	bufScales
+	bufBiases
+	bufUpData
+	bufUpScales
+	bufUpBiases
+	bufFactor
+	bufLoRAB
+	bufLoRAT
+	bufRowScale
+	bufUpLoRAB
+	bufUpLoRAT
+	bufUpRowScale
+	bufLinearArgs
+)
+
+// linearArgs is LinearArgs of linear.h.
+type linearArgs struct {
+	rows, cols, outs, rowBytes, group, rank, upRank, chunk, tiles uint32
+	eps                                                           float32
+}
+
+// adapter is Adapter of linear.h: a LowRank whose A has been applied.
+type adapter struct {
+	b, t, rowScale binding
+	rank           int
+	lora, scaled   bool
+}
+
+// product is one launch of matvec or matmul.
+type product struct {
+	op    string
+	rows  int
+	x, y  binding
+	w, up *kernels.Matrix // up is nil without a second matrix
+	// flags are the function constants norm, residual, silu and factor.
+	flags        uint32
+	norm, factor binding
+	eps          float32
+	gateAdapter  adapter
+	upAdapter    adapter
+}
+
+// NormQKV records qkv = w·rmsnorm(x).
+func (p *pass) NormQKV(qkv, x kernels.View, rows int, norm kernels.Norm, w kernels.Linear) {
+	p.normLinear("NormQKV", qkv, x, rows, norm, w)
+}
+
+// NormLogits records logits = w·rmsnorm(x).
+func (p *pass) NormLogits(logits, x kernels.View, rows int, norm kernels.Norm, w kernels.Linear) {
+	p.normLinear("NormLogits", logits, x, rows, norm, w)
+}
+
+func (p *pass) normLinear(op string, y, x kernels.View, rows int, norm kernels.Norm, w kernels.Linear) {
+	if !p.ready() || !p.checkRows(op, rows) {
+		return
+	}
+	l := product{op: op, rows: rows, w: w.W}
+	p.checkLinear(op, "w", w)
+	p.setNorm(&l, x, norm)
+	l.y = p.floats(op, "y", y, rows*w.W.Rows)
+	p.linear(&l, w, kernels.Linear{})
+}
+
+// ProjAdd records x += w·in.
+func (p *pass) ProjAdd(x, in kernels.View, rows int, w kernels.Linear) {
+	const op = "ProjAdd"
+	if !p.ready() || !p.checkRows(op, rows) {
+		return
+	}
+	l := product{op: op, rows: rows, w: w.W, flags: 1 << constResidual}
+	p.checkLinear(op, "w", w)
+	l.x = p.floats(op, "in", in, rows*w.W.Cols)
+	l.y = p.floats(op, "x", x, rows*w.W.Rows)
+	p.linear(&l, w, kernels.Linear{})
+}
+
+// NormSwiGLU records h = silu(gate·n) ⊙ (up·n), n = rmsnorm(x).
+func (p *pass) NormSwiGLU(h, x kernels.View, rows int, norm kernels.Norm, gate, up kernels.Linear) {
+	const op = "NormSwiGLU"
+	if !p.ready() || !p.checkRows(op, rows) {
+		return
+	}
+	l := product{op: op, rows: rows, w: gate.W, up: up.W, flags: 1 << constSilu}
+	p.checkLinear(op, "gate", gate)
+	if up.W != nil {
+		p.checkLinear(op, "up", up)
+		if up.W.Rows != gate.W.Rows || up.W.Cols != gate.W.Cols {
+			p.fail(fmt.Errorf("gpu: %s: %w: gate is %d × %d, up %d × %d",
+				op, kernels.ErrShape, gate.W.Rows, gate.W.Cols, up.W.Rows, up.W.Cols))
+		}
+	}
+	p.setNorm(&l, x, norm)
+	l.y = p.floats(op, "h", h, rows*gate.W.Rows)
+	p.linear(&l, gate, up)
+}
+
+func (p *pass) checkRows(op string, rows int) bool {
+	if rows < 1 {
+		p.fail(fmt.Errorf("gpu: %s: %w: %d rows", op, kernels.ErrShape, rows))
+	}
+	return p.err == nil
+}
+
+// checkLinear holds the adapter of a linear to its matrix.
+func (p *pass) checkLinear(op, name string, l kernels.Linear) {
+	a := l.LoRA
+	if a == nil {
+		return
+	}
+	if a.A.Format != kernels.F32 || a.B.Format != kernels.F32 || a.A.Rows < 1 ||
+		a.A.Cols != l.W.Cols || a.B.Cols != a.A.Rows || a.B.Rows != l.W.Rows {
+		p.fail(fmt.Errorf("gpu: %s: %w: adapter of %s: A is %d × %d %v, B %d × %d %v, the matrix %d × %d",
+			op, kernels.ErrShape, name, a.A.Rows, a.A.Cols, a.A.Format, a.B.Rows, a.B.Cols, a.B.Format, l.W.Rows, l.W.Cols))
+	}
+}
+
+// setNorm makes rmsnorm(x) what the product multiplies.
+func (p *pass) setNorm(l *product, x kernels.View, norm kernels.Norm) {
+	l.x = p.floats(l.op, "x", x, l.rows*l.w.Cols)
+	l.norm = p.floats(l.op, "norm", norm.Weight, l.w.Cols)
+	l.eps = norm.Eps
+	l.flags |= 1 << constNorm
+}
+
+// linear records l, which is complete but for the adapters of gate and up.
+// Before it come A·x of the adapters and, where up cannot share gate's pass,
+// the product with up.
+func (p *pass) linear(l *product, gate, up kernels.Linear) {
+	if p.err != nil {
+		return
+	}
+	used := 0
+	p.depends()
+	l.gateAdapter = p.lowRank(l, gate, &used)
+	l.upAdapter = p.lowRank(l, up, &used)
+	if l.up != nil && !sameLayout(l.w, l.up) {
+		u := *l
+		u.w, u.up, u.gateAdapter = l.up, nil, l.upAdapter
+		u.y, u.flags = p.allot(&used, l.rows*l.w.Rows), l.flags&^(1<<constSilu)
+		if u.gateAdapter.lora {
+			p.depends()
+		}
+		p.multiply(&u)
+		l.up, l.upAdapter = nil, adapter{}
+		l.factor, l.flags = u.y, l.flags|1<<constFactor
+	}
+	if used > 0 {
+		p.depends()
+	}
+	p.multiply(l)
+}
+
+// lowRank records t = A·(what l multiplies).
+func (p *pass) lowRank(l *product, w kernels.Linear, used *int) adapter {
+	if w.W == nil || w.LoRA == nil {
+		return adapter{}
+	}
+	r := w.LoRA
+	a := adapter{lora: true, rank: r.A.Rows, t: p.allot(used, l.rows*r.A.Rows)}
+	a.b = p.floats(l.op, "adapter B", r.B.Data, r.B.Rows*r.B.Cols)
+	if !r.RowScale.IsZero() {
+		a.scaled = true
+		a.rowScale = p.floats(l.op, "adapter row scale", r.RowScale, w.W.Rows)
+	}
+	p.multiply(&product{op: l.op, rows: l.rows, x: l.x, y: a.t, w: &r.A,
+		flags: l.flags & (1 << constNorm), norm: l.norm, eps: l.eps})
+	return a
+}
+
+// sameLayout reports whether one launch can read rows of both matrices.
+func sameLayout(a, b *kernels.Matrix) bool {
+	return a.Format == b.Format &&
+		(!a.Format.Affine() || a.Group == b.Group && a.ScaleFormat == b.ScaleFormat)
+}
+
+// multiply records one launch: matvec for few rows, matmul for many.
+func (p *pass) multiply(l *product) {
+	wide := true
+	data, scales, biases := p.matrix(l.op, l.w, &wide)
+	var upData, upScales, upBiases binding
+	if l.up != nil {
+		upData, upScales, upBiases = p.matrix(l.op, l.up, &wide)
+	}
+	if p.err != nil {
+		return
+	}
+	affine := l.w.Format.Affine()
+	key := kernelKey{
+		libraryKey: libraryKey{&matvecSource, l.w.Format},
+		flags: l.flags | flag(constWideWeights, wide) | flag(constAffine, affine) | flag(constUp, l.up != nil) |
+			flag(constLoRA, l.gateAdapter.lora) | flag(constRowScale, l.gateAdapter.scaled) |
+			flag(constUpLoRA, l.upAdapter.lora) | flag(constUpRowScale, l.upAdapter.scaled),
+	}
+	if affine {
+		key.number = uint32(l.w.ScaleFormat - kernels.F32) // ScaleFormat of formats.h
+	}
+	args := linearArgs{
+		rows: uint32(l.rows), cols: uint32(l.w.Cols), outs: uint32(l.w.Rows), rowBytes: uint32(l.w.RowBytes()),
+		group: uint32(l.w.Group), rank: uint32(l.gateAdapter.rank), upRank: uint32(l.upAdapter.rank), eps: l.eps,
+	}
+	var d *dispatch
+	if l.rows <= matvecRows {
+		d = p.launchMatvec(l, key, &args)
+	} else {
+		d = p.launchMatmul(l, key)
+	}
+	d.bind(bufY, l.y)
+	d.bind(bufX, l.x)
+	d.bind(bufData, data)
+	if key.flags>>constNorm&1 == 1 {
+		d.bind(bufNorm, l.norm)
+	}
+	if affine {
+		d.bind(bufScales, scales)
+		d.bind(bufBiases, biases)
+	}
+	if l.up != nil {
+		d.bind(bufUpData, upData)
+		if affine {
+			d.bind(bufUpScales, upScales)
+			d.bind(bufUpBiases, upBiases)
+		}
+	}
+	if key.flags>>constFactor&1 == 1 {
+		d.bind(bufFactor, l.factor)
+	}
+	l.gateAdapter.bind(d, bufLoRAB)
+	l.upAdapter.bind(d, bufUpLoRAB)
+	setArgs(d, bufLinearArgs, args)
+}
+
+// bind binds B, t and the row scale from index first on.
+func (a *adapter) bind(d *dispatch, first int) {
+	if a.lora {
+		d.bind(first, a.b)
+		d.bind(first+1, a.t)
+	}
+	if a.scaled {
+		d.bind(first+2, a.rowScale)
+	}
+}
+
+// matrix binds the parts of w and clears *wide if four of its weights cannot be
+// loaded as one vector.
+func (p *pass) matrix(op string, w *kernels.Matrix, wide *bool) (data, scales, biases binding) {
+	if !w.Format.Valid() || w.Rows < 1 || w.Cols < 1 || w.Cols%w.Format.BlockCols() != 0 {
+		p.fail(fmt.Errorf("gpu: %s: %w: %d × %d, %v", op, kernels.ErrMatrix, w.Rows, w.Cols, w.Format))
+		return
+	}
+	data = p.bind(op, "matrix", w.Data, w.Rows*w.RowBytes(), w.Format.Align())
+	if w.Format.Float() && (w.Data.Off|w.RowBytes())%(4*w.Format.BlockBytes()) != 0 {
+		*wide = false
+	}
+	if w.Format.Affine() {
+		if w.Group < 32 || w.Group%32 != 0 || w.Cols%w.Group != 0 || !w.ScaleFormat.Float() {
+			p.fail(fmt.Errorf("gpu: %s: %w: groups of %d of %d columns, scales %v", op, kernels.ErrMatrix, w.Group, w.Cols, w.ScaleFormat))
+			return
+		}
+		n := w.Rows * (w.Cols / w.Group) * w.ScaleFormat.BlockBytes()
+		scales = p.bind(op, "scales", w.Scales, n, w.ScaleFormat.Align())
+		biases = p.bind(op, "biases", w.Biases, n, w.ScaleFormat.Align())
+	}
+	return data, scales, biases
+}

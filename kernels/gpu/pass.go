@@ -1,0 +1,217 @@
+package gpu
+
+import (
+	"context"
+	"fmt"
+	"unsafe"
+
+	"github.com/go-openelm/go-openelm/kernels"
+	"github.com/go-openelm/go-openelm/metal"
+)
+
+// pass implements kernels.Ops: it records dispatches, which Run encodes.
+type pass struct {
+	backend *Backend
+	ctx     context.Context
+	err     error // the first of recording
+
+	dispatches []dispatch
+	barrier    bool // the next dispatch needs what was dispatched before
+
+	scratch     *metal.Buffer
+	scratchSize int // bytes that the dispatches need
+}
+
+var _ kernels.Ops = (*pass)(nil)
+
+const (
+	maxBindings = 17
+	simdWidth   = 32 // lanes of a SIMD-group of every Apple GPU
+	// threadgroupMemory is what every Apple GPU has for a threadgroup.
+	threadgroupMemory = 32 << 10
+)
+
+// dispatch is one kernel launch.
+type dispatch struct {
+	pipeline *future[*metal.ComputePipeline]
+	barrier  bool // first wait for all before it
+	bindings [maxBindings]binding
+	bound    uint32 // bit i: bindings[i] is set
+
+	args      [16]uint32 // the kernel's argument struct
+	argsBytes int
+	argsIndex int
+
+	memory  int        // bytes of threadgroup memory
+	groups  metal.Size // threadgroups
+	threads int        // of a threadgroup
+}
+
+// fail records the first error.
+func (p *pass) fail(err error) {
+	if p.err == nil {
+		p.err = err
+	}
+}
+
+// ready reports whether the next operation is to be recorded.
+func (p *pass) ready() bool {
+	if p.err == nil {
+		p.err = context.Cause(p.ctx)
+	}
+	return p.err == nil
+}
+
+// depends makes the next dispatch wait for all before it.
+func (p *pass) depends() { p.barrier = len(p.dispatches) > 0 }
+
+// launch adds a dispatch of the kernel of key. The result is valid until the
+// next launch.
+func (p *pass) launch(key kernelKey) *dispatch {
+	if n := len(p.dispatches); n < cap(p.dispatches) {
+		p.dispatches = p.dispatches[:n+1]
+	} else {
+		p.dispatches = append(p.dispatches, dispatch{})
+	}
+	d := &p.dispatches[len(p.dispatches)-1]
+	d.pipeline, d.barrier, d.bound, d.memory = p.backend.pipeline(key), p.barrier, 0, 0
+	p.barrier = false
+	return d
+}
+
+func (d *dispatch) bind(index int, b binding) {
+	d.bindings[index] = b
+	d.bound |= 1 << index
+}
+
+// setArgs makes v, laid out as the kernel's struct, its argument.
+func setArgs[T any](d *dispatch, index int, v T) {
+	d.argsIndex, d.argsBytes = index, int(unsafe.Sizeof(v))
+	*(*T)(unsafe.Pointer(&d.args)) = v
+}
+
+// allot returns n float32 of scratch memory after the first *used bytes. An
+// operation has the scratch memory for itself.
+func (p *pass) allot(used *int, n int) binding {
+	at := *used
+	*used += (4*n + 255) &^ 255
+	p.scratchSize = max(p.scratchSize, *used)
+	return binding{off: at}
+}
+
+// Run executes what was recorded, as one command buffer.
+func (p *pass) Run() error {
+	defer p.reset()
+	if !p.ready() {
+		return p.err
+	}
+	if len(p.dispatches) == 0 {
+		return nil
+	}
+	if err := p.growScratch(); err != nil {
+		return err
+	}
+	cb, err := p.backend.queue.NewCommandBuffer()
+	if err != nil {
+		return fmt.Errorf("gpu: %w", err)
+	}
+	defer cb.Release()
+	if err := p.encode(cb); err != nil {
+		return err
+	}
+	// Compiling may have taken a while.
+	if err := context.Cause(p.ctx); err != nil {
+		return err
+	}
+	if err := cb.Commit(); err != nil {
+		return fmt.Errorf("gpu: %w", err)
+	}
+	if err := cb.WaitUntilCompleted(); err != nil {
+		return fmt.Errorf("gpu: %w", err)
+	}
+	p.count(cb)
+	return nil
+}
+
+// encode waits for the pipelines and writes the dispatches into cb.
+func (p *pass) encode(cb *metal.CommandBuffer) error {
+	e, err := cb.ComputeEncoder(metal.Concurrent)
+	if err != nil {
+		return fmt.Errorf("gpu: %w", err)
+	}
+	var set [maxBindings]binding // what the encoder has bound already
+	for i := range p.dispatches {
+		d := &p.dispatches[i]
+		pipeline, err := d.pipeline.wait(p.ctx)
+		if err != nil {
+			return err
+		}
+		if d.barrier {
+			e.MemoryBarrier()
+		}
+		e.SetPipeline(pipeline)
+		for i, b := range d.bindings {
+			if d.bound>>i&1 == 0 {
+				continue
+			}
+			if b.buf == nil {
+				b.buf = p.scratch
+			}
+			if b != set[i] {
+				e.SetBuffer(b.buf, b.off, i)
+				set[i] = b
+			}
+		}
+		e.SetBytes(unsafe.Slice((*byte)(unsafe.Pointer(&d.args)), d.argsBytes), d.argsIndex)
+		set[d.argsIndex] = binding{}
+		if d.memory > 0 {
+			e.SetThreadgroupMemory(d.memory, 0)
+		}
+		e.DispatchThreadgroups(d.groups, metal.Size{d.threads, 1, 1})
+	}
+	if err := e.End(); err != nil {
+		return fmt.Errorf("gpu: %w", err)
+	}
+	return nil
+}
+
+// growScratch makes the scratch memory as large as the dispatches need it.
+func (p *pass) growScratch() error {
+	if p.scratch.Len() >= p.scratchSize {
+		return nil
+	}
+	p.scratch.Release()
+	p.scratch = nil
+	s, err := p.backend.device.NewBuffer(p.scratchSize, metal.StorageModePrivate)
+	if err != nil {
+		return fmt.Errorf("gpu: %w", err)
+	}
+	p.scratch = s
+	return nil
+}
+
+func (p *pass) count(cb *metal.CommandBuffer) {
+	s := &p.backend.stats
+	s.commandBuffers.Add(1)
+	s.dispatches.Add(int64(len(p.dispatches)))
+	for i := range p.dispatches {
+		if p.dispatches[i].barrier {
+			s.barriers.Add(1)
+		}
+	}
+	s.gpuTime.Add(int64(cb.GPUTime()))
+}
+
+// reset forgets what was recorded.
+func (p *pass) reset() {
+	p.err, p.barrier, p.scratchSize = nil, false, 0
+	p.dispatches = p.dispatches[:0]
+}
+
+// End gives the pass back to the backend.
+func (p *pass) End() {
+	p.reset()
+	clear(p.dispatches[:cap(p.dispatches)]) // keep no buffers alive
+	p.ctx = nil
+	p.backend.putPass(p)
+}
