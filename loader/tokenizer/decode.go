@@ -118,7 +118,8 @@ func (t *Tokenizer) DecodeHF(ids []int32) string {
 		if !t.has(id) || t.types[id] == Control || t.types[id] == Unknown {
 			continue // skipped before decoding, so that they do not end a run
 		}
-		if b, ok := byteValue(t.pieces[id]); ok {
+		if t.types[id] == Byte {
+			b, _ := byteValue(t.pieces[id])
 			run = append(run, b)
 			continue
 		}
