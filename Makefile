@@ -1,0 +1,47 @@
+# What a person does with this project. CI runs "make test lint cross arm64".
+
+GO ?= go
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+# Modules of their own, so that a program that imports the library does not
+# inherit what they need.
+MODULES = $(patsubst %/go.mod,%,$(shell git ls-files '*go.mod' | sort))
+
+.PHONY: help run build test tools lint cross arm64 bench fuzz train
+
+help: ## Show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+run: ## Tell a story with the embedded model
+	$(GO) run ./examples/generate "Once upon a time"
+
+build: ## Build the openelm command into bin/
+	CGO_ENABLED=0 $(GO) build -o bin/openelm ./cmd/openelm
+
+test: tools ## Install what the tests need and run all of them
+	@for m in $(MODULES); do echo "== $$m"; (cd $$m && $(GO) test -timeout 20m ./...) || exit 1; done
+
+tools: ## Install the tests' tools (Debian packages; needs root the first time)
+	@./scripts/install-tools.sh
+
+lint: ## gofmt, go vet and staticcheck
+	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed:"; gofmt -l .; exit 1; }
+	@for m in $(MODULES); do echo "== $$m"; (cd $$m && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./...) || exit 1; done
+
+cross: ## Build and vet for every platform, without cgo
+	@for p in darwin/arm64 darwin/amd64 linux/arm64 windows/amd64; do echo "== $$p"; \
+		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 sh -c '$(GO) build ./... && $(GO) vet ./...' || exit 1; done
+
+ARM64_PACKAGES = ./kernels ./kernels/cpu ./openelm ./loader/...
+arm64: tools ## Run the CPU path's tests as arm64, emulated
+	@for p in $(ARM64_PACKAGES); do \
+		GOARCH=arm64 CGO_ENABLED=0 $(GO) test -short -timeout 20m -exec "qemu-aarch64-static -cpu max" $$p || exit 1; done
+
+bench: ## Benchmark the embedded model and the operations
+	$(GO) test -run '^$$' -bench . ./kernels/... ./openelm/... ./loader/...
+
+FUZZTIME ?= 1m
+fuzz: ## Run every fuzz target for FUZZTIME (default 1m)
+	@./scripts/fuzz.sh $(FUZZTIME)
+
+train: ## Train the embedded story model again (about half an hour; Python)
+	./story/train/train.sh

@@ -1,0 +1,25 @@
+#!/bin/sh
+# Installs the Debian packages that the tests need and that are not there yet:
+# clang for Metal on Linux, qemu to run arm64 tests, Python for the comparisons
+# with huggingface_hub.
+set -eu
+cd "$(dirname "$0")/.."
+
+[ "$(uname -s)" = Linux ] || exit 0
+
+packages="qemu-user-static"
+python3 -c "import venv, ensurepip" 2>/dev/null || packages="$packages python3 python3-venv"
+if [ -f internal/metalsim/packages.txt ]; then
+	packages="$packages $(sed 's/#.*//' internal/metalsim/packages.txt | tr '\n' ' ')"
+fi
+missing=
+for p in $packages; do
+	dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $p"
+done
+[ -n "$missing" ] || exit 0
+echo "installing:$missing"
+sudo=
+[ "$(id -u)" = 0 ] || sudo=sudo
+$sudo apt-get update -qq
+# shellcheck disable=SC2086 # a list of words
+DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends $missing
