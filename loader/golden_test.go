@@ -171,3 +171,32 @@ func TestOpenGolden(t *testing.T) {
 		})
 	}
 }
+
+// TestOpenAdapterGolden checks each adapter's logits, and that attaching it
+// leaves the base model as it is.
+func TestOpenAdapterGolden(t *testing.T) {
+	for _, pack := range packs(t) {
+		dir := filepath.Join(goldenDir, pack, "adapter")
+		if !exists(dir) {
+			continue
+		}
+		t.Run(pack, func(t *testing.T) {
+			m, err := loader.Open(t.Context(), packPath(pack), &loader.Options{NoTokenizer: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Close()
+			a, err := loader.OpenAdapter(t.Context(), dir, m, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer a.Release()
+			s, err := m.NewSession(&openelm.SessionOptions{Adapter: a})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			checkLogits(t, pack, s)
+		})
+	}
+}

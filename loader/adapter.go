@@ -1,0 +1,346 @@
+package loader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/go-openelm/go-openelm/internal/strictjson"
+	"github.com/go-openelm/go-openelm/kernels"
+	"github.com/go-openelm/go-openelm/openelm"
+)
+
+// OpenAdapter opens a LoRA or DoRA adapter for m, whose weights it leaves as
+// they are: a directory with adapter_config.json and, as PEFT writes it,
+// adapter_model.safetensors or, as mlx-lm does, adapters.safetensors. The
+// adapter belongs to m's backend; its Release must come before m's Close.
+//
+// What the adapter asks for and this package does not have, down to a tensor
+// that no matrix of the model is for, is an error.
+func OpenAdapter(ctx context.Context, name string, m *openelm.Model, opts *Options) (*openelm.Adapter, error) {
+	o := opts.withDefaults()
+	src, err := adapterSource(name, &o)
+	if err != nil {
+		return nil, err
+	}
+	f, err := readAdapter(ctx, src)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	a, err := f.adapter(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Validate(m); err != nil {
+		a.Release()
+		return nil, corrupt(f.configFile, "", "%w", err)
+	}
+	return a, nil
+}
+
+const adapterConfigFile = "adapter_config.json"
+
+// adapterFile is an adapter as it is stored.
+type adapterFile struct {
+	checkpoint                    // its tensors
+	updates    map[string]*update // by the path of the matrix
+	transposed bool               // A is [in, rank] and B [rank, out]
+}
+
+// update is the update of one matrix W: scale·B·A, and DoRA's magnitude.
+type update struct {
+	a, b, magnitude *tensor
+	scale           float64
+}
+
+// dialect is how a library stores adapters.
+type dialect struct {
+	file   string // with the tensors
+	prefix string // of their names
+	ends   map[string]func(*update) **tensor
+}
+
+// readAdapter reads the configuration and the header of an adapter.
+func readAdapter(ctx context.Context, src source) (_ *adapterFile, err error) {
+	path, text, err := readText(ctx, src, adapterConfigFile)
+	if err != nil {
+		return nil, err
+	}
+	c, err := parseAdapterConfig(path, text)
+	if err != nil {
+		return nil, err
+	}
+	d := c.dialect()
+	f := &adapterFile{updates: map[string]*update{}, transposed: c.mlx}
+	f.configFile, f.tensors = path, map[string]*tensor{}
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	if err := f.addSafetensors(ctx, src, d.file, nil); err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.tensors)) {
+		if err := f.sort(f.tensors[name], d); err != nil {
+			return nil, err
+		}
+	}
+	for path, u := range f.updates {
+		if err := f.complete(path, u, c); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+// sort finds the update that a tensor is a part of.
+func (f *adapterFile) sort(t *tensor, d dialect) error {
+	path, ok := strings.CutPrefix(t.name, d.prefix)
+	for end, part := range d.ends {
+		if base, found := strings.CutSuffix(path, end); ok && found {
+			if !t.format.Float() {
+				return unsupported(t.file.name, t.name, "type %s; this package has F32, F16 and BF16", t.kind)
+			}
+			if f.updates[base] == nil {
+				f.updates[base] = &update{}
+			}
+			p := part(f.updates[base])
+			if *p != nil {
+				return t.fail("is there a second time, as %s", (*p).name)
+			}
+			*p = t
+			return nil
+		}
+	}
+	return unsupported(t.file.name, t.name, "no part of a LoRA or DoRA update of a matrix")
+}
+
+// complete checks an update against the configuration and sets its scale.
+func (f *adapterFile) complete(path string, u *update, c *adapterConfig) error {
+	file := f.files[0].name
+	switch {
+	case u.a == nil || u.b == nil:
+		return corrupt(file, path, "only one of the matrices A and B is there")
+	case c.dora && u.magnitude == nil:
+		return corrupt(file, path, "no magnitude, but %s says DoRA", f.configFile)
+	case !c.dora && u.magnitude != nil:
+		return corrupt(file, path, "a magnitude, but %s does not say DoRA", f.configFile)
+	}
+	for _, t := range []*tensor{u.a, u.b} {
+		if len(t.shape) != 2 {
+			return t.fail("has shape %d, want a matrix", t.shape)
+		}
+	}
+	rank := u.a.shape[0]
+	if f.transposed {
+		rank = u.a.shape[1]
+	}
+	want, scale := c.rankAndScale(path)
+	if rank != want {
+		return u.a.fail("has rank %d, %s wants %d", rank, f.configFile, want)
+	}
+	u.scale = scale
+	return nil
+}
+
+// target is the matrix, or the two that are stored as one, which an update is
+// for, and where its parts go.
+type target struct {
+	matrices []*kernels.Matrix
+	places   []**kernels.LowRank
+}
+
+// targets lists what an adapter of m can update, by path.
+func targets(m *openelm.Model, a *openelm.Adapter) map[string]target {
+	c, w := m.Config(), m.Weights()
+	all := map[string]target{}
+	one := func(path string, w *kernels.Matrix, p **kernels.LowRank) {
+		all[path] = target{[]*kernels.Matrix{w}, []**kernels.LowRank{p}}
+	}
+	a.Layers = make([]openelm.LayerAdapter, len(w.Layers))
+	for i := range w.Layers {
+		l, la, name := &w.Layers[i], &a.Layers[i], huggingFace.inLayer(i)
+		one(name(huggingFace.qkv), &l.QKV, &la.QKV)
+		one(name(huggingFace.out), &l.Out, &la.Out)
+		one(name(huggingFace.down), &l.Down, &la.Down)
+		one(name(huggingFace.gateUp), &l.Gate, &la.Gate)
+		if c.GLU {
+			all[name(huggingFace.gateUp)] = target{
+				[]*kernels.Matrix{&l.Gate, &l.Up}, []**kernels.LowRank{&la.Gate, &la.Up},
+			}
+		}
+	}
+	if !c.TiedHead {
+		one(huggingFace.head, &w.Head, &a.Head)
+	}
+	return all
+}
+
+// adapter brings the updates into the backend's memory.
+func (f *adapterFile) adapter(ctx context.Context, m *openelm.Model) (_ *openelm.Adapter, err error) {
+	a := &openelm.Adapter{}
+	all := targets(m, a)
+	size := 0
+	for path, u := range f.updates {
+		t, known := all[path]
+		if !known {
+			return nil, unsupported(f.files[0].name, path, "the model has no matrix of this name that an adapter can change")
+		}
+		if err := f.checkUpdate(u, t); err != nil {
+			return nil, err
+		}
+		size += u.bytes()
+	}
+	if size == 0 {
+		return nil, corrupt(f.files[0].name, "", "no tensors")
+	}
+	buf, err := m.Backend().NewBuffer(size)
+	if err != nil {
+		return nil, fmt.Errorf("loader: buffer of %d bytes: %w", size, err)
+	}
+	defer func() {
+		if err != nil {
+			buf.Release()
+		}
+	}()
+	a.Release = buf.Release
+	rest := kernels.Whole(buf)
+	for _, path := range slices.Sorted(maps.Keys(f.updates)) {
+		u := f.updates[path]
+		if err := f.load(ctx, u, all[path], rest.Slice(0, u.bytes())); err != nil {
+			return nil, err
+		}
+		rest = rest.Slice(u.bytes(), rest.Len-u.bytes())
+	}
+	return a, nil
+}
+
+// bytes is the size of an update in memory, in float32.
+func (u *update) bytes() int {
+	n := 0
+	for _, t := range u.parts() {
+		n += alignUp(4*t.elements(), copyAlign)
+	}
+	return n
+}
+
+func (u *update) parts() []*tensor {
+	parts := []*tensor{u.a, u.b}
+	if u.magnitude != nil {
+		parts = append(parts, u.magnitude)
+	}
+	return parts
+}
+
+func (t *tensor) elements() int {
+	n := 1
+	for _, d := range t.shape {
+		n *= d
+	}
+	return n
+}
+
+func (f *adapterFile) checkUpdate(u *update, t target) error {
+	rows, cols := 0, t.matrices[0].Cols
+	for _, w := range t.matrices {
+		rows += w.Rows
+	}
+	rank := u.a.shape[0]
+	wantA, wantB := []int{rank, cols}, []int{rows, rank}
+	if f.transposed {
+		rank = u.a.shape[1]
+		wantA, wantB = []int{cols, rank}, []int{rank, rows}
+	}
+	errs := []error{f.checkShape(u.a, wantA...), f.checkShape(u.b, wantB...)}
+	if u.magnitude != nil {
+		errs = append(errs, f.checkShape(u.magnitude, rows))
+	}
+	return firstError(errs...)
+}
+
+// load reads an update into v and puts a LowRank into each of its places.
+func (f *adapterFile) load(ctx context.Context, u *update, t target, v kernels.View) error {
+	views := make([]kernels.View, 0, 3)
+	for _, p := range u.parts() {
+		n := 4 * p.elements()
+		if err := p.read(v.Slice(0, n).Floats(), f.transposed); err != nil {
+			return err
+		}
+		views = append(views, v.Slice(0, n))
+		v = v.Slice(alignUp(n, copyAlign), v.Len-alignUp(n, copyAlign))
+	}
+	b := views[1].Floats()
+	for i := range b {
+		b[i] = float32(u.scale * float64(b[i]))
+	}
+	rank := views[0].Len / 4 / t.matrices[0].Cols
+	a := kernels.Matrix{Rows: rank, Cols: t.matrices[0].Cols, Format: kernels.F32, Data: views[0]}
+	first := 0
+	for i, w := range t.matrices {
+		r := &kernels.LowRank{A: a, B: kernels.Matrix{
+			Rows: w.Rows, Cols: rank, Format: kernels.F32, Data: views[1].Slice(4*rank*first, 4*rank*w.Rows),
+		}}
+		if u.magnitude != nil {
+			r.RowScale = views[2].Slice(4*first, 4*w.Rows)
+			if err := rowScale(ctx, w, r); err != nil {
+				return inFile(u.magnitude.file.name, err)
+			}
+		}
+		*t.places[i] = r
+		first += w.Rows
+	}
+	return nil
+}
+
+// read widens the tensor to float32; a matrix is transposed if wanted.
+func (t *tensor) read(dst []float32, transpose bool) error {
+	stored := make([]byte, t.size)
+	if err := t.file.readFull(stored, t.off); err != nil {
+		return inFile(t.file.name, err)
+	}
+	if !transpose || len(t.shape) != 2 {
+		kernels.Widen(dst, stored, t.format)
+		return nil
+	}
+	rows, cols := t.shape[0], t.shape[1]
+	row, size := make([]float32, cols), cols*t.format.BlockBytes()
+	for r := range rows {
+		kernels.Widen(row, stored[r*size:], t.format)
+		for c, x := range row {
+			dst[c*rows+r] = x
+		}
+	}
+	return nil
+}
+
+// adapterSource is where the files of the adapter called name are.
+func adapterSource(name string, _ *Options) (source, error) { return dirSource(name), nil }
+
+var errNoDialect = errors.New("neither PEFT's nor mlx-lm's: it has no peft_type and no fine_tune_type")
+
+// parseAdapterConfig reads adapter_config.json of either dialect.
+func parseAdapterConfig(file string, text []byte) (*adapterConfig, error) {
+	members, err := strictjson.Members(text)
+	if err != nil {
+		return nil, corrupt(file, "", "%w", err)
+	}
+	r := &configReader{file: file, members: members}
+	c := &adapterConfig{}
+	switch {
+	case r.has("peft_type"):
+		r.peft(c)
+	case r.has("fine_tune_type") || r.has("lora_parameters"):
+		r.mlxLoRA(c)
+	default:
+		return nil, unsupported(file, "", "%w", errNoDialect)
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	return c, nil
+}
