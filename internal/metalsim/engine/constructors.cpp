@@ -1,0 +1,260 @@
+// constructors.cpp: vector constructors and casts, half and bfloat literals. See msl/construct.h for what they become.
+#include <cctype>
+#include <set>
+
+#include "prepass.h"
+
+namespace metalsim {
+
+bool is_scalar_type(const std::string &s) {
+  static const std::set<std::string> types = {"bool", "char", "uchar", "short", "ushort", "int", "uint", "long", "ulong", "half", "bfloat", "float", "size_t", "ptrdiff_t",
+                                              "int8_t", "uint8_t", "int16_t", "uint16_t", "int32_t", "uint32_t", "int64_t", "uint64_t", "void"};
+  return types.count(s) > 0;
+}
+
+bool is_vector_type(const std::string &s) {
+  static const std::set<std::string> types = [] {
+    std::set<std::string> r;
+    for (const char *e : {"bool", "char", "uchar", "short", "ushort", "int", "uint", "long", "ulong", "half", "bfloat", "float"})
+      for (const char *n : {"2", "3", "4"}) r.insert(std::string(e) + n);
+    for (const char *e : {"char", "uchar", "short", "ushort", "int", "uint", "half", "bfloat", "float", "long", "ulong"}) r.insert(std::string("packed_") + e + "4");
+    return r;
+  }();
+  return types.count(s) > 0;
+}
+
+namespace {
+
+bool is_keyword_before_expression(const std::string &s) { return s == "return" || s == "else" || s == "case" || s == "do"; }
+
+class Rewriter {
+ public:
+  explicit Rewriter(Tokens &tokens) : t(tokens) { collect_names(); }
+
+  void run() {
+    for (int i = t.next(-1); i < t.size(); i = t.next(i)) {
+      if (t[i].kind == TokenKind::number) literal(i);
+      else if (t.at(i) == "static_cast") static_cast_(i);
+      else if (t.at(i) == "(") cast(i);
+      else if (t.is_word(i)) {
+        boolean_declaration(i);
+        constructor(i);
+      }
+    }
+  }
+
+ private:
+  Tokens &t;
+  std::set<std::string> names;   // template parameters and aliases: they may name a vector
+
+  void collect_names() {
+    for (int i = t.next(-1); i < t.size(); i = t.next(i)) {
+      const std::string &x = t.at(i);
+      if ((x == "typename" || x == "class") && (t.at(t.previous(i)) == "<" || t.at(t.previous(i)) == ",")) {
+        int n = t.next(i);
+        const std::string &after = t.at(t.next(n));
+        if (t.is_word(n) && (after == "," || after == ">" || after == "=")) names.insert(t.at(n));
+      } else if (x == "using" && t.at(t.next(t.next(i))) == "=") {
+        names.insert(t.at(t.next(i)));
+      } else if (x == "typedef") {
+        int k = i;
+        while (k < t.size() && t.at(k) != ";") k = t.at(k) == "{" ? t.next(t.match(k)) : t.next(k);
+        if (t.is_word(t.previous(k))) names.insert(t.at(t.previous(k)));
+      }
+    }
+    names.erase("");
+  }
+
+  void literal(int i) {
+    const std::string &x = t.at(i);
+    bool hex = x.size() > 1 && x[0] == '0' && (x[1] == 'x' || x[1] == 'X');
+    if (hex && x.find('p') == std::string::npos && x.find('P') == std::string::npos) return;
+    size_t suffix = 0;
+    const char *type = nullptr;
+    char last = x.back();
+    if (last == 'h' || last == 'H') suffix = 1, type = "half";
+    if ((last == 'f' || last == 'F') && x.size() > 2 && (x[x.size() - 2] == 'b' || x[x.size() - 2] == 'B')) suffix = 2, type = "bfloat";
+    if (!type) return;
+    std::string digits = x.substr(0, x.size() - suffix);
+    bool real = digits.find_first_of(".eEpP") != std::string::npos;
+    t[i].text = std::string("((") + type + ")" + digits + (real ? "f" : "") + ")";
+  }
+
+  // A comparison, negation or logical expression: its value is boolean in MSL.
+  bool is_test(int first, int last) const {
+    for (int k = first; k <= last; k = t.next(k)) {
+      const std::string &x = t.at(k);
+      if (x == "(" && k == first && t.match(k) == last) return is_test(t.next(k), t.previous(last));
+      if (x == "," || x == "?") return false;
+      if (x == "==" || x == "!=" || x == "<=" || x == ">=" || x == "&&" || x == "||" || x == ">") return true;
+      if (x == "<") {
+        int end = t.match(k);
+        if (end < 0 || end > last) return true;
+        k = end;
+      } else if (x == "(" || x == "[" || x == "{") {
+        k = t.match(k);
+        if (k < 0) return false;
+      }
+    }
+    return t.at(first) == "!";
+  }
+
+  // The last token of the type that starts at i if it may be a vector: float4, T, vec<T, 4>, typename A::T; else -1.
+  int vector_type(int i) const {
+    if (t.at(i) == "typename") i = t.next(i);
+    if (t.at(i) == "::") i = t.next(i);
+    bool qualified = false;
+    while (t.is_word(i)) {
+      int end = i;
+      if (t.at(t.next(i)) == "<") {
+        end = t.match(t.next(i));
+        if (end < 0) return -1;
+      }
+      if (t.at(t.next(end)) == "::") {
+        i = t.next(t.next(end));
+        qualified = true;
+        continue;
+      }
+      if (end == i) return is_vector_type(t.at(i)) || names.count(t.at(i)) ? i : -1;
+      return t.at(i) == "vec" || (names.count(t.at(i)) && qualified) || names.count(t.at(i)) ? end : -1;
+    }
+    return -1;
+  }
+
+  // V(...)
+  void constructor(int i) {
+    int before = t.previous(i);
+    if (t.at(before) == "::" || t.at(before) == "." || t.at(before) == "->" || t.at(before) == "typename") {
+      if (t.at(before) != "typename") return;   // a qualified type was handled at its first word
+    }
+    int end = vector_type(i);
+    if (end < 0 || t.at(t.next(end)) != "(") return;
+    int open = t.next(end), close = t.match(open);
+    if (close < 0) return;
+    const std::string &b = t.at(before);
+    bool typename_before = b == "typename";
+    if (typename_before) before = t.previous(before);
+    const std::string &p = t.at(before);
+    if (t.is_word(before) && !is_keyword_before_expression(p)) return;
+    bool vector = is_vector_type(t.at(end)) || t.at(i) == "vec" || t.at(end) == ">";
+    if (!vector && (p == ";" || p == "{" || p == "}" || p == "~" || p == ":")) return;   // a class of that name
+    // float4 (&x)[3], void (*)(...) are declarators.
+    int inside = t.next(open);
+    if ((t.at(inside) == "&" || t.at(inside) == "*") && (t.at(t.next(close)) == "[" || t.at(t.next(close)) == "(")) return;
+    bool test = inside != close && is_test(inside, t.previous(close));
+    int first = typename_before ? t.previous(i) : i;
+    t[first].before += test ? "::msl_make_from_test<" : vector ? "::msl_make<" : "::msl_construct<";
+    t[end].after += ">";
+  }
+
+  // (V)operand
+  void cast(int open) {
+    int type = t.next(open);
+    int end = vector_type(type);
+    if (end < 0) return;
+    int close = t.next(end);
+    if (t.at(close) != ")") return;
+    int before = t.previous(open);
+    const std::string &p = t.at(before);
+    if (t.is_word(before) && !is_keyword_before_expression(p)) return;
+    if (p == ")" || p == "]" || (p == ">" && t.match_back(before) >= 0 && t.is_word(t.previous(t.match_back(before))))) return;
+    int last = operand_end(t.next(close));
+    if (last < 0) return;
+    bool test = t.at(t.next(close)) == "(" && t.match(t.next(close)) == last && is_test(t.next(close), last);
+    t[open].text.clear();
+    t[open].before += std::string(test ? "::msl_make_from_test" : "::msl_cast_to") + "<";
+    t[close].text.clear();
+    t[close].after += ">(";
+    t[last].after += ")";
+  }
+
+  // The last token of the unary expression that starts at i, or -1 if none starts there.
+  int operand_end(int i) const {
+    static const std::set<std::string> prefix = {"+", "-", "!", "~", "*", "&", "++", "--"};
+    while (prefix.count(t.at(i))) i = t.next(i);
+    if (i >= t.size()) return -1;
+    int last;
+    if (t.at(i) == "(") {
+      last = t.match(i);
+      if (last < 0) return -1;
+      // Another cast in front of its own operand.
+      int after = t.next(last);
+      bool type_inside = vector_type(t.next(i)) >= 0 && t.next(vector_type(t.next(i))) == last;
+      bool builtin_inside = is_scalar_type(t.at(t.next(i))) || is_address_space(t.at(t.next(i))) || t.at(t.next(i)) == "const";
+      if (type_inside || builtin_inside) {
+        int inner = operand_end(after);
+        if (inner >= 0) return inner;
+      }
+    } else if (t.is_word(i) || t.at(i) == "::") {
+      if (t.at(i) == "const" || t.at(i) == "noexcept" || t.at(i) == "override" || t.at(i) == "final") return -1;
+      if (t.at(i) == "::") i = t.next(i);
+      last = i;
+      for (;;) {
+        int n = t.next(last);
+        if (t.at(n) == "::") {
+          last = t.next(n);
+          if (t.at(last) == "template") last = t.next(last);
+        } else if (t.at(n) == "<" && t.match(n) > 0 && is_template_call(n)) {
+          last = t.match(n);
+        } else {
+          break;
+        }
+      }
+    } else if (i < t.size() && const_cast<Tokens &>(t)[i].kind == TokenKind::number) {
+      last = i;
+    } else {
+      return -1;
+    }
+    for (;;) {
+      int n = t.next(last);
+      const std::string &x = t.at(n);
+      if (x == "(" || x == "[" || (x == "{" && t.at(last) == ">")) {
+        last = t.match(n);
+        if (last < 0) return -1;
+      } else if (x == "." || x == "->") {
+        last = t.next(n);
+        if (t.at(last) == "template") last = t.next(last);
+        int m = t.next(last);
+        if (t.at(m) == "<" && t.match(m) > 0 && is_template_call(m)) last = t.match(m);
+      } else if (x == "++" || x == "--") {
+        last = n;
+      } else {
+        return last;
+      }
+    }
+  }
+  bool is_template_call(int open) const {
+    const std::string &x = t.at(t.next(t.match(open)));
+    return x == "(" || x == "::" || x == "{";
+  }
+
+  void static_cast_(int i) {
+    int open = t.next(i), end = vector_type(t.next(open));
+    if (t.at(open) != "<" || end < 0 || t.at(t.next(end)) != ">") return;
+    t[i].text = "::msl_cast_to";
+  }
+
+  // boolN name = expression;
+  void boolean_declaration(int i) {
+    const std::string &x = t.at(i);
+    if (x != "bool2" && x != "bool3" && x != "bool4") return;
+    int name = t.next(i), equals = t.next(name);
+    if (!t.is_word(name) || t.at(equals) != "=") return;
+    int last = equals;
+    for (int k = t.next(equals); k < t.size() && t.at(k) != ";" && t.at(k) != "," && t.at(k) != ")"; k = t.next(k)) {
+      if (t.at(k) == "{") return;
+      if (t.at(k) == "(" || t.at(k) == "[") k = t.match(k);
+      if (k < 0) return;
+      last = k;
+    }
+    if (last == equals) return;
+    t[t.next(equals)].before += "::msl_make_from_test<" + x + ">(";
+    t[last].after += ")";
+  }
+};
+
+}  // namespace
+
+void rewrite_constructors(Tokens &tokens) { Rewriter(tokens).run(); }
+
+}  // namespace metalsim

@@ -1,0 +1,63 @@
+// construct.h: vector constructors and conversions (MSL 2.2 and 2.14). Clang knows no `float4(a, b.yz, c)` in C++ and takes
+// `(int4)f` for a bit cast, so the pre-pass turns constructors and casts that may make a vector into these.
+#pragma once
+#include "traits.h"
+
+// The element `v` as E; from bfloat and half through float, as the conversion rules say.
+template <class V, class A> MSL_INLINE constexpr void msl_append(V &r, int &i, A a) {
+  typedef typename msl_vector<V>::element E;
+  if constexpr (msl_vector<A>::size > 0) {
+    for (int k = 0; k < msl_vector<A>::size; k++) r[i++] = (E)a[k];
+  } else {
+    r[i++] = (E)a;
+  }
+}
+template <class A> constexpr int msl_width = msl_vector<A>::size ? msl_vector<A>::size : 1;
+
+template <class V> MSL_INLINE constexpr V msl_make() { return V{}; }
+template <class V, class A> MSL_INLINE constexpr V msl_make(A a) {
+  typedef typename msl_vector<V>::element E;
+  if constexpr (__is_same(A, V)) {
+    return a;
+  } else if constexpr (msl_vector<A>::size > 0) {
+    static_assert(msl_vector<A>::size == msl_vector<V>::size, "conversion between vectors of different sizes");
+    return __builtin_convertvector(a, V);
+  } else if constexpr (metal::is_arithmetic_v<A> || __is_enum(A)) {
+    return V((E)a);
+  } else {
+    return (V)a;  // packed vectors and classes that convert
+  }
+}
+template <class V, class A, class B, class... C> MSL_INLINE constexpr V msl_make(A a, B b, C... c) {
+  static_assert(msl_width<A> + msl_width<B> + (0 + ... + msl_width<C>) == msl_vector<V>::size,
+                "constructor arguments must give exactly as many elements as the vector has");
+  V r{};
+  int i = 0;
+  msl_append(r, i, a);
+  msl_append(r, i, b);
+  (msl_append(r, i, c), ...);
+  return r;
+}
+// Clang compares vectors to 0 / -1 integers where MSL has booleans; the pre-pass says when an argument is a comparison.
+template <class V, class A> MSL_INLINE constexpr V msl_make_from_test(A a) {
+  if constexpr (msl_vector<A>::size > 0 && !__is_same(typename msl_vector<A>::element, bool)) {
+    return __builtin_convertvector(a != 0 ? A(1) : A(0), V);
+  } else {
+    return msl_make<V>(a);
+  }
+}
+// T(...) and (T)x where T is a name that may or may not be a vector.
+template <class V, class... A> MSL_INLINE constexpr V msl_construct(A... a) {
+  if constexpr (msl_vector<V>::size > 0) return msl_make<V>(a...);
+  else return V(a...);
+}
+template <class V, class A> MSL_INLINE constexpr V msl_cast_to(A a) {
+  if constexpr (msl_vector<V>::size > 0) return msl_make<V>(a);
+  else return (V)a;
+}
+namespace metal {
+template <class T, class A> MSL_INLINE constexpr T as_type(A a) {
+  static_assert(sizeof(T) == sizeof(A), "as_type needs types of the same size");
+  return __builtin_bit_cast(T, a);
+}
+}
