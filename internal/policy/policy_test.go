@@ -1,0 +1,139 @@
+// Package policy holds the repository to its own rules, so that they need no
+// page that nobody reads.
+package policy
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/go-openelm/go-openelm/"
+
+// allowed says what the core packages may import besides the standard library
+// and packages below themselves: imports point one way.
+var allowed = map[string][]string{
+	"metal":            {"github.com/ebitengine/purego", "golang.org/x/sys"},
+	"kernels":          {},
+	"kernels/cpu":      {"kernels", "golang.org/x/sys"},
+	"kernels/gpu":      {"kernels", "metal"},
+	"openelm":          {"kernels"},
+	"chat":             {"openelm"},
+	"loader":           {"openelm", "kernels", "kernels/cpu", "internal", "golang.org/x/sys"},
+	"loader/tokenizer": {},
+	"loader/hub":       {"internal", "golang.org/x/sys"},
+	"story":            {"loader", "openelm"},
+}
+
+// darwinOnly are imports that only files for Apple's systems may add.
+var darwinOnly = map[string][]string{"loader": {"kernels/gpu", "metal"}}
+
+// owner is the entry of allowed that a folder falls under.
+func owner(dir string) string {
+	for ; dir != "."; dir = path.Dir(dir) {
+		if _, ok := allowed[dir]; ok {
+			return dir
+		}
+	}
+	return ""
+}
+
+func goFiles(t *testing.T, visit func(name string)) {
+	t.Helper()
+	err := filepath.WalkDir("../..", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if base := d.Name(); base == "testdata" || base != ".." && strings.HasPrefix(base, ".") {
+				return filepath.SkipDir
+			}
+			if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil && name != "../.." {
+				return filepath.SkipDir // a module of its own
+			}
+			return nil
+		}
+		if strings.HasSuffix(name, ".go") {
+			rel, err := filepath.Rel("../..", name)
+			if err != nil {
+				return err
+			}
+			visit(filepath.ToSlash(rel))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestImports looks at every file, whatever its platform.
+func TestImports(t *testing.T) {
+	seen := map[string]bool{}
+	goFiles(t, func(name string) {
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join("../..", name), nil, parser.ImportsOnly)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		own := owner(path.Dir(name))
+		seen[own] = true
+		for _, spec := range f.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			if imported == "C" {
+				t.Errorf("%s uses cgo", name)
+			}
+			if own == "" || strings.HasSuffix(name, "_test.go") || !strings.Contains(strings.Split(imported, "/")[0], ".") {
+				continue
+			}
+			imported = strings.TrimPrefix(imported, module)
+			may := append([]string{own}, allowed[own]...)
+			if strings.HasSuffix(name, "_darwin.go") {
+				may = append(may, darwinOnly[own]...)
+			}
+			if !slices.ContainsFunc(may, func(prefix string) bool {
+				return imported == prefix || strings.HasPrefix(imported, prefix+"/") && (prefix == own || allowed[imported] == nil)
+			}) {
+				t.Errorf("%s imports %s; %s may import %v", name, imported, own, may)
+			}
+		}
+	})
+	for dir := range allowed {
+		if !seen[dir] {
+			t.Errorf("the rules name %s, which has no Go files", dir)
+		}
+	}
+}
+
+// TestPackageDocs wants every package to say what it is for.
+func TestPackageDocs(t *testing.T) {
+	docs := map[string]bool{}
+	goFiles(t, func(name string) {
+		dir := path.Dir(name)
+		if strings.HasSuffix(name, "_test.go") {
+			return
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join("../..", name), nil, parser.PackageClauseOnly|parser.ParseComments)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		docs[dir] = docs[dir] || f.Doc != nil
+	})
+	for dir, ok := range docs {
+		if !ok {
+			t.Errorf("package %s has no package comment", dir)
+		}
+	}
+}
