@@ -1,0 +1,394 @@
+package hub_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/go-openelm/go-openelm/internal/hubtest"
+	"github.com/go-openelm/go-openelm/loader/hub"
+)
+
+// The releases of huggingface_hub that share a cache with this package: the
+// newest known, and one from before it changed HTTP libraries and partial files.
+var pythonReleases = []string{"2.4.0", "0.34.4"}
+
+func TestPython(t *testing.T) {
+	for _, release := range pythonReleases {
+		t.Run(release, func(t *testing.T) {
+			py := newPython(t, release)
+			t.Run("PythonReadsOurs", func(t *testing.T) { pythonReadsOurs(t, py) })
+			t.Run("WeReadPythons", func(t *testing.T) { weReadPythons(t, py) })
+			t.Run("BothUpdateOne", func(t *testing.T) { bothUpdateOne(t, py) })
+			t.Run("Locks", func(t *testing.T) { shareLocks(t, py) })
+			t.Run("NoSymlinks", func(t *testing.T) { pythonReadsCopies(t, py) })
+			t.Run("Rules", func(t *testing.T) { sameRules(t, py) })
+		})
+	}
+}
+
+// python is an environment with huggingface_hub.
+type python struct {
+	program, script string
+	env             []string
+}
+
+// newPython installs huggingface_hub from the package index, into a folder of the test.
+func newPython(t *testing.T, release string) *python {
+	t.Helper()
+	venv := filepath.Join(t.TempDir(), "venv")
+	run := func(name string, args ...string) {
+		if output, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput(); err != nil {
+			t.Fatalf("this test needs Python 3 with venv and pip, and a package index: %s %s: %v\n%s", name, strings.Join(args, " "), err, output)
+		}
+	}
+	bin, system := "bin/python", "python3"
+	if runtime.GOOS == "windows" {
+		bin, system = "Scripts/python.exe", "python"
+	}
+	run(system, "-m", "venv", venv)
+	py := &python{program: filepath.Join(venv, bin)}
+	run(py.program, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "huggingface_hub=="+release)
+	var err error
+	if py.script, err = filepath.Abs("testdata/interop.py"); err != nil {
+		t.Fatal(err)
+	}
+	var version string
+	py.call(t, &version, "version", nil)
+	if version != release {
+		t.Fatalf("version is %s, want %s", version, release)
+	}
+	return py
+}
+
+// of returns the environment with the cache and hub of a client.
+func (py *python) of(c *hub.Client, more ...string) *python {
+	env := append(os.Environ(), "HF_HUB_CACHE="+c.CacheDir, "HF_HOME="+filepath.Join(c.CacheDir, "home"), "HF_ENDPOINT="+c.Endpoint,
+		"HF_HUB_DISABLE_XET=1", "HF_HUB_DISABLE_TELEMETRY=1", "HF_HUB_DISABLE_PROGRESS_BARS=1", "NO_PROXY=127.0.0.1")
+	return &python{py.program, py.script, append(env, more...)}
+}
+
+func (py *python) command(t *testing.T, name string, args map[string]any) *exec.Cmd {
+	t.Helper()
+	if args == nil {
+		args = map[string]any{}
+	}
+	data, err := json.Marshal(args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), py.program, py.script, name, string(data))
+	cmd.Env = py.env
+	return cmd
+}
+
+func (py *python) call(t *testing.T, result any, name string, args map[string]any) {
+	t.Helper()
+	cmd := py.command(t, name, args)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	output, err := cmd.Output()
+	if err == nil {
+		err = json.Unmarshal(output, result)
+	}
+	if err != nil {
+		t.Fatalf("%s: %v\n%s%s", name, err, output, &stderr)
+	}
+}
+
+type scanReport struct {
+	Warnings []string
+	Repos    map[string]struct {
+		Type      string
+		Size      int64
+		Revisions map[string]struct{ Refs, Files []string }
+	}
+}
+
+func (py *python) checkScan(t *testing.T, commit string) {
+	t.Helper()
+	var report scanReport
+	py.call(t, &report, "scan", nil)
+	repo := report.Repos[testID]
+	if len(report.Warnings) > 0 || len(report.Repos) != 1 || repo.Type != "model" || repo.Size != int64(len(weights)+24+6) || len(repo.Revisions) != 1 {
+		t.Errorf("scan_cache_dir: %+v", report)
+	}
+	if diff := cmp.Diff([]string{"main"}, repo.Revisions[commit].Refs); diff != "" {
+		t.Errorf("refs (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"config.json", "empty.txt", "model.safetensors", "ünï & co.md"}, repo.Revisions[commit].Files); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+}
+
+func names() []string { return slices.Sorted(maps.Keys(files())) }
+
+func pythonReadsOurs(t *testing.T, py *python) {
+	srv := hubtest.New(t)
+	commit := srv.Push(t, served())
+	c := newClient(t, srv)
+	dir, err := c.Snapshot(t.Context(), testRepo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.File(t.Context(), testRepo, "absent.json")
+	wantError(t, err, hub.ErrFileNotFound)
+	srv.Requests()
+
+	offline := py.of(c, "HF_HUB_OFFLINE=1")
+	want := map[string]string{"absent.json": "no such file"}
+	for _, name := range names() {
+		want[name] = filepath.Join(dir, filepath.FromSlash(name))
+	}
+	var got map[string]string
+	offline.call(t, &got, "cached", map[string]any{"repo": testID, "names": append(names(), "absent.json")})
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("try_to_load_from_cache (-want +got):\n%s", diff)
+	}
+	var snapshot string
+	offline.call(t, &snapshot, "snapshot", map[string]any{"repo": testID, "local_files_only": true})
+	if snapshot != dir {
+		t.Errorf("snapshot_download is %s, want %s", snapshot, dir)
+	}
+	offline.checkScan(t, commit)
+	if requests := srv.Requests(); len(requests) > 0 {
+		t.Errorf("offline Python asked %v", requests)
+	}
+
+	// Online it transfers nothing anew.
+	delete(want, "absent.json")
+	got = nil
+	py.of(c).call(t, &got, "download", map[string]any{"repo": testID, "names": names()})
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("hf_hub_download (-want +got):\n%s", diff)
+	}
+	for _, r := range srv.Requests() {
+		if r.Method == "GET" && strings.Contains(r.Path, "/resolve/") {
+			t.Errorf("Python asked for %s again", r.Path)
+		}
+	}
+}
+
+func weReadPythons(t *testing.T, py *python) {
+	for _, command := range []string{"download", "snapshot"} {
+		srv := hubtest.New(t)
+		commit := srv.Push(t, served())
+		srv.Set(hubtest.Knobs{CDN: true, RelativeRedirect: true})
+		c := newClient(t, srv)
+		args, want := map[string]any{"repo": testID}, filepath.Join(c.CacheDir, "models--org--Tiny-Model", "snapshots", commit)
+		if command == "download" {
+			args["names"] = names()
+		}
+		var result any
+		py.of(c).call(t, &result, command, args)
+		before := tree(t, c.CacheDir)
+		srv.Requests()
+
+		offline := *c
+		offline.Offline = true
+		for _, name := range names() {
+			path := mustFile(t, &offline, testRepo, name)
+			if path != filepath.Join(want, filepath.FromSlash(name)) {
+				t.Errorf("%s is %s", name, path)
+			}
+			checkContents(t, path, files()[name].Data)
+		}
+		if dir, err := offline.Snapshot(t.Context(), testRepo); err != nil || dir != want {
+			t.Errorf("snapshot is %s, %v", dir, err)
+		}
+		if requests := srv.Requests(); len(requests) > 0 {
+			t.Errorf("offline client asked %v", requests)
+		}
+		// Online too nothing is transferred or changed.
+		for _, name := range names() {
+			mustFile(t, c, testRepo, name)
+		}
+		if got := methods(srv.Requests()); strings.Contains(got, "GET") {
+			t.Errorf("requests: %s", got)
+		}
+		if diff := cmp.Diff(before, tree(t, c.CacheDir)); diff != "" {
+			t.Errorf("cache after %s (-Python +ours):\n%s", command, diff)
+		}
+		// And a cache of our own is the same.
+		ours := newClient(t, srv)
+		if command == "snapshot" {
+			if _, err := ours.Snapshot(t.Context(), testRepo); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			for _, name := range names() {
+				mustFile(t, ours, testRepo, name)
+			}
+		}
+		if diff := cmp.Diff(comparable(before), comparable(tree(t, ours.CacheDir))); diff != "" {
+			t.Errorf("caches after %s (-Python +ours):\n%s", command, diff)
+		}
+	}
+}
+
+// comparable leaves out what only some releases write, and what is not the cache's.
+func comparable(tree []string) []string {
+	return slices.DeleteFunc(slices.Clone(tree), func(line string) bool {
+		return strings.HasPrefix(line, "CACHEDIR.TAG") || strings.Contains(line, "/trees/") || strings.HasPrefix(line, "home/")
+	})
+}
+
+// A repository that changes is followed by both in one cache.
+func bothUpdateOne(t *testing.T, py *python) {
+	srv := hubtest.New(t, served())
+	c := newClient(t, srv)
+	var result map[string]string
+	py.of(c).call(t, &result, "download", map[string]any{"repo": testID, "names": []string{"config.json"}})
+	changed := files()
+	changed["config.json"] = &fstest.MapFile{Data: []byte("second")}
+	second := srv.Push(t, hubtest.Repo{ID: testID, Files: changed})
+	path := mustFile(t, c, testRepo, "config.json")
+	checkContents(t, path, []byte("second"))
+	py.of(c, "HF_HUB_OFFLINE=1").call(t, &result, "cached", map[string]any{"repo": testID, "names": []string{"config.json"}})
+	if result["config.json"] != path || !strings.Contains(path, second) {
+		t.Errorf("Python finds %s, we %s", result["config.json"], path)
+	}
+	srv.Push(t, served())
+	py.of(c).call(t, &result, "download", map[string]any{"repo": testID, "names": []string{"config.json"}})
+	c.Offline = true
+	if path := mustFile(t, c, testRepo, "config.json"); path != result["config.json"] {
+		t.Errorf("Python downloads %s, we find %s", result["config.json"], path)
+	}
+}
+
+func shareLocks(t *testing.T, py *python) {
+	srv := hubtest.New(t, served())
+	c := newClient(t, srv)
+	lock := filepath.Join(c.CacheDir, ".locks", "models--org--Tiny-Model", sha(weights)+".lock")
+	// Ours is respected.
+	asked := false
+	c.Progress = func(hub.Progress) {
+		if asked {
+			return
+		}
+		asked = true
+		var locked bool
+		py.of(c).call(t, &locked, "is_locked", map[string]any{"path": lock})
+		if !locked {
+			t.Error("Python does not see our lock")
+		}
+	}
+	mustFile(t, c, testRepo, "model.safetensors")
+	if !asked {
+		t.Fatal("no progress")
+	}
+	var locked bool
+	py.of(c).call(t, &locked, "is_locked", map[string]any{"path": lock})
+	if locked {
+		t.Error("our lock stays")
+	}
+
+	// Python's is respected.
+	if err := os.RemoveAll(filepath.Join(c.CacheDir, "models--org--Tiny-Model")); err != nil {
+		t.Fatal(err)
+	}
+	holder := py.of(c).command(t, "hold", map[string]any{"path": lock})
+	stdin, err := holder.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := holder.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "locked\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	c.Progress = nil
+	srv.Requests()
+	done := make(chan error)
+	go func() {
+		_, err := c.File(t.Context(), testRepo, "model.safetensors")
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		t.Errorf("did not wait: %v", err)
+	case <-time.After(300 * time.Millisecond):
+		if got := methods(srv.Requests()); strings.Contains(got, "GET") {
+			t.Errorf("requests: %s", got)
+		}
+		stdin.Close()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	stdin.Close()
+	if err := holder.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// pythonReadsCopies does without symbolic links, ours and Python's way.
+func pythonReadsCopies(t *testing.T, py *python) {
+	srv := hubtest.New(t)
+	commit := srv.Push(t, served())
+	c := newClient(t, srv)
+	c.Getenv = func(name string) string {
+		return map[string]string{"HF_HUB_DISABLE_SYMLINKS": "1"}[name]
+	}
+	for _, name := range names() {
+		mustFile(t, c, testRepo, name)
+	}
+	offline := py.of(c, "HF_HUB_OFFLINE=1", "HF_HUB_DISABLE_SYMLINKS=1")
+	offline.checkScan(t, commit)
+	var snapshot string
+	offline.call(t, &snapshot, "snapshot", map[string]any{"repo": testID, "local_files_only": true})
+	checkContents(t, filepath.Join(snapshot, "model.safetensors"), weights)
+}
+
+// Repository ids and patterns mean the same in both.
+func sameRules(t *testing.T, py *python) {
+	ids := []string{
+		"gpt2", "a/b", "apple/OpenELM-270M-Instruct", "a/b/c", "", "/", "a/", "/a", "a--b", "a-/b", "a/-b", "a/b-", ".a", "a.", "a..b", "a.b", "a/b.git",
+		"a.git/b", "_a", "a_/_b", "foo bar", "é", "a/é", strings.Repeat("a", 96), strings.Repeat("a", 97), strings.Repeat("a", 96) + "/" + strings.Repeat("b", 96),
+		"a\n", "123", "a@b", "a:b", `a\b`, "-", ".", "_", "a/..", "datasets/a/b",
+	}
+	var valid map[string]bool
+	py.call(t, &valid, "valid", map[string]any{"ids": ids})
+	for _, id := range ids {
+		if _, err := (&hub.Client{Offline: true, CacheDir: t.TempDir()}).Files(t.Context(), hub.Repo{ID: id}); (err != nil && strings.Contains(err.Error(), hub.ErrInvalidName.Error())) == valid[id] {
+			t.Errorf("%q: Python says %t, we %v", id, valid[id], err)
+		}
+	}
+
+	repo := hubtest.Repo{ID: testID, Files: fstest.MapFS{}}
+	patterns := []string{"*", "*.json", "?.json", "[ab].json", "[!ab].json", "sub/*", "*/x*", "[", "[a", "[]", "[]a]*", "[!]a]*", "[a-c]*", "[c-a]*", "[a-]*", "[-a]*", "**", "a?c", "*.*.*", "", "sub"}
+	candidates := []string{"a.json", "b.json", "c.json", "sub/x.json", "sub/y/xz", "[", "[a", "]x", "-x", "abc", "sub", "x.y.z"}
+	var cases [][2]string
+	for _, p := range patterns {
+		for _, name := range candidates {
+			cases = append(cases, [2]string{p, name})
+		}
+	}
+	var matches []bool
+	py.call(t, &matches, "match", map[string]any{"cases": cases})
+	srv := hubtest.New(t, repo)
+	for i, c := range cases {
+		srv.Push(t, hubtest.Repo{ID: testID, Files: fstest.MapFS{c[1]: {Data: []byte("x")}}})
+		_, err := newClient(t, srv).Snapshot(t.Context(), testRepo, c[0])
+		if (err == nil) != matches[i] {
+			t.Errorf("pattern %q, file %q: Python says %t, we %v", c[0], c[1], matches[i], err)
+		}
+	}
+}
