@@ -123,21 +123,28 @@ func nibble(b, which int) int { return b >> (4 * which) & 15 }
 // Widen sets dst to the little-endian values of a floating-point format that
 // src begins with, exactly.
 func Widen(dst []float32, src []byte, f Format) {
-	for i := range dst {
-		dst[i] = float(f, src, i)
+	src = src[:len(dst)*f.BlockBytes()]
+	switch f {
+	case F32:
+		for i := range dst {
+			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:]))
+		}
+	case F16:
+		for i := range dst {
+			dst[i] = FromF16(binary.LittleEndian.Uint16(src[2*i:]))
+		}
+	default:
+		for i := range dst {
+			dst[i] = FromBF16(binary.LittleEndian.Uint16(src[2*i:]))
+		}
 	}
 }
 
 // float is element i of little-endian values of a floating-point format.
 func float(f Format, b []byte, i int) float32 {
-	switch f {
-	case F32:
-		return math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
-	case F16:
-		return FromF16(binary.LittleEndian.Uint16(b[2*i:]))
-	default:
-		return FromBF16(binary.LittleEndian.Uint16(b[2*i:]))
-	}
+	var v [1]float32
+	Widen(v[:], b[i*f.BlockBytes():], f)
+	return v[0]
 }
 
 // FromF16 widens an IEEE 754 binary16 value, exactly.
