@@ -71,8 +71,13 @@ func (p *jsonSource) readNormalizer(raw json.RawMessage) error {
 // of a normalizer. Unlike Prepend it adds no space before a space.
 func (p *jsonSource) readPreTokenizer(raw json.RawMessage) error {
 	steps, err := p.steps("pre_tokenizer", "pretokenizers", raw)
-	if err != nil || steps == "" {
+	switch {
+	case err != nil:
 		return err
+	case steps == "" && p.bare:
+		return p.errorf("normalizer", "is missing, and so is a pre_tokenizer: nothing makes \"▁\" of spaces")
+	case steps == "":
+		return nil
 	}
 	for scheme, rule := range map[string]prefixRule{"always": prefixAlways, "first": prefixFirst, "never": prefixNever} {
 		if steps == fmt.Sprintf(stepMetaspace, scheme) && p.bare {

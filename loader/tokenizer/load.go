@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Load makes the tokenizer of a checkpoint directory of fsys.
@@ -106,11 +107,10 @@ func (l loader) read(name string, v any) error {
 		return err
 	}
 	if err := json.Unmarshal(raw, v); err != nil {
-		field := ""
 		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			field = wrong.Field
+			return r.errorf(strings.TrimPrefix(wrong.Field, "specialTokens."), "is a JSON %s, expected a value of another type", wrong.Value)
 		}
-		return r.errorf(field, "%v", err)
+		return r.errorf("", "%v", err)
 	}
 	return nil
 }

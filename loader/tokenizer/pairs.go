@@ -67,7 +67,7 @@ const noMerge = ^uint32(0)
 // every pair of characters across which a merge can happen (rank noMerge), so
 // that a pair of characters it lacks is a border no merge ever crosses.
 type pairTable struct {
-	slots []pair // open addressing, a power of two, at most half full
+	slots []pair // open addressing, a power of two, at most two thirds full
 	shift uint
 	seed  uint64
 }
@@ -111,22 +111,17 @@ func (t *pairTable) insert(e pair) (added bool) {
 	}
 }
 
-// rankedMerge is a merge of symbols. Equal ranks go from left to right.
-type rankedMerge struct {
-	merge
-	rank uint32
-}
-
-// newPairTable makes the table; duplicate is the index of a merge whose pair has
-// occurred before, or -1.
-func newPairTable(merges []rankedMerge, borders [][2]int32) (t *pairTable, duplicate int) {
+// newPairTable makes the table of merges with their ranks; duplicate is the index
+// of a merge whose pair has occurred before, or -1.
+func newPairTable(merges []merge, rank func(i int) uint32, borders [][2]int32) (t *pairTable, duplicate int) {
+	n := len(merges) + len(borders)
 	bits := 1
-	for 1<<bits < 2*(len(merges)+len(borders)+1) {
+	for 1<<bits <= n+n/2 {
 		bits++
 	}
 	t = &pairTable{slots: make([]pair, 1<<bits), shift: uint(64 - bits), seed: rand.Uint64()}
 	for i, m := range merges {
-		if !t.insert(pair{pairKey(m.left, m.right), m.rank, m.result}) {
+		if !t.insert(pair{pairKey(m.left, m.right), rank(i), m.result}) {
 			return nil, i
 		}
 	}
@@ -139,24 +134,23 @@ func newPairTable(merges []rankedMerge, borders [][2]int32) (t *pairTable, dupli
 // rules turns the source's merges, or its scores, into the tables of the encoder.
 func (s *source) rules(ids map[string]int32) (*symbols, *pairTable, error) {
 	syms := newSymbols(ids, len(s.pieces))
-	var merges []rankedMerge
-	var err error
-	if s.merges != nil {
-		merges = make([]rankedMerge, len(s.merges))
-		for i, m := range s.merges {
-			if t := s.types[m.result]; t == Control || t == Unknown {
-				return nil, nil, fieldError(s.file, mergePath(i), "makes the special token %s, so that any text could spell it", quote(s.pieces[m.result]))
-			}
-			merges[i] = rankedMerge{m, uint32(i)}
+	merges := s.merges
+	rank := func(i int) uint32 { return uint32(i) }
+	if merges == nil {
+		var err error
+		if merges, err = s.mergesByScore(ids, syms); err != nil {
+			return nil, nil, err
 		}
-	} else if merges, err = s.mergesByScore(ids, syms); err != nil {
-		return nil, nil, err
+		ranks := s.ranks()
+		rank = func(i int) uint32 { return ranks[merges[i].result] }
 	}
-
 	// A merge joins the last character of its left side to the first of its right.
 	seen := make(map[[2]int32]bool)
 	var borders [][2]int32
-	for _, m := range merges {
+	for i, m := range merges {
+		if t := s.types[m.result]; t == Control || t == Unknown {
+			return nil, nil, fieldError(s.file, mergePath(i), "makes the special token %s, so that any text could spell it", quote(s.pieces[m.result]))
+		}
 		last, _ := utf8.DecodeLastRuneInString(s.spelling(m.left, syms))
 		first, _ := utf8.DecodeRuneInString(s.spelling(m.right, syms))
 		b := [2]int32{syms.char(last), syms.char(first)}
@@ -165,7 +159,7 @@ func (s *source) rules(ids map[string]int32) (*symbols, *pairTable, error) {
 			borders = append(borders, b)
 		}
 	}
-	table, duplicate := newPairTable(merges, borders)
+	table, duplicate := newPairTable(merges, rank, borders)
 	if duplicate >= 0 {
 		return nil, nil, fieldError(s.file, mergePath(duplicate), "merges the same two pieces as one before")
 	}
@@ -182,9 +176,12 @@ func (s *source) spelling(sym int32, syms *symbols) string {
 // mergesByScore lists every way to cut a piece into two symbols. SentencePiece
 // stores no merges: it joins any two neighbours whose concatenation is a piece,
 // the one with the highest score first.
-func (s *source) mergesByScore(ids map[string]int32, syms *symbols) ([]rankedMerge, error) {
-	ranks := s.ranks()
-	var merges []rankedMerge
+func (s *source) mergesByScore(ids map[string]int32, syms *symbols) ([]merge, error) {
+	most := 0 // merges there can be: one for every place to cut a piece
+	for _, p := range s.pieces {
+		most += utf8.RuneCountInString(p) - 1
+	}
+	merges := make([]merge, 0, most)
 	for id, p := range s.pieces {
 		if s.types[id] != Normal && s.types[id] != Unused {
 			continue
@@ -204,7 +201,7 @@ func (s *source) mergesByScore(ids map[string]int32, syms *symbols) ([]rankedMer
 			if s.types[id] == Unused {
 				return nil, s.pieceError(id, "%s is unused, yet merges produce it: splitting it again is not supported", quote(p))
 			}
-			merges = append(merges, rankedMerge{merge{left, right, int32(id)}, ranks[id]})
+			merges = append(merges, merge{left, right, int32(id)})
 		}
 	}
 	return merges, nil

@@ -1,0 +1,184 @@
+package tokenizer_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/go-openelm/go-openelm/loader/tokenizer"
+)
+
+// checkpoint is a directory "ckpt" with the named files of the mini vocabulary
+// and others with the given content.
+func checkpoint(t testing.TB, names []string, others map[string]string) fstest.MapFS {
+	t.Helper()
+	fsys := fstest.MapFS{"ckpt/config.json": {Data: []byte("{}")}}
+	for _, name := range names {
+		fsys["ckpt/"+name] = &fstest.MapFile{Data: readFile(t, "mini/"+name)}
+	}
+	for name, content := range others {
+		fsys["ckpt/"+name] = &fstest.MapFile{Data: []byte(content)}
+	}
+	return fsys
+}
+
+func load(t testing.TB, fsys fs.FS) *tokenizer.Tokenizer {
+	t.Helper()
+	tok, err := tokenizer.Load(fsys, "ckpt")
+	return must(t, tok, err)
+}
+
+func TestLoadFindsTheVocabulary(t *testing.T) {
+	for _, names := range [][]string{{"tokenizer.json"}, {"tokenizer.model"}, {"tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json"}} {
+		tok := load(t, checkpoint(t, names, nil))
+		if got := tok.Decode(tok.Encode("Once upon a time")); got != "Once upon a time" {
+			t.Errorf("%v: got %q", names, got)
+		}
+		if tok.VocabSize() != 512 || tok.UNK() != 0 || tok.BOS() != 1 || tok.EOS() != 2 || tok.PAD() != tokenizer.None {
+			t.Errorf("%v: %d pieces, unk %d, bos %d, eos %d, pad %d", names, tok.VocabSize(), tok.UNK(), tok.BOS(), tok.EOS(), tok.PAD())
+		}
+		if !tok.AddsBOS() || tok.AddsEOS() {
+			t.Errorf("%v: adds BOS %v, EOS %v, want true, false", names, tok.AddsBOS(), tok.AddsEOS())
+		}
+	}
+}
+
+func TestLoadPrefersJSON(t *testing.T) {
+	_, err := tokenizer.Load(checkpoint(t, []string{"tokenizer.model"}, map[string]string{"tokenizer.json": "{"}), "ckpt")
+	var format *tokenizer.FormatError
+	if !errors.As(err, &format) || format.File != "ckpt/tokenizer.json" {
+		t.Errorf("a damaged tokenizer.json beside a tokenizer.model gave %v", err)
+	}
+}
+
+func TestLoadWithoutFiles(t *testing.T) {
+	_, err := tokenizer.Load(checkpoint(t, nil, nil), "ckpt")
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "ckpt") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLoadHonoursConfig(t *testing.T) {
+	special := tokenizer.EncodeOptions{ParseSpecial: true}
+	t.Run("special tokens", func(t *testing.T) {
+		for _, name := range []string{"tokenizer.json", "tokenizer.model"} {
+			tok := load(t, checkpoint(t, []string{name}, map[string]string{
+				"tokenizer_config.json":   `{"add_bos_token": false, "add_eos_token": true, "eos_token": {"content": "<unk>"}, "bos_token": null}`,
+				"special_tokens_map.json": `{"bos_token": "</s>", "eos_token": "<s>", "pad_token": "</s>"}`,
+			}))
+			if tok.AddsBOS() || !tok.AddsEOS() {
+				t.Errorf("%s: adds BOS %v, EOS %v, want false, true", name, tok.AddsBOS(), tok.AddsEOS())
+			}
+			if tok.BOS() != 2 || tok.EOS() != 0 || tok.PAD() != 2 {
+				t.Errorf("%s: bos %d, eos %d, pad %d, want 2, 0, 2", name, tok.BOS(), tok.EOS(), tok.PAD())
+			}
+		}
+	})
+	t.Run("a piece made special", func(t *testing.T) {
+		tok := load(t, checkpoint(t, []string{"tokenizer.model"}, map[string]string{"tokenizer_config.json": `{"eos_token": "▁a"}`}))
+		if tok.EOS() != 263 || !tok.IsControl(263) || slices.Contains(tok.Encode(" a a"), 263) {
+			t.Errorf("eos %d, control %v, %v", tok.EOS(), tok.IsControl(263), tok.Encode(" a a"))
+		}
+	})
+	t.Run("legacy", func(t *testing.T) {
+		// As transformers' LlamaTokenizer: without legacy the text after a special token gets no "▁".
+		for legacy, first := range map[string]string{"true": "▁a", "false": "a"} {
+			tok := load(t, checkpoint(t, []string{"tokenizer.model"}, map[string]string{"tokenizer_config.json": `{"legacy": ` + legacy + `}`}))
+			ids := tok.EncodeWith("<s>a", special)
+			if len(ids) != 2 || tok.Piece(ids[1]) != first {
+				t.Errorf("legacy %s: %v", legacy, ids)
+			}
+			if ids := tok.EncodeWith("a</s>", special); len(ids) != 2 || tok.Piece(ids[0]) != "▁a" {
+				t.Errorf("legacy %s: %v", legacy, ids)
+			}
+		}
+	})
+	t.Run("add_prefix_space", func(t *testing.T) {
+		tok := load(t, checkpoint(t, []string{"tokenizer.model"}, map[string]string{"tokenizer_config.json": `{"add_prefix_space": false}`}))
+		if ids := tok.Encode("a"); len(ids) != 1 || tok.Piece(ids[0]) != "a" {
+			t.Errorf("Encode(a) = %v", ids)
+		}
+		if got := tok.Decode(tok.Encode(" a")); got != " a" {
+			t.Errorf("got %q", got)
+		}
+	})
+	t.Run("added tokens", func(t *testing.T) {
+		tok := load(t, checkpoint(t, []string{"tokenizer.model"}, map[string]string{
+			"tokenizer_config.json": `{"added_tokens_decoder": {
+				"1": {"content": "<s>", "special": true},
+				"513": {"content": "<|end|>", "special": true},
+				"512": {"content": "<tool>", "special": false}}}`,
+			"added_tokens.json": `{"<tool>": 512, "<|end|>": 513}`,
+		}))
+		if tok.VocabSize() != 514 || !tok.IsControl(513) || tok.IsControl(512) {
+			t.Errorf("%d pieces, control %v, %v", tok.VocabSize(), tok.IsControl(513), tok.IsControl(512))
+		}
+		text := "<tool><|end|>"
+		if got := tok.EncodeWith(text, special); !slices.Equal(got, []int32{512, 513}) {
+			t.Errorf("ParseSpecial: %v", got)
+		}
+		if got := tok.Encode(text); got[0] != 512 || slices.Contains(got, 513) {
+			t.Errorf("Encode: %v", got)
+		}
+		if got := tok.Decode([]int32{512, 513}); got != "<tool>" {
+			t.Errorf("Decode: %q", got)
+		}
+	})
+}
+
+// TestLoadRefuses lists what the files around the vocabulary can get wrong.
+func TestLoadRefuses(t *testing.T) {
+	for _, c := range []struct{ name, file, content, field, reason string }{
+		{"not JSON", "tokenizer_config.json", `{"bos_token": `, "", "not JSON"},
+		{"not an object", "tokenizer_config.json", `[]`, "", "array"},
+		{"flag of the wrong type", "tokenizer_config.json", `{"add_bos_token": "yes"}`, "add_bos_token", "string"},
+		{"token of the wrong type", "tokenizer_config.json", `{"bos_token": 1}`, "bos_token", "number"},
+		{"unknown token", "special_tokens_map.json", `{"eos_token": "<|end|>"}`, "eos_token", "not in the vocabulary"},
+		{"added id no number", "tokenizer_config.json", `{"added_tokens_decoder": {"x": {"content": "a"}}}`, "added_tokens_decoder", "not an id"},
+		{"added id out of range", "tokenizer_config.json", `{"added_tokens_decoder": {"2000000000": {"content": "a"}}}`, "added_tokens_decoder[2000000000]", "512"},
+		{"added id negative", "tokenizer_config.json", `{"added_tokens_decoder": {"-1": {"content": "a"}}}`, "added_tokens_decoder[-1]", "512"},
+		{"added id of another", "tokenizer_config.json", `{"added_tokens_decoder": {"300": {"content": "nonsense"}}}`, "added_tokens_decoder[300]", "that of"},
+		{"added without content", "tokenizer_config.json", `{"added_tokens_decoder": {"512": {}}}`, "added_tokens_decoder[512]", "no content"},
+		{"added with lstrip", "tokenizer_config.json", `{"added_tokens_decoder": {"512": {"content": "x", "lstrip": true}}}`, "added_tokens_decoder[512]", "lstrip"},
+		{"only in added_tokens.json", "added_tokens.json", `{"<tool>": 512}`, `"<tool>"`, "tokenizer.json"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := tokenizer.Load(checkpoint(t, []string{"tokenizer.model"}, map[string]string{c.file: c.content}), "ckpt")
+			checkFormatError(t, err, "ckpt/"+c.file, c.field, c.reason)
+		})
+	}
+}
+
+// checkFormatError checks the type of an error and what it names.
+func checkFormatError(t *testing.T, err error, file, field, reason string) {
+	t.Helper()
+	var format *tokenizer.FormatError
+	if !errors.As(err, &format) {
+		t.Fatalf("got %v, want a *FormatError", err)
+	}
+	if format.File != file || format.Field != field || !strings.Contains(format.Reason, reason) {
+		t.Errorf("got file %q, field %q, reason %q; want %q, %q, one with %q", format.File, format.Field, format.Reason, file, field, reason)
+	}
+	if !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), format.Reason) {
+		t.Errorf("the message hides something: %s", err)
+	}
+}
+
+// edit changes the mini vocabulary's tokenizer.json.
+func edit(t testing.TB, change func(top, model map[string]any)) []byte {
+	t.Helper()
+	var top map[string]any
+	if err := json.Unmarshal(readFile(t, "mini/tokenizer.json"), &top); err != nil {
+		t.Fatal(err)
+	}
+	change(top, top["model"].(map[string]any))
+	out, err := json.Marshal(top)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
