@@ -15,18 +15,19 @@ import (
 
 // OpenAdapter opens a LoRA or DoRA adapter for m, whose weights it leaves as
 // they are: a directory with adapter_config.json and, as PEFT writes it,
-// adapter_model.safetensors or, as mlx-lm does, adapters.safetensors. The
-// adapter belongs to m's backend; its Release must come before m's Close.
+// adapter_model.safetensors or, as mlx-lm does, adapters.safetensors; or a
+// repository id with these files. The adapter belongs to m's backend; its
+// Release must come before m's Close. Of opts, only Hub and Logger are used.
 //
 // What the adapter asks for and this package does not have, down to a tensor
 // that no matrix of the model is for, is an error.
 func OpenAdapter(ctx context.Context, name string, m *openelm.Model, opts *Options) (*openelm.Adapter, error) {
 	o := opts.withDefaults()
-	src, err := adapterSource(name, &o)
+	l, err := locate(name, &o)
 	if err != nil {
 		return nil, err
 	}
-	f, err := readAdapter(ctx, src)
+	f, err := readAdapter(ctx, l.src)
 	if err != nil {
 		return nil, err
 	}
@@ -317,9 +318,6 @@ func (t *tensor) read(dst []float32, transpose bool) error {
 	}
 	return nil
 }
-
-// adapterSource is where the files of the adapter called name are.
-func adapterSource(name string, _ *Options) (source, error) { return dirSource(name), nil }
 
 var errNoDialect = errors.New("neither PEFT's nor mlx-lm's: it has no peft_type and no fine_tune_type")
 

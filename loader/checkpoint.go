@@ -17,6 +17,7 @@ import (
 type checkpoint struct {
 	checkpointConfig
 	configFile string // for messages
+	src        source // nil for a GGUF file, which is complete in itself
 	files      []*file
 	tensors    map[string]*tensor
 	names      naming
@@ -67,7 +68,7 @@ func readCheckpoint(ctx context.Context, src source, weightFile string) (_ *chec
 	if err != nil {
 		return nil, err
 	}
-	c := &checkpoint{checkpointConfig: *config, configFile: path, tensors: map[string]*tensor{}}
+	c := &checkpoint{checkpointConfig: *config, configFile: path, src: src, tensors: map[string]*tensor{}}
 	defer func() {
 		if err != nil {
 			c.Close()

@@ -7,12 +7,14 @@ import (
 
 	"github.com/go-openelm/go-openelm/loader/gguf"
 	"github.com/go-openelm/go-openelm/loader/safetensors"
+	"github.com/go-openelm/go-openelm/loader/tokenizer"
 )
 
 // The kinds of error that callers may want to tell apart.
 var (
-	// ErrNotFound: the checkpoint, or a file that it needs, is not there.
-	ErrNotFound = errors.New("not found")
+	// ErrNotFound: the checkpoint, or a file that it needs, is not there. It is
+	// an fs.ErrNotExist.
+	ErrNotFound error = notFound{}
 	// ErrCorrupt: a file breaks its format or contradicts another one.
 	ErrCorrupt = errors.New("corrupt checkpoint")
 	// ErrUnsupported: a sound file asks for something this package does not have.
@@ -20,6 +22,11 @@ var (
 	// ErrNoTokenizer: the checkpoint has no tokenizer and none was given.
 	ErrNoTokenizer = errors.New("no tokenizer")
 )
+
+type notFound struct{}
+
+func (notFound) Error() string        { return "not found" }
+func (notFound) Is(target error) bool { return target == fs.ErrNotExist }
 
 // FileError says what is wrong with which file. It wraps its kind (one of this
 // package's sentinels) and, where there is one, the underlying error.
@@ -69,6 +76,7 @@ func inFile(file string, err error) error {
 		done  *FileError
 		st    *safetensors.FormatError
 		gg    *gguf.FormatError
+		tok   *tokenizer.FormatError
 		field string
 		kind  error
 	)
@@ -82,6 +90,8 @@ func inFile(file string, err error) error {
 		if errors.Is(err, gguf.ErrUnsupported) {
 			kind = ErrUnsupported
 		}
+	case errors.As(err, &tok):
+		field, kind = tok.Field, ErrCorrupt
 	case errors.Is(err, fs.ErrNotExist):
 		kind = ErrNotFound
 	}

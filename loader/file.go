@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/go-openelm/go-openelm/loader/hub"
 )
 
 // file is one file of a checkpoint, open for reading.
@@ -134,6 +136,42 @@ func (s fsSource) open(_ context.Context, name string) (*file, error) {
 	}
 	opened.ReaderAt, opened.size = bytes.NewReader(text), int64(len(text))
 	return opened, nil
+}
+
+// hubSource is a repository.
+type hubSource struct {
+	name string
+	hub.Source
+}
+
+func (s hubSource) String() string { return s.name }
+
+func (s hubSource) open(ctx context.Context, name string) (*file, error) {
+	path, err := s.File(ctx, name)
+	if errors.Is(err, hub.ErrFileNotFound) {
+		return nil, &FileError{File: s.name + "/" + name, Kind: ErrNotFound}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return openPath(path)
+}
+
+// sourceFS shows a source to what reads from file systems, whole files only.
+type sourceFS struct {
+	ctx context.Context
+	source
+}
+
+// ReadFile is for [fs.ReadFile].
+func (s sourceFS) ReadFile(name string) ([]byte, error) {
+	_, text, err := readText(s.ctx, s.source, name)
+	return text, err
+}
+
+// Open makes it an [fs.FS]; nothing calls it.
+func (s sourceFS) Open(name string) (fs.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: errors.ErrUnsupported}
 }
 
 // readText opens a small file and returns what is in it.

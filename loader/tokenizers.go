@@ -1,0 +1,169 @@
+package loader
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/go-openelm/go-openelm/loader/gguf"
+	"github.com/go-openelm/go-openelm/loader/hub"
+	"github.com/go-openelm/go-openelm/loader/tokenizer"
+	"github.com/go-openelm/go-openelm/openelm"
+)
+
+// NewTokenizer makes t usable as [Options].Tokenizer.
+func NewTokenizer(t *tokenizer.Tokenizer) openelm.Tokenizer { return modelTokenizer{t} }
+
+type modelTokenizer struct{ *tokenizer.Tokenizer }
+
+func (t modelTokenizer) NewDecoder() openelm.Decoder { return t.Tokenizer.NewDecoder() }
+
+// llamaRepos are public repositories, open to all, that have the vocabulary of
+// Llama 2, which Apple's models use and their repositories lack: Meta's own is
+// gated. What is downloaded is held to llamaVocabulary.
+var llamaRepos = []string{"TinyLlama/TinyLlama-1.1B-Chat-v1.0", "hf-internal-testing/llama-tokenizer"}
+
+// llamaVocabulary is the SHA-256 of Llama 2's 32,000 pieces, each followed by a
+// line feed.
+const llamaVocabulary = "7015eebad70f6975a0c548ce982fb76a4aa0835644628a5ed0b1fd41ff9a2912"
+
+// llamaSizes are the vocabulary sizes of models that use it: Apple's on Hugging
+// Face, and those that corenet trains, which pads it.
+var llamaSizes = map[int]bool{32000: true, 32128: true}
+
+// noTokenizer is the error of a checkpoint without one.
+func noTokenizer(where string) error {
+	return &FileError{File: where, Kind: ErrNoTokenizer, Err: errors.New(
+		"put tokenizer.model or tokenizer.json beside the weights (Apple's models use that of Llama 2: " +
+			"https://huggingface.co/" + llamaRepos[0] + " has it), or set Options.Tokenizer, " +
+			"Options.DownloadTokenizer or, to use tokens only, Options.NoTokenizer")}
+}
+
+// loadTokenizer returns the checkpoint's tokenizer, or one from elsewhere that is
+// known to be the same where download allows that.
+func (c *checkpoint) loadTokenizer(ctx context.Context, o *Options, download bool) (*tokenizer.Tokenizer, error) {
+	t, where, err := c.ownTokenizer(ctx)
+	if errors.Is(err, ErrNoTokenizer) && download && llamaSizes[c.VocabSize] {
+		t, where, err = llamaTokenizer(ctx, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if n := t.VocabSize(); n > c.VocabSize {
+		return nil, corrupt(where, "", "the tokenizer has %d tokens, the model only %d", n, c.VocabSize)
+	}
+	return t, nil
+}
+
+// ownTokenizer is the tokenizer in or beside the weights.
+func (c *checkpoint) ownTokenizer(ctx context.Context) (t *tokenizer.Tokenizer, where string, err error) {
+	if c.gguf != nil {
+		t, err = ggufTokenizer(c.gguf)
+		if t == nil && err == nil {
+			err = noTokenizer(c.configFile)
+		}
+		return t, c.configFile, inFile(c.configFile, err)
+	}
+	where = c.src.String()
+	t, err = tokenizer.Load(sourceFS{ctx, c.src}, ".")
+	if errors.Is(err, fs.ErrNotExist) {
+		err = noTokenizer(where)
+	}
+	return t, where, inFile(where, err)
+}
+
+// llamaTokenizer downloads Llama 2's tokenizer.
+func llamaTokenizer(ctx context.Context, o *Options) (*tokenizer.Tokenizer, string, error) {
+	var errs []error
+	for _, id := range llamaRepos {
+		src := o.hubSource(hub.Repo{ID: id})
+		t, err := tokenizer.Load(sourceFS{ctx, src}, ".")
+		if err == nil {
+			err = checkLlama(t)
+		}
+		if err == nil {
+			o.Logger.Info("the checkpoint has no tokenizer; using the same one from elsewhere", "repo", id)
+			return t, src.String(), nil
+		}
+		if ctx.Err() != nil {
+			return nil, "", ctx.Err()
+		}
+		errs = append(errs, inFile(src.String(), err))
+	}
+	return nil, "", &FileError{File: llamaRepos[0], Kind: ErrNoTokenizer, Err: errors.Join(errs...)}
+}
+
+func checkLlama(t *tokenizer.Tokenizer) error {
+	h := sha256.New()
+	for id := range t.VocabSize() {
+		io.WriteString(h, t.Piece(int32(id))+"\n") // a hash takes every write
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != llamaVocabulary {
+		return fmt.Errorf("%w: the vocabulary is not Llama 2's", ErrCorrupt)
+	}
+	return nil
+}
+
+// ggufTokenizer makes the tokenizer that a GGUF file holds, nil if it has none.
+func ggufTokenizer(f *gguf.File) (*tokenizer.Tokenizer, error) {
+	kind, ok, err := gguf.Get[string](f, "tokenizer.ggml.model")
+	if err != nil || !ok {
+		return nil, err
+	}
+	if kind != "llama" {
+		return nil, &gguf.FormatError{Field: "tokenizer.ggml.model", Reason: fmt.Sprintf("%.60q; this package has llama", kind), Err: gguf.ErrUnsupported}
+	}
+	r := ggufReader{f: f}
+	v := tokenizer.Vocabulary{
+		Pieces: get(&r, "tokens", []string(nil)),
+		Scores: get(&r, "scores", []float32(nil)),
+		BOS:    r.id("bos_token_id"), EOS: r.id("eos_token_id"),
+		UNK: r.id("unknown_token_id"), PAD: r.id("padding_token_id"),
+		AddDummyPrefix: get(&r, "add_space_prefix", true),
+		AddBOS:         get(&r, "add_bos_token", true),
+		AddEOS:         get(&r, "add_eos_token", false),
+	}
+	types, _, err := f.Ints("tokenizer.ggml.token_type")
+	r.keep(err)
+	if r.err != nil {
+		return nil, r.err
+	}
+	for _, t := range types {
+		v.Types = append(v.Types, tokenizer.PieceType(t))
+	}
+	return tokenizer.FromPieces(v)
+}
+
+// ggufReader reads metadata of the tokenizer and keeps the first error.
+type ggufReader struct {
+	f   *gguf.File
+	err error
+}
+
+func (r *ggufReader) keep(err error) {
+	if r.err == nil {
+		r.err = err
+	}
+}
+
+func get[T any](r *ggufReader, key string, value T) T {
+	v, ok, err := gguf.Get[T](r.f, "tokenizer.ggml."+key)
+	r.keep(err)
+	if !ok {
+		return value
+	}
+	return v
+}
+
+func (r *ggufReader) id(key string) int32 {
+	v, ok, err := r.f.Int("tokenizer.ggml." + key)
+	r.keep(err)
+	if !ok {
+		return tokenizer.None
+	}
+	return int32(min(v, 1<<31-1))
+}
