@@ -187,6 +187,7 @@ struct Q6_K {
 
 // ---- MLX: w = scale·q + bias, one of each for group columns, in matrices of
 // their own. Groups are multiples of 32 columns, so a unit lies in one group.
+// A bias may cancel most of scale·q, hence the fused multiply-add.
 
 inline float scale_at(device const uchar *p, ulong i) {
   if (scale_format == scales_f32)
@@ -207,8 +208,8 @@ struct Affine4 {  // eight columns in a 32-bit word, the first in its low nibble
     device const uint *p = (device const uint *)m.row(r) + 4 * u;
     for (int i = 0; i < 4; i++) {
       const float4 even = low_nibbles(p[i]), odd = high_nibbles(p[i]);
-      w[2 * i] = sb.x * float4(even.x, odd.x, even.y, odd.y) + sb.y;
-      w[2 * i + 1] = sb.x * float4(even.z, odd.z, even.w, odd.w) + sb.y;
+      w[2 * i] = fma(float4(even.x, odd.x, even.y, odd.y), sb.x, sb.y);
+      w[2 * i + 1] = fma(float4(even.z, odd.z, even.w, odd.w), sb.x, sb.y);
     }
   }
 };
@@ -219,6 +220,6 @@ struct Affine8 {  // four columns in a 32-bit word, the first in its low byte
     const float2 sb = scale_bias(m, r, u * unit);
     device const uint *p = (device const uint *)m.row(r) + 8 * u;
     for (int i = 0; i < 8; i++)
-      w[i] = sb.x * float4(as_type<uchar4>(p[i])) + sb.y;
+      w[i] = fma(float4(as_type<uchar4>(p[i])), sb.x, sb.y);
   }
 };

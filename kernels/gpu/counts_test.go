@@ -1,0 +1,53 @@
+package gpu_test
+
+import (
+	"testing"
+
+	"github.com/go-openelm/go-openelm/kernels"
+)
+
+// TestDispatchesPerToken pins what one token costs to launch, for all sizes of
+// OpenELM: five dispatches a layer and the two ends, six a layer once keys are
+// split among threadgroups, in one command buffer that is waited for once.
+func TestDispatchesPerToken(t *testing.T) {
+	for _, name := range []string{"270M", "450M", "1_1B", "3B"} {
+		t.Run(name, func(t *testing.T) {
+			sim, b := open(t)
+			if !sim.Simulated() {
+				t.Skip("only the simulator can leave out the work")
+			}
+			sim.Set(t, "execute", "0")
+			c := config(t, name)
+			m, _ := model(t, b, c, kernels.BF16)
+			s := session(t, m, 2000)
+			layers := int64(len(c.Layers))
+			for _, at := range []struct {
+				cached     int
+				dispatches int64
+			}{{0, 5*layers + 2}, {1, 5*layers + 2}, {1024, 5*layers + 2}, {1025, 6*layers + 2}, {1999, 6*layers + 2}} {
+				if n := at.cached - s.Len(); n > 0 {
+					if err := s.Append(t.Context(), make([]int32, n)...); err != nil {
+						t.Fatal(err)
+					}
+				}
+				before, seen := b.Stats(), sim.Counters()
+				if err := s.Append(t.Context(), 1); err != nil {
+					t.Fatal(err)
+				}
+				after, now := b.Stats(), sim.Counters()
+				if got := after.Dispatches - before.Dispatches; got != at.dispatches {
+					t.Errorf("a token with %d cached: %d dispatches, want %d", at.cached, got, at.dispatches)
+				}
+				if got := after.Barriers - before.Barriers; got != at.dispatches-1 {
+					t.Errorf("a token with %d cached: %d barriers, want one between dispatches", at.cached, got)
+				}
+				if got := now.MemoryBarriers - seen.MemoryBarriers; int64(got) != at.dispatches-1 {
+					t.Errorf("a token with %d cached: the GPU saw %d barriers", at.cached, got)
+				}
+				if now.Commits-seen.Commits != 1 || now.Waits-seen.Waits != 1 || after.CommandBuffers-before.CommandBuffers != 1 {
+					t.Errorf("a token with %d cached: %d commits, %d waits, want one of each", at.cached, now.Commits-seen.Commits, now.Waits-seen.Waits)
+				}
+			}
+		})
+	}
+}
