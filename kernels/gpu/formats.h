@@ -208,8 +208,8 @@ struct Affine4 {  // eight columns in a 32-bit word, the first in its low nibble
     device const uint *p = (device const uint *)m.row(r) + 4 * u;
     for (int i = 0; i < 4; i++) {
       const float4 even = low_nibbles(p[i]), odd = high_nibbles(p[i]);
-      w[2 * i] = fma(float4(even.x, odd.x, even.y, odd.y), sb.x, sb.y);
-      w[2 * i + 1] = fma(float4(even.z, odd.z, even.w, odd.w), sb.x, sb.y);
+      w[2 * i] = fma(float4(even.x, odd.x, even.y, odd.y), float4(sb.x), float4(sb.y));
+      w[2 * i + 1] = fma(float4(even.z, odd.z, even.w, odd.w), float4(sb.x), float4(sb.y));
     }
   }
 };
@@ -220,6 +220,6 @@ struct Affine8 {  // four columns in a 32-bit word, the first in its low byte
     const float2 sb = scale_bias(m, r, u * unit);
     device const uint *p = (device const uint *)m.row(r) + 8 * u;
     for (int i = 0; i < 8; i++)
-      w[i] = fma(float4(as_type<uchar4>(p[i])), sb.x, sb.y);
+      w[i] = fma(float4(as_type<uchar4>(p[i])), float4(sb.x), float4(sb.y));
   }
 };
