@@ -187,10 +187,12 @@ func (c *CommandBuffer) Release() {
 		e.finish()
 	}
 	if c.err == nil {
-		c.err = fmt.Errorf("metal: command buffer discarded: %w", ErrReleased)
+		c.err = errDiscarded
 	}
 	c.close(discardedState)
 }
+
+var errDiscarded = fmt.Errorf("metal: command buffer discarded: %w", ErrReleased)
 
 // Done returns a channel that is closed when the command buffer has finished: completed, failed or discarded.
 func (c *CommandBuffer) Done() <-chan struct{} {

@@ -68,7 +68,6 @@ const (
 	selDeviceNewBuffer
 	selDeviceNewBufferNoCopy
 	selDeviceNewQueue
-	selDeviceNewQueueMax
 	selDeviceNewResidencySet
 
 	selOptionsLanguageVersion
@@ -109,8 +108,6 @@ const (
 	selCommandError
 	selCommandGPUStart
 	selCommandGPUEnd
-	selCommandPushDebugGroup
-	selCommandPopDebugGroup
 	selCommandUseResidencySet
 
 	selEncoderSetLabel
@@ -148,7 +145,7 @@ const (
 	numSelectors
 )
 
-// method declares a selector: the class that has it (a metal-cpp class name, which is the protocol's or class's own),
+// method declares a selector: the class that has it (as metal-cpp names it: NSReferencing is NSObject's memory half),
 // whether it is a class method, and its type: result, then arguments, in the letters of Objective-C type encodings:
 //
 //	v void   @ object   Q NSUInteger or a 64-bit unsigned enum   q NSInteger or a 64-bit signed enum   B BOOL
@@ -170,8 +167,8 @@ const appleDocs = "https://developer.apple.com/documentation/"
 var methods = [numSelectors]method{
 	selAlloc:              {class: "NSObject", static: true, name: "alloc", types: "@"},
 	selInit:               {class: "NSObject", name: "init", types: "@"},
-	selRelease:            {class: "NSObject", name: "release", types: "v", source: appleDocs + "objectivec/1418956-nsobject/1571957-release"},
-	selAutorelease:        {class: "NSObject", name: "autorelease", types: "@", source: appleDocs + "objectivec/1418956-nsobject/1571951-autorelease"},
+	selRelease:            {class: "NSReferencing", name: "release", types: "v"},
+	selAutorelease:        {class: "NSReferencing", name: "autorelease", types: "@"},
 	selRespondsToSelector: {class: "NSObject", name: "respondsToSelector:", types: "B:"},
 
 	selStringWithUTF8String:  {class: "NSString", static: true, name: "stringWithUTF8String:", types: "@*", source: appleDocs + "foundation/nsstring/stringwithutf8string:"},
@@ -200,7 +197,6 @@ var methods = [numSelectors]method{
 	selDeviceNewBuffer:         {class: "MTLDevice", name: "newBufferWithLength:options:", types: "@QQ"},
 	selDeviceNewBufferNoCopy:   {class: "MTLDevice", name: "newBufferWithBytesNoCopy:length:options:deallocator:", types: "@^QQ?"},
 	selDeviceNewQueue:          {class: "MTLDevice", name: "newCommandQueue", types: "@"},
-	selDeviceNewQueueMax:       {class: "MTLDevice", name: "newCommandQueueWithMaxCommandBufferCount:", types: "@Q"},
 	selDeviceNewResidencySet:   {class: "MTLDevice", name: "newResidencySetWithDescriptor:error:", types: "@@^", since: "15.0", source: appleDocs + "metal/mtldevice/makeresidencyset(descriptor:)"},
 
 	selOptionsLanguageVersion: {class: "MTLCompileOptions", name: "setLanguageVersion:", types: "vQ"},
@@ -241,8 +237,6 @@ var methods = [numSelectors]method{
 	selCommandError:               {class: "MTLCommandBuffer", name: "error", types: "@"},
 	selCommandGPUStart:            {class: "MTLCommandBuffer", name: "GPUStartTime", types: "d"},
 	selCommandGPUEnd:              {class: "MTLCommandBuffer", name: "GPUEndTime", types: "d"},
-	selCommandPushDebugGroup:      {class: "MTLCommandBuffer", name: "pushDebugGroup:", types: "v@"},
-	selCommandPopDebugGroup:       {class: "MTLCommandBuffer", name: "popDebugGroup", types: "v"},
 	selCommandUseResidencySet:     {class: "MTLCommandBuffer", name: "useResidencySet:", types: "v@", since: "15.0", source: appleDocs + "metal/mtlcommandbuffer/useresidencyset(_:)"},
 
 	selEncoderSetLabel:             {class: "MTLCommandEncoder", name: "setLabel:", types: "v@"},

@@ -122,7 +122,10 @@ void Buffer::check_tail() const {
   }
 }
 
-Class *resource_class() { return classes.resource; }
+template <>
+Class *class_of<Buffer>() {
+  return classes.buffer;
+}
 
 Device *device_at(int index) {
   static Device *devices[4] = {};

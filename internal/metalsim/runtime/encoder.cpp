@@ -21,15 +21,15 @@ bool recording(Encoder *e, const char *method) {
 // An argument that must be a live object of the encoder's device.
 template <class T>
 bool usable(Encoder *e, T *o, const char *method) {
+  if (o != nullptr && o->magic == Object::kLive && o->isa == class_of<T>() && o->device.get() == e->cb->queue->device.get()) return true;
   if (o == nullptr || o->magic != Object::kLive) {
     violation(o ? Kind::kReleased : Kind::kArgument, where(method) + (o ? std::string("released ") + o->isa->name : "nil"));
     return false;
   }
-  if (dynamic_cast<T *>(static_cast<Object *>(o)) == nullptr) {
+  if (o->isa != class_of<T>()) {
     violation(Kind::kArgument, where(method) + "a " + o->isa->name + " was passed");
     return false;
   }
-  if (o->device.get() == e->cb->queue->device.get()) return true;
   violation(Kind::kForeign, where(method) + o->isa->name + " of another device");
   return false;
 }

@@ -210,6 +210,11 @@ Pipeline::Pipeline(Device *d, const PipelineDescriptor &desc)
 }
 Pipeline::~Pipeline() { metalsim_kernel_release(kernel); }
 
+template <>
+Class *class_of<Pipeline>() {
+  return classes.pipeline;
+}
+
 void define_library() {
   define_options();
   define_functions();

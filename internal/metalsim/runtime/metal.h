@@ -113,7 +113,13 @@ void define_command();
 void define_residency();
 void define_capture();
 
-Class *resource_class();
+// The class of a simulated object's type, for Buffer and Pipeline.
+template <class T>
+Class *class_of();
+template <>
+Class *class_of<Buffer>();
+template <>
+Class *class_of<Pipeline>();
 
 // The device objects; index 0 is the default one.
 Device *device_at(int index);

@@ -94,7 +94,8 @@ Class *root_class() { return rt().root; }
 void add_method(Class *c, const char *name, const char *types, IMP imp, int since) {
   SEL s = selector(name);
   if (c->methods.size() <= s->index) c->methods.resize(s->index + 1);
-  c->methods[s->index] = Method{imp, s, types, since, c};
+  bool sizes = std::strchr(types, 'S') != nullptr;
+  c->methods[s->index] = Method{imp, s, types, sizes ? -1 : static_cast<int>(std::strlen(types)) - 1, since, c};
 }
 
 constexpr int32_t kImmortal = 1 << 29;
@@ -168,16 +169,15 @@ constexpr uintptr_t kUnused = 0x5afe0bad;
 std::atomic<bool> client_marks_unused{false};
 constexpr int kArgumentRegisters = 4;  // beside receiver and selector, those all architectures have
 
-int argument_count(const char *types) { return static_cast<int>(std::strlen(types)) - 1; }
-
 std::string method_name(const Object *o, const Class *c, SEL s) {
   bool is_class = o->isa != nullptr && dynamic_cast<const Class *>(o) != nullptr;
   return std::string(is_class ? "+[" : "-[") + c->name + " " + s->name + "]";
 }
 
 void check_arguments(const Object *o, const Method &m, const uintptr_t *registers) {
-  if (std::strchr(m.types, 'S') != nullptr) return;  // in memory, not in these registers
-  int want = argument_count(m.types), have = 0;
+  const int want = m.arguments;
+  int have = 0;
+  if (want < 0) return;
   while (have < kArgumentRegisters && registers[2 + have] != kUnused) have++;
   if (have < kArgumentRegisters) client_marks_unused.store(true, std::memory_order_relaxed);
   if (have == want || (have > want && !client_marks_unused.load(std::memory_order_relaxed))) return;

@@ -55,6 +55,7 @@ struct Method {
   IMP imp = nullptr;
   SEL sel = nullptr;
   const char *types = nullptr;
+  int arguments = 0;  // words in registers; -1: not checked, since there are MTLSize among them
   int since = 0;  // first macOS that has it; 0: any supported one
   const Class *owner = nullptr;
 };
