@@ -83,30 +83,17 @@ func (c repoCache) current(meta metadata, name string) (path string, ok bool) {
 	return path, err != nil || filepath.Base(target) == meta.hash
 }
 
-// openRoot creates the repository's folder.
+// openRoot creates the repository's folder, and nothing beside it: releases of huggingface_hub
+// such as 0.34 report any file there, such as a CACHEDIR.TAG, as a corrupted repository.
 func (c repoCache) openRoot() (*os.Root, error) {
 	if err := os.MkdirAll(c.dir(), 0o777); err != nil {
 		return nil, c.failed(err)
 	}
-	c.tag()
 	root, err := os.OpenRoot(c.dir())
 	if err != nil {
 		return nil, c.failed(err)
 	}
 	return root, nil
-}
-
-// cacheDirTag tells backup programs that this is a cache: https://bford.info/cachedir/
-const cacheDirTag = "Signature: 8a477f597d28d172789f06886806bc55\n# This file marks a cache directory, see https://bford.info/cachedir/\n"
-
-// tag is best effort: a cache without it works.
-func (c repoCache) tag() {
-	f, err := os.OpenFile(filepath.Join(c.hubDir, "CACHEDIR.TAG"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return
-	}
-	_, _ = f.WriteString(cacheDirTag)
-	_ = f.Close()
 }
 
 // failed explains an error of the file system.

