@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -148,8 +149,11 @@ func (s hubSource) String() string { return s.name }
 
 func (s hubSource) open(ctx context.Context, name string) (*file, error) {
 	path, err := s.File(ctx, name)
-	if errors.Is(err, hub.ErrFileNotFound) {
+	switch {
+	case errors.Is(err, hub.ErrFileNotFound):
 		return nil, &FileError{File: s.name + "/" + name, Kind: ErrNotFound}
+	case errors.Is(err, hub.ErrRepoNotFound):
+		return nil, &FileError{File: s.name, Kind: ErrNotFound, Err: fmt.Errorf("there is no such path, and %w", err)}
 	}
 	if err != nil {
 		return nil, err

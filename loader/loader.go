@@ -204,7 +204,7 @@ func (c *checkpoint) model(ctx context.Context, o *Options) (_ *openelm.Model, e
 	}()
 	backend := o.Backend
 	if backend == nil {
-		if backend, err = defaultBackend(); err != nil {
+		if backend, err = defaultBackend(o.Logger); err != nil {
 			return nil, err
 		}
 		closers.add(backend)

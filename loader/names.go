@@ -5,6 +5,7 @@ import "fmt"
 // naming is how a kind of checkpoint calls the tensors, without the ending
 // ".weight" (".scales", ".biases" of quantised ones).
 type naming struct {
+	kind                  string // whose names these are
 	embedding, norm, head string
 
 	layer string // format of a layer's prefix
@@ -19,6 +20,7 @@ type naming struct {
 
 // huggingFace is what transformers and mlx-lm write.
 var huggingFace = naming{
+	kind:      "Hugging Face",
 	embedding: "transformer.token_embeddings", norm: "transformer.norm", head: "lm_head",
 	layer:    "transformer.layers.%d.",
 	attnNorm: "attn_norm", qkv: "attn.qkv_proj", qNorm: "attn.q_norm", kNorm: "attn.k_norm", out: "attn.out_proj",
@@ -27,6 +29,7 @@ var huggingFace = naming{
 
 // coreNet is what Apple's corenet and its MLX port write.
 var coreNet = naming{
+	kind:      "CoreNet",
 	embedding: "token_embeddings", norm: "norm", head: "classifier",
 	layer:    "layers.%d.",
 	attnNorm: "attn_norm", qkv: "attn.qkv_proj", qNorm: "attn.q_norm", kNorm: "attn.k_norm", out: "attn.out_proj",
@@ -35,6 +38,7 @@ var coreNet = naming{
 
 // ggml is what llama.cpp's converter writes.
 var ggml = naming{
+	kind:      "GGUF",
 	embedding: "token_embd", norm: "output_norm", head: "output",
 	layer:    "blk.%d.",
 	attnNorm: "attn_norm", qkv: "attn_qkv", qNorm: "attn_q_norm", kNorm: "attn_k_norm", out: "attn_output",
