@@ -2,7 +2,6 @@ package metal
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -322,12 +321,4 @@ func (c *CommandBuffer) fail(err error) error {
 		c.err = err
 	}
 	return err
-}
-
-// IsGPUError reports whether err came from the GPU or its driver refusing or failing work (as opposed to a wrong call):
-// what a program may answer by continuing on the CPU.
-func IsGPUError(err error) bool {
-	var code CommandBufferErrorCode
-	var other *Error
-	return errors.As(err, &code) || errors.As(err, &other)
 }

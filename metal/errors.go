@@ -165,6 +165,17 @@ func (e *CompileError) Error() string {
 	return s
 }
 
+// IsGPUError reports whether err is the GPU, its driver or its compiler refusing or failing work, as opposed to a wrong
+// call: what a program may answer by continuing on the CPU.
+func IsGPUError(err error) bool {
+	var (
+		code    CommandBufferErrorCode
+		other   *Error
+		compile *CompileError
+	)
+	return errors.As(err, &code) || errors.As(err, &other) || errors.As(err, &compile)
+}
+
 // parseDiagnostics finds the lines "file:line:column: severity: message" of a compiler's output.
 func parseDiagnostics(log string) []Diagnostic {
 	var out []Diagnostic

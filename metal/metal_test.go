@@ -133,3 +133,5 @@ func TestVectorAdd(t *testing.T) {
 		t.Errorf("GPU times %v to %v", cb.GPUStartTime(), cb.GPUEndTime())
 	}
 }
+
+func addressOf(b []byte) uintptr { return uintptr(unsafe.Pointer(&b[0])) }
