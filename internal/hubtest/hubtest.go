@@ -61,6 +61,7 @@ type Server struct {
 	StorageURL string
 
 	client *http.Client
+	stop   func()
 
 	mu       sync.Mutex
 	knobs    Knobs
@@ -71,21 +72,38 @@ type Server struct {
 // New serves repositories on loopback until the test ends.
 func New(tb testing.TB, repos ...Repo) *Server {
 	tb.Helper()
-	s := newServer(tb, repos)
-	hub, storage := httptest.NewServer(http.HandlerFunc(s.serveHub)), httptest.NewServer(http.HandlerFunc(s.serveStorage))
-	tb.Cleanup(hub.Close)
-	tb.Cleanup(storage.Close)
-	s.URL, s.StorageURL = hub.URL, storage.URL
-	s.client = hub.Client()
-	tb.Cleanup(s.client.CloseIdleConnections)
+	s, err := Start(repos...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(s.Close)
 	return s
 }
 
-// NewInMemory serves repositories to s.Transport only, over [net.Pipe], which a
-// testing/synctest bubble needs.
+// Start serves repositories on loopback until Close.
+func Start(repos ...Repo) (*Server, error) {
+	s, err := newServer(repos)
+	if err != nil {
+		return nil, err
+	}
+	hub, storage := httptest.NewServer(http.HandlerFunc(s.serveHub)), httptest.NewServer(http.HandlerFunc(s.serveStorage))
+	s.URL, s.StorageURL = hub.URL, storage.URL
+	s.client = hub.Client()
+	s.stop = func() {
+		hub.Close()
+		storage.Close()
+	}
+	return s, nil
+}
+
+// NewInMemory serves repositories until the test ends to s.Transport only, over [net.Pipe], which
+// a testing/synctest bubble needs.
 func NewInMemory(tb testing.TB, repos ...Repo) *Server {
 	tb.Helper()
-	s := newServer(tb, repos)
+	s, err := newServer(repos)
+	if err != nil {
+		tb.Fatal(err)
+	}
 	s.URL, s.StorageURL = "http://hub.test", "http://storage.test"
 	listener := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -101,27 +119,32 @@ func NewInMemory(tb testing.TB, repos ...Repo) *Server {
 		_ = server.Serve(listener)
 	}()
 	s.client = &http.Client{Transport: &http.Transport{DialContext: listener.dial}}
-	tb.Cleanup(func() {
-		s.client.CloseIdleConnections()
+	s.stop = func() {
 		server.Close()
 		<-done
-	})
+	}
+	tb.Cleanup(s.Close)
 	return s
 }
 
-func newServer(tb testing.TB, repos []Repo) *Server {
+func newServer(repos []Repo) (*Server, error) {
 	s := &Server{repos: map[string]*repo{}}
 	for _, r := range repos {
-		s.Push(tb, r)
+		if _, err := s.push(r); err != nil {
+			return nil, err
+		}
 	}
-	return s
+	return s, nil
 }
 
-// Transport reaches the server; a test that leaves it with no idle connections has to use this one.
-func (s *Server) Transport() http.RoundTripper { return s.client.Transport }
+// Close ends the server and its connections.
+func (s *Server) Close() {
+	s.client.CloseIdleConnections()
+	s.stop()
+}
 
-// CloseIdleConnections ends the connections that Transport keeps.
-func (s *Server) CloseIdleConnections() { s.client.CloseIdleConnections() }
+// Transport reaches the server, and leaves no connection open after Close.
+func (s *Server) Transport() http.RoundTripper { return s.client.Transport }
 
 // Set changes how the server behaves from now on.
 func (s *Server) Set(k Knobs) {
@@ -188,8 +211,16 @@ var lfsExtensions = []string{".safetensors", ".gguf", ".model", ".bin"}
 // Push makes r.Files the contents of branch main and returns the commit. Earlier commits stay.
 func (s *Server) Push(tb testing.TB, r Repo) (commit string) {
 	tb.Helper()
+	commit, err := s.push(r)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return commit
+}
+
+func (s *Server) push(r Repo) (commit string, err error) {
 	files := map[string]*file{}
-	err := fs.WalkDir(r.Files, ".", func(name string, d fs.DirEntry, err error) error {
+	err = fs.WalkDir(r.Files, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -198,7 +229,7 @@ func (s *Server) Push(tb testing.TB, r Repo) (commit string) {
 		return err
 	})
 	if err != nil {
-		tb.Fatalf("hubtest: %v", err)
+		return "", fmt.Errorf("hubtest: repository %s: %w", r.ID, err)
 	}
 	h := sha1.New()
 	for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -213,7 +244,7 @@ func (s *Server) Push(tb testing.TB, r Repo) (commit string) {
 	}
 	s.repos[r.ID].gated, s.repos[r.ID].main = r.Gated, commit
 	s.repos[r.ID].commits[commit] = files
-	return commit
+	return commit, nil
 }
 
 // AddFile puts a file into the commit that main is, under a name no folder could have.
