@@ -75,8 +75,8 @@
 //   grid    kv_heads × ceil(tiles of a kv head / 4) threadgroups of 128 threads,
 //           tiles = query heads of a kv head · padded_rows/8
 //   DIMS    8×8 matrices that span padded_dim
-constant uint tile_rows = 8;
-constant uint tiles_per_group = 4;
+constexpr constant uint tile_rows = 8;
+constexpr constant uint tiles_per_group = 4;
 
 template <uint DIMS, uint BLOCK>
 [[kernel]] void attend_prefill(

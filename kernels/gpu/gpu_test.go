@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"unsafe"
 
 	"github.com/go-openelm/go-openelm/internal/metalsim"
 	"github.com/go-openelm/go-openelm/internal/optest"
@@ -137,3 +138,5 @@ func session(t testing.TB, m *openelm.Model, capacity int) *openelm.Session {
 	t.Cleanup(func() { s.Close() })
 	return s
 }
+
+func address(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }

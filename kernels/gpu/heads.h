@@ -28,7 +28,7 @@ struct AttendArgs {
 };
 
 // Below every score, and finite: exp(lowest − m) is 0 for any score m.
-constant float lowest_score = -1e30f;
+constexpr constant float lowest_score = -1e30f;
 
 // 1/rms of a head.
 inline float inverse_rms(device const float *head, uint n, float eps, uint lane) {

@@ -27,6 +27,7 @@ const (
 	constRowScale
 	constUpLoRA
 	constUpRowScale
+	constAffineUp
 	constWideX
 	linearConstants
 )
@@ -228,7 +229,7 @@ func (p *pass) multiply(l *product) {
 		libraryKey: libraryKey{&matvecSource, l.w.Format},
 		flags: l.flags | flag(constWideWeights, wide) | flag(constAffine, affine) | flag(constUp, l.up != nil) |
 			flag(constLoRA, l.gateAdapter.lora) | flag(constRowScale, l.gateAdapter.scaled) |
-			flag(constUpLoRA, l.upAdapter.lora) | flag(constUpRowScale, l.upAdapter.scaled),
+			flag(constUpLoRA, l.upAdapter.lora) | flag(constUpRowScale, l.upAdapter.scaled) | flag(constAffineUp, affine && l.up != nil),
 	}
 	if affine {
 		key.number = uint32(l.w.ScaleFormat - kernels.F32) // ScaleFormat of formats.h

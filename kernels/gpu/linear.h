@@ -18,9 +18,8 @@ constant bool has_lora [[function_constant(8)]];
 constant bool has_row_scale [[function_constant(9)]];
 constant bool has_up_lora [[function_constant(10)]];
 constant bool has_up_row_scale [[function_constant(11)]];
-constant bool wide_x [[function_constant(12)]];  // four elements of x load as one vector
-
-constant bool affine_up = affine && has_up;
+constant bool has_affine_up [[function_constant(12)]];  // up, and both are affine
+constant bool wide_x [[function_constant(13)]];  // four elements of x load as one vector
 
 struct LinearArgs {
   uint rows;       // of x and y

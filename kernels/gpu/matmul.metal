@@ -12,12 +12,12 @@
 // the same rows of up. Each column of W's tile is in the order of the format's
 // units, and x follows it: a sum may visit columns in any order.
 
-constant uint tile_rows = 32;
-constant uint tile_outs = 64;
-constant uint tile_cols = 64;
-constant uint tile_threads = 128;
+constexpr constant uint tile_rows = 32;
+constexpr constant uint tile_outs = 64;
+constexpr constant uint tile_cols = 64;
+constexpr constant uint tile_threads = 128;
 // Four floats of padding keep the rows of a tile in different banks.
-constant uint tile_pitch = tile_cols + 4;
+constexpr constant uint tile_pitch = tile_cols + 4;
 
 // Elements c … c+3 of a row of n, zero beyond its end.
 inline float4 load_row(device const float *row, uint c, uint n) {
@@ -38,8 +38,8 @@ template <typename F>
     device const uchar *scales [[buffer(4), function_constant(affine)]],
     device const uchar *biases [[buffer(5), function_constant(affine)]],
     device const uchar *up_data [[buffer(6), function_constant(has_up)]],
-    device const uchar *up_scales [[buffer(7), function_constant(affine_up)]],
-    device const uchar *up_biases [[buffer(8), function_constant(affine_up)]],
+    device const uchar *up_scales [[buffer(7), function_constant(has_affine_up)]],
+    device const uchar *up_biases [[buffer(8), function_constant(has_affine_up)]],
     device const float *factor [[buffer(9), function_constant(has_factor)]],
     device const float *lora_b [[buffer(10), function_constant(has_lora)]],
     device const float *lora_t [[buffer(11), function_constant(has_lora)]],
@@ -56,7 +56,7 @@ template <typename F>
   threadgroup float inverse_rms[tile_rows];
 
   const Matrix w = {data, affine ? scales : nullptr, affine ? biases : nullptr, args.row_bytes, args.cols, args.group};
-  const Matrix w_up = {has_up ? up_data : nullptr, affine_up ? up_scales : nullptr, affine_up ? up_biases : nullptr,
+  const Matrix w_up = {has_up ? up_data : nullptr, has_affine_up ? up_scales : nullptr, has_affine_up ? up_biases : nullptr,
                        args.row_bytes, args.cols, args.group};
   const Epilogue epilogue = {
       y, has_factor ? factor : nullptr,
@@ -68,12 +68,12 @@ template <typename F>
   const uint outs_per_group = has_up ? tile_outs / 2 : tile_outs;
   const uint first_row = group.y * tile_rows, first_out = group.x * outs_per_group;
   const uint units = (args.cols + F::unit - 1) / F::unit;
-  const uint units_per_tile = tile_cols / F::unit;
+  constexpr uint units_per_tile = tile_cols / F::unit;
 
   // A thread copies four neighbouring columns of every eighth row of x.
   const uint x_column = thread_index % (tile_cols / 4) * 4;
   const uint x_row = thread_index / (tile_cols / 4);
-  const uint x_step = tile_threads / (tile_cols / 4);
+  constexpr uint x_step = tile_threads / (tile_cols / 4);
   float squares[tile_rows / x_step] = {};
 
   // This SIMD-group's quarter of the tile.

@@ -15,9 +15,9 @@
 // threadgroup once, multiplied by the norm's weight on the way, its squares
 // summed on the way. Rows too long for that are staged chunk by chunk.
 
-constant uint lanes_per_row = 8;
-constant uint rows_per_lane = 2;
-constant uint rows_per_simdgroup = 32 / lanes_per_row * rows_per_lane;
+constexpr constant uint lanes_per_row = 8;
+constexpr constant uint rows_per_lane = 2;
+constexpr constant uint rows_per_simdgroup = 32 / lanes_per_row * rows_per_lane;
 
 // Lanes read x in steps of 8 or 32 floats. Four floats of padding for each 32
 // spread those float4 loads over all threadgroup memory banks.
@@ -32,8 +32,8 @@ template <typename F, uint ROWS>
     device const uchar *scales [[buffer(4), function_constant(affine)]],
     device const uchar *biases [[buffer(5), function_constant(affine)]],
     device const uchar *up_data [[buffer(6), function_constant(has_up)]],
-    device const uchar *up_scales [[buffer(7), function_constant(affine_up)]],
-    device const uchar *up_biases [[buffer(8), function_constant(affine_up)]],
+    device const uchar *up_scales [[buffer(7), function_constant(has_affine_up)]],
+    device const uchar *up_biases [[buffer(8), function_constant(has_affine_up)]],
     device const float *factor [[buffer(9), function_constant(has_factor)]],
     device const float *lora_b [[buffer(10), function_constant(has_lora)]],
     device const float *lora_t [[buffer(11), function_constant(has_lora)]],
@@ -52,7 +52,7 @@ template <typename F, uint ROWS>
   threadgroup float partial_squares[ROWS * 32];
 
   const Matrix w = {data, affine ? scales : nullptr, affine ? biases : nullptr, args.row_bytes, args.cols, args.group};
-  const Matrix w_up = {has_up ? up_data : nullptr, affine_up ? up_scales : nullptr, affine_up ? up_biases : nullptr,
+  const Matrix w_up = {has_up ? up_data : nullptr, has_affine_up ? up_scales : nullptr, has_affine_up ? up_biases : nullptr,
                        args.row_bytes, args.cols, args.group};
   const Epilogue epilogue = {
       y, has_factor ? factor : nullptr,
@@ -93,7 +93,8 @@ template <typename F, uint ROWS>
 
       const uint end = (first + width + F::unit - 1) / F::unit;
       for (uint u = first / F::unit + part; u < end; u += lanes_per_row) {
-        const uint c = first_column<F>(u) - first;
+        // Runs are 32 columns apart and do not cross a multiple of 32.
+        threadgroup const float *p = xs + skewed(first_column<F>(u) - first);
         for (uint r = 0; r < rows_per_lane; r++) {
           if (out + (has_up ? 0 : r) >= args.outs)
             continue;
@@ -101,8 +102,8 @@ template <typename F, uint ROWS>
           F::unpack(has_up && r == 1 ? w_up : w, out + (has_up ? 0 : r), u, v);
           for (uint n = 0; n < ROWS; n++)
             for (uint e = 0; e < F::unit; e += 4) {
-              threadgroup const float *p = xs + n * pitch + skewed(column_of<F>(c, e));
-              sum[r][n] += dot(v[e / 4], *(threadgroup const float4 *)p);
+              const uint at = n * pitch + e / F::run * skewed(F::stride) + e % F::run;
+              sum[r][n] += dot(v[e / 4], *(threadgroup const float4 *)(p + at));
             }
         }
       }

@@ -1,0 +1,57 @@
+package gpu_test
+
+import (
+	"testing"
+
+	"github.com/go-openelm/go-openelm/kernels"
+)
+
+// TestBytesPerToken counts what the kernels read and write for one token of the
+// 270M: every weight once and next to nothing else.
+//
+// Requested bytes count what threadgroups load, each for itself; unique bytes
+// count each byte once for a dispatch, which is what memory has to deliver as
+// long as a few kilobytes of x stay in a cache. In two bytes a weight both stay
+// below 1.02 times weights and KV cache. With smaller weights x is a larger part
+// of what is requested.
+func TestBytesPerToken(t *testing.T) {
+	const cached = 64
+	for _, c := range []struct {
+		format            kernels.Format
+		requested, unique float64
+	}{
+		{kernels.BF16, 1.02, 1.004},
+		{kernels.Q8_0, 1.04, 1.007},
+		{kernels.Q4_0, 1.06, 1.013},
+	} {
+		t.Run(c.format.String(), func(t *testing.T) {
+			sim, b := open(t)
+			if !sim.Simulated() {
+				t.Skip("the GPU does not count bytes")
+			}
+			sim.Set(t, "mode", "count")
+			cfg := config(t, "270M")
+			m, weights := model(t, b, cfg, c.format)
+			s := session(t, m, 128)
+			sim.Set(t, "execute", "0") // the cache's contents do not matter
+			if err := s.Append(t.Context(), make([]int32, cached)...); err != nil {
+				t.Fatal(err)
+			}
+			sim.Set(t, "execute", "1")
+			sim.Reset()
+			if err := s.Append(t.Context(), 1); err != nil {
+				t.Fatal(err)
+			}
+			got := sim.Counters().Bytes
+			ideal := float64(weights) + float64(cached+1)*float64(cfg.CacheBytes())
+			requested, unique := float64(got.Read+got.Written)/ideal, float64(got.UniqueRead+got.UniqueWritten)/ideal
+			t.Logf("%.1f MB of weights and cache; requested %.4f, unique %.4f of that", ideal/1e6, requested, unique)
+			if requested > c.requested || unique > c.unique {
+				t.Errorf("requested %.4f, unique %.4f of the ideal, want at most %.3f and %.3f", requested, unique, c.requested, c.unique)
+			}
+			if unique < 1 {
+				t.Errorf("%.4f of the weights: some were not read, or the count is wrong", unique)
+			}
+		})
+	}
+}
