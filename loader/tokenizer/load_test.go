@@ -1,7 +1,6 @@
 package tokenizer_test
 
 import (
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"slices"
@@ -166,19 +165,4 @@ func checkFormatError(t *testing.T, err error, file, field, reason string) {
 	if !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), format.Reason) {
 		t.Errorf("the message hides something: %s", err)
 	}
-}
-
-// edit changes the mini vocabulary's tokenizer.json.
-func edit(t testing.TB, change func(top, model map[string]any)) []byte {
-	t.Helper()
-	var top map[string]any
-	if err := json.Unmarshal(readFile(t, "mini/tokenizer.json"), &top); err != nil {
-		t.Fatal(err)
-	}
-	change(top, top["model"].(map[string]any))
-	out, err := json.Marshal(top)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
 }
