@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Variable is the environment variable package metal finds the simulator's library by.
@@ -33,15 +34,28 @@ func Start(t testing.TB) *Simulator {
 		for _, v := range s.TakeViolations() {
 			t.Errorf("metalsim: %v", v)
 		}
-		after := s.Objects()
-		for class, n := range after {
-			if n > before[class] {
-				t.Errorf("metalsim: %d objects of class %s were not released", n-before[class], class)
-			}
+		for class, n := range s.leaks(before) {
+			t.Errorf("metalsim: %d objects of class %s were not released", n, class)
 		}
 		s.Reset()
 	})
 	return s
+}
+
+// leaks are the objects living now beyond those before. A completed command buffer lives until the thread that ran it
+// lets go, a moment after its completion handler.
+func (s *Simulator) leaks(before map[string]int64) map[string]int64 {
+	for deadline := time.Now().Add(2 * time.Second); ; time.Sleep(time.Millisecond) {
+		more := map[string]int64{}
+		for class, n := range s.Objects() {
+			if n > before[class] {
+				more[class] = n - before[class]
+			}
+		}
+		if len(more) == 0 || time.Now().After(deadline) {
+			return more
+		}
+	}
 }
 
 // Open builds the simulator (or finds it built) and loads it into this process. METALSIM, if set, names the library to
