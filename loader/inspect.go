@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 
@@ -64,6 +65,16 @@ func Inspect(ctx context.Context, name string, opts *Options) (*Info, error) {
 	if err != nil {
 		return nil, err
 	}
+	return l.inspect(ctx)
+}
+
+// InspectFS is [Inspect] for a checkpoint directory of a file system, as
+// [OpenFS] takes it.
+func InspectFS(ctx context.Context, fsys fs.FS) (*Info, error) {
+	return location{src: fsSource{fsys}}.inspect(ctx)
+}
+
+func (l location) inspect(ctx context.Context) (*Info, error) {
 	c, err := l.read(ctx)
 	if err != nil {
 		return nil, err
