@@ -174,7 +174,7 @@ func (s *settings) transportError(ctx context.Context, u *url.URL, err error) er
 	if before, _, quotes := strings.Cut(err.Error(), `"`); quotes || before != s.scrub(before) {
 		err = errors.New(s.scrub(before) + "[...]")
 	}
-	return &Error{Kind: ErrUnavailable, URL: redact(u), Err: err}
+	return &Error{Kind: ErrUnavailable, URL: redact(u), Detail: "check the network, the proxy and HF_ENDPOINT", Err: err}
 }
 
 // errTimeout is the cause of contexts that this package ends by itself.

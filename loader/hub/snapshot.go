@@ -39,8 +39,8 @@ func (c *Client) Files(ctx context.Context, repo Repo) ([]FileInfo, error) {
 }
 
 // Snapshot downloads every file that matches one of the patterns, or all if there are
-// none, and returns the folder they are in. Files that are in the cache are
-// not asked for again. A pattern is like Python's fnmatch: * and ? match slashes
+// none, one after the other, and returns the folder they are in. Files that are in the
+// cache are not asked for again. A pattern is like Python's fnmatch: * and ? match slashes
 // too, [abc] and [!abc] one character, and a trailing slash stands for all of a folder.
 //
 // When the hub cannot or must not be asked, the folder in the cache is returned
@@ -215,6 +215,9 @@ func (c repoCache) remember(revision string, list listing) error {
 	for _, f := range list.files {
 		if f.blobID == "" {
 			return nil // the hub did not say enough for this file format
+		}
+		if checkFileName(f.Name) != "" {
+			continue // nobody will have it
 		}
 		entry := treeFile{Size: f.Size, BlobID: f.blobID}
 		if isSHA256(f.Hash) {
