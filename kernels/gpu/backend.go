@@ -24,9 +24,12 @@ type Options struct {
 
 // Backend runs operations on an Apple GPU. Create it with [Open].
 type Backend struct {
-	device   *metal.Device
-	owned    bool // device is released by Close
-	queue    *metal.CommandQueue
+	device *metal.Device
+	owned  bool // device is released by Close
+	queue  *metal.CommandQueue
+	// resident tells the system once, instead of with every command buffer,
+	// what the GPU uses; nil where it cannot be told (before macOS 15).
+	resident *metal.ResidencySet
 	compiler *compiler
 	// compiling counts compilations that use device.
 	compiling sync.WaitGroup
@@ -58,6 +61,13 @@ func Open(o Options) (*Backend, error) {
 		return nil, fmt.Errorf("gpu: %w", err)
 	}
 	b.queue, b.compiler = queue, acquireCompiler(b.device)
+	if set, err := b.device.NewResidencySet("openelm", 0); err == nil {
+		if queue.AddResidencySet(set) == nil {
+			b.resident = set
+		} else {
+			set.Release()
+		}
+	}
 	return b, nil
 }
 
@@ -81,6 +91,7 @@ func (b *Backend) Close() error {
 	b.idle = nil
 	b.mu.Unlock()
 	b.queue.Release()
+	b.resident.Release()
 	b.compiling.Wait()
 	b.compiler.release()
 	if b.owned {

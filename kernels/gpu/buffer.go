@@ -3,6 +3,7 @@ package gpu
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/go-openelm/go-openelm/kernels"
 	"github.com/go-openelm/go-openelm/metal"
@@ -27,7 +28,26 @@ var ErrForeignBuffer = errors.New("gpu: not a buffer of this backend")
 
 type buffer struct {
 	*metal.Buffer
-	backend *Backend
+	backend  *Backend
+	released sync.Once
+}
+
+// adopt makes m a buffer of b and a member of its residency set.
+func (b *Backend) adopt(m *metal.Buffer) *buffer {
+	if b.resident != nil && b.resident.Add(m) == nil {
+		b.resident.Commit()
+	}
+	return &buffer{Buffer: m, backend: b}
+}
+
+// Release gives the memory back once no pass uses it.
+func (m *buffer) Release() {
+	m.released.Do(func() {
+		if r := m.backend.resident; r != nil && r.Remove(m.Buffer) == nil {
+			r.Commit()
+		}
+		m.Buffer.Release()
+	})
 }
 
 func (b *Backend) checkSize(size int) error {
@@ -50,7 +70,7 @@ func (b *Backend) NewBuffer(size int) (kernels.Buffer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gpu: %w", err)
 	}
-	return &buffer{m, b}, nil
+	return b.adopt(m), nil
 }
 
 // WrapBuffer gives the GPU mem as it is when it begins and ends at page
@@ -62,7 +82,7 @@ func (b *Backend) WrapBuffer(mem []byte) (kernels.Buffer, bool, error) {
 	}
 	m, err := b.device.NewBufferNoCopy(mem, metal.StorageModeShared)
 	if err == nil {
-		return &buffer{m, b}, true, nil
+		return b.adopt(m), true, nil
 	}
 	var misaligned *metal.AlignmentError
 	if !errors.As(err, &misaligned) {
