@@ -26,6 +26,10 @@ type Options struct {
 	// progress bar. If nil, a client that follows the environment does.
 	Hub *hub.Client
 
+	// Adapter is a LoRA or DoRA adapter, named as for [OpenAdapter], that the
+	// model's sessions use unless they are given another.
+	Adapter string
+
 	// Tokenizer is used in place of the checkpoint's.
 	Tokenizer openelm.Tokenizer
 
@@ -217,9 +221,24 @@ func (c *checkpoint) model(ctx context.Context, o *Options) (_ *openelm.Model, e
 	for _, w := range c.warnings {
 		o.Logger.Warn(w)
 	}
-	return openelm.New(openelm.Parts{
-		Config: c.Config, Weights: weights, Backend: backend, Tokenizer: o.Tokenizer, Closer: closers,
-	})
+	parts := openelm.Parts{Config: c.Config, Weights: weights, Backend: backend, Tokenizer: o.Tokenizer, Closer: closers}
+	m, err := openelm.New(parts)
+	if err != nil || o.Adapter == "" {
+		return m, err
+	}
+	if parts.Adapter, err = OpenAdapter(ctx, o.Adapter, m, o); err != nil {
+		return nil, err
+	}
+	closers.add(releaser(parts.Adapter.Release))
+	return openelm.New(parts)
+}
+
+// releaser is an io.Closer for what is released without an error.
+type releaser func()
+
+func (r releaser) Close() error {
+	r()
+	return nil
 }
 
 // closeList closes what was added last first.

@@ -21,7 +21,11 @@ func TestGolden(t *testing.T) {
 		if p.Adapter() == "" {
 			return m, nil
 		}
-		t.Fatal("adapter")
-		return nil, nil
+		a, err := loader.OpenAdapter(t.Context(), p.Adapter(), m, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(a.Release)
+		return m, a
 	})
 }

@@ -36,6 +36,9 @@ type Parts struct {
 	Backend   kernels.Backend
 	Tokenizer Tokenizer // nil: the model takes and gives tokens only
 
+	// Adapter is used by sessions that name none; nil for the bare model.
+	Adapter *Adapter
+
 	// Closer is closed with the model, once; it releases the weights' buffers
 	// and whatever else belongs to the model. May be nil.
 	Closer io.Closer
@@ -99,6 +102,11 @@ func New(p Parts) (*Model, error) {
 			l.attention.QueryNorm, l.attention.KeyNorm = norm(lw.QNorm), norm(lw.KNorm)
 		}
 		m.layers[i] = l
+	}
+	if p.Adapter != nil {
+		if err := p.Adapter.Validate(m); err != nil {
+			return nil, err
+		}
 	}
 	return m, nil
 }

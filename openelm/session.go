@@ -33,7 +33,8 @@ type SessionOptions struct {
 	// Capacity is the largest number of tokens; 0 means the model's maximum
 	// context length. The whole KV cache is reserved when the session is made.
 	Capacity int
-	// Adapter is used for every token of the session; nil for the bare model.
+	// Adapter is used for every token of the session; nil for the model's own,
+	// if it was opened with one. SetAdapter(nil) goes back to the bare model.
 	Adapter *Adapter
 	// Trace, if not nil, sees the residual stream of each pass, [rows,
 	// model_dim]: after the embedding (layer 0) and after each layer (1, 2, …).
@@ -76,10 +77,11 @@ func (m *Model) NewSession(o *SessionOptions) (*Session, error) {
 	if capacity < 1 || capacity > maxVocab {
 		return nil, fmt.Errorf("%w: a session capacity of %d tokens", ErrArgument, capacity)
 	}
-	if o.Adapter != nil {
-		if err := o.Adapter.Validate(m); err != nil {
-			return nil, err
-		}
+	adapter := o.Adapter
+	if adapter == nil {
+		adapter = m.parts.Adapter
+	} else if err := adapter.Validate(m); err != nil {
+		return nil, err
 	}
 	rope, err := m.rope.table(m.parts.Backend, c, capacity)
 	if err != nil {
@@ -90,7 +92,7 @@ func (m *Model) NewSession(o *SessionOptions) (*Session, error) {
 		return nil, err
 	}
 	return &Session{
-		model: m, cache: kv, rope: rope, adapter: o.Adapter,
+		model: m, cache: kv, rope: rope, adapter: adapter,
 		tokens: make([]int32, 0, min(capacity, 4096)), trace: o.Trace,
 		logits: make([]float32, c.VocabSize),
 	}, nil
@@ -266,10 +268,11 @@ func (s *Session) Fork(m *Model) (*Session, error) {
 	if !reflect.DeepEqual(m.parts.Config, s.model.parts.Config) {
 		return nil, fmt.Errorf("%w: forking a session to a model of another configuration", ErrArgument)
 	}
-	f, err := m.NewSession(&SessionOptions{Capacity: s.cache.capacity, Adapter: s.adapter})
+	f, err := m.NewSession(&SessionOptions{Capacity: s.cache.capacity})
 	if err != nil {
 		return nil, err
 	}
+	f.adapter = s.adapter
 	f.tokens = append(f.tokens, s.tokens...)
 	f.cached = s.cached
 	f.cache.copyFrom(s.cache, s.cached)
