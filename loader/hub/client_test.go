@@ -3,6 +3,7 @@ package hub_test
 import (
 	"errors"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -172,6 +173,50 @@ func TestSourceStaysOnCommit(t *testing.T) {
 	}
 	_, err = src.File(t.Context(), "absent")
 	wantError(t, err, hub.ErrFileNotFound, testID+":") // named as the caller named it
+}
+
+// Concurrent first calls that are told of two commits agree on one.
+func TestSourceIsOneCommit(t *testing.T) {
+	srv := hubtest.New(t, served())
+	c := newClient(t, srv)
+	changed := files()
+	changed["empty.txt"] = &fstest.MapFile{Data: []byte("no longer")}
+	heads := make(chan struct{}, 2)
+	next := c.Transport
+	c.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+		resp, err := next.RoundTrip(r)
+		if strings.Contains(r.URL.Path, "/resolve/main/") { // both have to be told before either goes on
+			heads <- struct{}{}
+			if len(heads) == 1 {
+				srv.Push(t, hubtest.Repo{ID: testID, Files: changed})
+			}
+			for len(heads) < 2 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		return resp, err
+	})
+	src := c.Source(testRepo)
+	paths := make(chan string)
+	for _, name := range []string{"config.json", "sub/folder/ünï & co.md"} {
+		go func() {
+			path, err := src.File(t.Context(), name)
+			if err != nil {
+				t.Error(err)
+			}
+			paths <- path
+		}()
+		for len(heads) == 0 { // one after the other, so that they are told differently
+			time.Sleep(time.Millisecond)
+		}
+	}
+	commit := func(path string) string {
+		rel, _ := filepath.Rel(filepath.Join(c.CacheDir, "models--org--Tiny-Model", "snapshots"), path)
+		return strings.Split(filepath.ToSlash(rel), "/")[0]
+	}
+	if a, b := commit(<-paths), commit(<-paths); a != b || len(a) != 40 {
+		t.Errorf("files of %q and %q", a, b)
+	}
 }
 
 func TestSourceFirstFileAbsent(t *testing.T) {

@@ -39,7 +39,7 @@ func restrict(how string) error {
 func TestDiskFull(t *testing.T) {
 	srv := hubtest.New(t, served())
 	c := newClient(t, srv)
-	output, err := helperCommand(t, "file-size", srv, c, "model.safetensors").CombinedOutput()
+	output, err := helperCommand(t, "file-size", srv, c, "model.safetensors").Output()
 	if _, failed := err.(*exec.ExitError); !failed {
 		t.Fatalf("%v: %s", err, output)
 	}
@@ -68,11 +68,11 @@ func TestReadOnlyCache(t *testing.T) {
 	setMode(t, c.CacheDir, 0o555)
 	t.Cleanup(func() { setMode(t, c.CacheDir, 0o755) })
 
-	output, err := helperCommand(t, "not-root", srv, c, "config.json").CombinedOutput()
+	output, err := helperCommand(t, "not-root", srv, c, "config.json").Output()
 	if err != nil || strings.TrimSpace(string(output)) != want {
 		t.Errorf("cached file: %s (%v)", output, err)
 	}
-	output, err = helperCommand(t, "not-root", srv, c, "model.safetensors").CombinedOutput()
+	output, err = helperCommand(t, "not-root", srv, c, "model.safetensors").Output()
 	if _, failed := err.(*exec.ExitError); !failed {
 		t.Fatalf("%v: %s", err, output)
 	}

@@ -188,3 +188,41 @@ func TestAccessErrors(t *testing.T) {
 		t.Errorf("%#v", err)
 	}
 }
+
+// Statuses without the hub's X-Error-Code, from the hub or something before it.
+func TestBareStatuses(t *testing.T) {
+	srv := hubtest.New(t, served())
+	for _, tt := range []struct {
+		statuses []int // 0 is a right answer
+		kind     error
+		text     string
+	}{
+		{[]int{401}, hub.ErrUnauthorized, "set HF_TOKEN"},
+		{[]int{403}, hub.ErrUnauthorized, "set HF_TOKEN"},
+		{[]int{404}, hub.ErrFileNotFound, "404"},
+		{[]int{418}, hub.ErrBadResponse, "418"},
+		{[]int{304}, hub.ErrBadResponse, "304"},
+		{[]int{204}, hub.ErrBadResponse, "HF_ENDPOINT"},
+		{[]int{0, 404}, hub.ErrFileNotFound, "404"},
+		{[]int{0, 204}, hub.ErrBadResponse, "204"},
+		{[]int{0, 416}, hub.ErrMismatch, "size"},
+		{[]int{0, 500, 500, 500, 500}, hub.ErrUnavailable, "500"},
+	} {
+		srv.Set(hubtest.Knobs{Statuses: tt.statuses})
+		_, err := newClient(t, srv).File(t.Context(), testRepo, "model.safetensors")
+		wantError(t, err, tt.kind, tt.text)
+	}
+	for status, kind := range map[int]error{404: hub.ErrRepoNotFound, 403: hub.ErrUnauthorized, 206: hub.ErrBadResponse} {
+		srv.Set(hubtest.Knobs{Statuses: []int{status}})
+		_, err := newClient(t, srv).Files(t.Context(), testRepo)
+		wantError(t, err, kind)
+	}
+
+	// A storage server that refuses an expired URL is asked again with a new one.
+	srv.Set(hubtest.Knobs{CDN: true, Statuses: []int{0, 0, 403}})
+	srv.Requests()
+	checkContents(t, mustFile(t, newClient(t, srv), testRepo, "model.safetensors"), weights)
+	if got := methods(srv.Requests()); got != "HEAD GET GET GET GET" {
+		t.Errorf("requests: %s", got)
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -98,6 +100,7 @@ func TestPartialFiles(t *testing.T) {
 		{"range ignored", weights[:500_000], hubtest.Knobs{IgnoreRange: true}, "bytes=500000-"},
 		{"wrong bytes, range ignored", wrong, hubtest.Knobs{IgnoreRange: true}, "bytes=500000-"},
 		{"other range", weights[:500_000], hubtest.Knobs{Body: map[string]string{"Content-Range": "bytes 0-1048575/1048576"}}, "bytes=500000- "},
+		{"range refused", weights[:500_000], hubtest.Knobs{Statuses: []int{0, 416}}, "bytes=500000- "},
 		{"unknown range", weights[:500_000], hubtest.Knobs{Body: map[string]string{"Content-Range": ""}}, "bytes=500000- "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -239,6 +242,27 @@ func TestHostileNamesInList(t *testing.T) {
 		if strings.Contains(line, "evil") {
 			t.Errorf("wrote %s", line)
 		}
+	}
+}
+
+func TestHostileList(t *testing.T) {
+	commit := strings.Repeat("0a", 20)
+	for body, want := range map[string]string{
+		``:              "list of files",
+		`[]`:            "list of files",
+		`{}`:            "not of a commit",
+		`{"sha":"../"}`: "not of a commit",
+		`{"sha":"` + commit + `","siblings":[{"rfilename":"a","size":-1}]}`:                                  "size -1",
+		`{"sha":"` + commit + `","siblings":[{"rfilename":"a","size":1,"blobId":"../../x"}]}`:                "hash",
+		`{"sha":"` + commit + `","siblings":[{"rfilename":"a","lfs":{"size":99999999999999,"sha256":"x"}}]}`: "size",
+		`{"sha":"` + commit + `","siblings":[{"rfilename":"` + strings.Repeat("a", 64<<20) + `"}]}`:          "too long",
+	} {
+		c := &hub.Client{Endpoint: "http://hub.test", CacheDir: t.TempDir(), Getenv: func(string) string { return "" }}
+		c.Transport = roundTripper(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(body))}, nil
+		})
+		_, err := c.Files(t.Context(), testRepo)
+		wantError(t, err, hub.ErrBadResponse, want)
 	}
 }
 
