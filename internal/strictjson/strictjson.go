@@ -65,6 +65,16 @@ func Members(data []byte) (map[string]json.RawMessage, error) {
 	return m, err
 }
 
+// String is the string that value holds; ok is false if it holds none. Unlike
+// json.Unmarshal it takes no null for a string.
+func String(value json.RawMessage) (s string, ok bool) {
+	if len(value) == 0 || value[0] != '"' {
+		return "", false
+	}
+	s, err := unquote(value)
+	return s, err == nil
+}
+
 // IsNull reports whether value is JSON's null.
 func IsNull(value json.RawMessage) bool { return string(value) == "null" }
 

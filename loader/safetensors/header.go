@@ -107,13 +107,21 @@ func parse(text []byte, size int64) (*Header, error) {
 		}
 		return err
 	})
-	if errors.Is(err, strictjson.ErrSyntax) {
-		return nil, &FormatError{Reason: "header", Err: err}
+	if err == nil {
+		err = h.checkLayout(data, size)
 	}
 	if err != nil {
-		return nil, err
+		return nil, formatError(err, "", "header")
 	}
-	return h, h.checkLayout(data, size)
+	return h, nil
+}
+
+// formatError makes an error of reading JSON a FormatError, which it may be already.
+func formatError(err error, field, reason string) error {
+	if f := (*FormatError)(nil); errors.As(err, &f) {
+		return err
+	}
+	return &FormatError{Field: field, Reason: reason, Err: err}
 }
 
 // parseMetadata reads the map of strings; Python's writer leaves it out when
@@ -124,11 +132,11 @@ func (h *Header) parseMetadata(value json.RawMessage) error {
 	}
 	h.Metadata = map[string]string{}
 	err := strictjson.Object(value, func(key string, v json.RawMessage) error {
-		var s *string
-		if err := json.Unmarshal(v, &s); err != nil || s == nil {
-			return fmt.Errorf("value of %q is not a string", key)
+		s, ok := strictjson.String(v)
+		if !ok {
+			return fmt.Errorf("value of %.100q is not a string", key)
 		}
-		h.Metadata[key] = *s
+		h.Metadata[key] = s
 		return nil
 	})
 	if err != nil {
@@ -145,8 +153,8 @@ func parseTensor(name string, value json.RawMessage, data, size int64) (Tensor, 
 	if err != nil {
 		return fail("description of the tensor", err)
 	}
-	var dtype string
-	if err := json.Unmarshal(fields["dtype"], &dtype); err != nil {
+	dtype, ok := strictjson.String(fields["dtype"])
+	if !ok {
 		return fail("no dtype", nil)
 	}
 	t := Tensor{Name: name, DType: DType(dtype)}

@@ -2,7 +2,6 @@ package safetensors
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,21 +35,18 @@ func ParseIndex(text []byte) (*Index, error) {
 	}
 	x := &Index{Files: map[string]string{}}
 	err = strictjson.Object(members["weight_map"], func(tensor string, value json.RawMessage) error {
-		var file *string
-		if err := json.Unmarshal(value, &file); err != nil || file == nil {
+		file, ok := strictjson.String(value)
+		if !ok {
 			return &FormatError{Field: tensor, Reason: "file name in weight_map is not a string"}
 		}
-		if !plainName(*file) {
-			return &FormatError{Field: tensor, Reason: fmt.Sprintf("%q is not the plain name of a .safetensors file", *file)}
+		if !plainName(file) {
+			return &FormatError{Field: tensor, Reason: fmt.Sprintf("%.200q is not the plain name of a .safetensors file", file)}
 		}
-		x.Files[tensor] = *file
+		x.Files[tensor] = file
 		return nil
 	})
-	if errors.Is(err, strictjson.ErrSyntax) {
-		err = &FormatError{Field: "weight_map", Reason: "not a map of file names", Err: err}
-	}
 	if err != nil {
-		return nil, err
+		return nil, formatError(err, "weight_map", "not a map of file names")
 	}
 	return x, nil
 }
