@@ -53,13 +53,12 @@ message is simply continued (--template plain).`,
 			default:
 				return fmt.Errorf("no template %q; there are auto, instruct and plain", layout)
 			}
-			model, adapter, err := m.open(cmd)
+			model, err := m.open(cmd)
 			if err != nil {
 				return err
 			}
 			defer model.Close()
-			o.Session.Adapter = adapter
-			c, err := chat.New(model, o)
+			c, err := chat.New(model.Model, o)
 			if err != nil {
 				return err
 			}

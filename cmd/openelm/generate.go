@@ -65,20 +65,19 @@ to standard error.`,
 			if err != nil {
 				return err
 			}
-			model, adapter, err := m.open(cmd)
+			model, err := m.open(cmd)
 			if err != nil {
 				return err
 			}
 			defer model.Close()
 			o := sampling.options(cmd)
-			o.Adapter = adapter
 			o.IgnoreEOS = ignoreEOS
 			g := generation{out: cmd.OutOrStdout(), json: asJSON, echo: prompt}
-			if err := g.run(cmd, model, prompt, o); err != nil {
+			if err := g.run(cmd, model.Model, prompt, o); err != nil {
 				return err
 			}
 			if stats {
-				fmt.Fprintf(cmd.ErrOrStderr(), "%s, seed %d\n", g.summary(model), o.Seed)
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s, seed %d\n", g.summary(model.Model), o.Seed)
 			}
 			return nil
 		},

@@ -4,10 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 
+	"github.com/go-openelm/go-openelm/kernels"
 	"github.com/go-openelm/go-openelm/kernels/cpu"
+	"github.com/go-openelm/go-openelm/kernels/gpu"
 	"github.com/go-openelm/go-openelm/loader"
+	"github.com/go-openelm/go-openelm/loader/hub"
 	"github.com/go-openelm/go-openelm/openelm"
 	"github.com/go-openelm/go-openelm/story"
 	"github.com/spf13/cobra"
@@ -31,34 +35,77 @@ func (f *modelFlags) register(cmd *cobra.Command) {
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no progress and no notices")
 }
 
-// open opens the model and its adapter, if one was asked for.
-func (f *modelFlags) open(cmd *cobra.Command) (*openelm.Model, *openelm.Adapter, error) {
-	ctx := cmd.Context()
-	o := &loader.Options{}
-	switch f.backend {
-	case "auto":
-		if f.threads > 0 {
-			o.Backend = cpu.New(cpu.Options{Threads: f.threads})
-		}
-	case "cpu":
-		o.Backend = cpu.New(cpu.Options{Threads: f.threads})
-	default:
-		return nil, nil, fmt.Errorf("no backend %q; there are auto, metal and cpu", f.backend)
+// loaderOptions are how the loader should work for this command: with a
+// progress bar for downloads unless it should be quiet.
+func (f *modelFlags) loaderOptions(cmd *cobra.Command) *loader.Options {
+	o := &loader.Options{Adapter: f.adapter, DownloadTokenizer: true, Hub: &hub.Client{}}
+	if !f.quiet {
+		o.Hub.Progress = downloadBars(cmd.ErrOrStderr())
+		o.Logger = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
-	var model *openelm.Model
+	return o
+}
+
+// open opens the model. The caller closes what it gets.
+func (f *modelFlags) open(cmd *cobra.Command) (*opened, error) {
+	o := f.loaderOptions(cmd)
 	var err error
+	if o.Backend, err = f.openBackend(); err != nil {
+		return nil, err
+	}
+	m := &opened{backend: o.Backend}
 	if f.name == "" {
 		if !f.quiet {
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s\n\n", story.Notice)
 		}
-		model, err = story.Open(ctx, o)
+		m.Model, err = story.Open(cmd.Context(), o)
 	} else {
-		model, err = loader.Open(ctx, f.name, o)
+		m.Model, err = loader.Open(cmd.Context(), f.name, o)
 	}
 	if err != nil {
-		return nil, nil, err
+		m.Close()
+		return nil, err
 	}
-	return model, nil, nil
+	return m, nil
+}
+
+// openBackend is the backend that was asked for, nil for the loader's choice.
+func (f *modelFlags) openBackend() (kernels.Backend, error) {
+	if f.threads < 0 {
+		return nil, fmt.Errorf("--threads %d makes no sense", f.threads)
+	}
+	switch f.backend {
+	case "auto":
+		if f.threads > 0 {
+			return cpu.New(cpu.Options{Threads: f.threads}), nil
+		}
+		return nil, nil
+	case "cpu":
+		return cpu.New(cpu.Options{Threads: f.threads}), nil
+	case "metal":
+		if f.threads > 0 {
+			return nil, errors.New("--threads is for the CPU; leave it out with --backend metal")
+		}
+		return gpu.Open(gpu.Options{})
+	default:
+		return nil, fmt.Errorf("no backend %q; there are auto, metal and cpu", f.backend)
+	}
+}
+
+// opened is a model with what belongs to it.
+type opened struct {
+	*openelm.Model
+	backend kernels.Backend // to close after the model; nil if the model does
+}
+
+// Close closes everything, the backend last.
+func (o *opened) Close() {
+	if o.Model != nil {
+		o.Model.Close()
+	}
+	if o.backend != nil {
+		o.backend.Close()
+	}
 }
 
 // textArgument is the text a command works on: its argument, standard input

@@ -27,7 +27,7 @@ func tokenizeCommand(m *modelFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			model, _, err := m.open(cmd)
+			model, err := m.open(cmd)
 			if err != nil {
 				return err
 			}
@@ -97,7 +97,7 @@ its tokens, each given the text before it, and the perplexity.`,
 			if err != nil {
 				return err
 			}
-			model, adapter, err := m.open(cmd)
+			model, err := m.open(cmd)
 			if err != nil {
 				return err
 			}
@@ -109,7 +109,7 @@ its tokens, each given the text before it, and the perplexity.`,
 			if len(tokens) < 2 {
 				return errors.New("the text is too short to score: it needs at least two tokens")
 			}
-			s, err := model.NewSession(&openelm.SessionOptions{Capacity: len(tokens), Adapter: adapter})
+			s, err := model.NewSession(&openelm.SessionOptions{Capacity: len(tokens)})
 			if err != nil {
 				return err
 			}
@@ -128,7 +128,7 @@ its tokens, each given the text before it, and the perplexity.`,
 				case asJSON:
 					err = enc.Encode(newTokenJSON(t))
 				case perToken:
-					_, err = fmt.Fprintf(w, "%d\t%q\t%.4f%s\n", t.ID, t.Text, t.LogProb, alternatives(model, t))
+					_, err = fmt.Fprintf(w, "%d\t%q\t%.4f%s\n", t.ID, t.Text, t.LogProb, alternatives(model.Model, t))
 				}
 				if err != nil {
 					return err
@@ -151,7 +151,9 @@ its tokens, each given the text before it, and the perplexity.`,
 func alternatives(m *openelm.Model, t openelm.Token) string {
 	var b strings.Builder
 	for _, p := range t.Top {
-		fmt.Fprintf(&b, "\t%q %.2f", m.Tokenizer().Decode([]int32{p.ID}), p.LogProb)
+		d := m.Tokenizer().NewDecoder()
+		d.Next(t.ID) // so that the rival is not the first word of a text
+		fmt.Fprintf(&b, "\t%q %.2f", d.Next(p.ID)+d.Flush(), p.LogProb)
 	}
 	return b.String()
 }
