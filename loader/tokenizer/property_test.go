@@ -75,9 +75,9 @@ func naiveEncode(v tokenizer.Vocabulary, text string) []int32 {
 // TestEncodeIsNaiveBPE checks segmentation, queue and tables on random
 // vocabularies, with equal scores and with pieces whose characters are no pieces.
 func TestEncodeIsNaiveBPE(t *testing.T) {
-	alphabet := rapid.SampledFrom([]string{"a", "b", "é", "▁", "中"})
-	word := func(n int) *rapid.Generator[string] {
-		return rapid.Map(rapid.SliceOfN(alphabet, 1, n), func(s []string) string { return strings.Join(s, "") })
+	alphabet := rapid.SampledFrom([]string{"a", "b", "é", "▁"})
+	word := func(least, most int) *rapid.Generator[string] {
+		return rapid.Map(rapid.SliceOfN(alphabet, least, most), func(s []string) string { return strings.Join(s, "") })
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		v := tokenizer.Vocabulary{BOS: tokenizer.None, EOS: tokenizer.None, UNK: 0, PAD: tokenizer.None, AddDummyPrefix: true}
@@ -88,18 +88,33 @@ func TestEncodeIsNaiveBPE(t *testing.T) {
 		for b := range 256 {
 			add(fmt.Sprintf("<0x%02X>", b), 0, tokenizer.Byte)
 		}
-		for _, p := range rapid.SliceOfNDistinct(word(5), 0, 60, rapid.ID).Draw(t, "pieces") {
-			add(p, float32(rapid.IntRange(0, 8).Draw(t, "score")), tokenizer.Normal)
+		for _, p := range rapid.SliceOfNDistinct(word(1, 4), 10, 60, rapid.ID).Draw(t, "pieces") {
+			add(p, float32(rapid.IntRange(0, 4).Draw(t, "score")), tokenizer.Normal)
 		}
 		tok, err := tokenizer.FromPieces(v)
 		if err != nil {
 			t.Fatal(err)
 		}
-		text := strings.ReplaceAll(word(80).Draw(t, "text"), "▁", " ")
+		text := strings.ReplaceAll(word(0, 200).Draw(t, "text"), "▁", " ")
 		if d := cmp.Diff(naiveEncode(v, text), tok.Encode(text)); d != "" {
 			t.Fatalf("Encode(%q): -naive +got\n%s", text, d)
 		}
 	})
+}
+
+// TestUnknown checks what happens without byte pieces: characters outside the
+// vocabulary that stand together become one unknown piece.
+func TestUnknown(t *testing.T) {
+	tok, err := tokenizer.FromModel(join(pbUnk, pbBPE, pbPiece("a", 0, tokenizer.Normal), pbPiece("<x>", 0, tokenizer.UserDefined),
+		pbBytes(3, join(pbVarint(3, 0), pbVarint(4, 0)))))
+	tok = must(t, tok, err)
+	for range 2 { // the second call finds the working memory of the first
+		for text, want := range map[string][]int32{"中国": {0}, "中a国": {0, 1, 0}, "中<x>国": {0, 2, 0}, "a中 国": {1, 0}} {
+			if got := tok.Encode(text); !slices.Equal(got, want) {
+				t.Errorf("Encode(%q) = %v, want %v", text, got, want)
+			}
+		}
+	}
 }
 
 func TestRoundTrip(t *testing.T) {
