@@ -1,0 +1,59 @@
+// coverage.cpp: which source lines have run, over all kernels of the process.
+#include <map>
+#include <mutex>
+#include <set>
+#include <tuple>
+
+#include "library.h"
+
+namespace metalsim {
+
+namespace {
+
+struct Line {
+  bool hit = false;
+};
+using Key = std::tuple<uint64_t, std::string, int>;
+// A block is known by its lines: the same block in another specialisation or instantiation is the same block.
+using BlockKey = std::pair<uint64_t, std::vector<std::pair<std::string, int>>>;
+
+std::mutex mutex;
+std::map<Key, Line> lines;
+std::map<BlockKey, bool> blocks;
+std::vector<metalsim_line> result;
+std::set<std::string> names;
+
+}  // namespace
+
+void register_lines(uint64_t source, const std::vector<std::pair<std::string, int>> &list) {
+  std::lock_guard<std::mutex> lock(mutex);
+  for (auto &l : list) lines[{source, l.first, l.second}];
+}
+
+void record_coverage(uint64_t source, const std::vector<CoverageBlock> &list, unsigned char *covered) {
+  std::lock_guard<std::mutex> lock(mutex);
+  for (size_t i = 0; i < list.size(); i++) {
+    blocks[{source, list[i].lines}] |= covered[i] != 0;
+    if (!covered[i]) continue;
+    for (auto &l : list[i].lines) lines[{source, l.first, l.second}].hit = true;
+  }
+}
+
+}  // namespace metalsim
+
+using namespace metalsim;
+
+extern "C" size_t metalsim_coverage(const metalsim_line **out) {
+  std::lock_guard<std::mutex> lock(mutex);
+  std::set<Key> partial;
+  for (auto &[key, hit] : blocks)
+    if (!hit)
+      for (auto &l : key.second) partial.insert({key.first, l.first, l.second});
+  result.clear();
+  for (auto &[key, line] : lines) {
+    auto &[source, file, number] = key;
+    result.push_back({names.insert(file).first->c_str(), source, (uint32_t)number, line.hit, (uint8_t)(line.hit && partial.count(key))});
+  }
+  *out = result.data();
+  return result.size();
+}
