@@ -163,10 +163,9 @@ void dispose_block(Block *b) {
 
 namespace {
 
-// An argument register holding this says "no argument here": metal fills unused ones with it, so that a message with the
-// wrong number of arguments is recognised. Clients that do not are not checked.
+// An argument register holding this says "no argument here": metal fills the unused ones with it, so that a message with
+// the wrong number of arguments is recognised. A message without any such register is not checked: other clients' ones.
 constexpr uintptr_t kUnused = 0x5afe0bad;
-std::atomic<bool> client_marks_unused{false};
 constexpr int kArgumentRegisters = 4;  // beside receiver and selector, those all architectures have
 
 std::string method_name(const Object *o, const Class *c, SEL s) {
@@ -174,15 +173,13 @@ std::string method_name(const Object *o, const Class *c, SEL s) {
   return std::string(is_class ? "+[" : "-[") + c->name + " " + s->name + "]";
 }
 
-void check_arguments(const Object *o, const Method &m, const uintptr_t *registers) {
-  const int want = m.arguments;
+bool arguments_match(const Object *o, const Method &m, const uintptr_t *registers) {
   int have = 0;
-  if (want < 0) return;
   while (have < kArgumentRegisters && registers[2 + have] != kUnused) have++;
-  if (have < kArgumentRegisters) client_marks_unused.store(true, std::memory_order_relaxed);
-  if (have == want || (have > want && !client_marks_unused.load(std::memory_order_relaxed))) return;
+  if (have == kArgumentRegisters || have == m.arguments || m.arguments < 0) return true;
   violation(Kind::kArguments, method_name(o, m.owner, m.sel) + " was sent with " + std::to_string(have) + " arguments, it takes " +
-                                  std::to_string(want));
+                                  std::to_string(m.arguments));
+  return false;
 }
 
 }  // namespace
@@ -210,8 +207,7 @@ __attribute__((visibility("hidden"))) sim::IMP metalsim_lookup(sim::Object *o, s
     violation(Kind::kSelector, method_name(o, o->isa, s) + ": unrecognized selector");
     return metalsim_nil_method;
   }
-  check_arguments(o, *m, registers);
-  return m->imp;
+  return arguments_match(o, *m, registers) ? m->imp : metalsim_nil_method;
 }
 }
 
