@@ -26,7 +26,7 @@ func (s *source) add(file, path string, id int32, a jsonAdded) error {
 	case a.Content == "":
 		return fieldError(file, path, "has no content")
 	case a.SingleWord, a.LStrip, a.RStrip:
-		return fieldError(file, path, "%s has single_word, lstrip or rstrip on, which is not supported", quote(a.Content))
+		return unsupported(file, path, "%s has single_word, lstrip or rstrip on, which is not supported", quote(a.Content))
 	case id < 0 || int(id) > len(s.pieces):
 		return fieldError(file, path, "%s has id %d; expected one of the vocabulary or the next, %d", quote(a.Content), id, len(s.pieces))
 	case int(id) == len(s.pieces):

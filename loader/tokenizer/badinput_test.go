@@ -77,15 +77,15 @@ var badModels = []struct {
 	{"byte without byte_fallback", join(pbModel, pbPiece("<0x00>", 0, 6)), "piece 2", "byte_fallback"},
 	{"byte misspelled", join(pbModel, pbBPEByte, pbPiece("<0xG0>", 0, 6)), "piece 2", "<0x00>"},
 	{"bytes missing", join(pbModel, pbBPEByte, pbPiece("<0x00>", 0, 6)), "byte_fallback", "1 of the 256"},
-	{"unused but reachable", join(pbModel, pbPiece("aa", 0, 5)), "piece 2", "unused"},
-	{"unigram", join(pbModel, pbBytes(2, pbVarint(3, 1))), "trainer_spec.model_type", "unigram"},
-	{"unigram by default", join(pbUnk, pbNormal), "trainer_spec.model_type", "unigram"},
-	{"model type unknown", join(pbModel, pbBytes(2, pbVarint(3, 99))), "trainer_spec.model_type", "99"},
-	{"space as suffix", join(pbModel, pbBytes(2, pbVarint(24, 1))), "trainer_spec.treat_whitespace_as_suffix", "not supported"},
+	{"unsupported: unused but reachable", join(pbModel, pbPiece("aa", 0, 5)), "piece 2", "unused"},
+	{"unsupported: unigram", join(pbModel, pbBytes(2, pbVarint(3, 1))), "trainer_spec.model_type", "unigram"},
+	{"unsupported: unigram by default", join(pbUnk, pbNormal), "trainer_spec.model_type", "unigram"},
+	{"unsupported: model type unknown", join(pbModel, pbBytes(2, pbVarint(3, 99))), "trainer_spec.model_type", "99"},
+	{"unsupported: space as suffix", join(pbModel, pbBytes(2, pbVarint(24, 1))), "trainer_spec.treat_whitespace_as_suffix", "not supported"},
 	{"unk_surface not UTF-8", join(pbModel, pbBytes(2, pbBytes(44, "\xff"))), "trainer_spec.unk_surface", "UTF-8"},
-	{"spaces as they are", join(pbModel, pbBytes(3, pbVarint(5, 0))), "normalizer_spec.escape_whitespaces", "not supported"},
-	{"character map", join(pbModel, pbBytes(3, pbBytes(2, "xxxx"))), "normalizer_spec.precompiled_charsmap", "4 bytes"},
-	{"denormalizer", join(pbModel, pbBytes(5, pbBytes(2, "xxxx"))), "denormalizer_spec.precompiled_charsmap", "4 bytes"},
+	{"unsupported: spaces as they are", join(pbModel, pbBytes(3, pbVarint(5, 0))), "normalizer_spec.escape_whitespaces", "not supported"},
+	{"unsupported: character map", join(pbModel, pbBytes(3, pbBytes(2, "xxxx"))), "normalizer_spec.precompiled_charsmap", "4 bytes"},
+	{"unsupported: denormalizer", join(pbModel, pbBytes(5, pbBytes(2, "xxxx"))), "denormalizer_spec.precompiled_charsmap", "4 bytes"},
 }
 
 func TestBadModels(t *testing.T) {
@@ -99,6 +99,9 @@ func TestBadModels(t *testing.T) {
 				t.Error("a tokenizer with an error")
 			}
 			checkFormatError(t, err, "tokenizer.model", c.field, c.reason)
+			if got, want := errors.Is(err, errors.ErrUnsupported), strings.HasPrefix(c.name, "unsupported"); got != want {
+				t.Errorf("errors.ErrUnsupported: %v, want %v", got, want)
+			}
 		})
 	}
 }
@@ -145,8 +148,8 @@ var badJSONs = []struct {
 	{"no model", []byte("{}"), "model", "missing"},
 	{"deep", []byte(strings.Repeat("[", 100000)), "", "not JSON"},
 	{"section twice", []byte(`{"model": 1, "model": 2}`), "", `has "model" twice`},
-	{"other version", replaced(`"1.0"`, `"2.0"`), "version", "2.0"},
-	{"other type", replaced(`"BPE"`, `"WordPiece"`), "model.type", "WordPiece"},
+	{"unsupported: other version", replaced(`"1.0"`, `"2.0"`), "version", "2.0"},
+	{"unsupported: other type", replaced(`"BPE"`, `"WordPiece"`), "model.type", "WordPiece"},
 	{"type no string", replaced(`"BPE"`, `[]`), "model.type", "[]"},
 	{"no vocabulary", model(`"merges": []`), "model.vocab", "missing"},
 	{"no merges", model(`"vocab": {"u": 0}`), "model.merges", "missing"},
@@ -168,26 +171,27 @@ var badJSONs = []struct {
 	{"merge of three in a string", model(`"vocab": {"u": 0}, "merges": ["u u u"]`), "model.merges[0]", "expected two pieces"},
 	{"merge of a stranger", model(`"vocab": {"u": 0, "a": 1}, "merges": ["a b"]`), "model.merges[0]", `"b" is not in`},
 	{"merge into a stranger", model(`"vocab": {"u": 0, "a": 1}, "merges": ["a a"]`), "model.merges[0]", `"aa" is not in`},
-	{"merge of the unknown piece", model(`"vocab": {"u": 0, "a": 1, "ua": 2}, "merges": ["u a"]`), "model.merges[0]", "cannot be merged"},
+	{"unsupported: merge of the unknown piece", model(`"vocab": {"u": 0, "a": 1, "ua": 2}, "merges": ["u a"]`), "model.merges[0]", "cannot be merged"},
 	{"merge twice", model(`"vocab": {"u": 0, "a": 1, "aa": 2}, "merges": ["a a", ["a", "a"]]`), "model.merges[1]", "as one before"},
 	{"unknown piece no piece", replaced(`"unk_token": "u"`, `"unk_token": "v"`), "model.unk_token", "not in the vocabulary"},
 	{"no unknown piece", replaced(`"unk_token": "u"`, `"unk_token": null`), "unk", "could not be encoded"},
-	{"bytes missing", replaced(`"unk_token": "u"`, `"byte_fallback": true`), "decoder", "ByteFallback"},
-	{"dropout", replaced(`"unk_token": "u"`, `"dropout": 0.1`), "model.dropout", "0.1"},
-	{"subword prefix", replaced(`"unk_token": "u"`, `"continuing_subword_prefix": "##"`), "model.continuing_subword_prefix", "##"},
-	{"word suffix", replaced(`"unk_token": "u"`, `"end_of_word_suffix": "</w>"`), "model.end_of_word_suffix", "</w>"},
-	{"ignore_merges", replaced(`"unk_token": "u"`, `"ignore_merges": true`), "model.ignore_merges", "not supported"},
-	{"unknown member", replaced(`"unk_token": "u"`, `"speed": "high"`), "model.speed", "not supported"},
-	{"no normalizer", replaced(`"normalizer"`, `"x"`), "normalizer", "missing"},
-	{"other normalizer", replaced(`"Replace", "pattern": {"String": " "}, "content": "▁"}`, `"NFKC"}`), "normalizer", "NFKC"},
+	{"unsupported: decoder without bytes", replaced(`"unk_token": "u"`, `"byte_fallback": true`), "decoder", "ByteFallback"},
+	{"bytes missing", bytes.Replace(replaced(`"unk_token": "u"`, `"byte_fallback": true`), []byte(`{"type": "Fuse"}`), []byte(`{"type": "ByteFallback"}, {"type": "Fuse"}`), 1), "byte_fallback", "0 of the 256"},
+	{"unsupported: dropout", replaced(`"unk_token": "u"`, `"dropout": 0.1`), "model.dropout", "0.1"},
+	{"unsupported: subword prefix", replaced(`"unk_token": "u"`, `"continuing_subword_prefix": "##"`), "model.continuing_subword_prefix", "##"},
+	{"unsupported: word suffix", replaced(`"unk_token": "u"`, `"end_of_word_suffix": "</w>"`), "model.end_of_word_suffix", "</w>"},
+	{"unsupported: ignore_merges", replaced(`"unk_token": "u"`, `"ignore_merges": true`), "model.ignore_merges", "not supported"},
+	{"unsupported: unknown member", replaced(`"unk_token": "u"`, `"speed": "high"`), "model.speed", "not supported"},
+	{"unsupported: no normalizer", replaced(`"normalizer"`, `"x"`), "normalizer", "missing"},
+	{"unsupported: other normalizer", replaced(`"Replace", "pattern": {"String": " "}, "content": "▁"}`, `"NFKC"}`), "normalizer", "NFKC"},
 	{"normalizer a number", replaced(`{"type": "Replace", "pattern": {"String": " "}, "content": "▁"}`, `1`), "normalizer", "expected an object"},
 	{"normalizer without list", replaced(`{"type": "Replace", "pattern": {"String": " "}, "content": "▁"}`, `{"type": "Sequence"}`), "normalizer.normalizers", "missing"},
-	{"pre-tokenizer", replaced(`"normalizer"`, `"pre_tokenizer": {"type": "ByteLevel"}, "normalizer"`), "pre_tokenizer", "ByteLevel"},
-	{"decoder of another kind", replaced(`{"type": "Fuse"}`, `{"type": "Metaspace"}`), "decoder", "Metaspace"},
-	{"no decoder", replaced(`"decoder"`, `"x"`), "decoder", "expected Llama's"},
-	{"post-processor", replaced(`"normalizer"`, `"post_processor": {"type": "ByteLevel"}, "normalizer"`), "post_processor.type", "ByteLevel"},
+	{"unsupported: pre-tokenizer", replaced(`"normalizer"`, `"pre_tokenizer": {"type": "ByteLevel"}, "normalizer"`), "pre_tokenizer", "ByteLevel"},
+	{"unsupported: decoder of another kind", replaced(`{"type": "Fuse"}`, `{"type": "Metaspace"}`), "decoder", "Metaspace"},
+	{"unsupported: no decoder", replaced(`"decoder"`, `"x"`), "decoder", "expected Llama's"},
+	{"unsupported: post-processor", replaced(`"normalizer"`, `"post_processor": {"type": "ByteLevel"}, "normalizer"`), "post_processor.type", "ByteLevel"},
 	{"template with a stranger", replaced(`"normalizer"`, `"post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "s"}}]}, "normalizer"`), "post_processor.single[0]", "not a special token"},
-	{"template without text", replaced(`"normalizer"`, `"post_processor": {"type": "TemplateProcessing", "single": []}, "normalizer"`), "post_processor.single", "0 texts"},
+	{"unsupported: template without text", replaced(`"normalizer"`, `"post_processor": {"type": "TemplateProcessing", "single": []}, "normalizer"`), "post_processor.single", "0 texts"},
 	{"template with another text", replaced(`"normalizer"`, `"post_processor": {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "B"}}]}, "normalizer"`), "post_processor.single[0]", "neither"},
 	{"added tokens an object", replaced(`"normalizer"`, `"added_tokens": {}, "normalizer"`), "added_tokens", "expected an array"},
 	{"added token a string", replaced(`"normalizer"`, `"added_tokens": ["x"], "normalizer"`), "added_tokens[0]", "string"},
@@ -195,7 +199,7 @@ var badJSONs = []struct {
 	{"added id past the end", replaced(`"normalizer"`, `"added_tokens": [{"id": 3, "content": "x"}], "normalizer"`), "added_tokens[0]", "the next, 2"},
 	{"added id of another", replaced(`"normalizer"`, `"added_tokens": [{"id": 1, "content": "x"}], "normalizer"`), "added_tokens[0]", `that of "a"`},
 	{"added content known", replaced(`"normalizer"`, `"added_tokens": [{"id": 2, "content": "a"}], "normalizer"`), "piece 2", "piece 1 already"},
-	{"added single word", replaced(`"normalizer"`, `"added_tokens": [{"id": 2, "content": "x", "single_word": true}], "normalizer"`), "added_tokens[0]", "single_word"},
+	{"unsupported: added single word", replaced(`"normalizer"`, `"added_tokens": [{"id": 2, "content": "x", "single_word": true}], "normalizer"`), "added_tokens[0]", "single_word"},
 	{"special token made by a merge", edited(`"vocab": {"u": 0, "a": 1, "aa": 2}, "merges": ["a a"]`, `"added_tokens": [{"id": 2, "content": "aa", "special": true}]`), "model.merges[0]", "special token"},
 }
 
@@ -215,6 +219,9 @@ func TestBadJSONs(t *testing.T) {
 				t.Error("a tokenizer with an error")
 			}
 			checkFormatError(t, err, "tokenizer.json", c.field, c.reason)
+			if got, want := errors.Is(err, errors.ErrUnsupported), strings.HasPrefix(c.name, "unsupported"); got != want {
+				t.Errorf("errors.ErrUnsupported: %v, want %v", got, want)
+			}
 		})
 	}
 }

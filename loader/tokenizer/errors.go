@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -14,7 +15,15 @@ type FormatError struct {
 	Field  string // path of the field in the file's own terms, such as `model.vocab["the"]`; may be empty
 	Offset int64  // byte offset in the file, or -1 where only the field is known
 	Reason string // what is wrong, and what was expected
+
+	// Unsupported says that the file is in order, as far as it was read, but asks
+	// for something this package does not do. errors.Is with errors.ErrUnsupported
+	// tells it too.
+	Unsupported bool
 }
+
+// Is reports that target is errors.ErrUnsupported and e is such an error.
+func (e *FormatError) Is(target error) bool { return e.Unsupported && target == errors.ErrUnsupported }
 
 // Error returns file, field, offset and reason in one line.
 func (e *FormatError) Error() string {
@@ -31,6 +40,13 @@ func (e *FormatError) Error() string {
 // fieldError makes a FormatError without an offset.
 func fieldError(file, field, format string, args ...any) *FormatError {
 	return &FormatError{File: file, Field: field, Offset: -1, Reason: fmt.Sprintf(format, args...)}
+}
+
+// unsupported makes a FormatError for what is correct but not supported.
+func unsupported(file, field, format string, args ...any) *FormatError {
+	e := fieldError(file, field, format, args...)
+	e.Unsupported = true
+	return e
 }
 
 // quote shows text from a file in an error message.

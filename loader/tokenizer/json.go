@@ -32,7 +32,7 @@ func parseJSON(file string, data []byte) (*source, error) {
 		return nil, err
 	}
 	if v := top["version"]; !isNull(v) && string(v) != `"1.0"` {
-		return nil, p.errorf("version", "is %s, expected \"1.0\"", clip(string(v)))
+		return nil, p.unsupported("version", "is %s, expected \"1.0\"", clip(string(v)))
 	}
 	for _, section := range []struct {
 		name string
@@ -80,7 +80,7 @@ func (p *jsonSource) readModel(raw json.RawMessage) error {
 		}
 		v, known := values[name]
 		if !known {
-			return p.errorf("model."+name, "is not supported")
+			return p.unsupported("model."+name, "is not supported")
 		}
 		if err := p.optional("model."+name, value, v); err != nil {
 			return err
@@ -88,15 +88,15 @@ func (p *jsonSource) readModel(raw json.RawMessage) error {
 	}
 	switch {
 	case kind != "BPE":
-		return p.errorf("model.type", "is %q; OpenELM's tokenizer is \"BPE\" and no other type is supported", kind)
+		return p.unsupported("model.type", "is %q; OpenELM's tokenizer is \"BPE\" and no other type is supported", kind)
 	case dropout != 0:
-		return p.errorf("model.dropout", "is %g; only 0 is supported", dropout)
+		return p.unsupported("model.dropout", "is %g; only 0 is supported", dropout)
 	case prefix != "":
-		return p.errorf("model.continuing_subword_prefix", "is %s, which is not supported", quote(prefix))
+		return p.unsupported("model.continuing_subword_prefix", "is %s, which is not supported", quote(prefix))
 	case suffix != "":
-		return p.errorf("model.end_of_word_suffix", "is %s, which is not supported", quote(suffix))
+		return p.unsupported("model.end_of_word_suffix", "is %s, which is not supported", quote(suffix))
 	case ignoreMerges:
-		return p.errorf("model.ignore_merges", "is on, which is not supported")
+		return p.unsupported("model.ignore_merges", "is on, which is not supported")
 	}
 	if err := p.readVocab(m["vocab"]); err != nil {
 		return err
@@ -174,7 +174,7 @@ func (p *jsonSource) readMerges(raw json.RawMessage) error {
 				return p.errorf(mergePath(i), "%s is not in the vocabulary", quote(string(part.name)))
 			}
 			if p.types[id] != Normal {
-				return p.errorf(mergePath(i), "%s is a byte or unknown piece, which cannot be merged", quote(string(part.name)))
+				return p.unsupported(mergePath(i), "%s is a byte or unknown piece, which cannot be merged", quote(string(part.name)))
 			}
 			*part.id = id
 		}

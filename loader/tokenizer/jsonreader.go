@@ -16,6 +16,10 @@ func (r jsonReader) errorf(path, format string, args ...any) error {
 	return fieldError(r.file, path, format, args...)
 }
 
+func (r jsonReader) unsupported(path, format string, args ...any) error {
+	return unsupported(r.file, path, format, args...)
+}
+
 // valid makes sure that data is one JSON value in UTF-8 and returns it without
 // the blanks around it.
 func (r jsonReader) valid(data []byte) (json.RawMessage, error) {

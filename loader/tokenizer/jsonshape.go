@@ -62,7 +62,7 @@ func (p *jsonSource) readNormalizer(raw json.RawMessage) error {
 	case steps == "":
 		p.prefix, p.bare = prefixNever, true
 	default:
-		return p.errorf("normalizer", "is %s; expected Llama's: Prepend \"▁\", Replace \" \" by \"▁\"", clip(steps))
+		return p.unsupported("normalizer", "is %s; expected Llama's: Prepend \"▁\", Replace \" \" by \"▁\"", clip(steps))
 	}
 	return nil
 }
@@ -75,7 +75,7 @@ func (p *jsonSource) readPreTokenizer(raw json.RawMessage) error {
 	case err != nil:
 		return err
 	case steps == "" && p.bare:
-		return p.errorf("normalizer", "is missing, and so is a pre_tokenizer: nothing makes \"▁\" of spaces")
+		return p.unsupported("normalizer", "is missing, and so is a pre_tokenizer: nothing makes \"▁\" of spaces")
 	case steps == "":
 		return nil
 	}
@@ -85,7 +85,7 @@ func (p *jsonSource) readPreTokenizer(raw json.RawMessage) error {
 			return nil
 		}
 	}
-	return p.errorf("pre_tokenizer", "is %s; expected none, or without a normalizer a Metaspace with split off", clip(steps))
+	return p.unsupported("pre_tokenizer", "is %s; expected none, or without a normalizer a Metaspace with split off", clip(steps))
 }
 
 func (p *jsonSource) readDecoder(raw json.RawMessage) error {
@@ -102,7 +102,7 @@ func (p *jsonSource) readDecoder(raw json.RawMessage) error {
 	}
 	p.stripPrefix = rest == stepStrip
 	if !ok || rest != "" && !p.stripPrefix {
-		return p.errorf("decoder", "is %s; expected Llama's: Replace \"▁\" by \" \", ByteFallback, Fuse, Strip", clip(steps))
+		return p.unsupported("decoder", "is %s; expected Llama's: Replace \"▁\" by \" \", ByteFallback, Fuse, Strip", clip(steps))
 	}
 	return nil
 }
@@ -126,7 +126,7 @@ func (p *jsonSource) readPostProcessor(raw json.RawMessage) error {
 		return p.errorf(path, "%v", err)
 	}
 	if template.Type != "TemplateProcessing" {
-		return p.errorf(path+".type", "is %q; only \"TemplateProcessing\" is supported", template.Type)
+		return p.unsupported(path+".type", "is %q; only \"TemplateProcessing\" is supported", template.Type)
 	}
 	before, after := 0, 0 // special tokens before and after the text
 	texts := 0
@@ -152,7 +152,7 @@ func (p *jsonSource) readPostProcessor(raw json.RawMessage) error {
 		}
 	}
 	if texts != 1 || before > 1 || after > 1 {
-		return p.errorf(path+".single", "has %d special tokens, %d texts, %d special tokens; at most one, one and at most one are supported", before, texts, after)
+		return p.unsupported(path+".single", "has %d special tokens, %d texts, %d special tokens; at most one, one and at most one are supported", before, texts, after)
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ import (
 //
 // Where the directory has neither file the error wraps fs.ErrNotExist. A file
 // that is there but cannot be used gives a *FormatError; the other is not tried.
+// clean_up_tokenization_spaces is not applied: Decode is exact.
 func Load(fsys fs.FS, dir string) (*Tokenizer, error) {
 	l := loader{fsys, dir}
 	s, isModel, err := l.vocabulary()
@@ -125,7 +126,7 @@ func (l loader) checkAddedTokens(s *source) error {
 	}
 	for content, id := range added {
 		if id < 0 || int(id) >= len(s.pieces) || s.pieces[id] != content {
-			return fieldError(l.path("added_tokens.json"), quote(content), "is a token that neither tokenizer.model nor tokenizer_config.json has; save the tokenizer with a current transformers, which writes tokenizer.json")
+			return unsupported(l.path("added_tokens.json"), quote(content), "is a token that neither tokenizer.model nor tokenizer_config.json has; save the tokenizer with a current transformers, which writes tokenizer.json")
 		}
 	}
 	return nil

@@ -93,13 +93,13 @@ func (s *model) finish() (*source, error) {
 		if !ok {
 			name = fmt.Sprint(s.modelType)
 		}
-		return nil, fieldError(s.file, "trainer_spec.model_type", "is %s; OpenELM's tokenizer is BPE and no other type is supported", name)
+		return nil, unsupported(s.file, "trainer_spec.model_type", "is %s; OpenELM's tokenizer is BPE and no other type is supported", name)
 	}
 	if s.suffixSpace {
-		return nil, fieldError(s.file, "trainer_spec.treat_whitespace_as_suffix", "is not supported")
+		return nil, unsupported(s.file, "trainer_spec.treat_whitespace_as_suffix", "is not supported")
 	}
 	if !s.escape {
-		return nil, fieldError(s.file, "normalizer_spec.escape_whitespaces", "is off, which is not supported")
+		return nil, unsupported(s.file, "normalizer_spec.escape_whitespaces", "is off, which is not supported")
 	}
 	if !s.dummyPrefix {
 		s.prefix = prefixNever
@@ -217,7 +217,7 @@ func rejectCharsMap(f field, m *message) error {
 	if err := m.string(f, "precompiled_charsmap", &charsMap); err != nil || charsMap == "" {
 		return err
 	}
-	e := fieldError(m.file, m.path("precompiled_charsmap"), "asks for character normalization (%d bytes of rules); only the identity normalizer, which OpenELM's tokenizer has, is supported", len(charsMap))
+	e := unsupported(m.file, m.path("precompiled_charsmap"), "asks for character normalization (%d bytes of rules); only the identity normalizer, which OpenELM's tokenizer has, is supported", len(charsMap))
 	e.Offset = f.offset
 	return e
 }

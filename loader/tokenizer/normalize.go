@@ -28,18 +28,18 @@ func (z *normalizer) append(dst []byte, text string, atStart bool) []byte {
 		return dst
 	}
 	prefix := z.prefix == prefixAlways || z.prefix == prefixFirst && atStart
-	if z.prefixUnlessSpace && (text[0] == ' ' || len(text) >= len(spaceString) && text[:len(spaceString)] == spaceString) {
+	if z.prefixUnlessSpace && (text[0] == ' ' || len(text) >= len(spaceMark) && text[:len(spaceMark)] == spaceMark) {
 		prefix = false
 	}
 	if prefix {
-		dst = append(dst, spaceString...)
+		dst = append(dst, spaceMark...)
 	}
 	skip := z.removeExtraSpaces // whether a space here would be an extra one
 	for _, r := range text {
 		switch {
 		case r == ' ' && skip:
 		case r == ' ':
-			dst = append(dst, spaceString...)
+			dst = append(dst, spaceMark...)
 			skip = z.removeExtraSpaces
 		case r < utf8.RuneSelf:
 			dst = append(dst, byte(r))
@@ -50,8 +50,8 @@ func (z *normalizer) append(dst []byte, text string, atStart bool) []byte {
 		}
 	}
 	if z.removeExtraSpaces {
-		for bytes.HasSuffix(dst, []byte(spaceString)) {
-			dst = dst[:len(dst)-len(spaceString)]
+		for bytes.HasSuffix(dst, []byte(spaceMark)) {
+			dst = dst[:len(dst)-len(spaceMark)]
 		}
 	}
 	return dst

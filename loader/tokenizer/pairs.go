@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"cmp"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"unicode/utf8"
@@ -199,7 +200,7 @@ func (s *source) mergesByScore(ids map[string]int32, syms *symbols) ([]merge, er
 				continue
 			}
 			if s.types[id] == Unused {
-				return nil, s.pieceError(id, "%s is unused, yet merges produce it: splitting it again is not supported", quote(p))
+				return nil, unsupported(s.file, fmt.Sprintf("piece %d", id), "%s is unused, yet merges produce it: splitting it again is not supported", quote(p))
 			}
 			merges = append(merges, merge{left, right, int32(id)})
 		}

@@ -189,9 +189,9 @@ func (s *source) splitter(special bool) splitter {
 // pieceTexts returns the pieces with spaces for "▁", all in one block of memory.
 func pieceTexts(pieces []string) []string {
 	texts := slices.Clone(pieces)
-	all := strings.ReplaceAll(strings.Join(pieces, ""), spaceString, " ")
+	all := strings.ReplaceAll(strings.Join(pieces, ""), spaceMark, " ")
 	for i, p := range pieces {
-		n := len(p) - strings.Count(p, spaceString)*(len(spaceString)-1)
+		n := len(p) - strings.Count(p, spaceMark)*(len(spaceMark)-1)
 		texts[i], all = all[:n], all[n:]
 	}
 	return texts

@@ -24,11 +24,8 @@ const (
 // None is the id of a special piece that a vocabulary does not have.
 const None int32 = -1
 
-// space is U+2581, the visible mark SentencePiece writes for a space.
-const (
-	space       = '▁'
-	spaceString = "▁"
-)
+// spaceMark is U+2581, which SentencePiece writes for a space.
+const spaceMark = "▁"
 
 // maxPieceLen is the longest piece accepted, in characters: the upper bound of
 // SentencePiece's own max_sentencepiece_length. It bounds the work a hostile
@@ -60,7 +57,8 @@ type Vocabulary struct {
 // FromPieces makes a tokenizer of a vocabulary in memory, with llama.cpp's
 // rules: user-defined pieces, and control pieces where they are parsed, cut the
 // text before anything else, and the text after one gets the dummy prefix again.
-// It returns a *FormatError if v is not a usable vocabulary. v is not kept.
+// It returns a *FormatError if v is not a usable vocabulary; its File is
+// "vocabulary", its Field names the array. The slices of v are not kept.
 func FromPieces(v Vocabulary) (*Tokenizer, error) {
 	s := newSource("vocabulary")
 	s.pieces = slices.Clone(v.Pieces)
@@ -155,8 +153,7 @@ func (s *source) check() (map[string]int32, error) {
 		s.types[s.unk] = Unknown
 	}
 	seen := make(map[string]int32, len(s.pieces))
-	var bytes [256]bool
-	nbytes := 0
+	bytes := 0 // number of byte pieces, all different since their spellings are
 	for i, p := range s.pieces {
 		if p == "" {
 			return nil, s.pieceError(i, "is empty")
@@ -183,24 +180,20 @@ func (s *source) check() (map[string]int32, error) {
 				return nil, s.pieceError(i, "%s is a second unknown piece, after piece %d", quote(p), s.unk)
 			}
 		case Byte:
-			b, ok := byteValue(p)
-			if !ok {
+			if _, ok := byteValue(p); !ok {
 				return nil, s.pieceError(i, "%s has type byte, but bytes are spelled <0x00> to <0xFF>", quote(p))
 			}
 			if !s.byteFallback {
 				return nil, s.pieceError(i, "%s has type byte, but byte_fallback is off", quote(p))
 			}
-			if !bytes[b] {
-				bytes[b] = true
-				nbytes++
-			}
+			bytes++
 		default:
 			return nil, s.pieceError(i, "%s has type %d; SentencePiece's types are 1 to 6", quote(p), typ)
 		}
 	}
 	switch {
-	case s.byteFallback && nbytes != 256:
-		return nil, fieldError(s.file, "byte_fallback", "is on, but only %d of the 256 byte pieces <0x00> to <0xFF> are there", nbytes)
+	case s.byteFallback && bytes != 256:
+		return nil, fieldError(s.file, "byte_fallback", "is on, but only %d of the 256 byte pieces <0x00> to <0xFF> are there", bytes)
 	case !s.byteFallback && s.unk == None:
 		return nil, fieldError(s.file, "unk", "neither an unknown piece nor byte pieces: text outside the vocabulary could not be encoded")
 	}
