@@ -288,8 +288,10 @@ func (f *adapterFile) load(ctx context.Context, u *update, t target, v kernels.V
 		}}
 		if u.magnitude != nil {
 			r.RowScale = views[2].Slice(4*first, 4*w.Rows)
-			if err := rowScale(ctx, w, r); err != nil {
-				return inFile(u.magnitude.file.name, err)
+			if err := rowScale(ctx, w, r); ctx.Err() != nil {
+				return ctx.Err()
+			} else if err != nil {
+				return u.magnitude.fail("%w", err)
 			}
 		}
 		*t.places[i] = r

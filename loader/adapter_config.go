@@ -2,6 +2,7 @@ package loader
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"regexp"
 	"strings"
@@ -56,6 +57,11 @@ func (r *configReader) peft(c *adapterConfig) {
 	c.rank = r.integer("r", 8)
 	c.alpha = r.number("lora_alpha", 8)
 	c.ranks = r.patterns("rank_pattern")
+	for _, p := range c.ranks {
+		if p.value != math.Trunc(p.value) || p.value < 1 || p.value > maxRank {
+			r.fail(corrupt(r.file, "rank_pattern", "has the rank %g, want 1 to %d", p.value, maxRank))
+		}
+	}
 	c.alphas = r.patterns("alpha_pattern")
 	if c.rank < 1 || c.rank > maxRank {
 		r.fail(corrupt(r.file, "r", "is %d, want 1 to %d", c.rank, maxRank))
@@ -105,8 +111,11 @@ func (r *configReader) patterns(key string) []patternValue {
 		list = append(list, patternValue{pattern, v})
 		return nil
 	})
-	if err != nil {
-		r.fail(inFile(r.file, err))
+	switch {
+	case errors.Is(err, strictjson.ErrSyntax):
+		r.fail(corrupt(r.file, key, "%w", err))
+	case err != nil:
+		r.fail(err)
 	}
 	return list
 }

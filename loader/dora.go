@@ -13,7 +13,8 @@ import (
 
 // rowScale turns DoRA's magnitudes, which r.RowScale holds, into what the
 // operations take: magnitude / ‖W + B·A‖, by row (Liu et al. 2024, eq. 5). Norms
-// are sums in float64 over W as the operations see it, quantised or not.
+// are sums in float64 over W as the operations see it, quantised or not. It
+// stops early, without an error of its own, once ctx is done.
 func rowScale(ctx context.Context, w *kernels.Matrix, r *kernels.LowRank) error {
 	var (
 		wg     sync.WaitGroup
@@ -40,9 +41,6 @@ func rowScale(ctx context.Context, w *kernels.Matrix, r *kernels.LowRank) error 
 		})
 	}
 	wg.Wait()
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	if i := failed.Load(); i > 0 {
 		return fmt.Errorf("DoRA: row %d of the adapted matrix has no norm to divide by", i-1)
 	}
