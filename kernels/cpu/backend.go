@@ -11,16 +11,19 @@ import (
 	"github.com/go-openelm/go-openelm/kernels"
 )
 
-// Options configure a backend. The zero value uses every core.
+// Options configure a backend. The zero value uses every core and the best
+// instruction set.
 type Options struct {
 	Threads int // goroutines that compute; 0 means GOMAXPROCS
+	ISA     ISA // Portable if the machine does not have it
 }
 
 // Backend runs operations on the CPU. Create it with [New].
 type Backend struct {
-	threads int
-	pool    *pool
-	passes  sync.Pool // of *pass
+	threads  int
+	routines *routines
+	pool     *pool
+	passes   sync.Pool // of *pass
 }
 
 var _ kernels.Backend = (*Backend)(nil)
@@ -30,7 +33,8 @@ func New(o Options) *Backend {
 	if o.Threads < 1 {
 		o.Threads = runtime.GOMAXPROCS(0)
 	}
-	return &Backend{threads: o.Threads, pool: newPool(o.Threads)}
+	r := choose(o.ISA)
+	return &Backend{threads: o.Threads, routines: r, pool: newPool(o.Threads, r)}
 }
 
 // Name is "cpu".
@@ -39,9 +43,12 @@ func (b *Backend) Name() string { return "cpu" }
 // Threads is the number of goroutines that compute.
 func (b *Backend) Threads() int { return b.threads }
 
+// ISA is the instruction set in use.
+func (b *Backend) ISA() ISA { return b.routines.isa }
+
 // Close ends the worker goroutines.
 func (b *Backend) Close() error {
-	b.pool.stop()
+	b.pool.close()
 	return nil
 }
 
@@ -55,9 +62,18 @@ func (b *Backend) NewBuffer(size int) (kernels.Buffer, error) {
 	if size < 1 {
 		return nil, fmt.Errorf("%w: %d", ErrBufferSize, size)
 	}
-	mem := make([]byte, size+alignment)
+	return &buffer{alignedBytes(size)}, nil
+}
+
+func alignedBytes(n int) []byte {
+	mem := make([]byte, n+alignment)
 	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(mem))) % alignment)
-	return &buffer{mem[skip : skip+size : skip+size]}, nil
+	return mem[skip : skip+n : skip+n]
+}
+
+// aligned is n float32 from the start of a cache line on.
+func aligned(n int) []float32 {
+	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(alignedBytes(4*n+4)))), n)
 }
 
 // WrapBuffer uses mem as it is.
@@ -80,7 +96,7 @@ func (b *Backend) Begin(ctx context.Context) (kernels.Ops, error) {
 	}
 	p, ok := b.passes.Get().(*pass)
 	if !ok {
-		p = &pass{backend: b}
+		p = newPass(b)
 	}
 	p.ctx, p.err = ctx, nil
 	return p, nil

@@ -8,7 +8,11 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	b := cpu.New(cpu.Options{Threads: 3})
-	defer b.Close()
-	optest.Conformance(t, b)
+	for _, isa := range cpu.ISAs() {
+		t.Run(isa.String(), func(t *testing.T) {
+			b := cpu.New(cpu.Options{Threads: 3, ISA: isa})
+			defer b.Close()
+			optest.Conformance(t, b)
+		})
+	}
 }

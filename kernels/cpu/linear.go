@@ -1,7 +1,7 @@
 package cpu
 
 import (
-	"math"
+	"unsafe"
 
 	"github.com/go-openelm/go-openelm/kernels"
 )
@@ -10,33 +10,37 @@ import (
 type epilogue uint8
 
 const (
-	store  epilogue = iota // y = w·x
-	add                    // y += w·x
-	swiglu                 // y = silu(w·x) ⊙ (up·x), or silu(w·x) without up
+	store epilogue = iota // y = w·x
+	add                   // y += w·x
+	gated                 // y = silu(w·x) ⊙ (up·x), or silu(w·x) without up
 )
 
-// tile is the number of weight rows that are widened together, so that an
-// activation is loaded once for all of them.
-const tile = 4
+// fewRows is the largest number of activation rows for which the weights are
+// multiplied as they are read: the memory is the limit then, and up to eight
+// rows cost about as much as one. More rows go through widened panels.
+const fewRows = 8
 
-// linear is the task behind every operation with a matrix: y[r] = w·x[r].
-// Its items are rows of w.
+// linear is the operation behind everything with a matrix: y[r] = w·x[r].
 type linear struct {
 	epilogue epilogue
 	y        []float32 // [rows, w.Rows]
-	x        []float32 // [rows, w.Cols]
+	x        []float32 // [rows, w.Cols]; padded if there are few rows
 	rows     int
 	w, up    projection
+	parted   []float32 // x for Affine4, see routines.split; nil if x does
 }
 
 // projection is a matrix with its adapter, if any, and A·x for all rows.
 type projection struct {
 	m        *kernels.Matrix
 	b        *kernels.Matrix
-	ax       []float32
-	rank     int
+	ax       []float32 // [rows, rank]; padded like x
 	rowScale []float32
 }
+
+// padded is the number of rows that operands of few rows have memory for:
+// mul4 takes four.
+func padded(rows int) int { return (rows + 3) &^ 3 }
 
 // multiply runs y = epilogue(w·x) on all cores.
 func (p *pass) multiply(e epilogue, y, x []float32, rows int, w, up kernels.Linear) {
@@ -44,139 +48,202 @@ func (p *pass) multiply(e epilogue, y, x []float32, rows int, w, up kernels.Line
 		return
 	}
 	t := linear{epilogue: e, y: y, x: x, rows: rows, w: projection{m: w.W}, up: projection{m: up.W}}
-	if w.LoRA != nil || (up.W != nil && up.LoRA != nil) {
-		p.lowRank = grow(p.lowRank, rows*(rankOf(w.LoRA)+rankOf(up.LoRA)))
-		rest := p.adapt(&t.w, p.lowRank, x, rows, w.LoRA)
-		p.adapt(&t.up, rest, x, rows, up.LoRA)
-	}
-	p.linear = t
-	// Small enough to share well, large enough not to be bothered: about 64 K weights.
-	grain := max(tile, (1<<16)/w.W.Cols/tile*tile)
-	p.backend.pool.run(w.W.Rows, grain, &p.linear)
+	p.adapt(&t.w, &p.lowRank[0], x, rows, w.LoRA)
+	p.adapt(&t.up, &p.lowRank[1], x, rows, up.LoRA)
+	p.linear(t)
 }
 
-func rankOf(l *kernels.LowRank) int {
+// adapt computes A·x of an adapter, into buf.
+func (p *pass) adapt(t *projection, buf *[]float32, x []float32, rows int, l *kernels.LowRank) {
 	if l == nil {
-		return 0
+		return
 	}
-	return l.A.Rows
-}
-
-// adapt computes A·x into the front of buf and returns what is left of buf.
-func (p *pass) adapt(t *projection, buf, x []float32, rows int, l *kernels.LowRank) []float32 {
-	if l == nil {
-		return buf
-	}
-	t.rank, t.b = l.A.Rows, &l.B
-	n := rows * t.rank
-	t.ax = buf[:n]
-	p.linear = linear{y: t.ax, x: x, rows: rows, w: projection{m: &l.A}}
-	p.backend.pool.run(t.rank, tile, &p.linear)
+	t.b, t.ax = &l.B, grow(buf, padded(rows)*l.A.Rows)
+	p.linear(linear{y: t.ax, x: x, rows: rows, w: projection{m: &l.A}})
 	if !l.RowScale.IsZero() {
 		t.rowScale = l.RowScale.Floats()
 	}
-	return buf[n:]
 }
 
-func (t *linear) run(lo, hi int, s *scratch) {
-	cols, outs := t.w.m.Cols, t.w.m.Rows
-	buf := s.floats(2*tile*cols + t.w.rank + t.up.rank)
-	wRows, upRows, b := buf[:tile*cols], buf[tile*cols:2*tile*cols], buf[2*tile*cols:]
-	var wx, ux [tile]float32
-	for o := lo; o < hi; o += tile {
-		n := min(tile, hi-o)
-		t.w.read(wRows, o, n)
+func (p *pass) linear(t linear) {
+	if t.rows > fewRows {
+		p.many = many(t)
+		p.run((t.w.m.Rows+tileCols-1)/tileCols, 1, &p.many)
+		p.many = many{}
+		return
+	}
+	if p.scratch.split != nil && (t.w.m.Format == kernels.Affine4 || t.up.m != nil && t.up.m.Format == kernels.Affine4) {
+		t.parted = grow(&p.parted, len(t.x))
+		p.scratch.vectorArgs = vectorArgs{dst: ptr(t.parted), x: ptr(t.x), n: len(t.x)}
+		p.scratch.split(&p.scratch.vectorArgs)
+	}
+	p.few = few(t)
+	// Pieces of some 16 KiB: a few microseconds.
+	p.run(t.w.m.Rows, max(2, 1<<14/t.w.m.RowBytes()), &p.few)
+	p.few = few{}
+}
+
+// few is a linear operation on up to fewRows rows. Its items are rows of w.
+type few linear
+
+// runRows is the largest number of weight rows whose products are held back
+// until they go through the epilogue.
+const runRows = 128
+
+func (t *few) run(lo, hi int, s *scratch) {
+	most := runRows
+	if t.rows > 4 { // the second four rows should find the weights in the cache
+		most = max(2, 1<<15/t.w.m.RowBytes())
+	}
+	stride := min(most, hi-lo)
+	tile := grow(&s.tile, padded(t.rows)*stride)
+	for ; lo < hi; lo += most {
+		n := min(most, hi-lo)
+		t.product(s, &t.w, tile, stride, lo, n)
+		var up []float32
 		if t.up.m != nil {
-			t.up.read(upRows, o, n)
+			up = grow(&s.upTile, padded(t.rows)*stride)
+			t.product(s, &t.up, up, stride, lo, n)
 		}
 		for r := range t.rows {
-			x := t.x[r*cols : (r+1)*cols]
-			y := t.y[r*outs+o : r*outs+o+n]
-			t.w.apply(&wx, wRows, x, o, n, r, b)
-			switch {
-			case t.epilogue == store:
-				copy(y, wx[:n])
-			case t.epilogue == add:
-				for i := range y {
-					y[i] += wx[i]
+			y := t.y[r*t.w.m.Rows+lo:][:n]
+			wx := tile[r*stride:][:n]
+			switch t.epilogue {
+			case store:
+				copy(y, wx)
+			case add:
+				for i, v := range wx {
+					y[i] += v
 				}
-			case t.up.m == nil:
-				for i := range y {
-					y[i] = silu(wx[i])
-				}
-			default:
-				t.up.apply(&ux, upRows, x, o, n, r, b)
-				for i := range y {
-					y[i] = silu(wx[i]) * ux[i]
+			case gated:
+				if up == nil {
+					s.silu(y, wx, nil)
+				} else {
+					s.silu(y, wx, up[r*stride:][:n])
 				}
 			}
 		}
 	}
 }
 
-// read widens n rows of the matrix from row o; rows past n are left as they are.
-func (t *projection) read(dst []float32, o, n int) {
-	cols := t.m.Cols
+// silu sets y = silu(g) ⊙ up, or silu(g) without up.
+func (s *scratch) silu(y, g, up []float32) {
+	copy(y, g)
+	if up == nil {
+		for i, v := range y {
+			y[i] = silu(v)
+		}
+		return
+	}
+	n := len(y) &^ (lanes - 1)
+	a := &s.vectorArgs
+	if n > 0 {
+		*a = vectorArgs{dst: ptr(y), x: ptr(up), n: n}
+		s.swiglu(a)
+	}
+	if n < len(y) {
+		*a = vectorArgs{dst: ptr(y[n:]), x: ptr(up[n:]), n: len(y) - n}
+		portable.swiglu(a)
+	}
+}
+
+// product sets dst[r·stride + i] = rowScale ⊙ (w·x + B·(A·x)) for rows lo … lo+n
+// of w and all rows r of x.
+func (t *few) product(s *scratch, w *projection, dst []float32, stride, lo, n int) {
+	x := t.x
+	if t.parted != nil && w.m.Format == kernels.Affine4 {
+		x = t.parted
+	}
+	s.mul(dst, stride, w.m, lo, n, x, t.rows)
+	if w.b != nil {
+		sum := grow(&s.sums, padded(t.rows)*stride)
+		s.mul(sum, stride, w.b, lo, n, w.ax, t.rows)
+		for i, v := range sum[:(t.rows-1)*stride+n] {
+			dst[i] += v
+		}
+	}
+	if w.rowScale != nil {
+		for r := range t.rows {
+			for i, v := range w.rowScale[lo : lo+n] {
+				dst[r*stride+i] *= v
+			}
+		}
+	}
+}
+
+// mul sets dst[r·stride + i] = w[lo+i]·x[r] for n rows of w. dst and x have room
+// for padded(rows) rows.
+func (s *scratch) mul(dst []float32, stride int, w *kernels.Matrix, lo, n int, x []float32, rows int) {
+	used := wholeLanes(w.Format, w.Cols)
+	size, half := w.RowBytes(), n/2
+	data := w.Data.Bytes()[lo*size : (lo+n)*size]
+	a := &s.mulArgs
+	*a = mulArgs{
+		w0: &data[0], cols: steps(w, used), skip: size - used/w.Format.BlockCols()*w.Format.BlockBytes(),
+		xStride: 4 * w.Cols, yStride: 4 * stride, group: w.Group / groupBlock,
+		m: w, used: used,
+	}
+	if s.isa == Portable {
+		a.buf = grow(&s.row, w.Cols)
+	}
+	var scales, biases []float32
+	groups := 0
+	if w.Format.Affine() {
+		groups = w.Cols / w.Group
+		buf := grow(&s.scales, 2*n*groups)
+		scales, biases = buf[:n*groups], buf[n*groups:]
+		s.floats(scales, w.Scales, w.ScaleFormat, lo*groups)
+		s.floats(biases, w.Biases, w.ScaleFormat, lo*groups)
+	}
+	// rows0 and rows1 are the first of count rows each.
+	run := func(f func(*mulArgs), r, rows0, rows1, count int) {
+		a.y0, a.y1 = &dst[r*stride+rows0], &dst[r*stride+rows1]
+		a.w0, a.w1 = &data[rows0*size], &data[rows1*size]
+		a.row0, a.row1 = lo+rows0, lo+rows1
+		a.x, a.count = &x[r*w.Cols], count
+		if groups > 0 {
+			a.scale0, a.scale1 = &scales[rows0*groups], &scales[rows1*groups]
+			a.bias0, a.bias1 = &biases[rows0*groups], &biases[rows1*groups]
+		}
+		f(a)
+	}
+	for r := 0; r < rows; r += 4 {
+		f := s.mul4[w.Format]
+		if rows-r == 1 {
+			f = s.mul1[w.Format]
+		}
+		if half > 0 {
+			run(f, r, 0, half, half)
+		}
+		if n%2 == 1 {
+			run(f, r, n-1, n-1, 1)
+		}
+	}
+	if used < w.Cols {
+		s.mulRest(dst, stride, w, data, n, x, rows, used)
+	}
+}
+
+// mulRest adds the products of the columns from first on, less than one vector.
+func (s *scratch) mulRest(dst []float32, stride int, w *kernels.Matrix, data []byte, n int, x []float32, rows, first int) {
+	var buf [lanes]float32
+	rest := buf[:w.Cols-first]
 	for i := range n {
-		t.m.ReadRow(dst[i*cols:(i+1)*cols], o+i)
-	}
-}
-
-// apply sets out[i] = rowScale ⊙ (w·x + B·(A·x)) for rows o … o+n of w, where w
-// holds them widened and r is the row of x.
-func (t *projection) apply(out *[tile]float32, w, x []float32, o, n, r int, b []float32) {
-	cols := len(x)
-	if n == tile {
-		*out = dot4(w, x)
-	} else {
-		for i := range n {
-			out[i] = dot(w[i*cols:(i+1)*cols], x)
-		}
-	}
-	if t.b != nil {
-		b, ax := b[:t.rank], t.ax[r*t.rank:(r+1)*t.rank]
-		for i := range n {
-			t.b.ReadRow(b, o+i)
-			out[i] += dot(b, ax)
-		}
-	}
-	if t.rowScale != nil {
-		for i := range n {
-			out[i] *= t.rowScale[o+i]
+		kernels.Widen(rest, data[i*w.RowBytes()+first*w.Format.BlockBytes():], w.Format)
+		for r := range rows {
+			dst[r*stride+i] += dot(rest, x[r*w.Cols+first:][:len(rest)])
 		}
 	}
 }
 
-// silu(v) = v / (1 + e^−v).
-func silu(v float32) float32 { return v / (1 + float32(math.Exp(float64(-v)))) }
-
-// dot is Σ a_i·b_i, in four sums to keep the multipliers busy.
-func dot(a, b []float32) float32 {
-	var s0, s1, s2, s3 float32
-	b = b[:len(a)]
-	i := 0
-	for ; i+4 <= len(a); i += 4 {
-		s0 += a[i] * b[i]
-		s1 += a[i+1] * b[i+1]
-		s2 += a[i+2] * b[i+2]
-		s3 += a[i+3] * b[i+3]
+// floats widens consecutive values of a floating-point format from the first on.
+func (s *scratch) floats(dst []float32, v kernels.View, f kernels.Format, first int) {
+	src := v.Bytes()[first*f.BlockBytes():]
+	n := len(dst) &^ (lanes - 1)
+	if n > 0 && s.isa != Portable {
+		s.widenArgs = widenArgs{dst: ptr(dst), src: unsafe.SliceData(src), cols: n}
+		s.widen[f](&s.widenArgs)
+		dst, src = dst[n:], src[n*f.BlockBytes():]
 	}
-	for ; i < len(a); i++ {
-		s0 += a[i] * b[i]
-	}
-	return (s0 + s1) + (s2 + s3)
-}
-
-// dot4 is the product of each of w's four rows with x.
-func dot4(w, x []float32) [4]float32 {
-	n := len(x)
-	w0, w1, w2, w3 := w[:n], w[n:2*n], w[2*n:3*n], w[3*n:4*n]
-	var s0, s1, s2, s3 float32
-	for i, v := range x {
-		s0 += w0[i] * v
-		s1 += w1[i] * v
-		s2 += w2[i] * v
-		s3 += w3[i] * v
-	}
-	return [4]float32{s0, s1, s2, s3}
+	kernels.Widen(dst, src, f)
 }

@@ -3,7 +3,6 @@ package cpu
 import (
 	"context"
 	"fmt"
-	"math"
 
 	"github.com/go-openelm/go-openelm/kernels"
 )
@@ -14,18 +13,34 @@ type pass struct {
 	backend *Backend
 	ctx     context.Context
 	err     error
+	placed  bool // has a place in the pool: from the first operation to Run
 
-	normed  []float32 // rmsnorm(x), all rows
-	lowRank []float32 // A·x of an adapter, all rows
-	linear  linear
+	job     job
+	scratch scratch
+	few     few
+	many    many
 	rotate  rotate
 	attend  attend
+	norms   norms
+
+	normed  []float32    // rmsnorm(x), all rows
+	parted  []float32    // activations for Affine4
+	lowRank [2][]float32 // A·x of adapters, all rows
+	parts   []float32    // attention over parts of the context
 }
 
 var _ kernels.Ops = (*pass)(nil)
 
+func newPass(b *Backend) *pass {
+	p := &pass{backend: b}
+	p.scratch.routines = b.routines
+	p.job.done = make(chan struct{}, 1)
+	return p
+}
+
 // Run returns the first error since the last Run.
 func (p *pass) Run() error {
+	p.leave()
 	err := p.err
 	if err == nil {
 		err = context.Cause(p.ctx)
@@ -36,17 +51,33 @@ func (p *pass) Run() error {
 
 // End gives the pass back to the backend.
 func (p *pass) End() {
+	p.leave()
 	p.ctx, p.err = nil, nil
-	p.linear, p.rotate, p.attend = linear{}, rotate{}, attend{}
 	p.backend.passes.Put(p)
 }
 
-// ready reports whether the next operation should run.
+func (p *pass) leave() {
+	if p.placed {
+		p.placed = false
+		p.backend.pool.leave()
+	}
+}
+
+// ready reports whether the next operation should run, and waits for its turn.
 func (p *pass) ready() bool {
 	if p.err == nil {
 		p.err = context.Cause(p.ctx)
 	}
+	if p.err == nil && !p.placed {
+		p.backend.pool.enter()
+		p.placed = true
+	}
 	return p.err == nil
+}
+
+// run runs t on all cores that are free.
+func (p *pass) run(n, least int, t task) {
+	p.backend.pool.run(&p.job, n, least, t, &p.scratch)
 }
 
 // floats returns the first n elements of v, or records that it is too short.
@@ -76,7 +107,7 @@ func (p *pass) Embed(x kernels.View, table *kernels.Matrix, tokens kernels.View,
 			p.err = fmt.Errorf("cpu: %w: Embed: token %d is outside the table of %d rows", kernels.ErrShape, id, table.Rows)
 			return
 		}
-		table.ReadRow(dst[r*table.Cols:(r+1)*table.Cols], int(id))
+		p.scratch.widenRow(dst[r*table.Cols:(r+1)*table.Cols], table, int(id), 0)
 	}
 }
 
@@ -92,6 +123,10 @@ func (p *pass) ProjAdd(x, in kernels.View, rows int, w kernels.Linear) {
 	if p.ready() {
 		a := p.floats("ProjAdd", "in", in, rows*w.W.Cols)
 		y := p.floats("ProjAdd", "x", x, rows*w.W.Rows)
+		if p.err == nil && rows <= fewRows && rows%4 > 1 {
+			a = grow(&p.normed, padded(rows)*w.W.Cols)
+			copy(a, in.Floats())
+		}
 		p.multiply(add, y, a, rows, w, kernels.Linear{})
 	}
 }
@@ -104,7 +139,7 @@ func (p *pass) NormSwiGLU(h, x kernels.View, rows int, norm kernels.Norm, gate, 
 			p.err = fmt.Errorf("cpu: %w: NormSwiGLU: gate is %d × %d, up %d × %d",
 				kernels.ErrShape, gate.W.Rows, gate.W.Cols, up.W.Rows, up.W.Cols)
 		}
-		p.multiply(swiglu, y, n, rows, gate, up)
+		p.multiply(gated, y, n, rows, gate, up)
 	}
 }
 
@@ -116,31 +151,39 @@ func (p *pass) NormLogits(logits, x kernels.View, rows int, norm kernels.Norm, w
 	}
 }
 
-// norm returns rmsnorm of each row of x.
+// norm returns rmsnorm of each row of x, with room for padded(rows) rows.
 func (p *pass) norm(op string, x kernels.View, rows, cols int, norm kernels.Norm) []float32 {
 	in := p.floats(op, "x", x, rows*cols)
 	weight := p.floats(op, "norm", norm.Weight, cols)
 	if p.err != nil {
 		return nil
 	}
-	p.normed = grow(p.normed, rows*cols)
-	for r := 0; r < len(in); r += cols {
-		rmsNorm(p.normed[r:r+cols], in[r:r+cols], weight, norm.Eps)
-	}
-	return p.normed
+	out := grow(&p.normed, padded(rows)*cols)
+	p.norms = norms{out, in, weight, norm.Eps}
+	p.run(rows, 1+1<<14/cols, &p.norms)
+	p.norms = norms{}
+	return out
 }
 
-// rmsNorm sets dst_i = x_i · w_i / sqrt(mean(x²) + eps); dst may be x.
-func rmsNorm(dst, x, w []float32, eps float32) {
-	scale := 1 / float32(math.Sqrt(float64(dot(x, x)/float32(len(x))+eps)))
-	for i, v := range x {
-		dst[i] = v * scale * w[i]
+// norms is the RMSNorm of rows. Its items are rows.
+type norms struct {
+	out, in, weight []float32
+	eps             float32
+}
+
+func (t *norms) run(lo, hi int, s *scratch) {
+	cols := len(t.weight)
+	for r := lo; r < hi; r++ {
+		s.norm(t.out[r*cols:(r+1)*cols], t.in[r*cols:(r+1)*cols], t.weight, t.eps)
 	}
 }
 
-func grow(s []float32, n int) []float32 {
-	if cap(s) < n {
-		return make([]float32, n)
+// norm sets dst_i = x_i · w_i / sqrt(mean(x²) + eps); dst may be x.
+func (s *scratch) norm(dst, x, w []float32, eps float32) {
+	f := s.rmsNorm
+	if len(x)%lanes != 0 {
+		f = portable.rmsNorm
 	}
-	return s[:n]
+	s.vectorArgs = vectorArgs{dst: ptr(dst), x: ptr(x), w: ptr(w), n: len(x), scalar: eps}
+	f(&s.vectorArgs)
 }

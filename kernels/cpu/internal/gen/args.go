@@ -1,0 +1,27 @@
+package main
+
+// Offsets of the fields of package cpu's argument structs.
+const (
+	mulY0, mulY1           = 0, 8
+	mulW0, mulW1           = 16, 24
+	mulX                   = 32
+	mulScale0, mulScale1   = 40, 48
+	mulBias0, mulBias1     = 56, 64
+	mulCols                = 72
+	mulSkip                = 80
+	mulCount               = 88
+	mulXStride, mulYStride = 96, 104
+	mulGroup               = 112
+
+	widenDst, widenSrc    = 0, 8
+	widenScale, widenBias = 16, 24
+	widenCols, widenGroup = 32, 40
+
+	gemmC, gemmA, gemmB       = 0, 8, 16
+	gemmLDC, gemmLDA, gemmLDB = 24, 32, 40
+	gemmK, gemmAdd            = 48, 56
+
+	packDst, packSrc, packStride, packK = 0, 8, 16, 24
+
+	vecDst, vecX, vecW, vecN, vecScalar = 0, 8, 16, 24, 32
+)

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/mmcloughlin/avo/attr"
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// lanes is the number of float32 in a YMM register.
+const lanes = 8
+
+// routine is one function being emitted.
+type routine struct {
+	*build.Context
+	args   reg.GPVirtual // the struct its only parameter points to
+	labels int
+}
+
+func begin(ctx *build.Context, name, doc string) *routine {
+	ctx.Function(name)
+	ctx.Attributes(attr.NOSPLIT)
+	ctx.Doc(doc)
+	ctx.SignatureExpr("func(a *uint64)")
+	r := &routine{Context: ctx}
+	r.args = ctx.Load(ctx.Param("a"), ctx.GP64()).(reg.GPVirtual)
+	return r
+}
+
+func (r *routine) end() {
+	r.VZEROUPPER()
+	r.RET()
+}
+
+// field is the 64-bit field of the arguments at offset off.
+func (r *routine) field(off int) operand.Mem { return operand.Mem{Base: r.args, Disp: off} }
+
+// get loads a field.
+func (r *routine) get(off int) reg.GPVirtual {
+	g := r.GP64()
+	r.MOVQ(r.field(off), g)
+	return g
+}
+
+func (r *routine) label(what string) string {
+	r.labels++
+	return fmt.Sprintf("%s%d", what, r.labels)
+}
+
+// loop emits body until counter, which body need not touch, has gone down to
+// zero in steps of one. It runs no time when counter is zero.
+func (r *routine) loop(counter reg.GPVirtual, body func()) {
+	top, done := r.label("loop"), r.label("done")
+	r.TESTQ(counter, counter)
+	r.JZ(operand.LabelRef(done))
+	r.Label(top)
+	body()
+	r.DECQ(counter)
+	r.JNZ(operand.LabelRef(top))
+	r.Label(done)
+}
+
+func (r *routine) zero() reg.VecVirtual {
+	v := r.YMM()
+	r.VXORPS(v, v, v)
+	return v
+}
+
+func at(base reg.Register, disp int) operand.Mem { return operand.Mem{Base: base, Disp: disp} }
+
+// constants emits each value once, as eight equal lanes, and returns it as a
+// memory operand.
+type constants struct {
+	ctx   *build.Context
+	known map[uint32]operand.Mem
+}
+
+func newConstants(ctx *build.Context) *constants {
+	return &constants{ctx, map[uint32]operand.Mem{}}
+}
+
+func (c *constants) bits(v uint32) operand.Mem {
+	if m, ok := c.known[v]; ok {
+		return m
+	}
+	m := c.ctx.StaticGlobal(fmt.Sprintf("lanes_%08x", v))
+	c.ctx.DataAttributes(attr.RODATA | attr.NOPTR)
+	for i := range lanes {
+		c.ctx.AddDatum(4*i, operand.U32(v))
+	}
+	c.known[v] = m
+	return m
+}
+
+func (c *constants) float(v float32) operand.Mem { return c.bits(math.Float32bits(v)) }
+
+// sum4 adds the lanes of each of four vectors and returns the four sums.
+func (r *routine) sum4(v [4]reg.VecVirtual) reg.VecVirtual {
+	a, b, high := r.YMM(), r.YMM(), r.XMM()
+	r.VHADDPS(v[1], v[0], a)
+	r.VHADDPS(v[3], v[2], b)
+	r.VHADDPS(b, a, a)
+	r.VEXTRACTF128(operand.U8(1), a, high)
+	r.VADDPS(high, a.AsX(), high)
+	return high
+}
+
+// sum1 adds the lanes of v into the first lane of the result.
+func (r *routine) sum1(v reg.VecVirtual) reg.VecVirtual {
+	x := r.XMM()
+	r.VEXTRACTF128(operand.U8(1), v, x)
+	r.VADDPS(v.AsX(), x, x)
+	r.VHADDPS(x, x, x)
+	r.VHADDPS(x, x, x)
+	return x
+}

@@ -1,0 +1,62 @@
+// Command gen writes the AVX2 routines of package cpu: mul_amd64.s, gemm_amd64.s
+// and vector_amd64.s. It is a module of its own so that programs which import
+// the library do not inherit avo. Run it with go generate in kernels/cpu.
+//
+// Every routine takes one pointer to a struct of package cpu; args.go repeats
+// the offsets, and a test of package cpu holds them to the structs.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/pass"
+	"github.com/mmcloughlin/avo/printer"
+)
+
+func main() {
+	log.SetFlags(0)
+	dir := flag.String("dir", ".", "where to write")
+	flag.Parse()
+	for _, f := range []struct {
+		name string
+		emit func(*build.Context)
+	}{
+		{"mul_amd64.s", mulRoutines},
+		{"gemm_amd64.s", gemmRoutines},
+		{"vector_amd64.s", vectorRoutines},
+	} {
+		if err := write(filepath.Join(*dir, f.name), f.emit); err != nil {
+			log.Fatalf("%s: %v", f.name, err)
+		}
+	}
+}
+
+// upper are the vector registers that AVX2 does not have.
+var upper = regexp.MustCompile(`\b[XY](1[6-9]|2\d|3[01])\b`)
+
+func write(name string, emit func(*build.Context)) error {
+	ctx := build.NewContext()
+	emit(ctx)
+	file, err := ctx.Result()
+	if err != nil {
+		return err
+	}
+	if err := pass.Compile.Execute(file); err != nil {
+		return err
+	}
+	asm := printer.NewGoAsm(printer.Config{Name: "kernels/cpu/internal/gen", Pkg: "cpu"})
+	text, err := asm.Print(file)
+	if err != nil {
+		return err
+	}
+	if r := upper.Find(text); r != nil {
+		return fmt.Errorf("register pressure: %s needs AVX-512", r)
+	}
+	return os.WriteFile(name, text, 0o644)
+}

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"math"
+
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+func vectorRoutines(ctx *build.Context) {
+	c := newConstants(ctx)
+	rmsNorm(ctx)
+	expSum(ctx, c)
+	swiglu(ctx, c)
+	rope(ctx)
+	split(ctx)
+	maximum(ctx)
+}
+
+// vectors emits a loop over n/8 vectors; body moves its own pointers.
+func (r *routine) vectors(body func()) {
+	n := r.get(vecN)
+	r.SHRQ(operand.U8(3), n)
+	r.loop(n, body)
+}
+
+func (r *routine) advance(p ...reg.GPVirtual) {
+	for _, g := range p {
+		r.ADDQ(operand.I32(4*lanes), g)
+	}
+}
+
+// rmsNorm emits dst = x · w / sqrt(mean(x²) + eps).
+func rmsNorm(ctx *build.Context) {
+	r := begin(ctx, "rmsNormAVX2", "rmsNormAVX2 is the RMSNorm of one row.")
+	acc := [2]reg.VecVirtual{r.zero(), r.zero()}
+	x := r.get(vecX)
+	add := func(i int) {
+		v := r.YMM()
+		r.VMOVUPS(at(x, 32*i), v)
+		r.VFMADD231PS(v, v, acc[i%2])
+	}
+	n, rest := r.get(vecN), r.get(vecN)
+	r.SHRQ(operand.U8(5), n)
+	r.loop(n, func() {
+		for i := range 4 {
+			add(i)
+		}
+		r.ADDQ(operand.I32(128), x)
+	})
+	r.SHRQ(operand.U8(3), rest)
+	r.ANDQ(operand.I32(3), rest)
+	r.loop(rest, func() { add(0); r.advance(x) })
+	r.VADDPS(acc[1], acc[0], acc[0])
+	sum := r.sum1(acc[0])
+	length, one := r.XMM(), r.XMM()
+	r.VXORPS(length, length, length)
+	r.VCVTSI2SSQ(r.field(vecN), length, length)
+	r.VDIVSS(length, sum, sum)
+	r.VADDSS(r.field(vecScalar), sum, sum)
+	r.VSQRTSS(sum, sum, sum)
+	bits := r.GP32()
+	r.MOVL(operand.U32(math.Float32bits(1)), bits)
+	r.VMOVD(bits, one)
+	r.VDIVSS(sum, one, one)
+	scale := r.YMM()
+	r.VBROADCASTSS(one, scale)
+	from, dst, w := r.get(vecX), r.get(vecDst), r.get(vecW)
+	r.vectors(func() {
+		v := r.YMM()
+		r.VMULPS(at(from, 0), scale, v)
+		r.VMULPS(at(w, 0), v, v)
+		r.VMOVUPS(v, at(dst, 0))
+		r.advance(from, dst, w)
+	})
+	r.end()
+}
+
+// exp returns e^x for |x| < 87 or so, within about one unit in the last place;
+// smaller x give a tiny value, larger ones a huge one. x = n·ln2 + f with
+// |f| ≤ ln2/2; the polynomial in f is that of Cephes' expf (Moshier 1989), and
+// ln2 is subtracted in two parts so that f is exact.
+func (r *routine) exp(c *constants, x reg.VecVirtual) reg.VecVirtual {
+	n, p, f2 := r.YMM(), r.YMM(), r.YMM()
+	f := r.YMM()
+	r.VMOVUPS(c.float(88), f)
+	r.VMINPS(x, f, f) // the operand order keeps a NaN of x
+	r.VMOVUPS(c.float(-87), n)
+	r.VMAXPS(f, n, f)
+	r.VMULPS(c.float(math.Log2E), f, n)
+	r.VROUNDPS(operand.U8(0), n, n) // to nearest
+	r.VFNMADD231PS(c.float(0.693359375), n, f)
+	r.VFNMADD231PS(c.float(-2.12194440e-4), n, f)
+	r.VMOVUPS(c.float(1.9875691500e-4), p)
+	for _, k := range []float32{1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1} {
+		r.VFMADD213PS(c.float(k), f, p)
+	}
+	r.VMULPS(f, f, f2)
+	r.VFMADD213PS(f, f2, p)
+	r.VADDPS(c.float(1), p, p)
+	r.VCVTPS2DQ(n, n)
+	r.VPSLLD(operand.U8(23), n, n)
+	r.VPADDD(n, p, p)
+	return p
+}
+
+// expSum emits x = e^(x − shift) and its sum; what is 87 or more below the shift
+// becomes zero.
+func expSum(ctx *build.Context, c *constants) {
+	r := begin(ctx, "expSumAVX2", "expSumAVX2 exponentiates and adds.")
+	acc, shift := r.zero(), r.YMM()
+	x := r.get(vecDst)
+	r.VBROADCASTSS(r.field(vecScalar), shift)
+	r.vectors(func() {
+		v, mask := r.YMM(), r.YMM()
+		r.VMOVUPS(at(x, 0), v)
+		r.VSUBPS(shift, v, v)
+		e := r.exp(c, v)
+		r.VCMPPS(operand.U8(5), c.float(-87), v, mask) // not less than
+		r.VANDPS(mask, e, e)
+		r.VMOVUPS(e, at(x, 0))
+		r.VADDPS(e, acc, acc)
+		r.advance(x)
+	})
+	r.VMOVSS(r.sum1(acc), r.field(vecScalar))
+	r.end()
+}
+
+// swiglu emits dst = silu(dst) ⊙ x, silu(g) = g / (1 + e^−g).
+func swiglu(ctx *build.Context, c *constants) {
+	r := begin(ctx, "swigluAVX2", "swigluAVX2 is the gate of a feed-forward network.")
+	dst, x := r.get(vecDst), r.get(vecX)
+	r.vectors(func() {
+		g, v := r.YMM(), r.YMM()
+		r.VMOVUPS(at(dst, 0), g)
+		r.VXORPS(c.bits(1<<31), g, v)
+		e := r.exp(c, v)
+		r.VADDPS(c.float(1), e, e)
+		r.VDIVPS(e, g, g)
+		r.VMULPS(at(x, 0), g, g)
+		r.VMOVUPS(g, at(dst, 0))
+		r.advance(dst, x)
+	})
+	r.end()
+}
+
+// rope emits the rotation of dst's first half against its second by the angles
+// of which x holds n cosines and then n sines.
+func rope(ctx *build.Context) {
+	r := begin(ctx, "ropeAVX2", "ropeAVX2 rotates one head.")
+	lo, cos, half := r.get(vecDst), r.get(vecX), r.get(vecN)
+	r.vectors(func() {
+		a, b, cv, sv, t := r.YMM(), r.YMM(), r.YMM(), r.YMM(), r.YMM()
+		second := func(base reg.GPVirtual) operand.Mem { return operand.Mem{Base: base, Index: half, Scale: 4} }
+		r.VMOVUPS(at(lo, 0), a)
+		r.VMOVUPS(second(lo), b)
+		r.VMOVUPS(at(cos, 0), cv)
+		r.VMOVUPS(second(cos), sv)
+		r.VMULPS(b, sv, t)
+		r.VFMSUB231PS(a, cv, t) // a·cos − b·sin
+		r.VMULPS(a, sv, a)
+		r.VFMADD231PS(b, cv, a) // b·cos + a·sin
+		r.VMOVUPS(t, at(lo, 0))
+		r.VMOVUPS(a, second(lo))
+		r.advance(lo, cos)
+	})
+	r.end()
+}
+
+// split emits dst = x with the even columns of each 16 first.
+func split(ctx *build.Context) {
+	r := begin(ctx, "splitAVX2", "splitAVX2 parts even from odd columns.")
+	dst, x, n := r.get(vecDst), r.get(vecX), r.get(vecN)
+	r.SHRQ(operand.U8(4), n)
+	r.loop(n, func() {
+		a, b, even, odd := r.YMM(), r.YMM(), r.YMM(), r.YMM()
+		r.VMOVUPS(at(x, 0), a)
+		r.VMOVUPS(at(x, 32), b)
+		r.VSHUFPS(operand.U8(0x88), b, a, even)
+		r.VSHUFPS(operand.U8(0xdd), b, a, odd)
+		for _, v := range []reg.VecVirtual{even, odd} {
+			r.VPERMPD(operand.U8(0xd8), v, v)
+		}
+		r.VMOVUPS(even, at(dst, 0))
+		r.VMOVUPS(odd, at(dst, 32))
+		r.ADDQ(operand.I32(64), x)
+		r.ADDQ(operand.I32(64), dst)
+	})
+	r.end()
+}
+
+// maximum emits the largest element of dst.
+func maximum(ctx *build.Context) {
+	r := begin(ctx, "maximumAVX2", "maximumAVX2 is the largest element.")
+	x, top := r.get(vecDst), r.YMM()
+	r.VBROADCASTSS(at(x, 0), top)
+	r.vectors(func() {
+		r.VMAXPS(at(x, 0), top, top)
+		r.advance(x)
+	})
+	high := r.XMM()
+	r.VEXTRACTF128(operand.U8(1), top, high)
+	r.VMAXPS(top.AsX(), high, high)
+	for _, swap := range []operand.U8{0x4e, 0xb1} { // halves, then neighbours
+		other := r.XMM()
+		r.VPERMILPS(swap, high, other)
+		r.VMAXPS(other, high, high)
+	}
+	r.VMOVSS(high, r.field(vecScalar))
+	r.end()
+}

@@ -1,0 +1,91 @@
+package cpu
+
+import "github.com/go-openelm/go-openelm/kernels"
+
+// many is a linear operation on many rows: a matrix product. Sixteen rows of
+// weights at a time are widened and transposed into a panel that stays in the
+// first-level cache while all rows of x are multiplied with it, depth columns
+// at a time. Its items are panels.
+type many linear
+
+func (t *many) run(lo, hi int, s *scratch) {
+	outs := t.w.m.Rows
+	for panel := lo; panel < hi; panel++ {
+		o := panel * tileCols
+		n := min(tileCols, outs-o)
+		if t.up.m == nil && t.epilogue != gated && n == tileCols && t.w.b == nil {
+			t.accumulate(s, &t.w, t.y[o:], outs, o, t.epilogue == add)
+			continue
+		}
+		tile := grow(&s.tile, t.rows*tileCols)
+		t.product(s, &t.w, tile, o, n)
+		if t.epilogue == gated {
+			if t.up.m != nil {
+				up := grow(&s.upTile, t.rows*tileCols)
+				t.product(s, &t.up, up, o, n)
+				s.silu(tile, tile, up)
+			} else {
+				s.silu(tile, tile, nil)
+			}
+		}
+		for r := range t.rows {
+			y, wx := t.y[r*outs+o:][:n], tile[r*tileCols:][:n]
+			if t.epilogue == add {
+				for i, v := range wx {
+					y[i] += v
+				}
+			} else {
+				copy(y, wx)
+			}
+		}
+	}
+}
+
+// product sets tile[r][j] = rowScale ⊙ (w·x[r] + B·(A·x[r])) for the n rows of w
+// from o on.
+func (t *many) product(s *scratch, w *projection, tile []float32, o, n int) {
+	t.accumulate(s, w, tile, tileCols, o, false)
+	if w.rowScale != nil {
+		for r := range t.rows {
+			for i, v := range w.rowScale[o : o+n] {
+				tile[r*tileCols+i] *= v
+			}
+		}
+	}
+}
+
+// accumulate adds w·x + B·(A·x) to c, whose rows are ldc apart, or sets c to it.
+func (t *many) accumulate(s *scratch, w *projection, c []float32, ldc, o int, sum bool) {
+	t.panel(s, w.m, t.x, c, ldc, o, sum)
+	if w.b != nil {
+		t.panel(s, w.b, w.ax, c, ldc, o, true)
+	}
+}
+
+// panel is accumulate for one matrix: the 16 rows of m from o on, those that m
+// does not have taken as zero.
+func (t *many) panel(s *scratch, m *kernels.Matrix, x, c []float32, ldc, o int, sum bool) {
+	n := min(tileCols, m.Rows-o)
+	for k := 0; k < m.Cols; k += s.depth {
+		depth := min(s.depth, m.Cols-k)
+		stride := (depth + lanes - 1) &^ (lanes - 1)
+		rows := grow(&s.rows, tileCols*stride)
+		if n < tileCols {
+			clear(rows[n*stride:])
+		}
+		for i := range n {
+			s.widenRow(rows[i*stride:i*stride+depth], m, o+i, k)
+		}
+		packed := grow(&s.packed, tileCols*stride)
+		s.packArgs = packArgs{dst: ptr(packed), src: ptr(rows), stride: 4 * stride, n: stride}
+		s.pack(&s.packArgs)
+		s.gemmArgs = gemmArgs{b: ptr(packed), ldc: 4 * ldc, lda: 4 * m.Cols, ldb: 4 * tileCols, k: depth}
+		if sum || k > 0 {
+			s.gemmArgs.add = 1
+		}
+		for r := 0; r < t.rows; r += tileRows {
+			s.gemmArgs.a, s.gemmArgs.c = &x[r*m.Cols+k], &c[r*ldc]
+			s.gemm[min(tileRows, t.rows-r)-1](&s.gemmArgs)
+		}
+	}
+}

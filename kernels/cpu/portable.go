@@ -1,0 +1,146 @@
+package cpu
+
+import (
+	"math"
+	"slices"
+	"unsafe"
+)
+
+// portable is what every routine means.
+var portable = routines{
+	isa:     Portable,
+	mul1:    every(func(a *mulArgs) { mul(a, 1) }),
+	mul4:    every(func(a *mulArgs) { mul(a, 4) }),
+	widen:   every(widen),
+	gemm:    [tileRows]func(*gemmArgs){gemm(1), gemm(2), gemm(3), gemm(4), gemm(5), gemm(6)},
+	pack:    pack,
+	depth:   1 << 30, // whole rows: widen reads a whole row for any part of it
+	rmsNorm: rmsNorm,
+	expSum:  expSum,
+	swiglu:  swiglu,
+	rope:    rope,
+	maximum: maximum,
+}
+
+func every[F any](f F) (table [formats]F) {
+	for i := range table {
+		table[i] = f
+	}
+	return table
+}
+
+func mul(a *mulArgs, xs int) {
+	run := func(y *float32, row int) {
+		for i := range a.count {
+			a.m.ReadRow(a.buf, row+i)
+			for r := range xs {
+				x := unsafe.Slice(at(a.x, r*a.xStride/4), a.used)
+				*at(y, i+r*a.yStride/4) = dot(a.buf[:a.used], x)
+			}
+		}
+	}
+	run(a.y0, a.row0)
+	run(a.y1, a.row1)
+}
+
+func widen(a *widenArgs) {
+	a.m.ReadRow(a.buf, a.row)
+	copy(unsafe.Slice(a.dst, a.n), a.buf[a.first:a.first+a.n])
+}
+
+func gemm(rows int) func(*gemmArgs) {
+	return func(a *gemmArgs) {
+		for r := range rows {
+			x := unsafe.Slice(at(a.a, r*a.lda/4), a.k)
+			c := unsafe.Slice(at(a.c, r*a.ldc/4), tileCols)
+			if a.add == 0 {
+				clear(c)
+			}
+			for j := 0; j < tileCols; j += 4 {
+				var s0, s1, s2, s3 float32
+				for k, v := range x {
+					b := (*[4]float32)(unsafe.Pointer(at(a.b, k*a.ldb/4+j)))
+					s0 += v * b[0]
+					s1 += v * b[1]
+					s2 += v * b[2]
+					s3 += v * b[3]
+				}
+				c[j] += s0
+				c[j+1] += s1
+				c[j+2] += s2
+				c[j+3] += s3
+			}
+		}
+	}
+}
+
+func pack(a *packArgs) {
+	for r := range tileCols {
+		for c, v := range unsafe.Slice(at(a.src, r*a.stride/4), a.n) {
+			*at(a.dst, c*tileCols+r) = v
+		}
+	}
+}
+
+func rmsNorm(a *vectorArgs) {
+	dst, x, w := unsafe.Slice(a.dst, a.n), unsafe.Slice(a.x, a.n), unsafe.Slice(a.w, a.n)
+	scale := 1 / float32(math.Sqrt(float64(dot(x, x)/float32(a.n)+a.scalar)))
+	for i, v := range x {
+		dst[i] = v * scale * w[i]
+	}
+}
+
+func expSum(a *vectorArgs) {
+	var sum float32
+	for i, x := range unsafe.Slice(a.dst, a.n) {
+		e := float32(math.Exp(float64(x - a.scalar)))
+		*at(a.dst, i) = e
+		sum += e
+	}
+	a.scalar = sum
+}
+
+func swiglu(a *vectorArgs) {
+	up := unsafe.Slice(a.x, a.n)
+	for i, g := range unsafe.Slice(a.dst, a.n) {
+		*at(a.dst, i) = silu(g) * up[i]
+	}
+}
+
+// silu(v) = v / (1 + e^−v).
+func silu(v float32) float32 { return v / (1 + float32(math.Exp(float64(-v)))) }
+
+func rope(a *vectorArgs) {
+	x, angle := unsafe.Slice(a.dst, 2*a.n), unsafe.Slice(a.x, 2*a.n)
+	for i := range a.n {
+		cos, sin := angle[i], angle[a.n+i]
+		p, q := x[i], x[a.n+i]
+		x[i], x[a.n+i] = p*cos-q*sin, q*cos+p*sin
+	}
+}
+
+func maximum(a *vectorArgs) { a.scalar = slices.Max(unsafe.Slice(a.dst, a.n)) }
+
+// split is what the routine of that name means; the portable mul needs none.
+func split(a *vectorArgs) {
+	for i, v := range unsafe.Slice(a.x, a.n) {
+		*at(a.dst, i&^15+i%2*8+i%16/2) = v
+	}
+}
+
+// dot is Σ a_i·b_i, in four sums to keep the multipliers busy.
+func dot(a, b []float32) float32 {
+	var s0, s1, s2, s3 float32
+	b = b[:len(a)]
+	i := 0
+	for ; i+4 <= len(a); i += 4 {
+		s0 += a[i] * b[i]
+		s1 += a[i+1] * b[i+1]
+		s2 += a[i+2] * b[i+2]
+		s3 += a[i+3] * b[i+3]
+	}
+	for ; i < len(a); i++ {
+		s0 += a[i] * b[i]
+	}
+	return (s0 + s1) + (s2 + s3)
+}

@@ -1,0 +1,117 @@
+package cpu
+
+import (
+	"unsafe"
+
+	"github.com/go-openelm/go-openelm/kernels"
+)
+
+// routines are the inner loops of one instruction set. Each takes a struct that
+// lives in scratch memory, so that a call through the table allocates nothing
+// and assembly finds its operands at fixed offsets. The portable ones are the
+// definition of the others.
+type routines struct {
+	isa ISA
+
+	// mul1 and mul4 multiply rows of a matrix with 1 or 4 activation rows.
+	mul1, mul4 [formats]func(*mulArgs)
+	// widen converts part of a row to float32.
+	widen [formats]func(*widenArgs)
+
+	// gemm[r−1] multiplies r rows of A with 16 columns of B.
+	gemm [tileRows]func(*gemmArgs)
+	// pack transposes 16 rows into gemm's B.
+	pack func(*packArgs)
+	// depth is how many columns are packed at once.
+	depth int
+
+	rmsNorm func(*vectorArgs) // dst = x ⊙ w / sqrt(mean(x²) + scalar)
+	expSum  func(*vectorArgs) // dst = e^(dst − scalar); scalar = Σ dst
+	swiglu  func(*vectorArgs) // dst = silu(dst) ⊙ x
+	rope    func(*vectorArgs) // dst: pairs (i, i+n) rotated by angles x: n cosines, n sines
+	maximum func(*vectorArgs) // scalar = max(dst)
+	// split, unless nil: dst = x, of each 16 columns the even ones first. It is
+	// how mul1 and mul4 want the activations of Affine4.
+	split func(*vectorArgs)
+}
+
+const (
+	formats  = int(kernels.Affine8) + 1 // for arrays indexed by a format
+	lanes    = 8                        // vectors are whole multiples of this
+	tileRows = 6                        // rows of a gemm tile
+	tileCols = 16                       // columns of a gemm tile
+)
+
+// mulArgs: for i < count and activation rows r < 1 or 4,
+//
+//	y0[i + r·yStride] = Σ_c w0[i][c] · x[c + r·xStride]
+//
+// and the same for y1 and w1: two runs of rows are read at a time because two
+// streams use the memory better than one. Strides are in bytes.
+type mulArgs struct {
+	y0, y1         *float32 // moved on, or not
+	w0, w1         *byte
+	x              *float32
+	scale0, scale1 *float32 // affine formats: count rows of scales
+	bias0, bias1   *float32 // and biases, as float32
+	cols           int      // F32, F16, BF16: columns, of which whole lanes are used; else blocks of a row, or groups
+	skip           int      // bytes from the last used column of a row to the next row
+	count          int
+	xStride        int
+	yStride        int
+	group          int // affine formats: 32-column blocks in a group
+
+	// For the portable routine, which reads through the definition of the
+	// formats: the matrix, the first row of each run, memory for one row, and
+	// how many columns of it to use.
+	m          *kernels.Matrix
+	row0, row1 int
+	buf        []float32
+	used       int
+}
+
+// widenArgs: dst[c] = the weight c columns from src.
+type widenArgs struct {
+	dst         *float32
+	src         *byte
+	scale, bias *float32
+	cols        int // as in mulArgs
+	group       int
+
+	m     *kernels.Matrix // for the portable routine
+	row   int
+	first int // column
+	n     int
+	buf   []float32
+}
+
+// gemmArgs: C[r][j] (+)= Σ_k A[r][k]·B[k][j], 16 columns j. Strides are in bytes.
+type gemmArgs struct {
+	c, a, b       *float32
+	ldc, lda, ldb int
+	k             int
+	add           int // 0: C is overwritten
+}
+
+// packArgs: dst[c·16 + r] = src[r][c] for 16 rows, stride bytes apart, and n
+// columns, a multiple of lanes.
+type packArgs struct {
+	dst, src *float32
+	stride   int
+	n        int
+}
+
+// vectorArgs are n elements, a multiple of lanes.
+type vectorArgs struct {
+	dst, x, w *float32
+	n         int
+	scalar    float32
+}
+
+// at is p moved by n elements.
+func at(p *float32, n int) *float32 {
+	return (*float32)(unsafe.Add(unsafe.Pointer(p), 4*n))
+}
+
+// ptr is the first element of s, nil if there is none.
+func ptr(s []float32) *float32 { return unsafe.SliceData(s) }

@@ -1,0 +1,176 @@
+package cpu
+
+//go:generate go -C internal/gen run . -dir ../..
+
+import (
+	"github.com/go-openelm/go-openelm/kernels"
+	"golang.org/x/sys/cpu"
+)
+
+// native are the routines in assembly that the machine can run, best first.
+func native() []*routines {
+	if cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasF16C {
+		return []*routines{&avx2}
+	}
+	return nil
+}
+
+var avx2 = routines{
+	isa: AVX2,
+	mul1: [formats]func(*mulArgs){
+		kernels.F32: mul1xF32AVX2, kernels.F16: mul1xF16AVX2, kernels.BF16: mul1xBF16AVX2,
+		kernels.Q8_0: mul1xQ8_0AVX2, kernels.Q4_0: mul1xQ4_0AVX2, kernels.Q4_1: mul1xQ4_1AVX2,
+		kernels.Q4_K: mul1xQ4_KAVX2, kernels.Q6_K: mul1xQ6_KAVX2,
+		kernels.Affine4: mul1xAffine4AVX2, kernels.Affine8: mul1xAffine8AVX2,
+	},
+	mul4: [formats]func(*mulArgs){
+		kernels.F32: mul4xF32AVX2, kernels.F16: mul4xF16AVX2, kernels.BF16: mul4xBF16AVX2,
+		kernels.Q8_0: mul4xQ8_0AVX2, kernels.Q4_0: mul4xQ4_0AVX2, kernels.Q4_1: mul4xQ4_1AVX2,
+		kernels.Q4_K: mul4xQ4_KAVX2, kernels.Q6_K: mul4xQ6_KAVX2,
+		kernels.Affine4: mul4xAffine4AVX2, kernels.Affine8: mul4xAffine8AVX2,
+	},
+	widen: [formats]func(*widenArgs){
+		kernels.F32: widenF32AVX2, kernels.F16: widenF16AVX2, kernels.BF16: widenBF16AVX2,
+		kernels.Q8_0: widenQ8_0AVX2, kernels.Q4_0: widenQ4_0AVX2, kernels.Q4_1: widenQ4_1AVX2,
+		kernels.Q4_K: widenQ4_KAVX2, kernels.Q6_K: widenQ6_KAVX2,
+		kernels.Affine4: widenAffine4AVX2, kernels.Affine8: widenAffine8AVX2,
+	},
+	gemm:    [tileRows]func(*gemmArgs){gemm1x16AVX2, gemm2x16AVX2, gemm3x16AVX2, gemm4x16AVX2, gemm5x16AVX2, gemm6x16AVX2},
+	pack:    packAVX2,
+	depth:   256,
+	rmsNorm: rmsNormAVX2,
+	expSum:  expSumAVX2,
+	swiglu:  swigluAVX2,
+	rope:    ropeAVX2,
+	maximum: maximumAVX2,
+	split:   splitAVX2,
+}
+
+//go:noescape
+func mul1xF32AVX2(a *mulArgs)
+
+//go:noescape
+func mul1xF16AVX2(a *mulArgs)
+
+//go:noescape
+func mul1xBF16AVX2(a *mulArgs)
+
+//go:noescape
+func mul1xQ8_0AVX2(a *mulArgs)
+
+//go:noescape
+func mul1xQ4_0AVX2(a *mulArgs)
+
+//go:noescape
+func mul1xQ4_1AVX2(a *mulArgs)
+
+//go:noescape
+func mul1xQ4_KAVX2(a *mulArgs)
+
+//go:noescape
+func mul1xQ6_KAVX2(a *mulArgs)
+
+//go:noescape
+func mul1xAffine4AVX2(a *mulArgs)
+
+//go:noescape
+func mul1xAffine8AVX2(a *mulArgs)
+
+//go:noescape
+func mul4xF32AVX2(a *mulArgs)
+
+//go:noescape
+func mul4xF16AVX2(a *mulArgs)
+
+//go:noescape
+func mul4xBF16AVX2(a *mulArgs)
+
+//go:noescape
+func mul4xQ8_0AVX2(a *mulArgs)
+
+//go:noescape
+func mul4xQ4_0AVX2(a *mulArgs)
+
+//go:noescape
+func mul4xQ4_1AVX2(a *mulArgs)
+
+//go:noescape
+func mul4xQ4_KAVX2(a *mulArgs)
+
+//go:noescape
+func mul4xQ6_KAVX2(a *mulArgs)
+
+//go:noescape
+func mul4xAffine4AVX2(a *mulArgs)
+
+//go:noescape
+func mul4xAffine8AVX2(a *mulArgs)
+
+//go:noescape
+func widenF32AVX2(a *widenArgs)
+
+//go:noescape
+func widenF16AVX2(a *widenArgs)
+
+//go:noescape
+func widenBF16AVX2(a *widenArgs)
+
+//go:noescape
+func widenQ8_0AVX2(a *widenArgs)
+
+//go:noescape
+func widenQ4_0AVX2(a *widenArgs)
+
+//go:noescape
+func widenQ4_1AVX2(a *widenArgs)
+
+//go:noescape
+func widenQ4_KAVX2(a *widenArgs)
+
+//go:noescape
+func widenQ6_KAVX2(a *widenArgs)
+
+//go:noescape
+func widenAffine4AVX2(a *widenArgs)
+
+//go:noescape
+func widenAffine8AVX2(a *widenArgs)
+
+//go:noescape
+func gemm1x16AVX2(a *gemmArgs)
+
+//go:noescape
+func gemm2x16AVX2(a *gemmArgs)
+
+//go:noescape
+func gemm3x16AVX2(a *gemmArgs)
+
+//go:noescape
+func gemm4x16AVX2(a *gemmArgs)
+
+//go:noescape
+func gemm5x16AVX2(a *gemmArgs)
+
+//go:noescape
+func gemm6x16AVX2(a *gemmArgs)
+
+//go:noescape
+func packAVX2(a *packArgs)
+
+//go:noescape
+func rmsNormAVX2(a *vectorArgs)
+
+//go:noescape
+func expSumAVX2(a *vectorArgs)
+
+//go:noescape
+func swigluAVX2(a *vectorArgs)
+
+//go:noescape
+func ropeAVX2(a *vectorArgs)
+
+//go:noescape
+func maximumAVX2(a *vectorArgs)
+
+//go:noescape
+func splitAVX2(a *vectorArgs)

@@ -1,0 +1,6 @@
+//go:build !amd64
+
+package cpu
+
+// native are the routines in assembly that the machine can run: none here.
+func native() []*routines { return nil }
