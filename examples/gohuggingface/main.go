@@ -1,13 +1,12 @@
-// Command gohuggingface hands a repository of github.com/gomlx/go-huggingface to
-// this library, for programs that already use that package. It is a module of its own,
-// so that nobody else depends on what go-huggingface depends on.
+// Command gohuggingface runs a model that github.com/gomlx/go-huggingface
+// downloads, for programs that already use that package. It is a module of its
+// own, so that nobody else depends on what go-huggingface depends on.
 //
-//	go run . apple/OpenELM-270M-Instruct
+//	go run . apple/OpenELM-270M "Once upon a time"
 package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log"
@@ -16,42 +15,40 @@ import (
 
 	gohf "github.com/gomlx/go-huggingface/hub"
 
+	"github.com/go-openelm/go-openelm/loader"
 	"github.com/go-openelm/go-openelm/loader/hub"
+	"github.com/go-openelm/go-openelm/openelm"
 )
 
 func main() {
 	log.SetFlags(0)
-	if len(os.Args) != 2 {
-		log.Fatal("usage: gohuggingface org/name")
+	if len(os.Args) != 3 {
+		log.Fatal("usage: gohuggingface org/name prompt")
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	// go-huggingface does not look at HF_TOKEN itself.
 	repo := gohf.New(os.Args[1]).WithAuth(os.Getenv("HF_TOKEN"))
-	if err := describe(ctx, hub.From(repo), os.Stdout); err != nil {
+	if err := generate(ctx, hub.From(repo), os.Args[2], os.Stdout); err != nil {
 		log.Fatal(err)
 	}
 }
 
-// describe says what model a repository has. It takes a [hub.Source], which
-// hub.Client.Source makes too.
-func describe(ctx context.Context, repo hub.Source, w io.Writer) error {
-	path, err := repo.File(ctx, "config.json")
+// generate continues prompt with a repository's model.
+func generate(ctx context.Context, repo hub.Source, prompt string, w io.Writer) error {
+	model, err := loader.OpenSource(ctx, repo, nil)
 	if err != nil {
 		return err
 	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return err
+	defer model.Close()
+	for token, err := range model.Generate(ctx, prompt, &openelm.GenerateOptions{MaxTokens: 100}) {
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprint(w, token.Text); err != nil {
+			return err
+		}
 	}
-	var config struct {
-		ModelType string `json:"model_type"`
-		ModelDim  int    `json:"model_dim"`
-		Layers    int    `json:"num_transformer_layers"`
-	}
-	if err := json.Unmarshal(data, &config); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	_, err = fmt.Fprintf(w, "%s: %d layers, model_dim %d\n", config.ModelType, config.Layers, config.ModelDim)
+	_, err = fmt.Fprintln(w)
 	return err
 }
