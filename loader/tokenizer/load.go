@@ -201,7 +201,8 @@ func (n *tokenName) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// apply makes the named pieces the special ones; null and absent names change nothing.
+// apply makes the named pieces the special ones; null and absent names change nothing,
+// nor does a padding token that only names what the vocabulary lacks.
 func (t *specialTokens) apply(s *source, file string) error {
 	for _, special := range []struct {
 		field string
@@ -212,6 +213,9 @@ func (t *specialTokens) apply(s *source, file string) error {
 			continue
 		}
 		i := slices.Index(s.pieces, string(special.name))
+		if i < 0 && special.id == &s.pad {
+			continue // transformers would append it, but the model has no such token
+		}
 		if i < 0 {
 			return fieldError(file, special.field, "%s is not in the vocabulary", quote(string(special.name)))
 		}

@@ -77,6 +77,12 @@ func TestLoadHonoursConfig(t *testing.T) {
 			}
 		}
 	})
+	t.Run("padding outside the vocabulary", func(t *testing.T) {
+		tok := load(t, checkpoint(t, []string{"tokenizer.model"}, map[string]string{"tokenizer_config.json": `{"pad_token": "[PAD]"}`}))
+		if tok.PAD() != tokenizer.None || tok.VocabSize() != 512 {
+			t.Errorf("pad %d, %d pieces", tok.PAD(), tok.VocabSize())
+		}
+	})
 	t.Run("a piece made special", func(t *testing.T) {
 		tok := load(t, checkpoint(t, []string{"tokenizer.model"}, map[string]string{"tokenizer_config.json": `{"eos_token": "▁a"}`}))
 		if tok.EOS() != 263 || !tok.IsControl(263) || slices.Contains(tok.Encode(" a a"), 263) {
