@@ -92,6 +92,9 @@ func inFile(file string, err error) error {
 		}
 	case errors.As(err, &tok):
 		field, kind = tok.Field, ErrCorrupt
+		if tok.Unsupported {
+			kind = ErrUnsupported
+		}
 	case errors.Is(err, fs.ErrNotExist):
 		kind = ErrNotFound
 	}
