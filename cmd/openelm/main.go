@@ -1,5 +1,5 @@
 // Command openelm runs OpenELM models from the command line: generate, chat,
-// inspect, tokenize and score. Run it with --help.
+// inspect, tokenize, score and bench. Run it with --help.
 package main
 
 import (
@@ -50,6 +50,6 @@ program is used.`,
 	}
 	var m modelFlags
 	m.register(cmd)
-	cmd.AddCommand(generateCommand(&m), chatCommand(&m), inspectCommand(&m), tokenizeCommand(&m), scoreCommand(&m))
+	cmd.AddCommand(generateCommand(&m), chatCommand(&m), inspectCommand(&m), tokenizeCommand(&m), scoreCommand(&m), benchCommand(&m))
 	return cmd
 }

@@ -1,0 +1,65 @@
+package bench
+
+import (
+	"fmt"
+	"strings"
+)
+
+// compare lists the ratios that the results allow: each result over the ones
+// that differ from it in one thing.
+func compare(results []Result) []Ratio {
+	var list []Ratio
+	for i := range results {
+		for j := range results {
+			a, b := &results[i], &results[j]
+			if what := difference(a, b); what != "" {
+				if v := ratios(a.Samples, b.Samples); len(v) > 0 {
+					list = append(list, Ratio{What: what, Test: a.Test.String(), A: a.name(), B: b.name(), Value: Summarize(v)})
+				}
+			}
+		}
+	}
+	return list
+}
+
+// difference says in what one thing a is more than b, its natural base; empty
+// if they differ in more, in nothing, or the other way around.
+func difference(a, b *Result) string {
+	if !a.Kind.Rate() || !b.Kind.Rate() {
+		return ""
+	}
+	sameTest := a.Test == b.Test
+	sameModel := a.Model == b.Model
+	sameWhere := a.Device == b.Device && a.Threads == b.Threads
+	sameEngine := a.Engine == b.Engine && a.Variant == b.Variant
+	plain := a.Engine == Engine && b.Engine == Engine && a.Variant == "" && b.Variant == ""
+	switch {
+	case sameModel && sameWhere && sameTest && !sameEngine:
+		switch {
+		case a.Engine == Engine && a.Variant == "" && b.Engine != Engine:
+			return "over " + b.Engine
+		case a.Engine == Engine && b.Engine == Engine && a.Variant != "" && b.Variant == "":
+			return a.Variant + ", over fused"
+		}
+	case sameModel && sameWhere && sameEngine && a.Kind == Batch && b.Kind == Decode && a.Context == b.Context:
+		return fmt.Sprintf("%d sessions over one", a.Batch)
+	case sameModel && sameWhere && sameEngine && a.Kind == Decode && b.Kind == Decode && a.Context > b.Context:
+		return fmt.Sprintf("%d cached tokens over %d", a.Context, b.Context)
+	case sameModel && sameTest && plain && a.Device == b.Device && a.Threads > b.Threads && b.Threads > 0:
+		return fmt.Sprintf("%d threads over %d", a.Threads, b.Threads)
+	case sameModel && sameTest && plain && a.Device != cpuName && b.Device == cpuName:
+		return a.Device + " over cpu"
+	case sameTest && sameWhere && plain && !sameModel && strings.Replace(b.Model, randomPrefix, randomPrefix+olmoPrefix, 1) == a.Model:
+		return "OLMo-shaped over OpenELM"
+	}
+	return ""
+}
+
+// name is the result's model and how it ran.
+func (r *Result) name() string {
+	where := r.Device
+	if r.Threads > 0 {
+		where = fmt.Sprintf("%s, %d threads", where, r.Threads)
+	}
+	return fmt.Sprintf("%s (%s, %s)", r.Model, r.Label(), where)
+}

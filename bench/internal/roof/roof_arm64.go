@@ -1,0 +1,34 @@
+package roof
+
+import "unsafe"
+
+func level() string { return "NEON" }
+
+func read(a, b []byte, prefetch bool) {
+	if prefetch {
+		readAhead(unsafe.SliceData(a), unsafe.SliceData(b), len(a))
+		return
+	}
+	readPlain(unsafe.SliceData(a), unsafe.SliceData(b), len(a))
+}
+
+func mulAdd(n int) int {
+	mulAddNEON(n)
+	return 24 * 4 * 2
+}
+
+// readPlain reads n bytes, a positive multiple of block, at each of a and b.
+//
+//go:noescape
+func readPlain(a, b *byte, n int)
+
+// readAhead is readPlain with prefetches.
+//
+//go:noescape
+func readAhead(a, b *byte, n int)
+
+// mulAddNEON does n times twenty-four FMLA of four lanes: Apple's cores start
+// four a cycle, each of which takes four.
+//
+//go:noescape
+func mulAddNEON(n int)

@@ -1,0 +1,89 @@
+package bench
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/go-openelm/go-openelm/bench/internal/roof"
+)
+
+// Limit is what a machine can do, as measured in the run.
+type Limit struct {
+	Read   Summary `json:"read"`    // bytes per second
+	MulAdd Summary `json:"mul_add"` // float32 operations per second, two for each multiply-add
+}
+
+// LimitSample is one sample of a device's limits.
+type LimitSample struct {
+	Read   float64 // bytes per second
+	MulAdd float64 // float32 operations per second
+}
+
+// limitTime is how long a sample of each limit takes.
+const limitTime = 60 * time.Millisecond
+
+// cpuLimits reads the weights as often as time allows, each thread its part of
+// every matrix, with and without prefetching (which is faster depends on the
+// processor), and takes the faster; then it multiplies and adds.
+//
+// Reading the very bytes that a token reads, mapped as they are, makes the limit
+// the right one: a model that fits into a cache is held to the cache's rate,
+// and memory mapped in small pages to what small pages allow.
+func cpuLimits(ctx context.Context, weights [][]byte, threads int) (LimitSample, error) {
+	var s LimitSample
+	for _, prefetch := range []bool{false, true} {
+		rate := onThreads(ctx, threads, func(thread int) float64 {
+			n := 0
+			for _, w := range weights {
+				part := w[len(w)*thread/threads : len(w)*(thread+1)/threads]
+				half := len(part) / 2
+				roof.Read(part[:half], part[half:2*half], prefetch)
+				n += 2 * half
+			}
+			return float64(n)
+		})
+		s.Read = max(s.Read, rate)
+	}
+	s.MulAdd = onThreads(ctx, threads, func(int) float64 { return roof.MulAdd(1 << 16) })
+	return s, context.Cause(ctx)
+}
+
+// onThreads calls work on each of n threads, again and again, and returns the
+// sum of what it returns, per second. All threads run until the last one is
+// done with its first turn, at least.
+func onThreads(ctx context.Context, n int, work func(thread int) float64) float64 {
+	var wg sync.WaitGroup
+	rates := make([]float64, n)
+	for i := range n {
+		wg.Go(func() {
+			start, done := time.Now(), 0.0
+			for ctx.Err() == nil {
+				done += work(i)
+				if t := time.Since(start); t > limitTime {
+					rates[i] = done / t.Seconds()
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	var sum float64
+	for _, r := range rates {
+		sum += r
+	}
+	return sum
+}
+
+// memory is fresh memory, larger than any cache, that the machine's own read
+// rate is measured with: in pages as large as the system gives.
+func memory(size int) [][]byte {
+	mem := make([]byte, size)
+	for i := 0; i < len(mem); i += 64 { // untouched pages are all the same page of zeros
+		mem[i] = byte(i >> 6)
+	}
+	return [][]byte{mem}
+}
+
+// memorySize is far beyond the largest caches and small enough for any machine.
+const memorySize = 512 << 20

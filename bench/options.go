@@ -1,0 +1,205 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/go-openelm/go-openelm/kernels"
+	"github.com/go-openelm/go-openelm/kernels/cpu"
+)
+
+// ErrOptions is wrapped by every error about what a run was asked to do.
+var ErrOptions = errors.New("bench: invalid options")
+
+// Options say what to measure. The zero value measures the embedded story
+// model on the CPU, in a few seconds.
+type Options struct {
+	// Models are checkpoints: a path; "story", the embedded model; or
+	// "random:SHAPE:FORMAT", a checkpoint with random weights, such as
+	// "random:270M:bf16". See [Shapes] and [Formats]. Default: story.
+	Models []string
+
+	// Devices are what to run them on. Default: [CPU].
+	Devices []Device
+
+	// Threads are the numbers of threads to run each model with, on devices
+	// that have them. Default: all cores.
+	Threads []int
+
+	// What to measure; none of the four means all of them.
+	Prefill []int // prompts of so many tokens. Default: 512
+	Decode  []int // one token after another, with so many in the KV cache. Default: 10
+	Batch   []int // so many sessions decoding in one pass, at the first of Decode. Default: 8
+	Start   bool  // a process of its own: load, first token, memory. Needs Child
+
+	// Tokens is how many a sample of decoding evaluates. Default: 32.
+	Tokens int
+
+	// Repetitions is the number of samples of every measurement, taken in
+	// turn: all once, then all again. Default: 5. Warmup is the number of turns
+	// before them that do not count. Default: 1; negative: none.
+	Repetitions, Warmup int
+
+	// MinTime is the least time of a sample, which evaluates more tokens where
+	// it would be shorter. Default: 0.2 s.
+	MinTime time.Duration
+
+	// Paper adds, for every random model of an OpenELM shape, the comparison of
+	// the OpenELM paper (section 4.4): an OLMo-shaped model of as many
+	// parameters, and OpenELM with norms that run one by one.
+	Paper bool
+
+	// Peers are other engines to run on the same checkpoints.
+	Peers []Peer
+
+	// CacheDir is where random checkpoints are kept from one run to the next.
+	// Default: [DefaultCacheDir]. With Remove, those this run made are removed.
+	CacheDir string
+	Remove   bool
+
+	// Child is the command line of a program that calls [ServeProbe], which is
+	// started anew for each sample of Start: a process's memory is its own.
+	Child []string
+
+	// Progress, if not nil, is told what is going on, from one goroutine.
+	Progress func(Progress)
+}
+
+// Progress is how far a run has come.
+type Progress struct {
+	What        string // what begins now
+	Done, Total int    // samples, warm-up included
+}
+
+// Device is a kind of backend.
+type Device struct {
+	Name     string // "cpu", "metal"
+	Threaded bool   // whether it runs on a number of threads that Open is given
+
+	// Open makes a backend. One that implements [Counter] has its counts
+	// reported.
+	Open func(threads int) (kernels.Backend, error)
+
+	// Limits takes one sample of the device's limits: the rate at which it
+	// reads weights, and its rate of float32 multiply-adds. Nil if unknown.
+	Limits func(ctx context.Context, weights [][]byte, threads int) (LimitSample, error)
+}
+
+const cpuName = "cpu"
+
+// CPU is the processor.
+func CPU() Device {
+	return Device{
+		Name: cpuName, Threaded: true, Limits: cpuLimits,
+		Open: func(threads int) (kernels.Backend, error) { return cpu.New(cpu.Options{Threads: threads}), nil },
+	}
+}
+
+// Counter is implemented by backends that count what they ask of a device.
+type Counter interface{ Counts() Counts }
+
+// Counts are totals since a backend was opened.
+type Counts struct {
+	CommandBuffers int64
+	Dispatches     int64
+	Barriers       int64
+	Busy           time.Duration // of the device
+}
+
+// DefaultCacheDir is openelm-bench in the user's cache directory.
+func DefaultCacheDir() (string, error) {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, "openelm-bench"), nil
+}
+
+// withDefaults fills in what is not set, and checks the rest.
+func (o Options) withDefaults() (Options, error) {
+	if len(o.Models) == 0 {
+		o.Models = []string{storyName}
+	}
+	if len(o.Devices) == 0 {
+		o.Devices = []Device{CPU()}
+	}
+	if len(o.Threads) == 0 {
+		o.Threads = []int{runtime.GOMAXPROCS(0)}
+	}
+	if len(o.Prefill)+len(o.Decode)+len(o.Batch) == 0 && !o.Start {
+		o.Prefill, o.Decode, o.Batch, o.Start = []int{512}, []int{10}, []int{8}, len(o.Child) > 0
+	}
+	if len(o.Batch) > 0 && len(o.Decode) == 0 {
+		o.Decode = []int{10} // what a batch is compared with
+	}
+	setDefault(&o.Tokens, 32)
+	setDefault(&o.Repetitions, 5)
+	setDefault(&o.Warmup, 1)
+	o.Warmup = max(o.Warmup, 0)
+	if o.MinTime == 0 {
+		o.MinTime = 200 * time.Millisecond
+	}
+	if o.CacheDir == "" {
+		dir, err := DefaultCacheDir()
+		if err != nil {
+			return o, fmt.Errorf("bench: no place for checkpoints: %w", err)
+		}
+		o.CacheDir = dir
+	}
+	if o.Progress == nil {
+		o.Progress = func(Progress) {}
+	}
+	return o, o.check()
+}
+
+func setDefault(v *int, to int) {
+	if *v == 0 {
+		*v = to
+	}
+}
+
+// maxCount bounds every number of an option: far more than makes sense, and few
+// enough that no size computed from it overflows.
+const maxCount = 1 << 20
+
+func (o *Options) check() error {
+	for _, n := range []struct {
+		what string
+		list []int
+		low  int
+	}{
+		{"number of threads", o.Threads, 1}, {"prompt length", o.Prefill, 1},
+		{"context length", o.Decode, 1}, {"batch", o.Batch, 2},
+		{"number of tokens", []int{o.Tokens}, 1}, {"number of repetitions", []int{o.Repetitions}, 1},
+	} {
+		for i, v := range n.list {
+			if v < n.low || v > maxCount {
+				return fmt.Errorf("%w: a %s of %d, want %d or more", ErrOptions, n.what, v, n.low)
+			}
+			if slices.Contains(n.list[:i], v) {
+				return fmt.Errorf("%w: a %s of %d twice", ErrOptions, n.what, v)
+			}
+		}
+	}
+	if o.MinTime < 0 {
+		return fmt.Errorf("%w: samples of %v", ErrOptions, o.MinTime)
+	}
+	if o.Start && len(o.Child) == 0 {
+		return fmt.Errorf("%w: measuring the start of a process needs a Child to start", ErrOptions)
+	}
+	for i, name := range o.Models {
+		if slices.Contains(o.Models[:i], name) {
+			return fmt.Errorf("%w: model %q twice", ErrOptions, name)
+		}
+		if _, err := parseModel(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}

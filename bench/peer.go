@@ -1,0 +1,112 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/go-openelm/go-openelm/loader/gguf"
+	"github.com/go-openelm/go-openelm/openelm"
+)
+
+// ErrUnsupported is wrapped by the error of a peer that cannot do what it was
+// asked to, such as open a checkpoint of that kind. A run goes on without it.
+var ErrUnsupported = errors.New("bench: the peer cannot do this")
+
+// Peer is another engine that runs the same checkpoints on the CPU.
+type Peer interface {
+	Name() string
+	// Start opens a checkpoint.
+	Start(ctx context.Context, c Checkpoint, threads int) (PeerSession, error)
+}
+
+// PeerSession is a checkpoint open in a peer. Its tests are [Prefill] and
+// [Decode].
+type PeerSession interface {
+	// Measure returns tokens per second.
+	Measure(ctx context.Context, t Test) (float64, error)
+	Close() error
+}
+
+// Checkpoint is where the same weights are in the forms that engines read. A
+// form that there is none of is empty.
+type Checkpoint struct {
+	Safetensors string // directory with config.json and safetensors files
+	GGUF        string // file
+}
+
+// planPeers adds the peers that can run m.
+func (r *run) planPeers(ctx context.Context, m model, threads int) error {
+	if len(r.Peers) == 0 || m.path == "" || strings.HasPrefix(m.shape, olmoPrefix) {
+		return nil
+	}
+	c, err := r.store.checkpoint(ctx, m)
+	if err != nil {
+		return err
+	}
+	for _, p := range r.Peers {
+		r.say("opening %s in %s", m.name, p.Name())
+		s, err := p.Start(ctx, c, threads)
+		switch {
+		case errors.Is(err, ErrUnsupported):
+			r.note("%s did not run %s: %v", p.Name(), m.name, err)
+			continue
+		case err != nil:
+			return fmt.Errorf("bench: %s: %w", p.Name(), err)
+		}
+		r.closers = append(r.closers, s.Close)
+		for _, t := range r.tests() {
+			if t.Kind == Batch {
+				continue
+			}
+			result := r.result(r.peerSubject(p, m, threads), t)
+			r.addStep(result, func(ctx context.Context) (func(), error) {
+				rate, err := s.Measure(ctx, t)
+				return func() { result.Samples = append(result.Samples, rate) }, err
+			})
+		}
+	}
+	return nil
+}
+
+// peerSubject is what this engine's side, which was planned before, is.
+func (r *run) peerSubject(p Peer, m model, threads int) Subject {
+	for _, other := range r.results {
+		if other.Model == m.name && other.Engine == Engine {
+			s := other.Subject
+			s.Engine, s.Device, s.Threads, s.Operations = p.Name(), cpuName, threads, 0
+			return s
+		}
+	}
+	return Subject{Engine: p.Name(), Model: m.name, Device: cpuName, Threads: threads}
+}
+
+// checkpoint is m in every form there is; a random model is made in both.
+func (s *store) checkpoint(ctx context.Context, m model) (c Checkpoint, err error) {
+	if m.shape == "" {
+		if strings.HasSuffix(m.path, ".gguf") {
+			return Checkpoint{GGUF: m.path}, nil
+		}
+		return Checkpoint{Safetensors: m.path}, nil
+	}
+	f := formats[m.format]
+	if f.Float() {
+		if c.Safetensors, err = s.random(ctx, m.shape, m.format, true); err != nil {
+			return c, err
+		}
+	}
+	if !f.Affine() {
+		c.GGUF, err = s.random(ctx, m.shape, m.format, false)
+	}
+	return c, err
+}
+
+// noVocabulary is the metadata by which llama.cpp takes a file without a
+// tokenizer.
+func noVocabulary(c *openelm.Config) []gguf.KeyValue {
+	return []gguf.KeyValue{
+		{Key: "tokenizer.ggml.model", Value: "no_vocab"},
+		{Key: "openelm.vocab_size", Value: uint32(c.VocabSize)},
+	}
+}

@@ -1,0 +1,175 @@
+package bench
+
+import (
+	"fmt"
+	"time"
+)
+
+// Engine is this project's name in reports.
+const Engine = "openelm"
+
+// Version is the version of the report's layout, which Schema describes.
+const Version = 1
+
+// Report is what a run found out.
+type Report struct {
+	Version     int       `json:"version"`
+	Start       time.Time `json:"start"`
+	Seconds     float64   `json:"seconds"` // that the run took
+	Interrupted bool      `json:"interrupted"`
+	Machine     Machine   `json:"machine"`
+	Settings    Settings  `json:"settings"`
+
+	// Memory is the read rate and multiply-add rate of the processor itself, by
+	// number of threads.
+	Memory []ThreadLimit `json:"memory"`
+
+	Results []Result `json:"results"`
+	Ratios  []Ratio  `json:"ratios"`
+	Notes   []string `json:"notes"`
+}
+
+// Settings are how a run measured.
+type Settings struct {
+	Tokens      int     `json:"tokens"`
+	Repetitions int     `json:"repetitions"`
+	Warmup      int     `json:"warmup"`
+	MinSeconds  float64 `json:"min_seconds"`
+}
+
+// ThreadLimit is what the processor can do with a number of threads.
+type ThreadLimit struct {
+	Threads int    `json:"threads"`
+	Level   string `json:"level"` // the instructions it was measured with
+	Limit
+}
+
+// Subject is what was measured.
+type Subject struct {
+	Engine  string `json:"engine"` // [Engine] or a peer's name
+	Model   string `json:"model"`
+	Variant string `json:"variant,omitempty"` // what is different from the plain engine
+	Format  string `json:"format"`
+	Device  string `json:"device"`
+	Threads int    `json:"threads"` // 0 where the device has none
+
+	Parameters  int64 `json:"parameters"`
+	WeightBytes int64 `json:"weight_bytes"`
+	Norms       int   `json:"norms"`      // that a token passes
+	Operations  int   `json:"operations"` // of a pass of the engine; 0 if unknown
+}
+
+// Label names the subject without its model.
+func (s *Subject) Label() string {
+	label := s.Engine
+	if s.Variant != "" {
+		label += ", " + s.Variant
+	}
+	return label
+}
+
+// Kind is a kind of measurement.
+type Kind string
+
+// The kinds of measurement and their units. Rates count all sessions' tokens.
+const (
+	Prefill    Kind = "prefill"     // tokens/s of evaluating a prompt
+	Decode     Kind = "decode"      // tokens/s, one token after another
+	Batch      Kind = "batch"       // tokens/s, several sessions in one pass
+	Load       Kind = "load"        // seconds to open the model
+	FirstToken Kind = "first-token" // seconds from the start of the process
+	Steady     Kind = "memory"      // bytes resident after decoding
+	Peak       Kind = "memory-peak" // bytes resident, at most
+)
+
+// Unit is what a kind's samples are measured in.
+func (k Kind) Unit() string {
+	switch k {
+	case Prefill, Decode, Batch:
+		return "tok/s"
+	case Load, FirstToken:
+		return "s"
+	default:
+		return "B"
+	}
+}
+
+// Rate reports whether more is better.
+func (k Kind) Rate() bool { return k.Unit() == "tok/s" }
+
+// Test is what was done.
+type Test struct {
+	Kind    Kind `json:"kind"`
+	Tokens  int  `json:"tokens,omitempty"`  // evaluated in each session: the prompt, or one after another
+	Context int  `json:"context,omitempty"` // tokens in the KV cache before
+	Batch   int  `json:"batch,omitempty"`   // sessions
+}
+
+// total is the number of tokens that all sessions evaluate.
+func (t Test) total() int { return t.Tokens * max(t.Batch, 1) }
+
+func (t Test) String() string {
+	switch t.Kind {
+	case Prefill:
+		return fmt.Sprintf("prefill %d", t.Tokens)
+	case Decode:
+		return fmt.Sprintf("decode at %d", t.Context)
+	case Batch:
+		return fmt.Sprintf("decode %d at %d", t.Batch, t.Context)
+	case FirstToken:
+		return fmt.Sprintf("first token of %d", t.Tokens)
+	case Steady:
+		return "resident memory"
+	case Peak:
+		return "peak memory"
+	default:
+		return string(t.Kind)
+	}
+}
+
+// Result is one measurement.
+type Result struct {
+	Subject
+	Test
+	Samples []float64 `json:"samples"` // in order of repetition
+	Summary Summary   `json:"summary"`
+
+	// Cost is the least that a token costs; of a process's memory, the bytes of
+	// its weights and KV cache.
+	Cost *Cost `json:"cost,omitempty"`
+
+	// The roofline's fraction is the shortest possible time for a token, under
+	// the limits measured just before, over the time it took. Rates only.
+	Limit    *Limit    `json:"limit,omitempty"`
+	Roofline *Roofline `json:"roofline,omitempty"`
+
+	// PerPass is what a pass made the device do, if its backend counts.
+	PerPass *PassCounts `json:"per_pass,omitempty"`
+
+	limits []LimitSample
+}
+
+// Roofline is how much of the possible speed was reached.
+type Roofline struct {
+	Fraction Summary `json:"fraction"`
+	Bound    string  `json:"bound"` // memory or compute
+}
+
+// PassCounts are a device's counts for one pass: one token, or one of every
+// session of a batch, or a prompt.
+type PassCounts struct {
+	CommandBuffers float64 `json:"command_buffers"`
+	Dispatches     float64 `json:"dispatches"`
+	Barriers       float64 `json:"barriers"`
+	BusySeconds    float64 `json:"busy_seconds"`
+}
+
+// Ratio compares two results of one run: A's samples over B's, repetition by
+// repetition.
+type Ratio struct {
+	What  string  `json:"what"` // what the ratio tells
+	Test  string  `json:"test"`
+	A     string  `json:"a"`
+	B     string  `json:"b"`
+	Value Summary `json:"value"`
+}

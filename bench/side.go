@@ -1,0 +1,259 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/go-openelm/go-openelm/kernels"
+	"github.com/go-openelm/go-openelm/openelm"
+)
+
+// side is one of the things compared: a model on a device, with a number of
+// threads. It stays open, with its sessions filled, while others are measured.
+type side struct {
+	Subject
+	device  Device
+	backend kernels.Backend
+	model   *openelm.Model
+	weights [][]byte
+	tokens  []int32 // to feed
+
+	full     *openelm.Session // the longest context
+	sessions map[int]*openelm.Session
+	batch    []*openelm.Session
+	closers  []func() error
+}
+
+// openSide opens the model. passes, if positive, runs norms one by one.
+func openSide(ctx context.Context, m model, d Device, threads, passes int) (_ *side, err error) {
+	s := &side{device: d, sessions: map[int]*openelm.Session{}}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.backend, err = d.Open(threads); err != nil {
+		return nil, fmt.Errorf("bench: device %s: %w", d.Name, err)
+	}
+	s.closers = append(s.closers, s.backend.Close)
+	runs := s.backend
+	if passes > 0 {
+		runs = OneByOne(s.backend, passes)
+		s.closers = append(s.closers, runs.Close)
+	}
+	if s.model, err = open(ctx, m.path, runs); err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, s.model.Close)
+	c, w := s.model.Config(), s.model.Weights()
+	s.Subject = Subject{
+		Engine: Engine, Model: m.name, Format: w.Layers[0].QKV.Format.String(), Device: d.Name, Threads: threads,
+		Norms: Norms(c), Operations: 5*len(c.Layers) + 2, Parameters: c.Parameters(), WeightBytes: weightBytes(c, w),
+	}
+	if passes > 0 {
+		s.Variant = fmt.Sprintf("norms one by one, %d pass", passes)
+		if passes > 1 {
+			s.Variant += "es"
+		}
+		s.Operations += passes * s.Norms
+	}
+	for _, m := range matrices(c, w) {
+		for _, v := range []kernels.View{m.Data, m.Scales, m.Biases} {
+			if v.Len > 0 {
+				s.weights = append(s.weights, v.Bytes())
+			}
+		}
+	}
+	return s, nil
+}
+
+// fill makes the sessions that decoding begins from: one for each context, the
+// longest evaluated, the others cut from it.
+func (s *side) fill(ctx context.Context, o *Options) error {
+	longest, n := 0, 0
+	for _, c := range o.Decode {
+		longest = max(longest, c)
+	}
+	for _, p := range o.Prefill {
+		n = max(n, p)
+	}
+	capacity := max(longest+o.Tokens, n)
+	s.tokens = randomTokens(s.model.Config().VocabSize, capacity+1)
+	var err error
+	if s.full, err = s.session(func() (*openelm.Session, error) {
+		return s.model.NewSession(&openelm.SessionOptions{Capacity: capacity})
+	}); err != nil {
+		return err
+	}
+	if longest == 0 {
+		return nil
+	}
+	if err := s.full.Append(ctx, s.tokens[:longest]...); err != nil {
+		return err
+	}
+	for _, c := range o.Decode {
+		f, err := s.fork(c)
+		if err != nil {
+			return err
+		}
+		s.sessions[c] = f
+	}
+	for _, b := range o.Batch {
+		for len(s.batch) < b {
+			f, err := s.fork(o.Decode[0])
+			if err != nil {
+				return err
+			}
+			s.batch = append(s.batch, f)
+		}
+	}
+	return nil
+}
+
+func (s *side) session(create func() (*openelm.Session, error)) (*openelm.Session, error) {
+	session, err := create()
+	if err == nil {
+		s.closers = append(s.closers, session.Close)
+	}
+	return session, err
+}
+
+// fork is a session of the first n tokens of full.
+func (s *side) fork(n int) (*openelm.Session, error) {
+	f, err := s.session(func() (*openelm.Session, error) { return s.full.Fork(nil) })
+	if err != nil {
+		return nil, err
+	}
+	return f, f.Truncate(n)
+}
+
+func (s *side) close() error {
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i]())
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
+
+// sample is one measurement of a test.
+type sample struct {
+	seconds float64 // for tokens
+	tokens  int
+	counts  Counts
+}
+
+// measure runs t once, or as often as minTime asks.
+func (s *side) measure(ctx context.Context, t Test, minTime time.Duration) (sample, error) {
+	var total sample
+	for {
+		if err := s.prepare(ctx, t); err != nil {
+			return total, err
+		}
+		counts := s.counts()
+		start := time.Now()
+		err := s.run(ctx, t)
+		total.seconds += time.Since(start).Seconds()
+		if err != nil {
+			return total, err
+		}
+		total.tokens += t.total()
+		total.counts.add(s.counts(), counts)
+		if total.seconds >= minTime.Seconds() {
+			return total, nil
+		}
+	}
+}
+
+// prepare puts the sessions back to where t begins. A cut session evaluates its
+// last token again, which must not be in the time of what follows.
+func (s *side) prepare(ctx context.Context, t Test) error {
+	cut := func(session *openelm.Session) error {
+		if err := session.Truncate(t.Context - 1); err != nil {
+			return err
+		}
+		return session.Append(ctx, s.tokens[t.Context-1])
+	}
+	switch t.Kind {
+	case Prefill:
+		return s.full.Truncate(0)
+	case Decode:
+		return cut(s.sessions[t.Context])
+	default:
+		for _, session := range s.batch[:t.Batch] {
+			if err := cut(session); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func (s *side) run(ctx context.Context, t Test) error {
+	switch t.Kind {
+	case Prefill:
+		return s.full.Append(ctx, s.tokens[:t.Tokens]...)
+	case Decode:
+		session := s.sessions[t.Context]
+		for i := range t.Tokens {
+			if err := session.Append(ctx, s.tokens[t.Context+i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	default:
+		next := make([]int32, t.Batch)
+		for i := range t.Tokens {
+			for j := range next {
+				next[j] = s.tokens[(t.Context+i+j)%len(s.tokens)]
+			}
+			if err := openelm.Step(ctx, s.batch[:t.Batch], next); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// cost is the least that one token of t costs, on average.
+func (s *side) cost(t Test) Cost {
+	c, w := s.model.Config(), s.model.Weights()
+	switch t.Kind {
+	case Prefill:
+		return passCost(c, w, 1, t.Tokens, 0).per(t.Tokens)
+	default:
+		sequences := max(t.Batch, 1)
+		// The middle of the sample: contexts grow by a token each step.
+		return passCost(c, w, sequences, 1, t.Context+t.Tokens/2).per(sequences)
+	}
+}
+
+func (s *side) counts() Counts {
+	if c, ok := s.backend.(Counter); ok {
+		return c.Counts()
+	}
+	return Counts{}
+}
+
+// add adds what happened between two states of a counter.
+func (c *Counts) add(after, before Counts) {
+	c.CommandBuffers += after.CommandBuffers - before.CommandBuffers
+	c.Dispatches += after.Dispatches - before.Dispatches
+	c.Barriers += after.Barriers - before.Barriers
+	c.Busy += after.Busy - before.Busy
+}
+
+// randomTokens are n tokens, the same ones every time, without the first few,
+// which have meanings of their own.
+func randomTokens(vocab, n int) []int32 {
+	r := rand.New(rand.NewPCG(1, 2))
+	special := min(3, vocab-1)
+	list := make([]int32, n)
+	for i := range list {
+		list[i] = int32(special + r.IntN(vocab-special))
+	}
+	return list
+}

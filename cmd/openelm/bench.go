@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/go-openelm/go-openelm/bench"
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// benchFlags are what the command line says beyond bench.Options.
+type benchFlags struct {
+	o        bench.Options
+	devices  []string
+	format   string
+	dir      string
+	peers    string
+	llama    string
+	python   string
+	clean    bool
+	probe    bool
+	noWarmup bool
+}
+
+func benchCommand(m *modelFlags) *cobra.Command {
+	var f benchFlags
+	cmd := &cobra.Command{
+		Use:   "bench [model]...",
+		Short: "Measure speed and memory against the machine's limits",
+		Long: `Measure speed and memory, and the machine's own limits in the same run: each rate
+comes with its percentage of the roofline, which is what the limits allow.
+
+A model is a checkpoint's path, "story" (the embedded model), or
+random:SHAPE:FORMAT, a checkpoint with random weights that is made once and kept
+(--clean removes them all). Shapes: ` + strings.Join(bench.Shapes(), ", ") + `.
+Formats: ` + strings.Join(bench.Formats(), ", ") + `.
+
+All models, thread counts and engines are measured in turn, again and again: what
+slows the machine for a while slows all of them, and ratios stay true.`,
+		Example: `  openelm bench
+  openelm bench random:270M:bf16 random:270M:q4_0 --threads 1,2,4
+  openelm bench random:1.1B:bf16 --decode 10,500,2000 --prefill 128,512
+  openelm bench random:270M:bf16 --paper --peers all --out bench-report
+  openelm bench --format go random:270M:bf16 > new.txt; benchstat old.txt new.txt`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.probe {
+				return bench.ServeProbe(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), benchDevices())
+			}
+			return f.run(cmd, m, args)
+		},
+	}
+	fl := cmd.Flags()
+	fl.StringSliceVar(&f.devices, "backend", nil, "devices: cpu, metal (default: all there are)")
+	fl.IntSliceVar(&f.o.Threads, "threads", nil, "CPU threads, such as 1,2,4 (default: all cores)")
+	fl.IntSliceVar(&f.o.Prefill, "prefill", nil, "measure prompts of so many tokens (default: 512)")
+	fl.IntSliceVar(&f.o.Decode, "decode", nil, "measure decoding after so many tokens (default: 10)")
+	fl.IntSliceVar(&f.o.Batch, "batch", nil, "measure so many sessions decoding together (default: 8)")
+	fl.BoolVar(&f.o.Start, "start", false, "measure load, first token and memory in processes of their own")
+	fl.IntVar(&f.o.Tokens, "tokens", 32, "tokens that a sample of decoding evaluates")
+	fl.IntVarP(&f.o.Repetitions, "reps", "r", 5, "samples of each measurement")
+	fl.IntVar(&f.o.Warmup, "warmup", 1, "turns before that do not count")
+	fl.DurationVar(&f.o.MinTime, "min-time", 200*time.Millisecond, "least time of a sample")
+	fl.BoolVar(&f.o.Paper, "paper", false, "the OpenELM paper's comparison: OLMo-shaped, and norms one by one")
+	fl.StringVar(&f.peers, "peers", "none", "other engines: none, all that are found, llama.cpp or torch")
+	fl.StringVar(&f.llama, "llama-bench", "", "llama.cpp's llama-bench (default: on the PATH, or from scripts/peers.sh)")
+	fl.StringVar(&f.python, "python", "", "Python with PyTorch (default: from scripts/peers.sh, or python3)")
+	fl.StringVar(&f.format, "format", "table", "table, go (for benchstat), json or csv, on standard output")
+	fl.StringVarP(&f.dir, "out", "o", "", "also write all formats and the plots into this folder")
+	fl.StringVar(&f.o.CacheDir, "cache", "", "folder of random checkpoints (default: in the user's cache)")
+	fl.BoolVar(&f.o.Remove, "remove", false, "remove the random checkpoints this run makes")
+	fl.BoolVar(&f.clean, "clean", false, "remove all random checkpoints and end")
+	fl.BoolVar(&f.probe, "probe", false, "measure this process as standard input says (used by bench itself)")
+	_ = fl.MarkHidden("probe") // fails for a flag that does not exist only
+	return cmd
+}
+
+func (f *benchFlags) run(cmd *cobra.Command, m *modelFlags, models []string) error {
+	o := f.o
+	if f.clean {
+		return f.cleanCache()
+	}
+	write, known := benchFormats[f.format]
+	if !known {
+		return fmt.Errorf("no format %q; there are table, go, json and csv", f.format)
+	}
+	if m.adapter != "" {
+		return errors.New("bench takes no --adapter")
+	}
+	if m.name != "" {
+		models = append([]string{m.name}, models...)
+	}
+	o.Models = models
+	var err error
+	if o.Devices, err = chooseDevices(f.devices); err != nil {
+		return err
+	}
+	if o.Peers, err = f.findPeers(cmd.Context()); err != nil {
+		return err
+	}
+	if o.Warmup == 0 {
+		o.Warmup = -1 // none, where zero means the default
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	o.Child = []string{program, "bench", "--probe"}
+	if !m.quiet {
+		show := newProgress(cmd.ErrOrStderr())
+		defer show.end()
+		o.Progress = show.update
+	}
+	report, runErr := bench.Run(cmd.Context(), o)
+	if report == nil {
+		return runErr
+	}
+	if err := write(report, cmd.OutOrStdout()); err != nil {
+		return errors.Join(runErr, err)
+	}
+	if f.dir != "" {
+		if err := writeReportDir(f.dir, report); err != nil {
+			return errors.Join(runErr, err)
+		}
+		if !m.quiet {
+			fmt.Fprintf(cmd.ErrOrStderr(), "\nThe report is in %s\n", f.dir)
+		}
+	}
+	return runErr
+}
+
+var benchFormats = map[string]func(*bench.Report, io.Writer) error{
+	"table": (*bench.Report).WriteTable, "go": (*bench.Report).WriteGo, "json": (*bench.Report).WriteJSON, "csv": (*bench.Report).WriteCSV,
+}
+
+func (f *benchFlags) cleanCache() error {
+	dir := f.o.CacheDir
+	if dir == "" {
+		var err error
+		if dir, err = bench.DefaultCacheDir(); err != nil {
+			return err
+		}
+	}
+	return bench.Clean(dir)
+}
+
+// chooseDevices are the devices of these names; all if there are none.
+func chooseDevices(names []string) ([]bench.Device, error) {
+	all := benchDevices()
+	if len(names) == 0 {
+		return all, nil
+	}
+	var list []bench.Device
+	for _, name := range names {
+		found := false
+		for _, d := range all {
+			if d.Name == name {
+				list, found = append(list, d), true
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("this program has no device %q on this system", name)
+		}
+	}
+	return list, nil
+}
+
+// writeReportDir writes the report in every format.
+func writeReportDir(dir string, report *bench.Report) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	for name, write := range map[string]func(*bench.Report, io.Writer) error{
+		"report.txt": (*bench.Report).WriteTable, "report.json": (*bench.Report).WriteJSON,
+		"report.csv": (*bench.Report).WriteCSV, "benchmarks.txt": (*bench.Report).WriteGo,
+	} {
+		f, err := os.Create(filepath.Join(dir, name))
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(write(report, f), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// progress shows how far a run is: a bar on a terminal, otherwise a line for
+// each step.
+type progress struct {
+	w     io.Writer
+	bar   *progressbar.ProgressBar
+	total int
+	last  string
+}
+
+func newProgress(w io.Writer) *progress {
+	p := &progress{w: w}
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		p.bar = progressbar.NewOptions(-1, progressbar.OptionSetWriter(w), progressbar.OptionSetElapsedTime(false),
+			progressbar.OptionSetWidth(24), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(50*time.Millisecond))
+	}
+	return p
+}
+
+func (p *progress) update(u bench.Progress) {
+	if p.bar == nil {
+		if line := fmt.Sprintf("[%d/%d] %s", u.Done, u.Total, u.What); line != p.last {
+			fmt.Fprintln(p.w, line)
+			p.last = line
+		}
+		return
+	}
+	if u.Total != p.total && u.Total > 0 {
+		p.bar.ChangeMax(u.Total)
+		p.total = u.Total
+	}
+	p.bar.Describe(fmt.Sprintf("%-48.48s", u.What))
+	_ = p.bar.Set(u.Done) // a bar that cannot be drawn is no reason to stop
+}
+
+func (p *progress) end() {
+	if p.bar != nil {
+		_ = p.bar.Clear()
+	}
+}
+
+// findPeers are the engines that --peers asks for.
+func (f *benchFlags) findPeers(ctx context.Context) ([]bench.Peer, error) {
+	return nil, nil
+}
