@@ -114,6 +114,7 @@ func (s *settings) file(ctx context.Context, repo Repo, name string) (path, comm
 	if err != nil {
 		if errors.Is(err, ErrFileNotFound) && meta.commit != "" {
 			cache.writeNoExist(meta.commit, name)
+			_ = cache.writeRef(repo.revision(), meta.commit) // so that the answer is found without a network
 		}
 		return "", meta.commit, err
 	}
