@@ -49,8 +49,6 @@ alignas(64) char sink[256];    // where wrong accesses go
 std::vector<uint8_t> initialised;   // of threadgroup memory
 
 constexpr uint64_t kLow = (1ull << MSL_TAG_SHIFT) - 1;
-// Threadgroup pointers are this plus their offset: negative offsets keep their tag.
-constexpr uint64_t kMiddle = 1ull << 46;
 
 unsigned long *bitmap() {
   if (free_bitmaps.empty()) return (unsigned long *)std::calloc(MSL_PAGE_WORDS, sizeof(unsigned long));
@@ -174,7 +172,7 @@ char *resolve(void *pointer, uint64_t size, uint32_t site, bool write) {
     violation(METALSIM_OUT_OF_BOUNDS, site, b);
     return nullptr;
   }
-  uint64_t offset = (address & kLow) - (r->memory == kThreadgroup ? kMiddle : (uint64_t)r->base & kLow);
+  uint64_t offset = (address & kLow) - (r->memory == kThreadgroup ? MSL_THREADGROUP_ORIGIN : (uint64_t)r->base & kLow);
   if (size > r->length || offset > r->length - size) {
     char b[200], p[96];
     std::snprintf(b, sizeof b, "%s of %lu bytes at offset %ld of %s, which has %lu bytes", write ? "write" : "read", (unsigned long)size, (long)offset, place_name(*r, p, sizeof p), (unsigned long)r->length);
@@ -326,7 +324,7 @@ void prepare_memory() {
     if (!length) continue;
     place(the.memories[i], used, length);
     used += (length + 15) / 16 * 16;
-    msl_arguments.memories[i] = check ? (void *)(kMiddle | (uint64_t)(MSL_TAG_THREADGROUP + i) << MSL_TAG_SHIFT) : the.memories[i].base;
+    msl_arguments.memories[i] = check ? (void *)(MSL_THREADGROUP_ORIGIN | (uint64_t)(MSL_TAG_THREADGROUP + i) << MSL_TAG_SHIFT) : the.memories[i].base;
   }
   if (check) {
     initialised.assign(threadgroup_arena().size(), 0);

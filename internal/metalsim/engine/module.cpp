@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "instrument.h"
+#include "msl/abi.h"
 
 namespace metalsim {
 
@@ -385,7 +386,7 @@ KernelModule Module::build(int number, const std::map<int, ConstantValue> &const
       k.variables.push_back({variable_name(name), k.threadgroup_memory, (uint32_t)l.size});
       k.threadgroup_memory += l.size;
       if (mode == METALSIM_MODE_CHECK) {
-        uint64_t tag = (uint64_t)(128 + k.variables.size() - 1) << 48;
+        uint64_t tag = (MSL_TAG_VARIABLE + k.variables.size() - 1) << MSL_TAG_SHIFT | MSL_THREADGROUP_ORIGIN;
         addresses[name] = "inttoptr (i64 " + std::to_string(tag) + " to ptr addrspace(3))";
       } else {
         // Not internal: LLVM would conclude that a barrier cannot change it.

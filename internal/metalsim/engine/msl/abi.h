@@ -43,6 +43,8 @@ enum {
   MSL_TAG_THREADGROUP = 64,   // + threadgroup argument index
   MSL_TAG_VARIABLE = 128,     // + number of the threadgroup variable in the kernel
 };
+// The address part of a threadgroup pointer is this plus its offset, so that negative offsets keep their tag.
+#define MSL_THREADGROUP_ORIGIN (1ul << 46)
 
 // Bytes of a buffer are tracked in pages, one bit a byte, allocated when first touched.
 enum { MSL_PAGE_SHIFT = 16, MSL_PAGE_WORDS = (1 << MSL_PAGE_SHIFT) / 64 };
