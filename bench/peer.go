@@ -14,11 +14,12 @@ import (
 // asked to, such as open a checkpoint of that kind. A run goes on without it.
 var ErrUnsupported = errors.New("bench: the peer cannot do this")
 
-// Peer is another engine that runs the same checkpoints on the CPU.
+// Peer is another engine that runs the same checkpoints.
 type Peer interface {
 	Name() string
-	// Start opens a checkpoint.
-	Start(ctx context.Context, c Checkpoint, threads int) (PeerSession, error)
+	// Start opens a checkpoint on a device: "cpu", with a number of threads, or
+	// another, by the peer's own means.
+	Start(ctx context.Context, c Checkpoint, device string, threads int) (PeerSession, error)
 }
 
 // PeerSession is a checkpoint open in a peer. Its tests are [Prefill] and
@@ -36,8 +37,8 @@ type Checkpoint struct {
 	GGUF        string // file
 }
 
-// planPeers adds the peers that can run m.
-func (r *run) planPeers(ctx context.Context, m model, threads int) error {
+// planPeers adds the peers that can run m as subject does.
+func (r *run) planPeers(ctx context.Context, m model, subject Subject) error {
 	if len(r.Peers) == 0 || m.path == "" || strings.HasPrefix(m.shape, olmoPrefix) {
 		return nil
 	}
@@ -47,7 +48,7 @@ func (r *run) planPeers(ctx context.Context, m model, threads int) error {
 	}
 	for _, p := range r.Peers {
 		r.say("opening %s in %s", m.name, p.Name())
-		s, err := p.Start(ctx, c, threads)
+		s, err := p.Start(ctx, c, subject.Device, subject.Threads)
 		switch {
 		case errors.Is(err, ErrUnsupported):
 			r.note("%s did not run %s: %v", p.Name(), m.name, err)
@@ -56,11 +57,12 @@ func (r *run) planPeers(ctx context.Context, m model, threads int) error {
 			return fmt.Errorf("bench: %s: %w", p.Name(), err)
 		}
 		r.closers = append(r.closers, s.Close)
+		subject.Engine, subject.Operations = p.Name(), 0
 		for _, t := range r.tests() {
 			if t.Kind == Batch {
 				continue
 			}
-			result := r.result(r.peerSubject(p, m, threads), t)
+			result := r.result(subject, t)
 			r.addStep(result, func(ctx context.Context) (func(), error) {
 				rate, err := s.Measure(ctx, t)
 				return func() { result.Samples = append(result.Samples, rate) }, err
@@ -68,18 +70,6 @@ func (r *run) planPeers(ctx context.Context, m model, threads int) error {
 		}
 	}
 	return nil
-}
-
-// peerSubject is what this engine's side, which was planned before, is.
-func (r *run) peerSubject(p Peer, m model, threads int) Subject {
-	for _, other := range r.results {
-		if other.Model == m.name && other.Engine == Engine {
-			s := other.Subject
-			s.Engine, s.Device, s.Threads, s.Operations = p.Name(), cpuName, threads, 0
-			return s
-		}
-	}
-	return Subject{Engine: p.Name(), Model: m.name, Device: cpuName, Threads: threads}
 }
 
 // checkpoint is m in every form there is; a random model is made in both.
@@ -109,4 +99,13 @@ func noVocabulary(c *openelm.Config) []gguf.KeyValue {
 		{Key: "tokenizer.ggml.model", Value: "no_vocab"},
 		{Key: "openelm.vocab_size", Value: uint32(c.VocabSize)},
 	}
+}
+
+// orCause is why ctx ended, if it did: then a program that it ended has failed
+// for no reason of its own.
+func orCause(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }

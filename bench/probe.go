@@ -102,7 +102,7 @@ func probe(ctx context.Context, child []string, q probeRequest) (reply probeRepl
 	}
 	start := time.Now()
 	if err := cmd.Start(); err != nil {
-		return reply, 0, err
+		return reply, 0, orCause(ctx, err)
 	}
 	out := bufio.NewReader(pipe)
 	line, readErr := out.ReadString('\n')
@@ -115,8 +115,6 @@ func probe(ctx context.Context, child []string, q probeRequest) (reply probeRepl
 	}
 	err = cmd.Wait()
 	switch {
-	case ctx.Err() != nil:
-		err = context.Cause(ctx)
 	case err != nil:
 		err = fmt.Errorf("%w: %s", err, strings.TrimSpace(complaint.String()))
 	case readErr != nil && !errors.Is(readErr, io.EOF):
@@ -124,7 +122,7 @@ func probe(ctx context.Context, child []string, q probeRequest) (reply probeRepl
 	case readErr != nil:
 		err = errors.New("it ended without an answer")
 	}
-	return reply, first, err
+	return reply, first, orCause(ctx, err)
 }
 
 // probePrompt is the length of the prompt before the first token.

@@ -104,10 +104,8 @@ func (r *run) planModel(ctx context.Context, m model) error {
 			if r.Start {
 				r.planStart(m, d, n, s)
 			}
-			if d.Name == cpuName {
-				if err := r.planPeers(ctx, m, n); err != nil {
-					return err
-				}
+			if err := r.planPeers(ctx, m, s.Subject); err != nil {
+				return err
 			}
 			if r.Paper && i == len(threads)-1 {
 				if err := r.planPaper(ctx, m, d, n); err != nil {

@@ -8,11 +8,13 @@
 #	scripts/peers.sh llama      llama-bench only (10 to 20 minutes on 2 cores)
 #	scripts/peers.sh torch      PyTorch only (the Linux wheel for x86 brings CUDA: 3 GB)
 #
-# The last lines say which flags hand them to openelm bench, which also finds
-# them here by itself. PEERS names another place.
+# openelm bench finds them there by itself. PEERS names another place; the last
+# lines say which flags the bench needs then.
 set -eu
 
-peers=${PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/openelm-bench/peers}
+cache=${XDG_CACHE_HOME:-$HOME/.cache}
+[ "$(uname -s)" != Darwin ] || cache=$HOME/Library/Caches
+peers=${PEERS:-$cache/openelm-bench/peers}
 python=${PYTHON:-python3}
 jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN)}
 version=0.3.36 # of llama-cpp-python

@@ -232,7 +232,30 @@ func (p *progress) end() {
 	}
 }
 
-// findPeers are the engines that --peers asks for.
+// findPeers are the engines that --peers asks for, or that have a flag of their
+// own. "all" takes what is there; a name that is not there is an error.
 func (f *benchFlags) findPeers(ctx context.Context) ([]bench.Peer, error) {
-	return nil, nil
+	llama, python := f.llama, f.python
+	var llamaErr, pythonErr error
+	wantLlama, wantTorch := f.peers == "all" || f.peers == "llama.cpp", f.peers == "all" || f.peers == "torch"
+	if !wantLlama && !wantTorch && f.peers != "none" {
+		return nil, fmt.Errorf("no peers called %q; there are none, all, llama.cpp and torch", f.peers)
+	}
+	if llama == "" && wantLlama {
+		llama, llamaErr = bench.FindLlamaBench()
+	}
+	if python == "" && wantTorch {
+		python, pythonErr = bench.FindTorch(ctx)
+	}
+	if missing := errors.Join(llamaErr, pythonErr); missing != nil && (f.peers != "all" || llama == "" && python == "") {
+		return nil, missing
+	}
+	var peers []bench.Peer
+	if llama != "" {
+		peers = append(peers, bench.LlamaBench(llama))
+	}
+	if python != "" {
+		peers = append(peers, bench.Torch(python))
+	}
+	return peers, nil
 }
