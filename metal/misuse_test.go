@@ -180,7 +180,7 @@ var misuses = []recorded{
 		func(f *fixture, e *metal.ComputeEncoder) {
 			f.bind(e)
 			e.SetPipeline(f.limited)
-			e.DispatchThreadgroups(metal.Size{1, 1, 1}, metal.Size{32, 2, 1})
+			e.DispatchThreadgroups(metal.Size{1, 1, 1}, metal.Size{64, 1, 1})
 		}},
 	{"barrier for no buffers", metal.ErrInvalidArgument,
 		func(f *fixture, e *metal.ComputeEncoder) { e.MemoryBarrierBuffers() },
