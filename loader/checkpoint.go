@@ -56,10 +56,8 @@ const (
 	corenetFile = "weights.safetensors"
 )
 
-// readCheckpoint reads config.json and the headers of the weights of a
-// Hugging Face or MLX checkpoint. With a weightFile, the weights are in that
-// file.
-func readCheckpoint(ctx context.Context, src source, weightFile string) (_ *checkpoint, err error) {
+// readConfig reads config.json only.
+func readConfig(ctx context.Context, src source, _ string) (*checkpoint, error) {
 	path, text, err := readText(ctx, src, "config.json")
 	if err != nil {
 		return nil, err
@@ -68,7 +66,17 @@ func readCheckpoint(ctx context.Context, src source, weightFile string) (_ *chec
 	if err != nil {
 		return nil, err
 	}
-	c := &checkpoint{checkpointConfig: *config, configFile: path, src: src, tensors: map[string]*tensor{}}
+	return &checkpoint{checkpointConfig: *config, configFile: path, src: src, tensors: map[string]*tensor{}}, nil
+}
+
+// readCheckpoint reads config.json and the headers of the weights of a
+// Hugging Face or MLX checkpoint. With a weightFile, the weights are in that
+// file.
+func readCheckpoint(ctx context.Context, src source, weightFile string) (_ *checkpoint, err error) {
+	c, err := readConfig(ctx, src, weightFile)
+	if err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			c.Close()

@@ -149,16 +149,20 @@ func (s hubSource) String() string { return s.name }
 
 func (s hubSource) open(ctx context.Context, name string) (*file, error) {
 	path, err := s.File(ctx, name)
+	noPath := func(kind error) error { // the name may have been meant for a path
+		return &FileError{File: s.name, Kind: kind, Err: fmt.Errorf("there is no such path, and %w", err)}
+	}
 	switch {
+	case err == nil:
+		return openPath(path)
 	case errors.Is(err, hub.ErrFileNotFound):
 		return nil, &FileError{File: s.name + "/" + name, Kind: ErrNotFound}
 	case errors.Is(err, hub.ErrRepoNotFound):
-		return nil, &FileError{File: s.name, Kind: ErrNotFound, Err: fmt.Errorf("there is no such path, and %w", err)}
+		return nil, noPath(ErrNotFound)
+	case errors.Is(err, hub.ErrUnavailable), errors.Is(err, hub.ErrNotCached):
+		return nil, noPath(nil)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return openPath(path)
+	return nil, err
 }
 
 // sourceFS shows a source to what reads from file systems, whole files only.

@@ -104,6 +104,17 @@ func TestOpenRepository(t *testing.T) {
 	if text.WriteString(d.Flush()); strings.TrimPrefix(text.String(), " ") != "Once upon a time" {
 		t.Errorf("streams %q", text.String())
 	}
+	// The tokenizer alone needs no weights.
+	fresh := &hub.Client{Endpoint: client.Endpoint, Transport: client.Transport, CacheDir: t.TempDir(), Getenv: client.Getenv}
+	before := len(s.Requests())
+	if _, err := loader.OpenTokenizer(t.Context(), "apple/OpenELM-270M", &loader.Options{Hub: fresh}); err != nil {
+		t.Error(err)
+	}
+	for _, r := range s.Requests()[before:] {
+		if strings.Contains(r.Path, "model-") {
+			t.Errorf("the tokenizer alone asked for %s", r.Path)
+		}
+	}
 	s.Close()
 	client.Offline = true
 	open(t, "apple/OpenELM-270M", &loader.Options{Hub: client})

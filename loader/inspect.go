@@ -58,7 +58,8 @@ type FormatInfo struct {
 }
 
 // Inspect reads the headers of a checkpoint, which name means as it does for
-// [Open], and checks them as [Open] does. It reads no weights.
+// [Open], and checks them as [Open] does. It reads no weights, but downloads a
+// repository that is not in the hub's cache.
 func Inspect(ctx context.Context, name string, opts *Options) (*Info, error) {
 	o := opts.withDefaults()
 	l, err := locate(name, &o)
@@ -75,7 +76,7 @@ func InspectFS(ctx context.Context, fsys fs.FS) (*Info, error) {
 }
 
 func (l location) inspect(ctx context.Context) (*Info, error) {
-	c, err := l.read(ctx)
+	c, err := l.read(ctx, readCheckpoint)
 	if err != nil {
 		return nil, err
 	}

@@ -106,14 +106,14 @@ func OpenSource(ctx context.Context, src hub.Source, opts *Options) (*openelm.Mo
 }
 
 // OpenTokenizer opens the tokenizer that [Open] would give the model, without
-// loading the weights.
+// the weights, which it does not download either.
 func OpenTokenizer(ctx context.Context, name string, opts *Options) (*tokenizer.Tokenizer, error) {
 	o := opts.withDefaults()
 	l, err := locate(name, &o)
 	if err != nil {
 		return nil, err
 	}
-	c, err := l.read(ctx)
+	c, err := l.read(ctx, readConfig) // all it takes is the size of the vocabulary
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +153,10 @@ func isRepoID(name string) bool {
 	if strings.HasPrefix(name, "hf://") {
 		return true
 	}
-	return strings.Count(name, "/") >= 1 && !strings.HasPrefix(name, ".") && !strings.HasPrefix(name, "~") &&
+	if _, file := splitRepoID(name); file == "" && (strings.HasSuffix(name, ".gguf") || strings.HasSuffix(name, ".safetensors")) {
+		return false
+	}
+	return strings.Contains(name, "/") && !strings.HasPrefix(name, ".") && !strings.HasPrefix(name, "~") &&
 		!filepath.IsAbs(name) && !strings.Contains(name, `\`) && !strings.Contains(name, "//") && !strings.HasSuffix(name, "/")
 }
 
@@ -166,24 +169,24 @@ func splitRepoID(name string) (id, file string) {
 	return parts[0] + "/" + parts[1], parts[2]
 }
 
-// read reads the headers.
-func (l location) read(ctx context.Context) (*checkpoint, error) {
-	if l.file == "" {
-		return readCheckpoint(ctx, l.src, "")
+// read reads the headers of a GGUF file, or else what directory reads of a
+// directory.
+func (l location) read(ctx context.Context, directory func(context.Context, source, string) (*checkpoint, error)) (*checkpoint, error) {
+	if l.file != "" {
+		f, err := l.src.open(ctx, l.file)
+		if err != nil {
+			return nil, err
+		}
+		if f.isGGUF() {
+			return readGGUF(f)
+		}
+		f.Close()
 	}
-	f, err := l.src.open(ctx, l.file)
-	if err != nil {
-		return nil, err
-	}
-	if f.isGGUF() {
-		return readGGUF(f)
-	}
-	f.Close()
-	return readCheckpoint(ctx, l.src, l.file)
+	return directory(ctx, l.src, l.file)
 }
 
 func (l location) open(ctx context.Context, o *Options) (*openelm.Model, error) {
-	c, err := l.read(ctx)
+	c, err := l.read(ctx, readCheckpoint)
 	if err != nil {
 		return nil, err
 	}

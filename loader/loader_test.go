@@ -621,7 +621,7 @@ func TestGGUFErrors(t *testing.T) {
 
 func TestNotFound(t *testing.T) {
 	for _, name := range []string{
-		filepath.Join(t.TempDir(), "nothing"), "./nothing/here", "../nothing", "~/nothing", "nothing", "a//b", "model.gguf",
+		filepath.Join(t.TempDir(), "nothing"), "./nothing/here", "../nothing", "~/nothing", "nothing", "a//b", "model.gguf", "models/model.gguf", "models/x/model.safetensors",
 	} {
 		_, err := loader.Open(t.Context(), name, nil)
 		var f *loader.FileError
