@@ -62,7 +62,7 @@ func newPython(t *testing.T, release string) *python {
 	}
 	run(system, "-m", "venv", venv)
 	py := &python{program: filepath.Join(venv, bin)}
-	run(py.program, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "huggingface_hub=="+release)
+	run(py.program, "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check", "huggingface_hub=="+release)
 	var err error
 	if py.script, err = filepath.Abs("testdata/interop.py"); err != nil {
 		t.Fatal(err)
