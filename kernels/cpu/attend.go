@@ -218,7 +218,7 @@ func (s *scratch) score(q, keys []float32, queries, n, hd int) []float32 {
 	s.keyView.mem = unsafe.Slice((*byte)(unsafe.Pointer(ptr(keys))), 4*len(keys))
 	view.Data = kernels.View{Buf: &s.keyView, Len: 4 * len(keys)}
 	s.keys = view
-	s.mul(scores, runPositions, &s.keys, 0, n, q, queries)
+	s.mul(scores, runPositions, &s.keys, 0, n, q, nil, queries)
 	return scores
 }
 

@@ -27,7 +27,6 @@ type linear struct {
 	x        []float32 // [rows, w.Cols]; padded if there are few rows
 	rows     int
 	w, up    projection
-	parted   []float32 // x for Affine4, see routines.split; nil if x does
 }
 
 // projection is a matrix with its adapter, if any, and A·x for all rows.
@@ -36,6 +35,10 @@ type projection struct {
 	b        *kernels.Matrix
 	ax       []float32 // [rows, rank]; padded like x
 	rowScale []float32
+
+	// For few rows: x as the routines want it for the format of m, and the sums
+	// of each 32 columns of it if they do.
+	x, sums []float32
 }
 
 // padded is the number of rows that operands of few rows have memory for:
@@ -72,15 +75,33 @@ func (p *pass) linear(t linear) {
 		p.many = many{}
 		return
 	}
-	if p.scratch.split != nil && (t.w.m.Format == kernels.Affine4 || t.up.m != nil && t.up.m.Format == kernels.Affine4) {
-		t.parted = grow(&p.parted, len(t.x))
-		p.scratch.vectorArgs = vectorArgs{dst: ptr(t.parted), x: ptr(t.x), n: len(t.x)}
-		p.scratch.split(&p.scratch.vectorArgs)
-	}
+	p.arrange(&t.w, &p.arranged[0], t.x)
+	p.arrange(&t.up, &p.arranged[1], t.x)
 	p.few = few(t)
 	// Pieces of some 16 KiB: a few microseconds.
 	p.run(t.w.m.Rows, max(2, 1<<14/t.w.m.RowBytes()), &p.few)
 	p.few = few{}
+}
+
+// arrange sets t.x to x as the routines for t.m want it.
+func (p *pass) arrange(t *projection, buf *[]float32, x []float32) {
+	t.x = x
+	if t.m == nil || p.scratch.order[t.m.Format] == nil {
+		return
+	}
+	order, cols := p.scratch.order[t.m.Format], t.m.Cols
+	all := grow(buf, len(x)+len(x)/32)
+	t.x, t.sums = all[:len(x)], all[len(x):]
+	a := &p.scratch.arrangeArgs
+	for r := range len(x) / cols {
+		from, to := x[r*cols:(r+1)*cols], t.x[r*cols:(r+1)*cols]
+		n := wholeVectors(t.m.Format, cols)
+		if n > 0 {
+			*a = arrangeArgs{dst: ptr(to), x: ptr(from), sums: &t.sums[r*(cols/32)], index: &order.index[0], scale: &order.scale[0], n: n}
+			p.scratch.arrange(a)
+		}
+		copy(to[n:], from[n:])
+	}
 }
 
 // few is a linear operation on up to fewRows rows. Its items are rows of w.
@@ -150,14 +171,10 @@ func (s *scratch) silu(y, g, up []float32) {
 // product sets dst[r·stride + i] = rowScale ⊙ (w·x + B·(A·x)) for rows lo … lo+n
 // of w and all rows r of x.
 func (t *few) product(s *scratch, w *projection, dst []float32, stride, lo, n int) {
-	x := t.x
-	if t.parted != nil && w.m.Format == kernels.Affine4 {
-		x = t.parted
-	}
-	s.mul(dst, stride, w.m, lo, n, x, t.rows)
+	s.mul(dst, stride, w.m, lo, n, w.x, w.sums, t.rows)
 	if w.b != nil {
 		sum := grow(&s.sums, padded(t.rows)*stride)
-		s.mul(sum, stride, w.b, lo, n, w.ax, t.rows)
+		s.mul(sum, stride, w.b, lo, n, w.ax, nil, t.rows)
 		for i, v := range sum[:(t.rows-1)*stride+n] {
 			dst[i] += v
 		}
@@ -171,16 +188,19 @@ func (t *few) product(s *scratch, w *projection, dst []float32, stride, lo, n in
 	}
 }
 
+// prefetchAhead is some 100 ns of one core's share of the memory bandwidth.
+const prefetchAhead = 768
+
 // mul sets dst[r·stride + i] = w[lo+i]·x[r] for n rows of w. dst and x have room
 // for padded(rows) rows.
-func (s *scratch) mul(dst []float32, stride int, w *kernels.Matrix, lo, n int, x []float32, rows int) {
-	used := wholeLanes(w.Format, w.Cols)
+func (s *scratch) mul(dst []float32, stride int, w *kernels.Matrix, lo, n int, x, sums []float32, rows int) {
+	used := wholeVectors(w.Format, w.Cols)
 	size, half := w.RowBytes(), n/2
 	data := w.Data.Bytes()[lo*size : (lo+n)*size]
 	a := &s.mulArgs
 	*a = mulArgs{
 		w0: &data[0], cols: steps(w, used), skip: size - used/w.Format.BlockCols()*w.Format.BlockBytes(),
-		xStride: 4 * w.Cols, yStride: 4 * stride, group: w.Group / groupBlock,
+		xStride: 4 * w.Cols, yStride: 4 * stride, group: w.Group / groupBlock, ahead: prefetchAhead,
 		m: w, used: used,
 	}
 	if s.isa == Portable {
@@ -201,6 +221,9 @@ func (s *scratch) mul(dst []float32, stride int, w *kernels.Matrix, lo, n int, x
 		a.w0, a.w1 = &data[rows0*size], &data[rows1*size]
 		a.row0, a.row1 = lo+rows0, lo+rows1
 		a.x, a.count = &x[r*w.Cols], count
+		if len(sums) > 0 {
+			a.sums = &sums[r*(w.Cols/32)]
+		}
 		if groups > 0 {
 			a.scale0, a.scale1 = &scales[rows0*groups], &scales[rows1*groups]
 			a.bias0, a.bias1 = &biases[rows0*groups], &biases[rows1*groups]
@@ -224,9 +247,10 @@ func (s *scratch) mul(dst []float32, stride int, w *kernels.Matrix, lo, n int, x
 	}
 }
 
-// mulRest adds the products of the columns from first on, less than one vector.
+// mulRest adds the products of the columns from first on, which are too few for
+// the routines.
 func (s *scratch) mulRest(dst []float32, stride int, w *kernels.Matrix, data []byte, n int, x []float32, rows, first int) {
-	var buf [lanes]float32
+	var buf [32]float32
 	rest := buf[:w.Cols-first]
 	for i := range n {
 		kernels.Widen(rest, data[i*w.RowBytes()+first*w.Format.BlockBytes():], w.Format)
@@ -239,7 +263,7 @@ func (s *scratch) mulRest(dst []float32, stride int, w *kernels.Matrix, data []b
 // floats widens consecutive values of a floating-point format from the first on.
 func (s *scratch) floats(dst []float32, v kernels.View, f kernels.Format, first int) {
 	src := v.Bytes()[first*f.BlockBytes():]
-	n := len(dst) &^ (lanes - 1)
+	n := wholeVectors(f, len(dst))
 	if n > 0 && s.isa != Portable {
 		s.widenArgs = widenArgs{dst: ptr(dst), src: unsafe.SliceData(src), cols: n}
 		s.widen[f](&s.widenArgs)

@@ -23,10 +23,10 @@ type pass struct {
 	attend  attend
 	norms   norms
 
-	normed  []float32    // rmsnorm(x), all rows
-	parted  []float32    // activations for Affine4
-	lowRank [2][]float32 // A·x of adapters, all rows
-	parts   []float32    // attention over parts of the context
+	normed   []float32    // rmsnorm(x), all rows
+	arranged [2][]float32 // activations in the order that quantised weights want
+	lowRank  [2][]float32 // A·x of adapters, all rows
+	parts    []float32    // attention over parts of the context
 }
 
 var _ kernels.Ops = (*pass)(nil)

@@ -20,6 +20,7 @@ var portable = routines{
 	swiglu:  swiglu,
 	rope:    rope,
 	maximum: maximum,
+	arrange: arrange,
 }
 
 func every[F any](f F) (table [formats]F) {
@@ -121,10 +122,18 @@ func rope(a *vectorArgs) {
 
 func maximum(a *vectorArgs) { a.scalar = slices.Max(unsafe.Slice(a.dst, a.n)) }
 
-// split is what the routine of that name means; the portable mul needs none.
-func split(a *vectorArgs) {
-	for i, v := range unsafe.Slice(a.x, a.n) {
-		*at(a.dst, i&^15+i%2*8+i%16/2) = v
+// arrange is what the routine of that name means; the portable mul needs none.
+func arrange(a *arrangeArgs) {
+	index, scale := unsafe.Slice(a.index, 32), unsafe.Slice(a.scale, 32)
+	for c := 0; c < a.n; c += 32 {
+		var sum float32
+		for _, v := range unsafe.Slice(at(a.x, c), 32) {
+			sum += v
+		}
+		*at(a.sums, c/32) = sum
+		for i, from := range index {
+			*at(a.dst, c+i) = *at(a.x, c+int(from)) * scale[i]
+		}
 	}
 }
 

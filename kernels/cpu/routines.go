@@ -30,9 +30,11 @@ type routines struct {
 	swiglu  func(*vectorArgs) // dst = silu(dst) ⊙ x
 	rope    func(*vectorArgs) // dst: pairs (i, i+n) rotated by angles x: n cosines, n sines
 	maximum func(*vectorArgs) // scalar = max(dst)
-	// split, unless nil: dst = x, of each 16 columns the even ones first. It is
-	// how mul1 and mul4 want the activations of Affine4.
-	split func(*vectorArgs)
+
+	// order is what mul1 and mul4 want the activations to be for a format; nil:
+	// as they are. arrange does it.
+	order   [formats]*arrangement
+	arrange func(*arrangeArgs)
 }
 
 const (
@@ -54,12 +56,14 @@ type mulArgs struct {
 	x              *float32
 	scale0, scale1 *float32 // affine formats: count rows of scales
 	bias0, bias1   *float32 // and biases, as float32
-	cols           int      // F32, F16, BF16: columns, of which whole lanes are used; else blocks of a row, or groups
+	cols           int      // F32, F16, BF16: columns, as many as wholeVectors says; else blocks of a row, or groups
 	skip           int      // bytes from the last used column of a row to the next row
 	count          int
 	xStride        int
 	yStride        int
-	group          int // affine formats: 32-column blocks in a group
+	group          int      // affine formats: 32-column blocks in a group
+	ahead          int      // how far in front of a run's position it is prefetched, bytes
+	sums           *float32 // mul1: sums of 32 activations each, of formats with an order
 
 	// For the portable routine, which reads through the definition of the
 	// formats: the matrix, the first row of each run, memory for one row, and
@@ -106,6 +110,15 @@ type vectorArgs struct {
 	dst, x, w *float32
 	n         int
 	scalar    float32
+}
+
+// arrangeArgs: for each 32 elements of x, dst[i] = x[index[i]]·scale[i] and the
+// sum of x. n is a multiple of 32.
+type arrangeArgs struct {
+	dst, x, sums *float32
+	index        *int32
+	scale        *float32
+	n            int
 }
 
 // at is p moved by n elements.

@@ -43,7 +43,11 @@ var avx2 = routines{
 	swiglu:  swigluAVX2,
 	rope:    ropeAVX2,
 	maximum: maximumAVX2,
-	split:   splitAVX2,
+	order: [formats]*arrangement{
+		kernels.BF16: pairs, kernels.Q8_0: signedBytes, kernels.Q4_0: ggufNibbles, kernels.Q4_1: ggufNibbles,
+		kernels.Affine4: affineNibbles, kernels.Affine8: unsignedBytes,
+	},
+	arrange: arrangeAVX2,
 }
 
 //go:noescape
@@ -173,4 +177,4 @@ func ropeAVX2(a *vectorArgs)
 func maximumAVX2(a *vectorArgs)
 
 //go:noescape
-func splitAVX2(a *vectorArgs)
+func arrangeAVX2(a *arrangeArgs)

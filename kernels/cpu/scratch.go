@@ -22,11 +22,12 @@ type scratch struct {
 	keys    kernels.Matrix // some keys as a matrix
 	keyView buffer
 
-	mulArgs    mulArgs
-	widenArgs  widenArgs
-	gemmArgs   gemmArgs
-	packArgs   packArgs
-	vectorArgs vectorArgs
+	mulArgs     mulArgs
+	widenArgs   widenArgs
+	gemmArgs    gemmArgs
+	packArgs    packArgs
+	vectorArgs  vectorArgs
+	arrangeArgs arrangeArgs
 }
 
 // grow returns n elements with unspecified contents, in *s if they fit.
@@ -42,7 +43,7 @@ func grow(s *[]float32, n int) []float32 {
 // block boundaries.
 func (s *scratch) widenRow(dst []float32, m *kernels.Matrix, row, first int) {
 	a := &s.widenArgs
-	used := wholeLanes(m.Format, len(dst))
+	used := wholeVectors(m.Format, len(dst))
 	src := m.Data.Bytes()[row*m.RowBytes()+first/m.Format.BlockCols()*m.Format.BlockBytes():]
 	*a = widenArgs{
 		dst: ptr(dst), src: &src[0], cols: steps(m, used), group: m.Group / groupBlock,
@@ -72,11 +73,14 @@ func (s *scratch) widenRow(dst []float32, m *kernels.Matrix, row, first int) {
 // format at a time.
 const groupBlock = 32
 
-// wholeLanes is how many of n columns a routine computes; the rest, only ever of
-// the floating-point formats, is left to Go.
-func wholeLanes(f kernels.Format, n int) int {
-	if f.Float() {
+// wholeVectors is how many of n columns a routine computes; the rest, only ever
+// of the floating-point formats, is left to Go.
+func wholeVectors(f kernels.Format, n int) int {
+	switch f {
+	case kernels.F32, kernels.F16:
 		return n &^ (lanes - 1)
+	case kernels.BF16: // which may have an arrangement
+		return n &^ 31
 	}
 	return n
 }

@@ -339,30 +339,59 @@ done2:
 	VZEROUPPER
 	RET
 
-// func splitAVX2(a *uint64)
+// func arrangeAVX2(a *uint64)
 // Requires: AVX, AVX2
-TEXT ·splitAVX2(SB), NOSPLIT, $0-8
+TEXT ·arrangeAVX2(SB), NOSPLIT, $0-8
 	MOVQ  a+0(FP), AX
 	MOVQ  (AX), CX
 	MOVQ  8(AX), DX
-	MOVQ  24(AX), AX
-	SHRQ  $0x04, AX
+	MOVQ  16(AX), BX
+	MOVQ  24(AX), SI
+	MOVQ  32(AX), DI
+	MOVQ  40(AX), AX
+	SHRQ  $0x05, AX
 	TESTQ AX, AX
 	JZ    done2
 
 loop1:
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	VSHUFPS $0x88, Y1, Y0, Y2
-	VSHUFPS $0xdd, Y1, Y0, Y0
-	VPERMPD $0xd8, Y2, Y2
-	VPERMPD $0xd8, Y0, Y0
-	VMOVUPS Y2, (CX)
-	VMOVUPS Y0, 32(CX)
-	ADDQ    $+64, DX
-	ADDQ    $+64, CX
-	DECQ    AX
-	JNZ     loop1
+	VMOVUPS      (DX), Y0
+	VXORPS       Y3, Y3, Y3
+	VPCMPEQD     Y1, Y1, Y1
+	VMOVUPS      (SI), Y2
+	VGATHERDPS   Y1, (DX)(Y2*4), Y3
+	VMULPS       (DI), Y3, Y3
+	VMOVUPS      Y3, (CX)
+	VADDPS       32(DX), Y0, Y0
+	VXORPS       Y3, Y3, Y3
+	VPCMPEQD     Y1, Y1, Y1
+	VMOVUPS      32(SI), Y2
+	VGATHERDPS   Y1, (DX)(Y2*4), Y3
+	VMULPS       32(DI), Y3, Y3
+	VMOVUPS      Y3, 32(CX)
+	VADDPS       64(DX), Y0, Y0
+	VXORPS       Y3, Y3, Y3
+	VPCMPEQD     Y1, Y1, Y1
+	VMOVUPS      64(SI), Y2
+	VGATHERDPS   Y1, (DX)(Y2*4), Y3
+	VMULPS       64(DI), Y3, Y3
+	VMOVUPS      Y3, 64(CX)
+	VADDPS       96(DX), Y0, Y0
+	VXORPS       Y3, Y3, Y3
+	VPCMPEQD     Y1, Y1, Y1
+	VMOVUPS      96(SI), Y2
+	VGATHERDPS   Y1, (DX)(Y2*4), Y3
+	VMULPS       96(DI), Y3, Y3
+	VMOVUPS      Y3, 96(CX)
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X0, X1, X1
+	VHADDPS      X1, X1, X1
+	VHADDPS      X1, X1, X1
+	VMOVSS       X1, (BX)
+	ADDQ         $+128, DX
+	ADDQ         $+128, CX
+	ADDQ         $+4, BX
+	DECQ         AX
+	JNZ          loop1
 
 done2:
 	VZEROUPPER

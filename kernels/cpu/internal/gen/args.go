@@ -12,6 +12,8 @@ const (
 	mulCount               = 88
 	mulXStride, mulYStride = 96, 104
 	mulGroup               = 112
+	mulAhead               = 120
+	mulSums                = 128
 
 	widenDst, widenSrc    = 0, 8
 	widenScale, widenBias = 16, 24
@@ -22,6 +24,8 @@ const (
 	gemmK, gemmAdd            = 48, 56
 
 	packDst, packSrc, packStride, packK = 0, 8, 16, 24
+
+	arrDst, arrX, arrSums, arrIndex, arrScale, arrN = 0, 8, 16, 24, 32, 40
 
 	vecDst, vecX, vecW, vecN, vecScalar = 0, 8, 16, 24, 32
 )

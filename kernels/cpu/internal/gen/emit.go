@@ -71,28 +71,39 @@ func (r *routine) zero() reg.VecVirtual {
 
 func at(base reg.Register, disp int) operand.Mem { return operand.Mem{Base: base, Disp: disp} }
 
-// constants emits each value once, as eight equal lanes, and returns it as a
-// memory operand.
+// constants emits each vector of eight lanes once, as a memory operand.
 type constants struct {
 	ctx   *build.Context
-	known map[uint32]operand.Mem
+	known map[[lanes]uint32]operand.Mem
 }
 
 func newConstants(ctx *build.Context) *constants {
-	return &constants{ctx, map[uint32]operand.Mem{}}
+	return &constants{ctx, map[[lanes]uint32]operand.Mem{}}
 }
 
-func (c *constants) bits(v uint32) operand.Mem {
+func (c *constants) vector(lane func(int) uint32) operand.Mem {
+	var v [lanes]uint32
+	name := "lanes"
+	for i := range v {
+		v[i] = lane(i)
+		if i == 0 || v[i] != v[i-1] {
+			name += fmt.Sprintf("_%08x", v[i])
+		}
+	}
 	if m, ok := c.known[v]; ok {
 		return m
 	}
-	m := c.ctx.StaticGlobal(fmt.Sprintf("lanes_%08x", v))
+	m := c.ctx.StaticGlobal(name)
 	c.ctx.DataAttributes(attr.RODATA | attr.NOPTR)
-	for i := range lanes {
-		c.ctx.AddDatum(4*i, operand.U32(v))
+	for i := range v {
+		c.ctx.AddDatum(4*i, operand.U32(v[i]))
 	}
 	c.known[v] = m
 	return m
+}
+
+func (c *constants) bits(v uint32) operand.Mem {
+	return c.vector(func(int) uint32 { return v })
 }
 
 func (c *constants) float(v float32) operand.Mem { return c.bits(math.Float32bits(v)) }

@@ -21,8 +21,8 @@ type column struct {
 	v     reg.VecVirtual
 }
 
-// format emits the code that widens one weight format: exactly, as
-// kernels.Matrix.ReadRow defines it.
+// format emits the code that widens one weight format, column by column and
+// exactly as kernels.Matrix.ReadRow defines it.
 type format struct {
 	name        string
 	cols, bytes int // of a block

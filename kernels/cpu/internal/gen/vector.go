@@ -14,7 +14,7 @@ func vectorRoutines(ctx *build.Context) {
 	expSum(ctx, c)
 	swiglu(ctx, c)
 	rope(ctx)
-	split(ctx)
+	arrange(ctx)
 	maximum(ctx)
 }
 
@@ -168,24 +168,29 @@ func rope(ctx *build.Context) {
 	r.end()
 }
 
-// split emits dst = x with the even columns of each 16 first.
-func split(ctx *build.Context) {
-	r := begin(ctx, "splitAVX2", "splitAVX2 parts even from odd columns.")
-	dst, x, n := r.get(vecDst), r.get(vecX), r.get(vecN)
-	r.SHRQ(operand.U8(4), n)
+// arrange emits dst[i] = x[index[i]]·scale[i] in each 32 columns, and their sums.
+func arrange(ctx *build.Context) {
+	r := begin(ctx, "arrangeAVX2", "arrangeAVX2 orders and scales activations for quantised weights.")
+	dst, x, sums, index, scale, n := r.get(arrDst), r.get(arrX), r.get(arrSums), r.get(arrIndex), r.get(arrScale), r.get(arrN)
+	r.SHRQ(operand.U8(5), n)
 	r.loop(n, func() {
-		a, b, even, odd := r.YMM(), r.YMM(), r.YMM(), r.YMM()
-		r.VMOVUPS(at(x, 0), a)
-		r.VMOVUPS(at(x, 32), b)
-		r.VSHUFPS(operand.U8(0x88), b, a, even)
-		r.VSHUFPS(operand.U8(0xdd), b, a, odd)
-		for _, v := range []reg.VecVirtual{even, odd} {
-			r.VPERMPD(operand.U8(0xd8), v, v)
+		sum := r.YMM()
+		r.VMOVUPS(at(x, 0), sum)
+		for i := range 4 {
+			if i > 0 {
+				r.VADDPS(at(x, 32*i), sum, sum)
+			}
+			all, places, v := r.YMM(), r.YMM(), r.zero()
+			r.VPCMPEQD(all, all, all)
+			r.VMOVUPS(at(index, 32*i), places)
+			r.VGATHERDPS(all, operand.Mem{Base: x, Index: places, Scale: 4}, v)
+			r.VMULPS(at(scale, 32*i), v, v)
+			r.VMOVUPS(v, at(dst, 32*i))
 		}
-		r.VMOVUPS(even, at(dst, 0))
-		r.VMOVUPS(odd, at(dst, 32))
-		r.ADDQ(operand.I32(64), x)
-		r.ADDQ(operand.I32(64), dst)
+		r.VMOVSS(r.sum1(sum), at(sums, 0))
+		r.ADDQ(operand.I32(128), x)
+		r.ADDQ(operand.I32(128), dst)
+		r.ADDQ(operand.I32(4), sums)
 	})
 	r.end()
 }

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// blocks emits the code that multiplies 32 columns of a quantised format.
+//
+// Widening bytes or nibbles in the order of the columns takes shuffles, of which
+// a core does few. Here a part of each 32-bit word is masked out where it is and
+// converted: q·2^k instead of q, and 2^−k goes into the activations, which are
+// brought into the order of the parts once for all rows (package cpu's
+// arrangements).
+type blocks struct {
+	name  string
+	bytes int // of a block
+
+	// load reads the block's 32 weights, and part returns the integers of a
+	// quarter of them, q·2^shift.
+	load func(*routine, *stream) reg.VecVirtual
+	part func(r *routine, c *constants, v reg.VecVirtual, i int) reg.VecVirtual
+
+	// w = d·(q − zero) + m: m of affine formats and Q4_1 only.
+	zero   int
+	biased bool
+	affine bool
+	shift  func(part, lane int) int
+	d, m   func(*routine, *stream) reg.VecVirtual
+}
+
+var blockFormats = []blocks{
+	{name: "Q8_0", bytes: 34, load: wholeWords(2), part: signedBytes, shift: func(int, int) int { return 24 }, d: halfAt(0)},
+	{name: "Q4_0", bytes: 18, load: sameWords(2), part: nibblePart(ggufShift), zero: 8, shift: ggufShift, d: halfAt(0)},
+	{name: "Q4_1", bytes: 20, load: sameWords(4), part: nibblePart(ggufShift), biased: true, shift: ggufShift, d: halfAt(0), m: halfAt(2)},
+	{name: "Affine4", bytes: 16, load: sameWords(0), part: nibblePart(affineShift), biased: true, affine: true, shift: affineShift, d: groupAt(scaleOf), m: groupAt(biasOf)},
+	{name: "Affine8", bytes: 32, load: wholeWords(0), part: unsignedBytes, biased: true, affine: true, shift: func(i, _ int) int { return 8 * i % 24 }, d: groupAt(scaleOf), m: groupAt(biasOf)},
+}
+
+func halfAt(disp int) func(*routine, *stream) reg.VecVirtual {
+	return func(r *routine, s *stream) reg.VecVirtual { return r.half(at(s.w, disp)) }
+}
+
+func scaleOf(s *stream) reg.GPVirtual { return s.scale }
+func biasOf(s *stream) reg.GPVirtual  { return s.bias }
+
+func groupAt(of func(*stream) reg.GPVirtual) func(*routine, *stream) reg.VecVirtual {
+	return func(r *routine, s *stream) reg.VecVirtual {
+		v := r.YMM()
+		r.VBROADCASTSS(at(of(s), 0), v)
+		return v
+	}
+}
+
+// wholeWords loads 32 bytes: word i holds columns 4i … 4i+3.
+func wholeWords(disp int) func(*routine, *stream) reg.VecVirtual {
+	return func(r *routine, s *stream) reg.VecVirtual {
+		v := r.YMM()
+		r.VMOVUPS(at(s.w, disp), v)
+		return v
+	}
+}
+
+// sameWords loads 16 bytes into both halves of a vector.
+func sameWords(disp int) func(*routine, *stream) reg.VecVirtual {
+	return func(r *routine, s *stream) reg.VecVirtual {
+		v := r.YMM()
+		r.VBROADCASTF128(at(s.w, disp), v)
+		return v
+	}
+}
+
+// signedBytes moves byte i of each word to its top, where its sign is the word's.
+func signedBytes(r *routine, c *constants, v reg.VecVirtual, i int) reg.VecVirtual {
+	q := r.YMM()
+	if i < 3 {
+		r.VPSLLD(operand.U8(24-8*i), v, q)
+		v = q
+	}
+	if i > 0 {
+		r.VPAND(c.bits(0xff<<24), v, q)
+	}
+	return q
+}
+
+// unsignedBytes masks byte i of each word; the top one would be a sign, so it
+// moves down.
+func unsignedBytes(r *routine, c *constants, v reg.VecVirtual, i int) reg.VecVirtual {
+	q := r.YMM()
+	if i == 3 {
+		r.VPSRLD(operand.U8(24), v, q)
+	} else {
+		r.VPAND(c.bits(0xff<<(8*i)), v, q)
+	}
+	return q
+}
+
+// ggufShift is where part i has the nibble of a word of Q4_0 or Q4_1: the low
+// one of byte i in the lower lanes, the high one in the upper. Part 3 is moved
+// down by a nibble, so that none is a sign.
+func ggufShift(i, lane int) int {
+	shift := 8*i + 4*(lane/4)
+	if i == 3 {
+		shift -= 4
+	}
+	return shift
+}
+
+// affineShift is where part i has nibble i (lower lanes) or i+4 (upper lanes).
+func affineShift(i, lane int) int {
+	shift := 4*i + 16*(lane/4)
+	if i == 3 {
+		shift -= 4
+	}
+	return shift
+}
+
+func nibblePart(shift func(part, lane int) int) func(*routine, *constants, reg.VecVirtual, int) reg.VecVirtual {
+	return func(r *routine, c *constants, v reg.VecVirtual, i int) reg.VecVirtual {
+		q := r.YMM()
+		if i == 3 {
+			r.VPSRLD(operand.U8(4), v, q)
+			v = q
+		}
+		r.VPAND(c.vector(func(lane int) uint32 { return 15 << shift(i, lane) }), v, q)
+		return q
+	}
+}
