@@ -57,7 +57,7 @@ const (
 )
 
 // readConfig reads config.json only.
-func readConfig(ctx context.Context, src source, _ string) (*checkpoint, error) {
+func readConfig(ctx context.Context, src source) (*checkpoint, error) {
 	path, text, err := readText(ctx, src, "config.json")
 	if err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ func readConfig(ctx context.Context, src source, _ string) (*checkpoint, error) 
 // Hugging Face or MLX checkpoint. With a weightFile, the weights are in that
 // file.
 func readCheckpoint(ctx context.Context, src source, weightFile string) (_ *checkpoint, err error) {
-	c, err := readConfig(ctx, src, weightFile)
+	c, err := readConfig(ctx, src)
 	if err != nil {
 		return nil, err
 	}

@@ -76,7 +76,7 @@ func InspectFS(ctx context.Context, fsys fs.FS) (*Info, error) {
 }
 
 func (l location) inspect(ctx context.Context) (*Info, error) {
-	c, err := l.read(ctx, readCheckpoint)
+	c, err := l.read(ctx)
 	if err != nil {
 		return nil, err
 	}

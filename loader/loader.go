@@ -113,7 +113,10 @@ func OpenTokenizer(ctx context.Context, name string, opts *Options) (*tokenizer.
 	if err != nil {
 		return nil, err
 	}
-	c, err := l.read(ctx, readConfig) // all it takes is the size of the vocabulary
+	c, err := l.gguf(ctx)
+	if c == nil && err == nil {
+		c, err = readConfig(ctx, l.src) // has the size of the vocabulary
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -169,24 +172,32 @@ func splitRepoID(name string) (id, file string) {
 	return parts[0] + "/" + parts[1], parts[2]
 }
 
-// read reads the headers of a GGUF file, or else what directory reads of a
-// directory.
-func (l location) read(ctx context.Context, directory func(context.Context, source, string) (*checkpoint, error)) (*checkpoint, error) {
-	if l.file != "" {
-		f, err := l.src.open(ctx, l.file)
-		if err != nil {
-			return nil, err
-		}
-		if f.isGGUF() {
-			return readGGUF(f)
-		}
-		f.Close()
+// read reads the headers.
+func (l location) read(ctx context.Context) (*checkpoint, error) {
+	c, err := l.gguf(ctx)
+	if c == nil && err == nil {
+		c, err = readCheckpoint(ctx, l.src, l.file)
 	}
-	return directory(ctx, l.src, l.file)
+	return c, err
+}
+
+// gguf reads the header of a GGUF file; the checkpoint is nil if l is none.
+func (l location) gguf(ctx context.Context) (*checkpoint, error) {
+	if l.file == "" {
+		return nil, nil
+	}
+	f, err := l.src.open(ctx, l.file)
+	if err != nil {
+		return nil, err
+	}
+	if f.isGGUF() {
+		return readGGUF(f)
+	}
+	return nil, f.Close()
 }
 
 func (l location) open(ctx context.Context, o *Options) (*openelm.Model, error) {
-	c, err := l.read(ctx, readCheckpoint)
+	c, err := l.read(ctx)
 	if err != nil {
 		return nil, err
 	}
