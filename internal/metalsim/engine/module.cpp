@@ -48,7 +48,9 @@ int field(std::string_view node, std::string_view key) {
 }
 
 // Runtime files are not what a report should point at.
-bool is_runtime_file(std::string_view file) { return file.find("/msl/") != std::string_view::npos && file.size() > 2 && file.substr(file.size() - 2) == ".h"; }
+bool is_runtime_file(std::string_view file) {
+  return (starts_with(file, "msl/") || file.find("/msl/") != std::string_view::npos) && file.size() > 2 && file.substr(file.size() - 2) == ".h";
+}
 
 }  // namespace
 
