@@ -117,7 +117,7 @@ func (r *Result) goValues(j int, v float64) string {
 	case "s":
 		return fmt.Sprintf("%.0f ns/op", 1e9*v)
 	case "B":
-		return fmt.Sprintf("%.0f B", v)
+		return fmt.Sprintf("%g B", v)
 	}
 	text := fmt.Sprintf("%.0f ns/tok %g tok/s", 1e9/v, v)
 	if r.Cost != nil {

@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -168,19 +167,4 @@ func open(ctx context.Context, path string, b kernels.Backend) (*openelm.Model, 
 		return story.Open(ctx, o)
 	}
 	return loader.Open(ctx, path, o)
-}
-
-// DiskSize is the size of the files at path.
-func diskSize(path string) int64 {
-	var n int64
-	filepath.WalkDir(path, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return nil // its size is not known, which no figure depends on
-		}
-		if info, err := d.Info(); err == nil && info.Mode().IsRegular() {
-			n += info.Size()
-		}
-		return nil
-	})
-	return n
 }

@@ -1,0 +1,185 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-openelm/go-openelm/internal/checkpoint"
+	"github.com/go-openelm/go-openelm/kernels"
+)
+
+// quick are options for what a test can wait for.
+func quick(t *testing.T) Options {
+	return Options{
+		Threads: []int{1, 2}, Prefill: []int{16}, Decode: []int{4, 20}, Batch: []int{3}, Tokens: 2,
+		Repetitions: 2, Warmup: -1, MinTime: time.Microsecond, CacheDir: t.TempDir(),
+	}
+}
+
+// TestRun goes all the way: two thread counts, every kind of measurement, a
+// peer, a child process, and the report in every format.
+func TestRun(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "model")
+	if err := checkpoint.WriteDir(path, checkpoint.Spec{Config: tiny, Format: kernels.F32}); err != nil {
+		t.Fatal(err)
+	}
+	o := quick(t)
+	o.Models = []string{storyName, path}
+	o.Start, o.Child = true, []string{actAs(t, "probe")}
+	o.Peers = []Peer{fakePeer{}}
+	last := Progress{}
+	o.Progress = func(p Progress) {
+		if p.Done < last.Done || p.Done > p.Total {
+			t.Errorf("progress %+v after %+v", p, last)
+		}
+		last = p
+	}
+	r, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last.Done != last.Total {
+		t.Errorf("ended with %+v", last)
+	}
+	seen := map[string]int{}
+	for i := range r.Results {
+		result := &r.Results[i]
+		if result.Summary.N != o.Repetitions || result.Summary.Min <= 0 {
+			t.Errorf("%s, %s: %+v", result.name(), result.Test, result.Summary)
+		}
+		if ours := result.Engine == Engine && result.Kind.Rate(); ours != (result.Roofline != nil) {
+			t.Errorf("%s, %s: roofline %v", result.name(), result.Test, result.Roofline)
+		}
+		if result.Parameters == 0 || result.WeightBytes == 0 || result.Format == "" {
+			t.Errorf("%s does not say what it is: %+v", result.name(), result.Subject)
+		}
+		seen[result.Engine+" "+string(result.Kind)]++
+	}
+	sides := len(o.Models) * len(o.Threads)
+	for what, want := range map[string]int{
+		"openelm prefill": sides, "openelm decode": 2 * sides, "openelm batch": sides, "openelm load": sides, "openelm first-token": sides,
+		"fake prefill": 2, "fake decode": 4, // only the one that has a path
+	} {
+		if seen[what] != want {
+			t.Errorf("%d results of %s, want %d", seen[what], what, want)
+		}
+	}
+	ratios := map[string]int{}
+	for _, q := range r.Ratios {
+		ratios[q.What]++
+	}
+	for what, want := range map[string]int{
+		"3 sessions over one": sides, "20 cached tokens over 4": sides + 2, "2 threads over 1": 2 * 4, "over fake": 6,
+	} {
+		if ratios[what] != want {
+			t.Errorf("%d ratios %q, want %d: %v", ratios[what], what, want, ratios)
+		}
+	}
+	if err := validate(compileSchema(t), write(t, r.WriteJSON)); err != nil {
+		t.Error(err)
+	}
+	if text := write(t, r.WriteTable); !strings.Contains(text, "decode 3 at 4") {
+		t.Errorf("the table lacks the batch:\n%s", text)
+	}
+}
+
+type fakePeer struct{}
+
+func (fakePeer) Name() string { return "fake" }
+func (fakePeer) Start(context.Context, Checkpoint, string, int) (PeerSession, error) {
+	return fakePeer{}, nil
+}
+func (fakePeer) Measure(context.Context, Test) (float64, error) { return 1, nil }
+func (fakePeer) Close() error                                   { return nil }
+
+// TestInterrupted: a run that is ended has what was measured by then.
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	gone := errors.New("gone")
+	o := quick(t)
+	o.Progress = func(p Progress) {
+		if p.Total > 0 && p.Done == p.Total/2+3 {
+			cancel(gone)
+		}
+	}
+	r, err := Run(ctx, o)
+	if !errors.Is(err, gone) {
+		t.Fatalf("%v, want the context's cause", err)
+	}
+	if !r.Interrupted || len(r.Results) == 0 {
+		t.Errorf("interrupted %v, %d results", r.Interrupted, len(r.Results))
+	}
+	for i := range r.Results {
+		if n := r.Results[i].Summary.N; n < 1 || n > o.Repetitions {
+			t.Errorf("%s: %d samples", r.Results[i].Test, n)
+		}
+	}
+	if err := validate(compileSchema(t), write(t, r.WriteJSON)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBadOptions(t *testing.T) {
+	for want, o := range map[string]Options{
+		"threads of 0":           {Threads: []int{0}},
+		"context length of -1":   {Decode: []int{-1}},
+		"batch of 1":             {Batch: []int{1}},
+		"prompt length of":       {Prefill: []int{1 << 40}},
+		"twice":                  {Models: []string{storyName, storyName}},
+		"no path":                {Models: []string{"nowhere"}},
+		"no shape \"5T\"":        {Models: []string{"random:5T:bf16"}},
+		"no format \"q9\"":       {Models: []string{"random:270M:q9"}},
+		"random:SHAPE:FORMAT":    {Models: []string{"random:270M"}},
+		"needs a Child":          {Start: true},
+		"number of repetitions":  {Repetitions: -2},
+		"number of tokens of -1": {Tokens: -1},
+	} {
+		r, err := Run(t.Context(), o)
+		if !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), want) || r != nil {
+			t.Errorf("%v; want an ErrOptions with %q and no report", err, want)
+		}
+	}
+}
+
+// TestStore: a random checkpoint is made once, kept, and removed when asked.
+func TestStore(t *testing.T) {
+	if testing.Short() {
+		t.Skip("writes 150 MB")
+	}
+	dir := t.TempDir()
+	s := &store{dir: dir}
+	m, err := parseModel("random:270M:q4_0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.find(t.Context(), &m); err != nil {
+		t.Fatal(err)
+	}
+	side, err := openSide(t.Context(), m, CPU(), 1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if side.Format != "Q4_0" || side.Parameters != 271527168 {
+		t.Errorf("%+v", side.Subject)
+	}
+	side.close()
+	again := &store{dir: dir}
+	if err := again.find(t.Context(), &m); err != nil || len(again.made) != 0 {
+		t.Errorf("made again: %v, %v", again.made, err)
+	}
+	if err := s.remove(); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "models", "openelm-*")); err != nil || len(left) > 0 {
+		t.Errorf("%v is left, %v", left, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.find(ctx, &m); !errors.Is(err, context.Canceled) {
+		t.Errorf("with a context that is done: %v", err)
+	}
+}
