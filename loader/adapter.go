@@ -87,7 +87,7 @@ func readAdapter(ctx context.Context, src source) (_ *adapterFile, err error) {
 		return nil, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.tensors)) {
-		if err := f.sort(f.tensors[name], d); err != nil {
+		if err := f.assign(f.tensors[name], d); err != nil {
 			return nil, err
 		}
 	}
@@ -99,8 +99,8 @@ func readAdapter(ctx context.Context, src source) (_ *adapterFile, err error) {
 	return f, nil
 }
 
-// sort finds the update that a tensor is a part of.
-func (f *adapterFile) sort(t *tensor, d dialect) error {
+// assign puts a tensor into the update that it is a part of.
+func (f *adapterFile) assign(t *tensor, d dialect) error {
 	path, ok := strings.CutPrefix(t.name, d.prefix)
 	for end, part := range d.ends {
 		if base, found := strings.CutSuffix(path, end); ok && found {

@@ -16,21 +16,29 @@ func RowBytes(f kernels.Format, cols int) int { return cols / f.BlockCols() * f.
 // for better scales. Products are converted before they are added to: a fused
 // multiplication would round differently from machine to machine.
 func Encode(dst []byte, row []float32, f kernels.Format) {
-	if f.Float() {
+	switch {
+	case f == kernels.BF16:
+		for i, v := range row {
+			binary.LittleEndian.PutUint16(dst[2*i:], ToBF16(v))
+		}
+		return
+	case f.Float():
 		size := f.BlockBytes()
 		for i, v := range row {
 			putFloat(dst[i*size:], v, f)
 		}
 		return
 	}
-	encode := map[kernels.Format]func(dst []byte, x []float32){
-		kernels.Q8_0: encodeQ8_0, kernels.Q4_0: encodeQ4_0, kernels.Q4_1: encodeQ4_1,
-		kernels.Q4_K: encodeQ4_K, kernels.Q6_K: encodeQ6_K,
-	}[f]
+	encode := encoders[f]
 	cols, size := f.BlockCols(), f.BlockBytes()
 	for b := 0; b*cols < len(row); b++ {
 		encode(dst[b*size:(b+1)*size], row[b*cols:(b+1)*cols])
 	}
+}
+
+var encoders = map[kernels.Format]func(dst []byte, x []float32){
+	kernels.Q8_0: encodeQ8_0, kernels.Q4_0: encodeQ4_0, kernels.Q4_1: encodeQ4_1,
+	kernels.Q4_K: encodeQ4_K, kernels.Q6_K: encodeQ6_K,
 }
 
 // EncodeAffine stores row as MLX does: q packed into little-endian words, and
