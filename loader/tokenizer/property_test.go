@@ -277,11 +277,3 @@ func TestConcurrentUse(t *testing.T) {
 	}
 	wg.Wait()
 }
-
-func TestAppendEncodeDoesNotAllocate(t *testing.T) {
-	tok := fromModel(t, ".")
-	dst := tok.Encode(english)
-	if n := testing.AllocsPerRun(100, func() { dst = tok.AppendEncode(dst[:0], english) }); n >= 1 {
-		t.Errorf("%v allocations a call", n)
-	}
-}
