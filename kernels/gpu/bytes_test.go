@@ -9,21 +9,19 @@ import (
 // TestBytesPerToken counts what the kernels read and write for one token of the
 // 270M: every weight once and next to nothing else.
 //
-// Requested bytes count what threadgroups load, each for itself; unique bytes
-// count each byte once for a dispatch, which is what memory has to deliver as
-// long as a few kilobytes of x stay in a cache. In two bytes a weight both stay
-// below 1.02 times weights and KV cache. With smaller weights x is a larger part
-// of what is requested.
+// Requested bytes count what threads load from buffers, each for itself; unique
+// bytes count each byte once for a dispatch, which is what memory has to deliver
+// as long as a few kilobytes of x stay in a cache. Unique bytes are within 1.02
+// times weights and KV cache in every format. With 16-bit weights, as the models
+// are published, so are the requested bytes; with smaller weights x is a larger
+// part of what is requested. Arguments, which come with the commands, are not
+// counted.
 func TestBytesPerToken(t *testing.T) {
 	const cached = 64
 	for _, c := range []struct {
-		format            kernels.Format
-		requested, unique float64
-	}{
-		{kernels.BF16, 1.02, 1.004},
-		{kernels.Q8_0, 1.04, 1.007},
-		{kernels.Q4_0, 1.06, 1.013},
-	} {
+		format    kernels.Format
+		requested float64
+	}{{kernels.BF16, 1.02}, {kernels.Q8_0, 1.03}, {kernels.Q4_0, 1.06}} {
 		t.Run(c.format.String(), func(t *testing.T) {
 			sim, b := open(t)
 			if !sim.Simulated() {
@@ -42,12 +40,14 @@ func TestBytesPerToken(t *testing.T) {
 			if err := s.Append(t.Context(), 1); err != nil {
 				t.Fatal(err)
 			}
-			got := sim.Counters().Bytes
+			counters := sim.Counters()
+			got, args := counters.Bytes, counters.Labels["setBytes"]
 			ideal := float64(weights) + float64(cached+1)*float64(cfg.CacheBytes())
-			requested, unique := float64(got.Read+got.Written)/ideal, float64(got.UniqueRead+got.UniqueWritten)/ideal
+			requested := float64(got.Read+got.Written-args.Read) / ideal
+			unique := float64(got.UniqueRead+got.UniqueWritten-args.UniqueRead) / ideal
 			t.Logf("%.1f MB of weights and cache; requested %.4f, unique %.4f of that", ideal/1e6, requested, unique)
-			if requested > c.requested || unique > c.unique {
-				t.Errorf("requested %.4f, unique %.4f of the ideal, want at most %.3f and %.3f", requested, unique, c.requested, c.unique)
+			if requested > c.requested || unique > 1.02 {
+				t.Errorf("requested %.4f, unique %.4f of the ideal, want at most %.2f and 1.02", requested, unique, c.requested)
 			}
 			if unique < 1 {
 				t.Errorf("%.4f of the weights: some were not read, or the count is wrong", unique)
