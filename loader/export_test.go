@@ -1,5 +1,13 @@
 package loader
 
+import (
+	"bytes"
+	"context"
+	"io"
+
+	"github.com/go-openelm/go-openelm/openelm"
+)
+
 // ParseAdapterConfig is for the fuzz target: it returns what would be done with
 // the update of a matrix.
 func ParseAdapterConfig(text []byte, path string) (rank int, scale float64, err error) {
@@ -9,4 +17,31 @@ func ParseAdapterConfig(text []byte, path string) (rank int, scale float64, err 
 	}
 	rank, scale = c.rankAndScale(path)
 	return rank, scale, nil
+}
+
+// CheckGGUF is for the fuzz target: it does with a GGUF file in memory what Open
+// does before it maps it, and returns the configuration and the number of
+// weights that the tensors hold.
+func CheckGGUF(data []byte) (c *openelm.Config, weights int64, err error) {
+	ck, err := readGGUF(&file{name: "model.gguf", size: int64(len(data)), ReaderAt: bytes.NewReader(data), closer: io.NopCloser(nil)})
+	if err != nil {
+		return nil, 0, err
+	}
+	var w openelm.Weights
+	roles, err := ck.roles(&w)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, r := range roles {
+		weights += int64(r.rows) * int64(max(r.cols, 1))
+		for _, t := range r.tensors() {
+			if t.off+t.size > int64(len(data)) {
+				return nil, 0, io.ErrUnexpectedEOF
+			}
+		}
+	}
+	if _, _, err = ck.ownTokenizer(context.Background()); err != nil {
+		return nil, 0, err
+	}
+	return &ck.Config, weights, nil
 }
