@@ -24,12 +24,12 @@ var api struct {
 type block struct {
 	isa        uintptr
 	flags      int32
-	reserved   int32
+	_          int32
 	invoke     uintptr
 	descriptor *blockDescriptor
 }
 
-type blockDescriptor struct{ reserved, size uintptr }
+type blockDescriptor struct{ _, size uintptr }
 
 // blockIsGlobal (BLOCK_IS_GLOBAL) says that copying the block is copying its address.
 const blockIsGlobal = 1 << 28

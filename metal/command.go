@@ -98,6 +98,22 @@ func (c *CommandBuffer) Commit() error {
 	if c == nil {
 		return fmt.Errorf("%s: %w", op, ErrReleased)
 	}
+	if err := c.toCommitted(op); err != nil {
+		return err
+	}
+	// Not under the lock, and with memory of its own: the completion handler may run before commit returns.
+	send := callers.Get().(*caller)
+	m := &send.msgs
+	m[0].set(selCommandAddCompletedHandler)
+	m[0].args[0] = blockAddress(api.done)
+	m[1].set(selCommandCommit)
+	send.run(c.id, &m[0], 2, true)
+	callers.Put(send)
+	return nil
+}
+
+// toCommitted makes the command buffer one in flight, or says why not.
+func (c *CommandBuffer) toCommitted(op string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -115,11 +131,6 @@ func (c *CommandBuffer) Commit() error {
 	inflight.Lock()
 	inflight.m[c.id] = c
 	inflight.Unlock()
-	m := &c.rec.msgs
-	m[0].set(selCommandAddCompletedHandler)
-	m[0].args[0] = blockAddress(api.done)
-	m[1].set(selCommandCommit)
-	c.rec.run(c.id, &m[0], 2, true)
 	return nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"unsafe"
 
@@ -590,6 +592,68 @@ func TestCounters(t *testing.T) {
 	if got := c.sim.Counters(); got.Dispatches != 0 || len(got.Kernels) != 0 || len(got.Labels) != 0 {
 		t.Errorf("after reset: %+v", got)
 	}
+}
+
+// blockLiteral is a block as a compiler lays it out on the stack: the runtime must copy it before it keeps it.
+type blockLiteral struct {
+	isa        uintptr
+	flags      int32
+	_          int32
+	invoke     uintptr
+	descriptor *blockDescriptor
+}
+
+type blockDescriptor struct{ _, size, copy, dispose uintptr }
+
+const hasCopyDispose = 1 << 25
+
+var blockCalls struct{ invoked, freed, copied, disposed atomic.Int32 }
+
+var (
+	onInvoke = sync.OnceValue(func() uintptr { return purego.NewCallback(func(block, object uintptr) { blockCalls.invoked.Add(1) }) })
+	onFree   = sync.OnceValue(func() uintptr {
+		return purego.NewCallback(func(block, memory, length uintptr) { blockCalls.freed.Add(int32(length)) })
+	})
+	onCopy    = sync.OnceValue(func() uintptr { return purego.NewCallback(func(to, from uintptr) { blockCalls.copied.Add(1) }) })
+	onDispose = sync.OnceValue(func() uintptr { return purego.NewCallback(func(block uintptr) { blockCalls.disposed.Add(1) }) })
+)
+
+// Blocks on the stack are copied when handed over, called later from another thread, and disposed of.
+func TestBlocks(t *testing.T) {
+	c := newClient(t)
+	pool := c.call(c.push)
+	blockCalls.invoked.Store(0)
+	blockCalls.freed.Store(0)
+	blockCalls.copied.Store(0)
+	blockCalls.disposed.Store(0)
+	d := heap(blockDescriptor{size: unsafe.Sizeof(blockLiteral{}), copy: onCopy(), dispose: onDispose()})
+	handler := heap(blockLiteral{flags: hasCopyDispose, invoke: onInvoke(), descriptor: d})
+	cb := c.encode(func(uintptr) {})
+	for range 2 {
+		c.send(cb, "addCompletedHandler:", uintptr(unsafe.Pointer(handler)))
+	}
+	handler.invoke = 0 // as if the stack frame were gone
+	c.send(cb, "commit")
+	c.send(cb, "waitUntilCompleted")
+	if n := blockCalls.invoked.Load(); n != 2 {
+		t.Errorf("%d calls of completion handlers when waiting ended, want 2", n)
+	}
+
+	b := c.buffer(1 << 16)
+	free := heap(blockLiteral{flags: hasCopyDispose, invoke: onFree(), descriptor: d})
+	wrapped := c.send(c.device, "newBufferWithBytesNoCopy:length:options:deallocator:", c.send(b, "contents"), 1<<16, 0, uintptr(unsafe.Pointer(free)))
+	runtime.KeepAlive(free)
+	if n := blockCalls.freed.Load(); n != 0 {
+		t.Error("memory freed early")
+	}
+	c.send(wrapped, "release")
+	if n := blockCalls.freed.Load(); n != 1<<16 {
+		t.Errorf("deallocator called for %d bytes", n)
+	}
+	if copied, disposed := blockCalls.copied.Load(), blockCalls.disposed.Load(); copied != 3 || disposed != 3 {
+		t.Errorf("%d blocks copied, %d disposed of, want 3", copied, disposed)
+	}
+	c.call(c.pop, pool)
 }
 
 // A setting that does not exist is a mistake in a test.
