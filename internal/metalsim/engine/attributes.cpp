@@ -350,6 +350,8 @@ std::string entry_code(const Program &program) {
     const KernelEntry &e = program.entries[i];
     const KernelFunction &f = program.functions[e.function];
     std::string n = std::to_string(i), attributes, active;
+    // Qualified, lest a kernel called `any` be taken for metal::any.
+    std::string name = (e.expression.rfind("::", 0) == 0 ? "" : "::") + e.expression;
     for (size_t k = 0; k < f.parameters.size(); k++) {
       const KernelParameter &q = f.parameters[k];
       attributes += std::string(k ? ", " : "") + "::msl_attribute<'" + q.kind + "', (" + q.index + ")>";
@@ -357,8 +359,8 @@ std::string entry_code(const Program &program) {
     }
     std::string list = "::msl_attributes<" + attributes + ">{}";
     code += "\n# " + std::to_string(e.position.line) + " \"" + e.position.file + "\"\n";
-    code += "extern \"C\" void msl_entry_" + n + "() { ::msl_call(&" + e.expression + ", " + list + "); } ";
-    code += "extern \"C\" void msl_reflect_" + n + "(::msl_argument *out, unsigned *max_threads) { ::msl_reflect(&" + e.expression + ", " + list + ", out);" + active +
+    code += "extern \"C\" void msl_entry_" + n + "() { ::msl_call(&" + name + ", " + list + "); } ";
+    code += "extern \"C\" void msl_reflect_" + n + "(::msl_argument *out, unsigned *max_threads) { ::msl_reflect(&" + name + ", " + list + ", out);" + active +
             " *max_threads = " + (f.max_threads.empty() ? "1024" : f.max_threads) + "; }";
   }
   return code + "\n";

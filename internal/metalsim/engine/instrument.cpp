@@ -227,6 +227,30 @@ string Instrumenter::memory_intrinsic(string_view l) {
   return out + "  call void @msl_copy(ptr " + to_value + ", ptr " + from_value + ", " + string(l.substr(size, size_end - size)) + ", i32 " + std::to_string(write_site) + ", i32 " + std::to_string(site(l, &r)) + ")";
 }
 
+// A GPU gives some number for x / 0 and for the most negative number / -1; this processor would end the process.
+string Instrumenter::division(string_view l, size_t start) {
+  size_t end = type_end(l, start), comma = find_outside(l, ", ", end), divisor = comma + 2, divisor_end = operand_end(l, divisor);
+  if (comma == npos || l[divisor] != '%') return string(l);
+  string type(l.substr(start, end - start)), a(l.substr(end + 1, comma - end - 1)), b(l.substr(divisor, divisor_end - divisor));
+  string n = std::to_string(fresh_++), out;
+  auto name = [&](const char *what) { return string("%msl.") + what + n; };
+  bool vector = type[0] == '<';
+  string bit = vector ? type.substr(0, type.find(" x ")) + " x i1>" : "i1";
+  out += "  " + name("z") + " = icmp eq " + type + " " + b + ", zeroinitializer\n";
+  if (!vector) out = "  " + name("z") + " = icmp eq " + type + " " + b + ", 0\n";
+  out += "  " + name("o") + " = zext " + bit + " " + name("z") + " to " + type + "\n";
+  out += "  " + name("d") + " = or " + type + " " + b + ", " + name("o") + "\n";
+  string safe = name("d");
+  if (!vector && l.substr(l.find(" = ") + 3, 1) == "s") {
+    int bits = std::atoi(type.c_str() + 1);
+    string lowest = bits == 64 ? "-9223372036854775808" : std::to_string(-(1ll << (bits - 1)));
+    out += "  " + name("m") + " = icmp eq " + type + " " + b + ", -1\n  " + name("l") + " = icmp eq " + type + " " + a + ", " + lowest + "\n";
+    out += "  " + name("x") + " = and i1 " + name("m") + ", " + name("l") + "\n  " + name("e") + " = select i1 " + name("x") + ", " + type + " 1, " + type + " " + safe + "\n";
+    safe = name("e");
+  }
+  return out + string(l.substr(0, divisor)) + safe + string(l.substr(divisor_end));
+}
+
 string Instrumenter::line(string_view l) {
   note_private(l);
   bool instrument = mode_ == METALSIM_MODE_CHECK || counting_;
@@ -245,6 +269,9 @@ string Instrumenter::line(string_view l) {
         return "  call void @msl_undefined(i32 " + std::to_string(kind) + ", i32 " + std::to_string(site(l)) + ")";
       }
   }
+  if (!counting_)
+    for (string_view word : {"udiv ", "sdiv ", "urem ", "srem "})
+      if (starts_with(op, word)) return division(l, op.data() - l.data() + word.size());
   if (!instrument) return string(l);
   Pointer p;
   if (starts_with(op, "load ")) {

@@ -50,6 +50,7 @@ class Instrumenter {
   std::string line(std::string_view l);
   std::string access(std::string_view line, const Pointer &p, std::string_view type, bool read, bool write, bool atomic);
   std::string memory_intrinsic(std::string_view line);
+  std::string division(std::string_view line, size_t type);
   void note_private(std::string_view line);
   std::string finish(std::string line) const;
   std::string block_coverage(const std::vector<std::string_view> &lines, size_t first, size_t last);

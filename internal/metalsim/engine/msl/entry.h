@@ -99,6 +99,7 @@ MSL_INLINE void msl_call(void (*f)(P...), msl_attributes<msl_attribute<kind, ind
 }
 template <class... P, char... kind, int... index>
 MSL_INLINE void msl_reflect(void (*)(P...), msl_attributes<msl_attribute<kind, index>...>, msl_argument *out) {
+  (void)(0 + ... + sizeof(msl_attribute<kind, index>));   // checks the indices
   int i = 0;
   ((out[i].kind = kind, out[i].index = index, out[i].active = 1, msl_parameter<P>::describe(out[i]), i++), ...);
 }
