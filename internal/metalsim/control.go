@@ -156,6 +156,18 @@ func (s *Simulator) Objects() map[string]int64 {
 // Reset forgets violations, counters and faults, and brings back a lost device. Settings and objects stay.
 func (s *Simulator) Reset() { s.lib.call("metalsim_reset") }
 
+// Line is a source line of a kernel that has code.
+type Line struct {
+	File    string // "program_source", or what a #line directive said
+	Source  uint64 // tells apart sources of the same name; from their text
+	Line    int
+	Hit     int // 1: it ran
+	Partial int // 1: not all of its branches did
+}
+
+// Coverage lists the lines of all kernels compiled with the setting coverage=1 since the process began.
+func (s *Simulator) Coverage() []Line { return decode[[]Line](s, "metalsim_coverage_json") }
+
 // Fault is a kind of call that can be made to fail.
 type Fault string
 

@@ -594,6 +594,38 @@ func TestCounters(t *testing.T) {
 	}
 }
 
+// A line that ran is hit, one that did not is listed all the same.
+func TestCoverage(t *testing.T) {
+	c := newClient(t)
+	c.sim.Set(t, "coverage", "1")
+	pool := c.call(c.push)
+	defer c.call(c.pop, pool)
+	source := `#include <metal_stdlib>
+using namespace metal;
+kernel void half_used(device float* x [[buffer(0)]], constant uint& n [[buffer(1)]], uint i [[thread_position_in_grid]]) {
+  if (n > 0)
+    x[i] = 1.0f;
+  else
+    x[i] = 2.0f;
+}
+`
+	library := c.send(c.device, "newLibraryWithSource:options:error:", c.str(source), 0, 0)
+	f := c.send(library, "newFunctionWithName:", c.str("half_used"))
+	p := c.own(c.send(c.device, "newComputePipelineStateWithFunction:error:", f, 0))
+	c.send(f, "release")
+	c.send(library, "release")
+	c.run(func(e uintptr) { c.bound(e); c.send(e, setPipeline, p); c.dispatch(e, threadgroups, small, small) })
+	got := map[int]int{}
+	for _, l := range c.sim.Coverage() {
+		got[l.Line] = l.Hit
+	}
+	for line, want := range map[int]int{4: 1, 5: 0, 7: 1} {
+		if hit, listed := got[line]; !listed || hit != want {
+			t.Errorf("line %d: hit %d, listed %v, want %d", line, hit, listed, want)
+		}
+	}
+}
+
 // blockLiteral is a block as a compiler lays it out on the stack: the runtime must copy it before it keeps it.
 type blockLiteral struct {
 	isa        uintptr

@@ -97,7 +97,7 @@ void wait_completed(CommandBuffer *self, SEL) {
   std::unique_lock lock(self->mutex);
   if (self->status == kNotEnqueued) return violation(Kind::kState, "-[MTLCommandBuffer waitUntilCompleted]: not committed");
   counters().waits++;
-  self->changed.wait(lock, [&] { return self->status >= kCompleted; });
+  self->changed.wait(lock, [&] { return self->handled; });
 }
 
 template <class T>
@@ -149,6 +149,8 @@ void CommandBuffer::complete(int64_t code) {
     reinterpret_cast<void (*)(Block *, CommandBuffer *)>(b->invoke)(b, this);
     dispose_block(b);
   }
+  std::lock_guard lock(mutex);
+  handled = true;
   changed.notify_all();
 }
 

@@ -66,6 +66,7 @@ struct CommandBuffer : Labelled {
   Ref<Error> error;
   double gpu_start = 0, gpu_end = 0;
   std::vector<Block *> handlers;
+  bool handled = false;  // completed, and the handlers have returned
 
   // Runs the commands; 0 or the MTLCommandBufferError it failed with.
   int64_t execute();

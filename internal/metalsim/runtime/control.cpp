@@ -1,6 +1,8 @@
 // control.cpp: violations, counters, faults and configuration, and the C functions Go reaches them with.
 #include "control.h"
 
+#include "../engine/engine.h"
+
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -246,6 +248,17 @@ METALSIM_EXPORT const char *metalsim_methods_json() {
     }
   };
   for (Class *c : all_classes()) list(c, "-"), list(c->isa, "+");
+  return hand_out(out + "]");
+}
+
+// Lines of the kernels compiled with coverage, as a JSON array.
+METALSIM_EXPORT const char *metalsim_coverage_json() {
+  const metalsim_line *l = nullptr;
+  std::string out = "[";
+  for (size_t n = metalsim_coverage(&l); n > 0; n--, l++) {
+    if (out.size() > 1) out += ",";
+    out += object(field("File", l->file) + field("Source", l->source_hash) + field("Line", l->line) + field("Hit", l->hit) + field("Partial", l->partial));
+  }
   return hand_out(out + "]");
 }
 
