@@ -6,7 +6,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # inherit what they need.
 MODULES = $(patsubst %/go.mod,%,$(shell git ls-files '*go.mod' | sort))
 
-.PHONY: help run build test tools lint cross arm64 bench fuzz train
+.PHONY: help run build test tools lint cross arm64 bench bench-peers fuzz train
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -36,8 +36,14 @@ arm64: tools ## Run the CPU path's tests as arm64, emulated
 	@for p in $(ARM64_PACKAGES); do \
 		GOARCH=arm64 CGO_ENABLED=0 $(GO) test -short -timeout 20m -exec "qemu-aarch64-static -cpu max" $$p || exit 1; done
 
-bench: ## Benchmark the embedded model and the operations
-	$(GO) test -run '^$$' -bench . ./kernels/... ./openelm/... ./loader/...
+BENCH_MODELS ?= story random:270M:bf16 random:270M:q8_0 random:270M:q4_0 random:1.1B:bf16
+BENCH_FLAGS ?= --prefill 512 --decode 10,2000 --batch 8 --start --paper
+bench: build ## Measure this machine; the report and plots to send back are in bench-report/
+	./bin/openelm bench $(BENCH_MODELS) $(BENCH_FLAGS) --out bench-report
+
+bench-peers: ## Get llama.cpp and PyTorch (half an hour the first time), then bench against them
+	./scripts/peers.sh
+	$(MAKE) bench BENCH_FLAGS="$(BENCH_FLAGS) --peers all"
 
 FUZZTIME ?= 1m
 fuzz: ## Run every fuzz target for FUZZTIME (default 1m)

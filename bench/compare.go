@@ -19,6 +19,29 @@ func compare(results []Result) []Ratio {
 			}
 		}
 	}
+	return append(list, normShares(results)...)
+}
+
+// normShares are the shares of a token's time that its norms would take if each
+// had to wait for the one before.
+func normShares(results []Result) []Ratio {
+	var list []Ratio
+	for i := range results {
+		for j := range results {
+			norms, token := &results[i], &results[j]
+			if norms.Kind != NormsAlone || token.Kind != Decode || norms.Subject != token.Subject {
+				continue
+			}
+			times := make([]float64, len(token.Samples))
+			for k, rate := range token.Samples {
+				times[k] = 1 / rate
+			}
+			list = append(list, Ratio{
+				What: "norms alone over the whole token", Test: token.Test.String(), A: norms.name(), B: token.name(),
+				Value: Summarize(ratios(norms.Samples, times)),
+			})
+		}
+	}
 	return list
 }
 

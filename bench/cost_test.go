@@ -203,7 +203,16 @@ func TestOneByOne(t *testing.T) {
 		if counting.operations != s.Operations {
 			t.Errorf("%d passes: %d operations, the side says %d", passes, counting.operations, s.Operations)
 		}
-		return append([]float32(nil), session.Logits()...), counting.norms, s
+		logits, norms := append([]float32(nil), session.Logits()...), counting.norms
+		// Alone there are as many, once each, and nothing else.
+		counting.operations, counting.norms = 0, 0
+		if _, err := s.normsAlone(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		if want := Norms(s.model.Config()); counting.norms != want || counting.operations != want {
+			t.Errorf("alone: %d norms, %d operations, want %d of both", counting.norms, counting.operations, want)
+		}
+		return logits, norms, s
 	}
 	want, norms, s := logits(0)
 	if norms != 0 {

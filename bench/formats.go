@@ -83,7 +83,7 @@ func (r *Report) WriteGo(w io.Writer) error {
 }
 
 var goNames = map[Kind]string{
-	Prefill: "Prefill", Decode: "Decode", Batch: "Batch", Load: "Load", FirstToken: "FirstToken", Steady: "Memory", Peak: "MemoryPeak",
+	Prefill: "Prefill", Decode: "Decode", Batch: "Batch", Load: "Load", NormsAlone: "Norms", FirstToken: "FirstToken", Steady: "Memory", Peak: "MemoryPeak",
 }
 
 // goName is a benchmark's name with its configuration, key=value, by which

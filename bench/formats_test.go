@@ -21,7 +21,7 @@ func sampleReport() *Report {
 	r := &Report{Version: Version, Machine: Machine{CPU: "A processor", OS: "linux", Arch: "amd64", Cores: 2, Memory: 1 << 30, Go: "go1"}}
 	r.Memory = []ThreadLimit{{Threads: 2, Level: "AVX2", Limit: summarizeLimits([]LimitSample{{1e9, 2e9}, {3e9, 4e9}})}}
 	s := Subject{Engine: Engine, Model: "a/b c, d=4-2", Format: "BF16", Device: "cpu", Threads: 2, Parameters: 10, WeightBytes: 20, Norms: 5, Operations: 7}
-	for i, k := range []Kind{Prefill, Decode, Batch, Load, FirstToken, Steady, Peak} {
+	for i, k := range []Kind{Prefill, Decode, Batch, Load, NormsAlone, FirstToken, Steady, Peak} {
 		result := Result{Subject: s, Test: Test{Kind: k, Tokens: i}, Samples: []float64{1 + float64(i), 2, 1.5}}
 		if k.Rate() {
 			result.Cost = &Cost{Bytes: 1e9, Flop: 2e9}

@@ -23,9 +23,9 @@ type LimitSample struct {
 // limitTime is how long a sample of each limit takes.
 const limitTime = 60 * time.Millisecond
 
-// cpuLimits reads the weights as often as time allows, each thread its part of
-// every matrix, with and without prefetching (which is faster depends on the
-// processor), and takes the faster; then it multiplies and adds.
+// cpuLimits reads the weights for a while, each thread its part of every matrix,
+// with and without prefetching (which is faster depends on the processor), and
+// takes the faster; then it multiplies and adds.
 //
 // Reading the very bytes that a token reads, mapped as they are, makes the limit
 // the right one: a model that fits into a cache is held to the cache's rate,
@@ -33,20 +33,37 @@ const limitTime = 60 * time.Millisecond
 func cpuLimits(ctx context.Context, weights [][]byte, threads int) (LimitSample, error) {
 	var s LimitSample
 	for _, prefetch := range []bool{false, true} {
-		rate := onThreads(ctx, threads, func(thread int) float64 {
-			n := 0
+		readers := make([]reader, threads)
+		for i := range readers {
 			for _, w := range weights {
-				part := w[len(w)*thread/threads : len(w)*(thread+1)/threads]
-				half := len(part) / 2
-				roof.Read(part[:half], part[half:2*half], prefetch)
-				n += 2 * half
+				readers[i].parts = append(readers[i].parts, w[len(w)*i/threads:len(w)*(i+1)/threads])
 			}
-			return float64(n)
-		})
+		}
+		rate := onThreads(ctx, threads, func(i int) float64 { return readers[i].next(prefetch) })
 		s.Read = max(s.Read, rate)
 	}
 	s.MulAdd = onThreads(ctx, threads, func(int) float64 { return roof.MulAdd(1 << 16) })
 	return s, context.Cause(ctx)
+}
+
+// reader reads parts of memory one after the other, in pieces that take far less
+// than a sample, and then begins anew.
+type reader struct {
+	parts [][]byte
+	part  int // the next to read
+	off   int // and where in it
+}
+
+// next reads a piece and returns its size. Its halves are the two streams.
+func (r *reader) next(prefetch bool) float64 {
+	const piece = 4 << 20
+	p := r.parts[r.part][r.off:]
+	half := min(len(p), piece) / 2
+	roof.Read(p[:half], p[half:2*half], prefetch)
+	if r.off += piece; r.off >= len(r.parts[r.part]) {
+		r.part, r.off = (r.part+1)%len(r.parts), 0
+	}
+	return float64(2 * half)
 }
 
 // onThreads calls work on each of n threads, again and again, and returns the

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/go-openelm/go-openelm/kernels"
 )
@@ -152,4 +153,50 @@ func (o *oneByOneOps) Run() error {
 		err, o.err = o.err, nil
 	}
 	return err
+}
+
+// normsAlone is a token's norms with nothing between them, as often as minTime
+// asks; it returns the seconds of one token's. The fused norms cost no more.
+func (s *side) normsAlone(ctx context.Context, minTime time.Duration) (float64, error) {
+	c, w := s.model.Config(), s.model.Weights()
+	b := &oneByOne{Backend: s.backend, passes: 1}
+	defer b.Close()
+	width := c.ModelDim
+	for i := range c.Layers {
+		width = max(width, c.QKVDim(i))
+	}
+	x, err := b.NewBuffer(4 * width)
+	if err != nil {
+		return 0, err
+	}
+	defer x.Release()
+	view := kernels.Whole(x)
+	for i := range view.Floats() {
+		view.Floats()[i] = float32(i%7) - 3
+	}
+	inner, err := b.Begin(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer inner.End()
+	ops := inner.(*oneByOneOps)
+	norm := func(rows, cols int, weight kernels.View) {
+		ops.norm(view, rows, cols, kernels.Norm{Weight: weight, Eps: c.NormEps})
+	}
+	for start, n := time.Now(), 1; ; n++ {
+		for i := range w.Layers {
+			l := &w.Layers[i]
+			norm(1, c.ModelDim, l.AttnNorm)
+			norm(c.Layers[i].QueryHeads, c.HeadDim, l.QNorm)
+			norm(c.Layers[i].KVHeads, c.HeadDim, l.KNorm)
+			norm(1, c.ModelDim, l.FFNNorm)
+		}
+		norm(1, c.ModelDim, w.Norm)
+		if err := ops.Run(); err != nil {
+			return 0, err
+		}
+		if t := time.Since(start); t >= minTime {
+			return t.Seconds() / float64(n), nil
+		}
+	}
 }

@@ -77,6 +77,7 @@ const (
 	Decode     Kind = "decode"      // tokens/s, one token after another
 	Batch      Kind = "batch"       // tokens/s, several sessions in one pass
 	Load       Kind = "load"        // seconds to open the model
+	NormsAlone Kind = "norms"       // seconds that a token's norms take, with nothing else
 	FirstToken Kind = "first-token" // seconds from the start of the process
 	Steady     Kind = "memory"      // bytes resident after decoding
 	Peak       Kind = "memory-peak" // bytes resident, at most
@@ -87,7 +88,7 @@ func (k Kind) Unit() string {
 	switch k {
 	case Prefill, Decode, Batch:
 		return "tok/s"
-	case Load, FirstToken:
+	case Load, FirstToken, NormsAlone:
 		return "s"
 	default:
 		return "B"
@@ -118,6 +119,8 @@ func (t Test) String() string {
 		return fmt.Sprintf("decode %d at %d", t.Batch, t.Context)
 	case FirstToken:
 		return fmt.Sprintf("first token of %d", t.Tokens)
+	case NormsAlone:
+		return "a token's norms"
 	case Steady:
 		return "resident memory"
 	case Peak:

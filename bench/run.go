@@ -108,7 +108,7 @@ func (r *run) planModel(ctx context.Context, m model) error {
 				return err
 			}
 			if r.Paper && i == len(threads)-1 {
-				if err := r.planPaper(ctx, m, d, n); err != nil {
+				if err := r.planPaper(ctx, m, d, s); err != nil {
 					return err
 				}
 			}
@@ -118,14 +118,19 @@ func (r *run) planModel(ctx context.Context, m model) error {
 }
 
 // planPaper adds the sides of the paper's comparison.
-func (r *run) planPaper(ctx context.Context, m model, d Device, threads int) error {
+func (r *run) planPaper(ctx context.Context, m model, d Device, s *side) error {
 	olmo, ok := m.olmo()
 	if !ok {
 		r.note("%s has no OLMo-shaped counterpart: --paper compares random models of OpenELM's shapes", m.name)
 		return nil
 	}
+	norms := r.result(s.Subject, Test{Kind: NormsAlone})
+	r.addStep(norms, func(ctx context.Context) (func(), error) {
+		seconds, err := s.normsAlone(ctx, r.MinTime)
+		return func() { norms.Samples = append(norms.Samples, seconds) }, err
+	})
 	for _, passes := range []int{1, NaivePasses} {
-		if _, err := r.planSide(ctx, m, d, threads, passes); err != nil {
+		if _, err := r.planSide(ctx, m, d, s.Threads, passes); err != nil {
 			return err
 		}
 	}
@@ -133,7 +138,7 @@ func (r *run) planPaper(ctx context.Context, m model, d Device, threads int) err
 	if err := r.store.find(ctx, &olmo); err != nil {
 		return err
 	}
-	_, err := r.planSide(ctx, olmo, d, threads, 0)
+	_, err := r.planSide(ctx, olmo, d, s.Threads, 0)
 	return err
 }
 

@@ -36,7 +36,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 		fmt.Fprintln(w, "\nratios, of samples of the same repetition")
 		t.row("ratio", "quartiles", "of", "test", "what")
 		for _, q := range r.Ratios {
-			t.row(fmt.Sprintf("%.3f", q.Value.Median), fmt.Sprintf("%.3f…%.3f", q.Value.Q1, q.Value.Q3), q.What, q.Test, q.A)
+			t.row(fmt.Sprintf("%.3g", q.Value.Median), fmt.Sprintf("%.3g…%.3g", q.Value.Q1, q.Value.Q3), q.What, q.Test, q.A)
 		}
 		t.flush()
 	}
@@ -127,6 +127,9 @@ func valueText(k Kind, v float64) string {
 	case "B":
 		return bytesText(v)
 	case "s":
+		if v < 1e-3 {
+			return fmt.Sprintf("%.1f µs", 1e6*v)
+		}
 		return fmt.Sprintf("%.1f ms", 1e3*v)
 	}
 	digits := 2 // four significant ones

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-openelm/go-openelm/bench"
+	"github.com/go-openelm/go-openelm/bench/plot"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -58,7 +59,7 @@ slows the machine for a while slows all of them, and ratios stay true.`,
 		},
 	}
 	fl := cmd.Flags()
-	fl.StringSliceVar(&f.devices, "backend", nil, "devices: cpu, metal (default: all there are)")
+	fl.StringSliceVar(&f.devices, "backend", nil, "devices: cpu, metal (default: cpu, and a Mac's GPU)")
 	fl.IntSliceVar(&f.o.Threads, "threads", nil, "CPU threads, such as 1,2,4 (default: all cores)")
 	fl.IntSliceVar(&f.o.Prefill, "prefill", nil, "measure prompts of so many tokens (default: 512)")
 	fl.IntSliceVar(&f.o.Decode, "decode", nil, "measure decoding after so many tokens (default: 10)")
@@ -151,28 +152,7 @@ func (f *benchFlags) cleanCache() error {
 	return bench.Clean(dir)
 }
 
-// chooseDevices are the devices of these names; all if there are none.
-func chooseDevices(names []string) ([]bench.Device, error) {
-	all := benchDevices()
-	if len(names) == 0 {
-		return all, nil
-	}
-	var list []bench.Device
-	for _, name := range names {
-		found := false
-		for _, d := range all {
-			if d.Name == name {
-				list, found = append(list, d), true
-			}
-		}
-		if !found {
-			return nil, fmt.Errorf("this program has no device %q on this system", name)
-		}
-	}
-	return list, nil
-}
-
-// writeReportDir writes the report in every format.
+// writeReportDir writes the report in every format, and the plots.
 func writeReportDir(dir string, report *bench.Report) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
@@ -189,7 +169,8 @@ func writeReportDir(dir string, report *bench.Report) error {
 			return err
 		}
 	}
-	return nil
+	_, err := plot.Write(dir, report)
+	return err
 }
 
 // progress shows how far a run is: a bar on a terminal, otherwise a line for

@@ -1,8 +1,39 @@
-//go:build !darwin
-
 package main
 
-import "github.com/go-openelm/go-openelm/bench"
+import (
+	"fmt"
+	"runtime"
 
-// benchDevices are the devices of this system.
-func benchDevices() []bench.Device { return []bench.Device{bench.CPU()} }
+	"github.com/go-openelm/go-openelm/bench"
+	"github.com/go-openelm/go-openelm/bench/metaldevice"
+	"github.com/go-openelm/go-openelm/metal"
+)
+
+// benchDevices are all devices that --backend can name.
+func benchDevices() []bench.Device { return []bench.Device{metaldevice.New(), bench.CPU()} }
+
+// chooseDevices are the devices of these names. Without names it is the CPU
+// and, on a Mac that has one, the GPU.
+func chooseDevices(names []string) ([]bench.Device, error) {
+	all := benchDevices()
+	if len(names) == 0 {
+		if d, err := metal.SystemDefaultDevice(); runtime.GOOS == "darwin" && err == nil {
+			d.Release()
+			return all, nil
+		}
+		return []bench.Device{bench.CPU()}, nil
+	}
+	var list []bench.Device
+	for _, name := range names {
+		found := false
+		for _, d := range all {
+			if d.Name == name {
+				list, found = append(list, d), true
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("no backend %q; there are cpu and metal", name)
+		}
+	}
+	return list, nil
+}

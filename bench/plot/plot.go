@@ -1,0 +1,102 @@
+package plot
+
+import (
+	"fmt"
+	"image/color"
+	"os"
+	"path/filepath"
+
+	"github.com/go-openelm/go-openelm/bench"
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+// Write draws the plots that the report has data for into folder dir, each as
+// PNG and as SVG, and returns the names of the files.
+func Write(dir string, r *bench.Report) ([]string, error) {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, figure := range []struct {
+		name string
+		draw func(*bench.Report) (*plot.Plot, error)
+	}{
+		{"roofline", Roofline}, {"threads", Threads}, {"context", Context}, {"bandwidth", Bandwidth},
+	} {
+		p, err := figure.draw(r)
+		if err != nil {
+			return files, fmt.Errorf("plot: %s: %w", figure.name, err)
+		}
+		if p == nil {
+			continue
+		}
+		for _, kind := range []string{".png", ".svg"} {
+			path := filepath.Join(dir, figure.name+kind)
+			if err := p.Save(width, height, path); err != nil {
+				return files, fmt.Errorf("plot: %w", err)
+			}
+			files = append(files, path)
+		}
+	}
+	return files, nil
+}
+
+const (
+	width  = 22 * vg.Centimeter
+	height = 13 * vg.Centimeter
+)
+
+// palette is Okabe and Ito's (2008), which colour-blind people can tell apart.
+var palette = []color.Color{
+	color.RGBA{0x00, 0x72, 0xb2, 0xff}, color.RGBA{0xd5, 0x5e, 0x00, 0xff}, color.RGBA{0x00, 0x9e, 0x73, 0xff},
+	color.RGBA{0xcc, 0x79, 0xa7, 0xff}, color.RGBA{0xe6, 0x9f, 0x00, 0xff}, color.RGBA{0x56, 0xb4, 0xe9, 0xff},
+	color.RGBA{0x00, 0x00, 0x00, 0xff}, color.RGBA{0x80, 0x80, 0x80, 0xff},
+}
+
+func colour(i int) color.Color { return palette[i%len(palette)] }
+
+var shapes = []draw.GlyphDrawer{
+	draw.CircleGlyph{}, draw.SquareGlyph{}, draw.PyramidGlyph{}, draw.BoxGlyph{}, draw.CrossGlyph{}, draw.RingGlyph{},
+}
+
+func newPlot(r *bench.Report, title, x, y string) *plot.Plot {
+	p := plot.New()
+	machine := r.Machine.CPU
+	if machine == "" {
+		machine = r.Machine.OS + "/" + r.Machine.Arch
+	}
+	p.Title.Text = title + "\n" + machine
+	p.Title.Padding = 8
+	p.X.Label.Text, p.Y.Label.Text = x, y
+	p.Legend.Padding = 2
+	p.BackgroundColor = color.White
+	return p
+}
+
+// line is a named line with marks; series i of the plot.
+func line(p *plot.Plot, i int, name string, points plotter.XYs) error {
+	l, marks, err := plotter.NewLinePoints(points)
+	if err != nil {
+		return err
+	}
+	l.Color, l.Width = colour(i), 1.5
+	marks.Color, marks.Shape, marks.Radius = colour(i), shapes[i%len(shapes)], 3
+	p.Add(l, marks)
+	p.Legend.Add(name, l, marks)
+	return nil
+}
+
+// label is what a result's subject is called in a legend.
+func label(s *bench.Subject) string {
+	text := s.Model
+	if s.Engine != bench.Engine || s.Variant != "" {
+		text += ", " + s.Label()
+	}
+	if s.Device != "cpu" {
+		text += ", " + s.Device
+	}
+	return text
+}
