@@ -206,8 +206,20 @@ std::vector<std::string_view> Module::reach(std::vector<std::string_view> work) 
 
 std::vector<int> Module::constants_of(int number) const {
   std::string entry = "@msl_entry_" + std::to_string(number), reflect = "@msl_reflect_" + std::to_string(number);
+  std::vector<std::string_view> roots = {entry, reflect}, reached = reach(roots);
+  // A program-scope constant derived from function constants is set by an initialiser, which only refers to it.
+  for (size_t before = 0; before != roots.size();) {
+    before = roots.size();
+    std::unordered_set<std::string_view> found(reached.begin(), reached.end());
+    for (auto &[name, f] : functions_) {
+      if (!starts_with(name, "@__cxx_global_var_init") || found.count(name)) continue;
+      bool sets = std::any_of(f.references.begin(), f.references.end(), [&](auto g) { return !starts_with(g, "@msl_") && globals_.count(g) && found.count(g); });
+      if (sets) roots.push_back(name);
+    }
+    reached = reach(roots);
+  }
   std::set<int> r;
-  for (auto name : reach({entry, reflect})) {
+  for (auto name : reached) {
     if (starts_with(name, "@msl_constant_")) r.insert(std::atoi(std::string(name.substr(14)).c_str()));
     if (starts_with(name, "@msl_is_set_")) r.insert(std::atoi(std::string(name.substr(12)).c_str()));
   }
