@@ -198,7 +198,7 @@ func parseDiagnostic(line string) (Diagnostic, bool) {
 		file, num, ok2 := cutLast(rest)
 		c, err1 := strconv.Atoi(col)
 		l, err2 := strconv.Atoi(num)
-		if !ok1 || !ok2 || err1 != nil || err2 != nil || l < 1 || c < 0 {
+		if !ok1 || !ok2 || err1 != nil || err2 != nil || file == "" || l < 1 || c < 0 {
 			continue
 		}
 		return Diagnostic{File: file, Line: l, Column: c, Severity: sev, Message: message}, true
