@@ -64,7 +64,7 @@ func difference(a, b *Result) string {
 		case a.Engine == Engine && b.Engine == Engine && a.Variant != "" && b.Variant == "":
 			return a.Variant + ", over fused"
 		}
-	case sameModel && sameWhere && sameEngine && a.Kind == Batch && b.Kind == Decode && a.Context == b.Context:
+	case sameModel && sameWhere && plain && a.Kind == Batch && b.Kind == Decode && a.Context == b.Context:
 		return fmt.Sprintf("%d sessions over one", a.Batch)
 	case sameModel && sameWhere && sameEngine && a.Kind == Decode && b.Kind == Decode && a.Context > b.Context:
 		return fmt.Sprintf("%d cached tokens over %d", a.Context, b.Context)

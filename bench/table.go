@@ -4,16 +4,17 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 )
 
 // WriteTable writes the report for people.
 func (r *Report) WriteTable(w io.Writer) error {
-	t := &table{w: tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)}
-	r.machineLines(w)
+	out := &writer{w: w}
+	r.machineLines(out)
 	if len(r.Memory) > 0 {
-		fmt.Fprintln(w)
+		fmt.Fprintln(out)
+		t := table{align: "rrrrrl"}
 		t.row("threads", "reads GB/s", "±", "f32 GFLOP/s", "±", "with")
 		for _, m := range r.Memory {
 			if m.Read.N == 0 {
@@ -21,32 +22,49 @@ func (r *Report) WriteTable(w io.Writer) error {
 			}
 			t.row(fmt.Sprint(m.Threads), giga(m.Read.Median), spread(m.Read), giga(m.MulAdd.Median), spread(m.MulAdd), m.Level)
 		}
-		t.flush()
+		t.write(out)
 	}
 	for _, g := range r.groups() {
 		s := g[0].Subject
-		fmt.Fprintf(w, "\n%s: %s, %.1f M parameters, %s\n", s.Model, s.Format, float64(s.Parameters)/1e6, bytesText(float64(s.WeightBytes)))
-		t.row("engine", "device", "threads", "test", "median", "±", "GB/s", "roofline", "bound")
+		fmt.Fprintf(out, "\n%s: %s, %.1f M parameters, %s\n", s.Model, s.Format, float64(s.Parameters)/1e6, bytesText(float64(s.WeightBytes)))
+		t := table{align: "llrlrrrrrl"}
+		t.row("engine", "device", "threads", "test", "median", "±", "best", "GB/s", "roofline", "bound")
 		for i := range g {
 			t.result(&g[i])
 		}
-		t.flush()
+		t.write(out)
 	}
 	if len(r.Ratios) > 0 {
-		fmt.Fprintln(w, "\nratios, of samples of the same repetition")
-		t.row("ratio", "quartiles", "of", "test", "what")
+		fmt.Fprintln(out, "\nratios, of samples of the same repetition")
+		t := table{align: "rlll"}
+		t.row("ratio", "quartiles", "what", "of")
 		for _, q := range r.Ratios {
-			t.row(fmt.Sprintf("%.3g", q.Value.Median), fmt.Sprintf("%.3g…%.3g", q.Value.Q1, q.Value.Q3), q.What, q.Test, q.A)
+			t.row(fmt.Sprintf("%.3g", q.Value.Median), fmt.Sprintf("%.3g…%.3g", q.Value.Q1, q.Value.Q3), q.What, q.Test+", "+q.A)
 		}
-		t.flush()
+		t.write(out)
 	}
 	for _, n := range r.Notes {
-		fmt.Fprintln(w, "\nnote:", n)
+		fmt.Fprintln(out, "\nnote:", n)
 	}
 	if r.Interrupted {
-		fmt.Fprintln(w, "\nThe run was interrupted; this is what it had by then.")
+		fmt.Fprintln(out, "\nThe run was interrupted; this is what it had by then.")
 	}
-	return t.err
+	return out.err
+}
+
+// writer keeps the first error.
+type writer struct {
+	w   io.Writer
+	err error
+}
+
+func (w *writer) Write(p []byte) (int, error) {
+	if w.err != nil {
+		return 0, w.err
+	}
+	var n int
+	n, w.err = w.w.Write(p)
+	return n, w.err
 }
 
 func (r *Report) machineLines(w io.Writer) {
@@ -87,21 +105,40 @@ func (r *Report) groups() [][]Result {
 	return groups
 }
 
-// table is aligned columns; the first error is kept.
+// table is aligned columns.
 type table struct {
-	w   *tabwriter.Writer
-	err error
+	align string // l or r for each column
+	rows  [][]string
 }
 
-func (t *table) row(cells ...string) {
-	if _, err := fmt.Fprintln(t.w, strings.Join(cells, "\t")+"\t"); err != nil && t.err == nil {
-		t.err = err
+func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
+
+// write writes the rows. Columns that are empty below their heads are left out.
+func (t *table) write(w io.Writer) {
+	widths := make([]int, len(t.align))
+	for i := range widths {
+		for _, row := range t.rows[1:] {
+			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
+		}
+		if widths[i] > 0 {
+			widths[i] = max(widths[i], utf8.RuneCountInString(t.rows[0][i]))
+		}
 	}
-}
-
-func (t *table) flush() {
-	if err := t.w.Flush(); err != nil && t.err == nil {
-		t.err = err
+	for _, row := range t.rows {
+		var b strings.Builder
+		for i, cell := range row {
+			if widths[i] == 0 {
+				continue
+			}
+			fill := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if t.align[i] == 'r' {
+				cell = fill + cell
+			} else {
+				cell += fill
+			}
+			b.WriteString("  " + cell)
+		}
+		fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
 	}
 }
 
@@ -119,7 +156,12 @@ func (t *table) result(r *Result) {
 	if r.Cost != nil && r.Kind.Unit() == "B" {
 		fraction, bound = fmt.Sprintf("%.2f×", r.Summary.Median/r.Cost.Bytes), "weights+KV"
 	}
-	t.row(r.Label(), r.Device, threads, r.Test.String(), valueText(r.Kind, r.Summary.Median), spread(r.Summary), rate, fraction, bound)
+	best := r.Summary.Min
+	if r.Kind.Rate() {
+		best = r.Summary.Max
+	}
+	t.row(r.Label(), r.Device, threads, r.Test.String(), valueText(r.Kind, r.Summary.Median), spread(r.Summary),
+		valueText(r.Kind, best), rate, fraction, bound)
 }
 
 func valueText(k Kind, v float64) string {

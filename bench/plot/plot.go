@@ -5,10 +5,12 @@ import (
 	"image/color"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/go-openelm/go-openelm/bench"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 )
@@ -73,6 +75,11 @@ func newPlot(r *bench.Report, title, x, y string) *plot.Plot {
 	p.X.Label.Text, p.Y.Label.Text = x, y
 	p.Legend.Padding = 2
 	p.BackgroundColor = color.White
+	for _, style := range []*text.Style{
+		&p.Title.TextStyle, &p.X.Label.TextStyle, &p.Y.Label.TextStyle, &p.X.Tick.Label, &p.Y.Tick.Label, &p.Legend.TextStyle,
+	} {
+		style.Font.Variant = "Sans"
+	}
 	return p
 }
 
@@ -91,12 +98,17 @@ func line(p *plot.Plot, i int, name string, points plotter.XYs) error {
 
 // label is what a result's subject is called in a legend.
 func label(s *bench.Subject) string {
-	text := s.Model
+	name := modelName(s.Model)
 	if s.Engine != bench.Engine || s.Variant != "" {
-		text += ", " + s.Label()
+		name += ", " + s.Label()
 	}
 	if s.Device != "cpu" {
-		text += ", " + s.Device
+		name += ", " + s.Device
 	}
-	return text
+	return name
+}
+
+// modelName is a model's name without what need not be said in a plot.
+func modelName(name string) string {
+	return filepath.Base(strings.TrimPrefix(name, "random:"))
 }

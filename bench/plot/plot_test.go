@@ -94,6 +94,22 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+// TestTicks: a log axis over less than a decade still has labels.
+func TestTicks(t *testing.T) {
+	r := report()
+	p, err := benchplot.Roofline(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var labels []string
+	for _, tick := range p.Y.Tick.Marker.Ticks(1.5, 21) {
+		labels = append(labels, tick.Label)
+	}
+	if diff := cmp.Diff([]string{"2", "5", "10", "20"}, labels); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // TestNothingToDraw: a report without results has no plots, which is no error.
 func TestNothingToDraw(t *testing.T) {
 	files, err := benchplot.Write(t.TempDir(), &bench.Report{})

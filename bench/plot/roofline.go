@@ -16,7 +16,7 @@ import (
 func Roofline(r *bench.Report) (*plot.Plot, error) {
 	p := newPlot(r, "Roofline", "intensity, FLOP / byte", "GFLOP / s (float32)")
 	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
-	p.X.Tick.Marker, p.Y.Tick.Marker = plot.LogTicks{Prec: -1}, plot.LogTicks{Prec: -1}
+	p.X.Tick.Marker, p.Y.Tick.Marker = decadeTicks{}, decadeTicks{}
 	p.Legend.Top, p.Legend.Left = false, false
 
 	type subject struct{ name string }

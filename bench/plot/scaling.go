@@ -116,7 +116,7 @@ func Bandwidth(r *bench.Report) (*plot.Plot, error) {
 		if cost == nil {
 			continue
 		}
-		group := fmt.Sprintf("%s\nat %d", result.Model, result.Context)
+		group := fmt.Sprintf("%s\nat %d", modelName(result.Model), result.Context)
 		if result.Limit != nil && result.Variant == "" {
 			bars.add("reading only, "+result.Device, group, result.Limit.Read.Median/1e9)
 		}
@@ -189,18 +189,4 @@ func (b *bars) draw(p *plot.Plot) error {
 	p.NominalX(b.groups...)
 	p.Y.Min, p.Y.Max = 0, p.Y.Max*1.4
 	return nil
-}
-
-// wholeTicks marks whole numbers.
-type wholeTicks struct{}
-
-func (wholeTicks) Ticks(low, high float64) []plot.Tick {
-	var ticks []plot.Tick
-	step := max(1, int(high-low)/12)
-	for v := int(low); float64(v) <= high; v += step {
-		if float64(v) >= low {
-			ticks = append(ticks, plot.Tick{Value: float64(v), Label: fmt.Sprint(v)})
-		}
-	}
-	return ticks
 }
