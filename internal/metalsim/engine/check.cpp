@@ -184,7 +184,7 @@ char *resolve(void *pointer, uint64_t size, uint32_t site, bool write) {
     msl_region &counted = msl_regions[MSL_TAG_BUFFER + r->buffer];
     (write ? counted.written : counted.read) += size;
     mark(page_tables[write][r->buffer], offset, size);
-    if (s.atomic && write) {
+    if (s.read && write) {
       counted.read += size;
       mark(page_tables[0][r->buffer], offset, size);
     }
@@ -202,7 +202,7 @@ char *resolve(void *pointer, uint64_t size, uint32_t site, bool write) {
   }
   if (r->memory == kThreadgroup) {
     uint8_t *valid = initialised.data() + (real - (char *)threadgroup_arena().data());
-    if ((!write || s.atomic) && std::memchr(valid, 0, size)) {
+    if ((!write || s.read) && std::memchr(valid, 0, size)) {
       char b[200], p[96];
       std::snprintf(b, sizeof b, "read of %lu bytes at offset %lu of %s, which no thread of this threadgroup has written", (unsigned long)size, (unsigned long)offset, place_name(*r, p, sizeof p));
       violation(METALSIM_UNINITIALISED, site, b, r, offset);

@@ -161,10 +161,8 @@ class Rewriter {
     int last = operand_end(t.next(close));
     if (last < 0) return;
     bool test = t.at(t.next(close)) == "(" && t.match(t.next(close)) == last && is_test(t.next(close), last);
-    t[open].text.clear();
-    t[open].before += std::string(test ? "::msl_make_from_test" : "::msl_cast_to") + "<";
-    t[close].text.clear();
-    t[close].after += ">(";
+    t[open].before += std::string(test ? "::msl_make_from_test" : "::msl_cast_to") + "<" + t.join(type, end) + ">";
+    t.remove(type, close);
     t[last].after += ")";
   }
 

@@ -146,6 +146,7 @@ int Instrumenter::site(string_view l, const Site *access) {
     s.size = access->size;
     s.align = access->align;
     s.space = access->space;
+    s.read = access->read;
     s.write = access->write;
     s.atomic = access->atomic;
   }
@@ -159,6 +160,7 @@ string Instrumenter::access(string_view l, const Pointer &p, string_view type, b
   a.size = (uint32_t)module_.layout(type).size;
   a.align = number_after(l, ", align ", 1);
   a.space = p.space == 6 ? 2 : p.space;
+  a.read = read;
   a.write = write;
   a.atomic = atomic;
   string n = std::to_string(fresh_++), generic = string(p.value), out;
@@ -220,6 +222,7 @@ string Instrumenter::memory_intrinsic(string_view l) {
   }
   generic(from, from_value, "f");
   Site r;
+  r.read = true;
   r.space = from.space == 6 ? 2 : from.space;
   r.align = align_of(from.begin);
   size_t size = from.end + 2, size_end = operand_end(l, size);

@@ -35,7 +35,7 @@ std::string serialise(const KernelModule &k) {
   std::ostringstream s;
   s << "memory " << k.threadgroup_memory << ' ' << k.synchronises << '\n';
   for (auto &v : k.variables) s << "variable " << v.offset << ' ' << v.size << ' ' << v.name << '\n';
-  for (auto &t : k.sites) s << "site " << t.line << ' ' << t.column << ' ' << t.size << ' ' << t.align << ' ' << (int)t.space << ' ' << t.write << ' ' << t.atomic << ' ' << t.file << '\n';
+  for (auto &t : k.sites) s << "site " << t.line << ' ' << t.column << ' ' << t.size << ' ' << t.align << ' ' << (int)t.space << ' ' << t.read << ' ' << t.write << ' ' << t.atomic << ' ' << t.file << '\n';
   for (auto &b : k.blocks) {
     s << "block\n";
     for (auto &l : b.lines) s << "line " << l.second << ' ' << l.first << '\n';
@@ -66,7 +66,7 @@ bool deserialise(const std::string &text, KernelModule &k) {
     if (word == "site") {
       Site s;
       int space;
-      f >> s.line >> s.column >> s.size >> s.align >> space >> s.write >> s.atomic;
+      f >> s.line >> s.column >> s.size >> s.align >> space >> s.read >> s.write >> s.atomic;
       s.space = (uint8_t)space;
       s.file = rest();
       k.sites.push_back(s);
@@ -160,8 +160,7 @@ bool load(metalsim_kernel &k, const std::string &path, int number, std::string &
 uint32_t granule(const KernelModule &m, bool threadgroup) {
   uint32_t g = 4;
   for (auto &s : m.sites) {
-    bool access = s.size || s.write;
-    if (!access && s.align == 1 && !s.space) continue;   // a barrier
+    if (!s.read && !s.write) continue;   // a barrier
     if (threadgroup ? s.space == 1 || s.space == 2 : s.space == 3) continue;
     uint32_t n = s.size ? std::min(s.size, s.align) : s.align;
     while (n < g) g /= 2;

@@ -21,7 +21,7 @@ struct Site {
   // Memory accesses only:
   uint32_t size = 0, align = 1;
   uint8_t space = 0;   // 0 generic, 1 device, 2 constant, 3 threadgroup
-  bool write = false, atomic = false;
+  bool read = false, write = false, atomic = false;   // read and write: an atomic read-modify-write
 };
 
 struct ThreadgroupVariable {

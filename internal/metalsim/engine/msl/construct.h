@@ -3,13 +3,17 @@
 #pragma once
 #include "traits.h"
 
-// The element `v` as E; from bfloat and half through float, as the conversion rules say.
+// One element. Booleans are 0 or 1 when they become numbers, and whatever is not 0 becomes 1.
+template <class E, class A> MSL_INLINE constexpr E msl_element(A a) {
+  if constexpr (__is_same(A, msl_bool) || __is_same(E, msl_bool)) return (E)(a != (A)0 ? 1 : 0);
+  else return (E)a;
+}
 template <class V, class A> MSL_INLINE constexpr void msl_append(V &r, int &i, A a) {
   typedef typename msl_vector<V>::element E;
   if constexpr (msl_vector<A>::size > 0) {
-    for (int k = 0; k < msl_vector<A>::size; k++) r[i++] = (E)a[k];
+    for (int k = 0; k < msl_vector<A>::size; k++) r[i++] = msl_element<E, typename msl_vector<A>::element>(a[k]);
   } else {
-    r[i++] = (E)a;
+    r[i++] = msl_element<E>(a);
   }
 }
 template <class A> constexpr int msl_width = msl_vector<A>::size ? msl_vector<A>::size : 1;
@@ -21,9 +25,10 @@ template <class V, class A> MSL_INLINE constexpr V msl_make(A a) {
     return a;
   } else if constexpr (msl_vector<A>::size > 0) {
     static_assert(msl_vector<A>::size == msl_vector<V>::size, "conversion between vectors of different sizes");
-    return __builtin_convertvector(a, V);
+    if constexpr (__is_same(typename msl_vector<A>::element, msl_bool) || __is_same(E, msl_bool)) return __builtin_convertvector((a != A(0)) & 1, V);
+    else return __builtin_convertvector(a, V);
   } else if constexpr (metal::is_arithmetic_v<A> || __is_enum(A)) {
-    return V((E)a);
+    return V(msl_element<E>(a));
   } else {
     return (V)a;  // packed vectors and classes that convert
   }
@@ -40,8 +45,8 @@ template <class V, class A, class B, class... C> MSL_INLINE constexpr V msl_make
 }
 // Clang compares vectors to 0 / -1 integers where MSL has booleans; the pre-pass says when an argument is a comparison.
 template <class V, class A> MSL_INLINE constexpr V msl_make_from_test(A a) {
-  if constexpr (msl_vector<A>::size > 0 && !__is_same(typename msl_vector<A>::element, bool)) {
-    return __builtin_convertvector(a != 0 ? A(1) : A(0), V);
+  if constexpr (msl_vector<A>::size > 0) {
+    return __builtin_convertvector((a != A(0)) & 1, V);
   } else {
     return msl_make<V>(a);
   }

@@ -42,8 +42,11 @@ namespace metal {
 template <class T, int N> using vec = T __attribute__((ext_vector_type(N)));
 }
 
+// Clang's vectors of bool are bit fields without swizzles. Booleans in vectors are bytes of a type of their own instead.
+typedef signed char msl_bool;
+
 #define MSL_SCALARS(M) \
-  M(bool) M(char) M(uchar) M(short) M(ushort) M(int) M(uint) M(long) M(ulong) M(half) M(bfloat) M(float)
+  M(char) M(uchar) M(short) M(ushort) M(int) M(uint) M(long) M(ulong) M(half) M(bfloat) M(float)
 #define MSL_INTEGERS(M) M(char) M(uchar) M(short) M(ushort) M(int) M(uint) M(long) M(ulong)
 #define MSL_FLOATS(M) M(half) M(bfloat) M(float)
 
@@ -53,9 +56,12 @@ template <class T, int N> using vec = T __attribute__((ext_vector_type(N)));
   typedef metal::vec<T, 4> T##4;
 MSL_SCALARS(MSL_DEFINE)
 #undef MSL_DEFINE
+typedef metal::vec<msl_bool, 2> bool2;
+typedef metal::vec<msl_bool, 3> bool3;
+typedef metal::vec<msl_bool, 4> bool4;
 namespace metal {
 #define MSL_DEFINE(T) using ::T##2; using ::T##3; using ::T##4;
-MSL_SCALARS(MSL_DEFINE)
+MSL_SCALARS(MSL_DEFINE) MSL_DEFINE(bool)
 #undef MSL_DEFINE
 using ::uchar; using ::ushort; using ::uint; using ::ulong; using ::half; using ::bfloat; using ::size_t; using ::ptrdiff_t;
 using ::int8_t; using ::uint8_t; using ::int16_t; using ::uint16_t; using ::int32_t; using ::uint32_t; using ::int64_t; using ::uint64_t;
