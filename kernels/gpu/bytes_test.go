@@ -28,6 +28,7 @@ func TestBytesPerToken(t *testing.T) {
 				t.Skip("the GPU does not count bytes")
 			}
 			sim.Set(t, "mode", "count")
+			sim.Set(t, "coverage", "0")
 			cfg := config(t, "270M")
 			m, weights := model(t, b, cfg, c.format)
 			s := session(t, m, 128)
