@@ -6,7 +6,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # inherit what they need.
 MODULES = $(patsubst %/go.mod,%,$(shell git ls-files '*go.mod' | sort))
 
-.PHONY: help run build test tools lint cross arm64 bench bench-peers fuzz train
+.PHONY: help run build test tools lint cross arm64 bench bench-peers metal-report fuzz train
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,9 @@ bench: build ## Measure this machine; the report and plots to send back are in b
 bench-peers: ## Get llama.cpp and PyTorch (half an hour the first time), then bench against them
 	./scripts/peers.sh
 	$(MAKE) bench BENCH_FLAGS="$(BENCH_FLAGS) --peers all"
+
+metal-report: tools ## Count what a token costs a GPU; writes docs/metal-report.md (a quarter of an hour)
+	$(GO) run ./internal/metalreport
 
 FUZZTIME ?= 1m
 fuzz: ## Run every fuzz target for FUZZTIME (default 1m)
