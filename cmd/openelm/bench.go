@@ -19,16 +19,15 @@ import (
 
 // benchFlags are what the command line says beyond bench.Options.
 type benchFlags struct {
-	o        bench.Options
-	devices  []string
-	format   string
-	dir      string
-	peers    string
-	llama    string
-	python   string
-	clean    bool
-	probe    bool
-	noWarmup bool
+	o       bench.Options
+	devices []string
+	format  string
+	dir     string
+	peers   string
+	llama   string
+	python  string
+	clean   bool
+	probe   bool
 }
 
 func benchCommand(m *modelFlags) *cobra.Command {
