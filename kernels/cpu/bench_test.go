@@ -3,23 +3,11 @@ package cpu
 import (
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"testing"
 	"time"
 
 	"github.com/go-openelm/go-openelm/kernels"
-	"golang.org/x/sys/unix"
 )
-
-// threadTime is the CPU time of the calling thread: what a routine costs even
-// on a machine that is busy with other things.
-func threadTime() time.Duration {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
-		panic(err)
-	}
-	return time.Duration(t.Nano())
-}
 
 func randomMatrix(f kernels.Format, rows, cols int) *kernels.Matrix {
 	m := &kernels.Matrix{Rows: rows, Cols: cols, Format: f}
@@ -39,37 +27,65 @@ func randomMatrix(f kernels.Format, rows, cols int) *kernels.Matrix {
 	return m
 }
 
+// BenchmarkMul is the products of few rows: as measured, and in the best
+// sample, as on a machine where nothing else runs.
 func BenchmarkMul(b *testing.B) {
 	const cols, rows = 1280, 65536
 	for _, r := range available() {
-		if r.isa == Portable {
-			continue
-		}
 		for _, f := range []kernels.Format{kernels.F32, kernels.F16, kernels.BF16, kernels.Q8_0, kernels.Q4_0, kernels.Q4_1, kernels.Q4_K, kernels.Q6_K, kernels.Affine4, kernels.Affine8} {
 			m := randomMatrix(f, rows, cols)
-			for _, xs := range []int{1, 4, 8} {
+			for _, xs := range []int{1, 4} {
 				b.Run(fmt.Sprintf("%s/%s/%d", r.isa, f, xs), func(b *testing.B) {
-					runtime.LockOSThread()
-					defer runtime.UnlockOSThread()
 					s := &scratch{routines: r}
 					x, y, sums := aligned(8*cols), aligned(8*runRows), aligned(cols)
-					n := runRows
-					if xs > 4 {
-						n = 1 << 15 / m.RowBytes()
-					}
-					start := threadTime()
-					done := 0
+					best, lo := time.Duration(1<<62), 0
 					for b.Loop() {
-						lo := done % (rows - n)
-						s.mul(y, runRows, m, lo, n, x, sums, xs)
-						done += n
+						start := time.Now()
+						s.mul(y, runRows, m, lo, runRows, x, sums, xs)
+						best = min(best, time.Since(start))
+						lo = (lo + runRows) % rows
 					}
-					t := (threadTime() - start).Seconds()
-					b.ReportMetric(float64(done)*float64(m.Bytes())/rows/t/1e9, "GB/s")
-					b.ReportMetric(float64(done)*cols*2*float64(xs)/t/1e9, "GFLOP/s")
-					b.ReportMetric(0, "ns/op")
+					bytes := runRows * m.Bytes() / rows
+					b.SetBytes(int64(bytes))
+					b.ReportMetric(float64(bytes)/best.Seconds()/1e9, "best-GB/s")
+					b.ReportMetric(2*runRows*cols*float64(xs)/best.Seconds()/1e9, "best-GFLOP/s")
 				})
 			}
+		}
+	}
+}
+
+// BenchmarkPanels is the product of many rows, on one thread, beside the rate of
+// the multiplications alone.
+func BenchmarkPanels(b *testing.B) {
+	const cols, outs, rows = 1280, 64, 128
+	for _, r := range available() {
+		x, y := aligned(rows*cols), aligned(rows*outs)
+		best := func(b *testing.B, flops float64, step func()) {
+			best := time.Duration(1 << 62)
+			for b.Loop() {
+				start := time.Now()
+				step()
+				best = min(best, time.Since(start))
+			}
+			b.ReportMetric(flops/best.Seconds()/1e9, "best-GFLOP/s")
+		}
+		b.Run(fmt.Sprintf("%s/gemm", r.isa), func(b *testing.B) {
+			panel := aligned(256 * tileCols)
+			a := &gemmArgs{c: ptr(y), a: ptr(x), b: ptr(panel), ldc: 4 * outs, lda: 4 * cols, ldb: 4 * tileCols, k: 256}
+			best(b, 100*2*tileRows*tileCols*256, func() {
+				for range 100 {
+					r.gemm[tileRows-1](a)
+				}
+			})
+		})
+		for _, f := range []kernels.Format{kernels.F32, kernels.BF16, kernels.Q8_0, kernels.Q4_0, kernels.Q4_K, kernels.Q6_K, kernels.Affine4} {
+			m := randomMatrix(f, outs, cols)
+			b.Run(fmt.Sprintf("%s/%s", r.isa, f), func(b *testing.B) {
+				s := &scratch{routines: r}
+				t := &many{y: y, x: x, rows: rows, w: projection{m: m}}
+				best(b, 2*rows*outs*cols, func() { t.run(0, outs/tileCols, s) })
+			})
 		}
 	}
 }

@@ -1,10 +1,13 @@
 package cpu_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/go-openelm/go-openelm/internal/optest"
+	"github.com/go-openelm/go-openelm/kernels"
 	"github.com/go-openelm/go-openelm/kernels/cpu"
+	"github.com/go-openelm/go-openelm/openelm"
 )
 
 func TestConformance(t *testing.T) {
@@ -14,5 +17,25 @@ func TestConformance(t *testing.T) {
 			defer b.Close()
 			optest.Conformance(t, b)
 		})
+	}
+}
+
+// TestAllocations holds the steady state to its promise: a token costs no
+// memory beyond the session's.
+func TestAllocations(t *testing.T) {
+	for _, f := range []kernels.Format{kernels.BF16, kernels.Q4_0, kernels.Affine4} {
+		m := randomModel(t, openelm.Config{
+			VocabSize: 96, ModelDim: 128, HeadDim: 64, QKNorm: true, GLU: true, TiedHead: true, RopeBase: 10000, MaxContext: 64, NormEps: 1e-6, BOS: 1,
+			Layers: []openelm.LayerConfig{{QueryHeads: 4, KVHeads: 1, FFNDim: 256}, {QueryHeads: 4, KVHeads: 2, FFNDim: 384}},
+		}, f, nil, cpu.Options{Threads: 2})
+		s := newSession(t, m, 64, 3)
+		ctx := context.Background()
+		if n := testing.AllocsPerRun(20, func() {
+			if err := s.Append(ctx, 1); err != nil {
+				t.Fatal(err)
+			}
+		}); n != 0 {
+			t.Errorf("%s: a token allocates %v times", f, n)
+		}
 	}
 }

@@ -197,39 +197,44 @@ func (f *blocks) eachBlock(p *product, body func()) {
 func mulBlocks1(ctx *build.Context, c *constants, f *blocks) {
 	p := beginProduct(ctx, f.name, f.affine, 1)
 	p.loop(p.rows, func() {
-		p.clear(2) // the products and what the sums of x contribute
+		p.clear(3) // the products, twice, and what the sums of x contribute
 		x, sums := p.get(mulX), p.get(mulSums)
 		f.eachBlock(p, func() {
 			v := [2]reg.VecVirtual{f.load(p.routine, &p.s[0]), f.load(p.routine, &p.s[1])}
-			g := [2]reg.VecVirtual{p.YMM(), p.YMM()}
+			// Two short chains of additions: the core sees less than two blocks
+			// ahead, and would wait for one long chain.
+			g := [2][2]reg.VecVirtual{{p.YMM(), p.YMM()}, {p.YMM(), p.YMM()}}
 			for i := range 4 {
 				xv := p.YMM()
 				p.VMOVUPS(at(x, 32*i), xv)
 				for k := range v {
 					q := f.part(p.routine, c, v[k], i)
 					p.VCVTDQ2PS(q, q)
-					if i == 0 {
-						p.VMULPS(q, xv, g[k])
+					if i < 2 {
+						p.VMULPS(q, xv, g[k][i])
 					} else {
-						p.VFMADD231PS(q, xv, g[k])
+						p.VFMADD231PS(q, xv, g[k][i%2])
 					}
 				}
 			}
 			for k := range v {
 				d := f.d(p.routine, &p.s[k])
-				p.VFMADD231PS(d, g[k], p.acc[k][0])
+				for i := range g[k] {
+					p.VFMADD231PS(d, g[k][i], p.acc[k][i])
+				}
 				if f.biased {
 					d = f.m(p.routine, &p.s[k])
 				}
 				if f.biased || f.zero != 0 {
-					p.VFMADD231SS(at(sums, 0), d.AsX(), p.acc[k][1].AsX())
+					p.VFMADD231SS(at(sums, 0), d.AsX(), p.acc[k][2].AsX())
 				}
 			}
 			p.ADDQ(operand.I32(128), x)
 			p.ADDQ(operand.I32(4), sums)
 		})
 		for k := range p.s {
-			sum, rest := p.sum1(p.acc[k][0]), p.acc[k][1].AsX()
+			p.VADDPS(p.acc[k][1], p.acc[k][0], p.acc[k][0])
+			sum, rest := p.sum1(p.acc[k][0]), p.acc[k][2].AsX()
 			switch {
 			case f.biased:
 				p.VADDSS(rest, sum, sum)

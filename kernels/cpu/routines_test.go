@@ -1,0 +1,354 @@
+//go:build unix
+
+package cpu
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"unsafe"
+
+	"github.com/go-openelm/go-openelm/kernels"
+	"golang.org/x/sys/unix"
+)
+
+// guarded is n bytes between pages that may not be touched: the last byte is
+// the last of its page, or the first is the first.
+func guarded(t testing.TB, n int, atEnd bool) []byte {
+	t.Helper()
+	page := unix.Getpagesize()
+	size := (n + page - 1) / page * page
+	mem, err := unix.Mmap(-1, 0, size+2*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Munmap(mem) })
+	for _, guard := range [][]byte{mem[:page], mem[page+size:]} {
+		if err := unix.Mprotect(guard, unix.PROT_NONE); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if atEnd {
+		return mem[page+size-n : page+size : page+size]
+	}
+	return mem[page : page+n : page+n]
+}
+
+// operands makes guarded operands with random contents.
+type operands struct {
+	testing.TB
+	*rand.Rand
+	atEnd bool
+}
+
+func (o *operands) floats(n int) []float32 {
+	s := unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(guarded(o, 4*n, o.atEnd)))), n)
+	for i := range s {
+		s[i] = float32(o.NormFloat64())
+	}
+	return s
+}
+
+// matrix has random weights; where halves are floats they are of moderate size.
+func (o *operands) matrix(f kernels.Format, rows, cols, group int, scales kernels.Format) *kernels.Matrix {
+	m := &kernels.Matrix{Rows: rows, Cols: cols, Format: f}
+	fill := func(n int, f kernels.Format) kernels.View {
+		b := guarded(o, n, o.atEnd)
+		for i := range b {
+			b[i] = byte(o.Uint32())
+		}
+		for i := 0; f.Float() && i < n; i += f.BlockBytes() {
+			switch v := float32(o.NormFloat64()); f {
+			case kernels.F32:
+				binary.LittleEndian.PutUint32(b[i:], math.Float32bits(v))
+			case kernels.BF16:
+				binary.LittleEndian.PutUint16(b[i:], uint16(math.Float32bits(v)>>16))
+			default:
+				binary.LittleEndian.PutUint16(b[i:], uint16(o.Uint32())&0xbfff) // |v| < 2, some subnormal
+			}
+		}
+		return kernels.Whole(&buffer{b})
+	}
+	if f.Affine() {
+		m.Group, m.ScaleFormat = group, scales
+		n := rows * cols / group * scales.BlockBytes()
+		m.Scales, m.Biases = fill(n, scales), fill(n, scales)
+	}
+	m.Data = fill(rows*m.RowBytes(), f)
+	for b := 0; !f.Float() && !f.Affine() && b < m.Data.Len; b += f.BlockBytes() {
+		for _, at := range map[kernels.Format][]int{kernels.Q8_0: {0}, kernels.Q4_0: {0}, kernels.Q4_1: {0, 2}, kernels.Q4_K: {0, 2}, kernels.Q6_K: {208}}[f] {
+			m.Data.Bytes()[b+at+1] &= 0xbf // an f16 below 2
+		}
+	}
+	if err := m.Validate(); err != nil {
+		o.Fatal(err)
+	}
+	return m
+}
+
+// near reports whether got is want, give or take the rounding of a sum of n
+// terms of size abs.
+func near(got, want, abs float64, n int) bool {
+	return math.Abs(got-want) <= (2*math.Sqrt(float64(n))+24)*abs/(1<<24)
+}
+
+// eachISA runs test for every instruction set of the machine but the portable
+// one, with operands before and behind forbidden pages.
+func eachISA(t *testing.T, test func(o *operands, r *routines)) {
+	for _, r := range available() {
+		if r == &portable {
+			continue
+		}
+		for _, atEnd := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/end=%v", r.isa, atEnd), func(t *testing.T) {
+				test(&operands{t, rand.New(rand.NewPCG(7, 7)), atEnd}, r)
+			})
+		}
+	}
+}
+
+// eachMatrix runs test for random matrices of all formats.
+func (o *operands) eachMatrix(test func(m *kernels.Matrix)) {
+	for f := kernels.F32; f.Valid(); f++ {
+		for range 24 {
+			group := 32 << o.IntN(3)
+			unit := f.BlockCols()
+			if f.Affine() {
+				unit = group
+			}
+			test(o.matrix(f, 1+o.IntN(9), unit*(1+o.IntN(max(2, 150/unit))), group, kernels.F32+kernels.Format(o.IntN(3))))
+		}
+	}
+}
+
+func TestMul(t *testing.T) {
+	eachISA(t, func(o *operands, r *routines) {
+		p := newPass(&Backend{routines: r})
+		o.eachMatrix(func(m *kernels.Matrix) {
+			rows := 1 + o.IntN(8)
+			x := o.floats(padded(rows) * m.Cols)
+			got := o.floats(padded(rows) * m.Rows)
+			proj := projection{m: m}
+			p.arrange(&proj, &p.arranged[0], x)
+			p.scratch.mul(got, m.Rows, m, 0, m.Rows, proj.x, proj.sums, rows)
+			want := make([]float32, len(got))
+			s := scratch{routines: &portable}
+			s.mul(want, m.Rows, m, 0, m.Rows, x, nil, rows)
+			w := make([]float32, m.Cols)
+			for i := range m.Rows {
+				m.ReadRow(w, i)
+				for k := range rows {
+					abs := 0.0
+					for c, v := range w {
+						abs += math.Abs(float64(v) * float64(x[k*m.Cols+c]))
+					}
+					if g, w := got[k*m.Rows+i], want[k*m.Rows+i]; !near(float64(g), float64(w), abs, m.Cols) {
+						o.Fatalf("%s, %d × %d, row %d of %d, weights %d: got %v, want %v", m.Format, m.Rows, m.Cols, k, rows, i, g, w)
+					}
+				}
+			}
+		})
+	})
+}
+
+func TestWiden(t *testing.T) {
+	eachISA(t, func(o *operands, r *routines) {
+		o.eachMatrix(func(m *kernels.Matrix) {
+			s := scratch{routines: r}
+			want := make([]float32, m.Cols)
+			for row := range m.Rows {
+				m.ReadRow(want, row)
+				unit := max(m.Format.BlockCols(), m.Group)
+				first := unit * o.IntN(m.Cols/unit)
+				got := o.floats(m.Cols - first)
+				s.widenRow(got, m, row, first)
+				for c, g := range got {
+					// One rounding more than the definition has, for float32 scales.
+					if w := want[first+c]; math.Abs(float64(g-w)) > math.Abs(float64(w))/(1<<23) {
+						o.Fatalf("%s, %d × %d, row %d, column %d: got %v, want %v", m.Format, m.Rows, m.Cols, row, first+c, g, w)
+					}
+				}
+			}
+		})
+	})
+}
+
+func TestGEMM(t *testing.T) {
+	eachISA(t, func(o *operands, r *routines) {
+		for range 100 {
+			rows, k := 1+o.IntN(tileRows), 1+o.IntN(70)
+			lda, ldb, ldc := k+o.IntN(3), tileCols+o.IntN(3), tileCols+o.IntN(3)
+			a, b, c := o.floats((rows-1)*lda+k), o.floats((k-1)*ldb+tileCols), o.floats((rows-1)*ldc+tileCols)
+			before := append([]float32(nil), c...)
+			add := o.IntN(2)
+			r.gemm[rows-1](&gemmArgs{c: ptr(c), a: ptr(a), b: ptr(b), ldc: 4 * ldc, lda: 4 * lda, ldb: 4 * ldb, k: k, add: add})
+			for i := range c {
+				row, col := i/ldc, i%ldc
+				want, abs := float64(before[i]), math.Abs(float64(before[i]))
+				if col < tileCols {
+					want, abs = want*float64(add), abs*float64(add)
+					for j := range k {
+						v := float64(a[row*lda+j]) * float64(b[j*ldb+col])
+						want, abs = want+v, abs+math.Abs(v)
+					}
+				}
+				if !near(float64(c[i]), want, abs, k) {
+					o.Fatalf("%d rows, k = %d, add = %d: element %d, %d is %v, want %v", rows, k, add, row, col, c[i], want)
+				}
+			}
+		}
+	})
+}
+
+func TestPack(t *testing.T) {
+	eachISA(t, func(o *operands, r *routines) {
+		for n := lanes; n < 70; n += lanes {
+			stride := n + o.IntN(4)
+			src, got, want := o.floats(15*stride+n), o.floats(tileCols*n), make([]float32, tileCols*n)
+			r.pack(&packArgs{dst: ptr(got), src: ptr(src), stride: 4 * stride, n: n})
+			pack(&packArgs{dst: ptr(want), src: ptr(src), stride: 4 * stride, n: n})
+			for i := range want {
+				if got[i] != want[i] {
+					o.Fatalf("%d columns, element %d: got %v, want %v", n, i, got[i], want[i])
+				}
+			}
+		}
+	})
+}
+
+// TestVectors holds the routines over vectors to their twins.
+func TestVectors(t *testing.T) {
+	type op struct {
+		name      string
+		run, twin func(*vectorArgs)
+		size      int     // elements of dst and x for n
+		tolerance float64 // relative to the twin's result, or to 1 if that is smaller
+	}
+	eachISA(t, func(o *operands, r *routines) {
+		for _, op := range []op{
+			{"rmsNorm", r.rmsNorm, rmsNorm, 1, 1e-6},
+			{"expSum", r.expSum, expSum, 1, 1e-6},
+			{"swiglu", r.swiglu, swiglu, 1, 1e-6},
+			{"rope", r.rope, rope, 2, 1e-6},
+			{"maximum", r.maximum, maximum, 1, 0},
+		} {
+			for n := lanes; n <= 120; n += lanes {
+				x, w := o.floats(op.size*n), o.floats(n)
+				got, want := o.floats(op.size*n), make([]float32, op.size*n)
+				for i := range got {
+					got[i] *= 10
+					if op.name == "expSum" {
+						got[i] -= 10
+					}
+				}
+				if op.name == "expSum" || op.name == "swiglu" {
+					copy(got, []float32{-200, -90, -87, 80, -0.0, 0, 1e-30, 3})
+				}
+				copy(want, got)
+				g := vectorArgs{dst: ptr(got), x: ptr(x), w: ptr(w), n: n, scalar: 0.25}
+				e := g
+				e.dst = ptr(want)
+				op.run(&g)
+				op.twin(&e)
+				check := func(what string, got, want float32) {
+					if d := math.Abs(float64(got) - float64(want)); !(d <= op.tolerance*max(1, math.Abs(float64(want)))) {
+						o.Errorf("%s of %d: %s is %v, want %v", op.name, n, what, got, want)
+					}
+				}
+				for i := range want {
+					check(fmt.Sprintf("element %d", i), got[i], want[i])
+				}
+				check("scalar", g.scalar, e.scalar)
+			}
+		}
+	})
+}
+
+// TestExp holds the exponential to float64 over all that softmax and silu use.
+func TestExp(t *testing.T) {
+	eachISA(t, func(o *operands, r *routines) {
+		x := o.floats(lanes)
+		for v := float32(-86.9); v < 0; v += 0.0371 * lanes {
+			for i := range x {
+				x[i] = v + 0.0371*float32(i)
+			}
+			in := append([]float32(nil), x...)
+			a := vectorArgs{dst: ptr(x), n: lanes}
+			r.expSum(&a)
+			for i, e := range x {
+				want := math.Exp(float64(in[i]))
+				if math.Abs(float64(e)-want) > 2e-7*want {
+					o.Fatalf("exp(%v) = %v, want %v", in[i], e, want)
+				}
+			}
+		}
+		x[0], x[1] = float32(math.Inf(-1)), -100
+		r.expSum(&vectorArgs{dst: ptr(x), n: lanes})
+		if x[0] != 0 || x[1] != 0 {
+			o.Errorf("exp(−∞), exp(−100) = %v, %v, want 0", x[0], x[1])
+		}
+	})
+}
+
+func TestArrange(t *testing.T) {
+	eachISA(t, func(o *operands, r *routines) {
+		for f, order := range r.order {
+			if order == nil {
+				continue
+			}
+			for n := 32; n < 200; n += 32 {
+				x, got, sums := o.floats(n), o.floats(n), o.floats(n/32)
+				want, wantSums := make([]float32, n), make([]float32, n/32)
+				a := arrangeArgs{dst: ptr(got), x: ptr(x), sums: ptr(sums), index: &order.index[0], scale: &order.scale[0], n: n}
+				r.arrange(&a)
+				a.dst, a.sums = ptr(want), ptr(wantSums)
+				arrange(&a)
+				for i := range want {
+					if got[i] != want[i] {
+						o.Fatalf("%s: element %d of %d is %v, want %v", kernels.Format(f), i, n, got[i], want[i])
+					}
+				}
+				for i := range wantSums {
+					if !near(float64(sums[i]), float64(wantSums[i]), 32, 32) {
+						o.Fatalf("%s: sum %d of %d is %v, want %v", kernels.Format(f), i, n, sums[i], wantSums[i])
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestOffsets holds the structs to the offsets that the assembly uses.
+func TestOffsets(t *testing.T) {
+	var m mulArgs
+	var w widenArgs
+	var g gemmArgs
+	var p packArgs
+	var v vectorArgs
+	var a arrangeArgs
+	for name, pair := range map[string][2]uintptr{
+		"mulArgs.y0": {unsafe.Offsetof(m.y0), 0}, "mulArgs.y1": {unsafe.Offsetof(m.y1), 8},
+		"mulArgs.w0": {unsafe.Offsetof(m.w0), 16}, "mulArgs.w1": {unsafe.Offsetof(m.w1), 24},
+		"mulArgs.x": {unsafe.Offsetof(m.x), 32}, "mulArgs.scale0": {unsafe.Offsetof(m.scale0), 40},
+		"mulArgs.bias1": {unsafe.Offsetof(m.bias1), 64}, "mulArgs.cols": {unsafe.Offsetof(m.cols), 72},
+		"mulArgs.skip": {unsafe.Offsetof(m.skip), 80}, "mulArgs.count": {unsafe.Offsetof(m.count), 88},
+		"mulArgs.xStride": {unsafe.Offsetof(m.xStride), 96}, "mulArgs.yStride": {unsafe.Offsetof(m.yStride), 104},
+		"mulArgs.group": {unsafe.Offsetof(m.group), 112}, "mulArgs.ahead": {unsafe.Offsetof(m.ahead), 120},
+		"mulArgs.sums":  {unsafe.Offsetof(m.sums), 128},
+		"widenArgs.dst": {unsafe.Offsetof(w.dst), 0}, "widenArgs.scale": {unsafe.Offsetof(w.scale), 16},
+		"widenArgs.cols": {unsafe.Offsetof(w.cols), 32}, "widenArgs.group": {unsafe.Offsetof(w.group), 40},
+		"gemmArgs.c": {unsafe.Offsetof(g.c), 0}, "gemmArgs.ldc": {unsafe.Offsetof(g.ldc), 24},
+		"gemmArgs.k": {unsafe.Offsetof(g.k), 48}, "gemmArgs.add": {unsafe.Offsetof(g.add), 56},
+		"packArgs.stride": {unsafe.Offsetof(p.stride), 16}, "packArgs.n": {unsafe.Offsetof(p.n), 24},
+		"vectorArgs.w": {unsafe.Offsetof(v.w), 16}, "vectorArgs.n": {unsafe.Offsetof(v.n), 24},
+		"vectorArgs.scalar": {unsafe.Offsetof(v.scalar), 32}, "arrangeArgs.sums": {unsafe.Offsetof(a.sums), 16},
+		"arrangeArgs.index": {unsafe.Offsetof(a.index), 24}, "arrangeArgs.scale": {unsafe.Offsetof(a.scale), 32},
+		"arrangeArgs.n": {unsafe.Offsetof(a.n), 40},
+	} {
+		if pair[0] != pair[1] {
+			t.Errorf("%s is at %d, the assembly has it at %d", name, pair[0], pair[1])
+		}
+	}
+}
