@@ -37,7 +37,7 @@ type model struct {
 	name   string // as it was asked for
 	shape  string // of a random model, else empty
 	format string
-	path   string // of its file or directory; empty for the story model
+	path   string // of its file or directory, or its repository's name; empty for the story model
 }
 
 func parseModel(name string) (model, error) {
@@ -46,8 +46,11 @@ func parseModel(name string) (model, error) {
 	case name == storyName:
 		return model{name: name}, nil
 	case !random:
-		if _, err := os.Stat(name); err != nil {
-			return model{}, fmt.Errorf("%w: no model %q: it is no path, nor %q, nor random:SHAPE:FORMAT", ErrOptions, name, storyName)
+		_, err := os.Stat(name)
+		owner, repository, _ := strings.Cut(name, "/")
+		if err != nil && (owner == "" || owner == "." || owner == ".." || repository == "" || strings.Contains(repository, "/")) {
+			return model{}, fmt.Errorf("%w: no model %q: it is no path, no Hugging Face repository (owner/name), nor %q, nor random:SHAPE:FORMAT",
+				ErrOptions, name, storyName)
 		}
 		return model{name: name, path: name}, nil
 	}

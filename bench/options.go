@@ -20,8 +20,8 @@ var ErrOptions = errors.New("bench: invalid options")
 // Options say what to measure. The zero value measures the embedded story
 // model on the CPU, in a few seconds.
 type Options struct {
-	// Models are checkpoints: a path; "story", the embedded model; or
-	// "random:SHAPE:FORMAT", a checkpoint with random weights, such as
+	// Models are checkpoints: a path, or a Hugging Face repository's name; "story",
+	// the embedded model; or "random:SHAPE:FORMAT", a checkpoint with random weights, such as
 	// "random:270M:bf16". See [Shapes] and [Formats]. Default: story.
 	Models []string
 

@@ -3,7 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
-	"fmt"
+	"os"
 	"strings"
 
 	"github.com/go-openelm/go-openelm/loader/gguf"
@@ -11,10 +11,11 @@ import (
 )
 
 // ErrUnsupported is wrapped by the error of a peer that cannot do what it was
-// asked to, such as open a checkpoint of that kind. A run goes on without it.
+// asked to, such as open a checkpoint of that kind.
 var ErrUnsupported = errors.New("bench: the peer cannot do this")
 
-// Peer is another engine that runs the same checkpoints.
+// Peer is another engine that runs the same checkpoints. When one fails, the run
+// goes on without it and the report has a note.
 type Peer interface {
 	Name() string
 	// Start opens a checkpoint on a device: "cpu", with a number of threads, or
@@ -49,36 +50,56 @@ func (r *run) planPeers(ctx context.Context, m model, subject Subject) error {
 	for _, p := range r.Peers {
 		r.say("opening %s in %s", m.name, p.Name())
 		s, err := p.Start(ctx, c, subject.Device, subject.Threads)
-		switch {
-		case errors.Is(err, ErrUnsupported):
+		if err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
 			r.note("%s did not run %s: %v", p.Name(), m.name, err)
 			continue
-		case err != nil:
-			return fmt.Errorf("bench: %s: %w", p.Name(), err)
 		}
 		r.closers = append(r.closers, s.Close)
 		subject.Engine, subject.Operations = p.Name(), 0
-		for _, t := range r.tests() {
-			if t.Kind == Batch {
-				continue
-			}
-			result := r.result(subject, t)
-			r.addStep(result, func(ctx context.Context) (func(), error) {
-				rate, err := s.Measure(ctx, t)
-				return func() { result.Samples = append(result.Samples, rate) }, err
-			})
-		}
+		r.planPeer(subject, s)
 	}
 	return nil
+}
+
+// planPeer adds a peer's tests. The first that fails is its last: it must not
+// take the whole run with it.
+func (r *run) planPeer(subject Subject, s PeerSession) {
+	failed := false
+	for _, t := range r.tests() {
+		if t.Kind == Batch {
+			continue
+		}
+		result := r.result(subject, t)
+		r.addStep(result, func(ctx context.Context) (func(), error) {
+			if failed {
+				return func() {}, nil
+			}
+			rate, err := s.Measure(ctx, t)
+			if err != nil && ctx.Err() == nil {
+				r.note("%s failed at %s, %s: %v", subject.Engine, subject.Model, t, err)
+				failed = true
+				return func() {}, nil
+			}
+			return func() { result.Samples = append(result.Samples, rate) }, err
+		})
+	}
 }
 
 // checkpoint is m in every form there is; a random model is made in both.
 func (s *store) checkpoint(ctx context.Context, m model) (c Checkpoint, err error) {
 	if m.shape == "" {
-		if strings.HasSuffix(m.path, ".gguf") {
-			return Checkpoint{GGUF: m.path}, nil
+		info, err := os.Stat(m.path)
+		switch {
+		case err != nil: // the name of a repository
+		case info.IsDir():
+			c.Safetensors = m.path
+		case strings.HasSuffix(m.path, ".gguf"):
+			c.GGUF = m.path
 		}
-		return Checkpoint{Safetensors: m.path}, nil
+		return c, nil
 	}
 	f := formats[m.format]
 	if f.Float() {

@@ -30,7 +30,7 @@ func TestRun(t *testing.T) {
 	o := quick(t)
 	o.Models = []string{storyName, path}
 	o.Start, o.Child = true, []string{actAs(t, "probe")}
-	o.Peers = []Peer{fakePeer{}}
+	o.Peers = []Peer{fakePeer{}, brokenPeer{}, absentPeer{}}
 	last := Progress{}
 	o.Progress = func(p Progress) {
 		if p.Done < last.Done || p.Done > p.Total {
@@ -44,6 +44,11 @@ func TestRun(t *testing.T) {
 	}
 	if last.Done != last.Total {
 		t.Errorf("ended with %+v", last)
+	}
+	for _, want := range []string{"broken failed at", "absent did not run"} {
+		if n := strings.Count(strings.Join(r.Notes, "\n"), want); n != 2 { // once for each number of threads
+			t.Errorf("%d notes %q: %q", n, want, r.Notes)
+		}
 	}
 	seen := map[string]int{}
 	for i := range r.Results {
@@ -95,6 +100,22 @@ func (fakePeer) Start(context.Context, Checkpoint, string, int) (PeerSession, er
 }
 func (fakePeer) Measure(context.Context, Test) (float64, error) { return 1, nil }
 func (fakePeer) Close() error                                   { return nil }
+
+// brokenPeer starts and then fails; absentPeer does not even start.
+type brokenPeer struct{ fakePeer }
+
+func (brokenPeer) Name() string { return "broken" }
+func (p brokenPeer) Start(context.Context, Checkpoint, string, int) (PeerSession, error) {
+	return p, nil
+}
+func (brokenPeer) Measure(context.Context, Test) (float64, error) { return 0, errors.New("it broke") }
+
+type absentPeer struct{ fakePeer }
+
+func (absentPeer) Name() string { return "absent" }
+func (absentPeer) Start(context.Context, Checkpoint, string, int) (PeerSession, error) {
+	return nil, ErrUnsupported
+}
 
 // TestInterrupted: a run that is ended has what was measured by then.
 func TestInterrupted(t *testing.T) {

@@ -38,7 +38,7 @@ func benchCommand(m *modelFlags) *cobra.Command {
 		Long: `Measure speed and memory, and the machine's own limits in the same run: each rate
 comes with its percentage of the roofline, which is what the limits allow.
 
-A model is a checkpoint's path, "story" (the embedded model), or
+A model is a checkpoint's path or Hugging Face name, "story" (embedded), or
 random:SHAPE:FORMAT, a checkpoint with random weights that is made once and kept
 (--clean removes them all). Shapes: ` + strings.Join(bench.Shapes(), ", ") + `.
 Formats: ` + strings.Join(bench.Formats(), ", ") + `.
