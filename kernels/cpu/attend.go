@@ -3,7 +3,6 @@ package cpu
 import (
 	"fmt"
 	"math"
-	"unsafe"
 
 	"github.com/go-openelm/go-openelm/kernels"
 )
@@ -214,11 +213,7 @@ func (t *attend) item(s *scratch, item int, b block, head, part int) {
 // score returns q·k for each query and n keys, rows runPositions apart.
 func (s *scratch) score(q, keys []float32, queries, n, hd int) []float32 {
 	scores := grow(&s.scores, padded(queries)*runPositions)
-	view := kernels.Matrix{Rows: n, Cols: hd, Format: kernels.F32}
-	s.keyView.mem = unsafe.Slice((*byte)(unsafe.Pointer(ptr(keys))), 4*len(keys))
-	view.Data = kernels.View{Buf: &s.keyView, Len: 4 * len(keys)}
-	s.keys = view
-	s.mul(scores, runPositions, &s.keys, 0, n, q, nil, queries)
+	s.mul(scores, runPositions, s.float32s(keys, hd), 0, n, q, nil, queries)
 	return scores
 }
 

@@ -194,17 +194,17 @@ const prefetchAhead = 1024
 // mul sets dst[r·stride + i] = w[lo+i]·x[r] for n rows of w. dst and x have room
 // for padded(rows) rows.
 func (s *scratch) mul(dst []float32, stride int, w *kernels.Matrix, lo, n int, x, sums []float32, rows int) {
+	if s.mul1[w.Format] == nil {
+		s.mulWidened(dst, stride, w, lo, n, x, rows)
+		return
+	}
 	used := wholeVectors(w.Format, w.Cols)
-	size, half := w.RowBytes(), n/2
+	size, half := w.RowBytes(), n/2 // half the rows are one stream, half the other
 	data := w.Data.Bytes()[lo*size : (lo+n)*size]
 	a := &s.mulArgs
 	*a = mulArgs{
 		w0: &data[0], cols: steps(w, used), skip: size - used/w.Format.BlockCols()*w.Format.BlockBytes(),
 		xStride: 4 * w.Cols, yStride: 4 * stride, group: w.Group / groupBlock, ahead: prefetchAhead,
-		m: w, used: used,
-	}
-	if s.isa == Portable {
-		a.buf = grow(&s.row, w.Cols)
 	}
 	var scales, biases []float32
 	groups := 0
@@ -219,7 +219,6 @@ func (s *scratch) mul(dst []float32, stride int, w *kernels.Matrix, lo, n int, x
 	run := func(f func(*mulArgs), r, rows0, rows1, count int) {
 		a.y0, a.y1 = &dst[r*stride+rows0], &dst[r*stride+rows1]
 		a.w0, a.w1 = &data[rows0*size], &data[rows1*size]
-		a.row0, a.row1 = lo+rows0, lo+rows1
 		a.x, a.count = &x[r*w.Cols], count
 		if len(sums) > 0 {
 			a.sums = &sums[r*(w.Cols/32)]
@@ -247,6 +246,18 @@ func (s *scratch) mul(dst []float32, stride int, w *kernels.Matrix, lo, n int, x
 	}
 }
 
+// mulWidened is mul for a format without routines, two rows at a time.
+func (s *scratch) mulWidened(dst []float32, stride int, w *kernels.Matrix, lo, n int, x []float32, rows int) {
+	buf := grow(&s.row, 2*w.Cols)
+	for i := 0; i < n; i += 2 {
+		pair := min(2, n-i)
+		for k := range pair {
+			w.ReadRow(buf[k*w.Cols:(k+1)*w.Cols], lo+i+k)
+		}
+		s.mul(dst[i:], stride, s.float32s(buf[:pair*w.Cols], w.Cols), 0, pair, x, nil, rows)
+	}
+}
+
 // mulRest adds the products of the columns from first on, which are too few for
 // the routines.
 func (s *scratch) mulRest(dst []float32, stride int, w *kernels.Matrix, data []byte, n int, x []float32, rows, first int) {
@@ -264,7 +275,7 @@ func (s *scratch) mulRest(dst []float32, stride int, w *kernels.Matrix, data []b
 func (s *scratch) floats(dst []float32, v kernels.View, f kernels.Format, first int) {
 	src := v.Bytes()[first*f.BlockBytes():]
 	n := wholeVectors(f, len(dst))
-	if n > 0 && s.isa != Portable {
+	if n > 0 && s.widen[f] != nil {
 		s.widenArgs = widenArgs{dst: ptr(dst), src: unsafe.SliceData(src), cols: n}
 		s.widen[f](&s.widenArgs)
 		dst, src = dst[n:], src[n*f.BlockBytes():]

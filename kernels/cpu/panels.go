@@ -66,8 +66,12 @@ func (t *many) accumulate(s *scratch, w *projection, c []float32, ldc, o int, su
 // does not have taken as zero.
 func (t *many) panel(s *scratch, m *kernels.Matrix, x, c []float32, ldc, o int, sum bool) {
 	n := min(tileCols, m.Rows-o)
-	for k := 0; k < m.Cols; k += s.depth {
-		depth := min(s.depth, m.Cols-k)
+	most := s.depth
+	if s.widen[m.Format] == nil {
+		most = m.Cols // ReadRow reads whole rows
+	}
+	for k := 0; k < m.Cols; k += most {
+		depth := min(most, m.Cols-k)
 		stride := (depth + lanes - 1) &^ (lanes - 1)
 		rows := grow(&s.rows, tileCols*stride)
 		if n < tileCols {

@@ -4,17 +4,19 @@ import (
 	"math"
 	"slices"
 	"unsafe"
+
+	"github.com/go-openelm/go-openelm/kernels"
 )
 
 // portable is what every routine means.
 var portable = routines{
 	isa:     Portable,
-	mul1:    every(func(a *mulArgs) { mul(a, 1) }),
-	mul4:    every(func(a *mulArgs) { mul(a, 4) }),
-	widen:   every(widen),
+	mul1:    [formats]func(*mulArgs){kernels.F32: mul1},
+	mul4:    [formats]func(*mulArgs){kernels.F32: mul4},
+	widen:   [formats]func(*widenArgs){kernels.F32: widen},
 	gemm:    [tileRows]func(*gemmArgs){gemm(1), gemm(2), gemm(3), gemm(4), gemm(5), gemm(6)},
 	pack:    pack,
-	depth:   1 << 30, // whole rows: widen reads a whole row for any part of it
+	depth:   256,
 	rmsNorm: rmsNorm,
 	expSum:  expSum,
 	swiglu:  swiglu,
@@ -23,30 +25,26 @@ var portable = routines{
 	arrange: arrange,
 }
 
-func every[F any](f F) (table [formats]F) {
-	for i := range table {
-		table[i] = f
-	}
-	return table
-}
+func mul1(a *mulArgs) { mul(a, 1) }
+func mul4(a *mulArgs) { mul(a, 4) }
 
 func mul(a *mulArgs, xs int) {
-	run := func(y *float32, row int) {
-		for i := range a.count {
-			a.m.ReadRow(a.buf, row+i)
+	run := func(y **float32, w *byte) {
+		for range a.count {
+			row := unsafe.Slice((*float32)(unsafe.Pointer(w)), a.cols)
 			for r := range xs {
-				x := unsafe.Slice(at(a.x, r*a.xStride/4), a.used)
-				*at(y, i+r*a.yStride/4) = dot(a.buf[:a.used], x)
+				*at(*y, r*a.yStride/4) = dot(row, unsafe.Slice(at(a.x, r*a.xStride/4), a.cols))
 			}
+			*y = at(*y, 1)
+			w = (*byte)(unsafe.Add(unsafe.Pointer(w), 4*a.cols+a.skip))
 		}
 	}
-	run(a.y0, a.row0)
-	run(a.y1, a.row1)
+	run(&a.y0, a.w0)
+	run(&a.y1, a.w1)
 }
 
 func widen(a *widenArgs) {
-	a.m.ReadRow(a.buf, a.row)
-	copy(unsafe.Slice(a.dst, a.n), a.buf[a.first:a.first+a.n])
+	copy(unsafe.Slice(a.dst, a.cols), unsafe.Slice((*float32)(unsafe.Pointer(a.src)), a.cols))
 }
 
 func gemm(rows int) func(*gemmArgs) {

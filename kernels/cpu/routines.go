@@ -13,16 +13,17 @@ import (
 type routines struct {
 	isa ISA
 
-	// mul1 and mul4 multiply rows of a matrix with 1 or 4 activation rows.
+	// mul1 and mul4 multiply rows of a matrix with 1 or 4 activation rows, and
+	// widen converts part of a row to float32. A format without them goes through
+	// kernels.Matrix.ReadRow, the definition of the formats; F32 has all.
 	mul1, mul4 [formats]func(*mulArgs)
-	// widen converts part of a row to float32.
-	widen [formats]func(*widenArgs)
+	widen      [formats]func(*widenArgs)
 
 	// gemm[r−1] multiplies r rows of A with 16 columns of B.
 	gemm [tileRows]func(*gemmArgs)
 	// pack transposes 16 rows into gemm's B.
 	pack func(*packArgs)
-	// depth is how many columns are packed at once.
+	// depth is how many columns are packed at once, where there is a widen.
 	depth int
 
 	rmsNorm func(*vectorArgs) // dst = x ⊙ w / sqrt(mean(x²) + scalar)
@@ -51,7 +52,7 @@ const (
 // and the same for y1 and w1: two runs of rows are read at a time because two
 // streams use the memory better than one. Strides are in bytes.
 type mulArgs struct {
-	y0, y1         *float32 // moved on, or not
+	y0, y1         *float32 // moved on by the routine
 	w0, w1         *byte
 	x              *float32
 	scale0, scale1 *float32 // affine formats: count rows of scales
@@ -64,14 +65,6 @@ type mulArgs struct {
 	group          int      // affine formats: 32-column blocks in a group
 	ahead          int      // how far in front of a run's position it is prefetched, bytes
 	sums           *float32 // mul1: sums of 32 activations each, of formats with an order
-
-	// For the portable routine, which reads through the definition of the
-	// formats: the matrix, the first row of each run, memory for one row, and
-	// how many columns of it to use.
-	m          *kernels.Matrix
-	row0, row1 int
-	buf        []float32
-	used       int
 }
 
 // widenArgs: dst[c] = the weight c columns from src.
@@ -81,12 +74,6 @@ type widenArgs struct {
 	scale, bias *float32
 	cols        int // as in mulArgs
 	group       int
-
-	m     *kernels.Matrix // for the portable routine
-	row   int
-	first int // column
-	n     int
-	buf   []float32
 }
 
 // gemmArgs: C[r][j] (+)= Σ_k A[r][k]·B[k][j], 16 columns j. Strides are in bytes.

@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"unsafe"
+
 	"github.com/go-openelm/go-openelm/kernels"
 )
 
@@ -9,7 +11,7 @@ import (
 type scratch struct {
 	*routines
 
-	row     []float32 // one widened row, for the portable routines
+	row     []float32 // a row or two, widened by ReadRow
 	scales  []float32 // of affine formats, as float32
 	tile    []float32 // products before the epilogue
 	upTile  []float32
@@ -19,8 +21,8 @@ type scratch struct {
 	scores  []float32
 	sums    []float32
 
-	keys    kernels.Matrix // some keys as a matrix
-	keyView buffer
+	matrix kernels.Matrix // of float32 in memory
+	memory buffer
 
 	mulArgs     mulArgs
 	widenArgs   widenArgs
@@ -42,13 +44,16 @@ func grow(s *[]float32, n int) []float32 {
 // widenRow sets dst to the columns of a row from first on, both of which are at
 // block boundaries.
 func (s *scratch) widenRow(dst []float32, m *kernels.Matrix, row, first int) {
+	if s.widen[m.Format] == nil {
+		row32 := grow(&s.row, m.Cols)
+		m.ReadRow(row32, row)
+		copy(dst, row32[first:])
+		return
+	}
 	a := &s.widenArgs
 	used := wholeVectors(m.Format, len(dst))
 	src := m.Data.Bytes()[row*m.RowBytes()+first/m.Format.BlockCols()*m.Format.BlockBytes():]
-	*a = widenArgs{
-		dst: ptr(dst), src: &src[0], cols: steps(m, used), group: m.Group / groupBlock,
-		m: m, row: row, first: first, n: used,
-	}
+	*a = widenArgs{dst: ptr(dst), src: &src[0], cols: steps(m, used), group: m.Group / groupBlock}
 	if m.Format.Affine() {
 		groups := m.Cols / m.Group
 		at, n := row*groups+first/m.Group, len(dst)/m.Group
@@ -57,9 +62,6 @@ func (s *scratch) widenRow(dst []float32, m *kernels.Matrix, row, first int) {
 		kernels.Widen(scales, m.Scales.Bytes()[at*m.ScaleFormat.BlockBytes():], m.ScaleFormat)
 		kernels.Widen(biases, m.Biases.Bytes()[at*m.ScaleFormat.BlockBytes():], m.ScaleFormat)
 		a.scale, a.bias = ptr(scales), ptr(biases)
-	}
-	if s.isa == Portable {
-		a.buf = grow(&s.row, m.Cols)
 	}
 	if used > 0 {
 		s.widen[m.Format](a)
@@ -94,4 +96,14 @@ func steps(m *kernels.Matrix, n int) int {
 		return n / m.Group
 	}
 	return n / m.Format.BlockCols()
+}
+
+// float32s is rows of cols float32 as a matrix. It is valid until the next call.
+func (s *scratch) float32s(rows []float32, cols int) *kernels.Matrix {
+	s.memory.mem = unsafe.Slice((*byte)(unsafe.Pointer(ptr(rows))), 4*len(rows))
+	s.matrix = kernels.Matrix{
+		Rows: len(rows) / cols, Cols: cols, Format: kernels.F32,
+		Data: kernels.View{Buf: &s.memory, Len: 4 * len(rows)},
+	}
+	return &s.matrix
 }
