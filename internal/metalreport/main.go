@@ -14,6 +14,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/go-openelm/go-openelm/internal/checkpoint"
 	"github.com/go-openelm/go-openelm/internal/metalsim"
@@ -77,10 +78,15 @@ func run(configs, out, only string) error {
 		}
 		for _, l := range layouts {
 			r, err := count(sim, b, c, l.Layout)
+			if err == nil {
+				ends := *c // the embedding, the logits and the first layer
+				ends.Layers = c.Layers[:1]
+				r.ends, err = count(sim, b, &ends, l.Layout)
+			}
 			if err != nil {
 				return fmt.Errorf("%s %s: %w", size, l.name, err)
 			}
-			r.size, r.format = size, l.name
+			r.size, r.format = strings.ReplaceAll(size, "_", "."), l.name
 			fmt.Fprintf(os.Stderr, "%s %s: %d dispatches\n", size, l.name, r.dispatches)
 			rows = append(rows, *r)
 		}
@@ -103,6 +109,8 @@ type row struct {
 	unique, requested                  float64 // bytes read and written
 	ideal                              float64 // bytes of weights and live KV cache
 	byKernel                           map[string]metalsim.KernelTotals
+
+	ends *row // the same of the model's first layer alone
 }
 
 // count runs one token after cached others.

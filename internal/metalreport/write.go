@@ -25,7 +25,7 @@ func writeReport(path string, rows []row) error {
 Counted on the Metal simulator (`+"`make metal-report`"+`) while the unchanged Metal kernels run one token with %d tokens in
 the KV cache. Counts are the same on every GPU; no speed was measured.
 
-![Dispatches and bytes of a token](img/metal-report.svg)
+![Dispatches of a token](img/metal-report.svg)
 
 ## A token
 
@@ -52,6 +52,20 @@ operations through memory.
 | NormSwiGLU | 1 | norm; gate; up; silu and product |
 | ProjAdd | 1 | down; add |
 
+The mean of all layers but the first:
+
+| model | format | dispatches | barriers | threadgroups | bytes | unfused: dispatches |
+|---|---|--:|--:|--:|--:|--:|
+`)
+	for _, r := range rows {
+		n := float64(len(r.config.Layers) - 1)
+		whole, _ := unfusedToken(r.config)
+		first, _ := unfusedToken(r.ends.config)
+		fmt.Fprintf(f, "| %s | %s | %.0f | %.0f | %.1f | %.2f MB | %.0f |\n", r.size, r.format,
+			float64(r.dispatches-r.ends.dispatches)/n, float64(r.barriers-r.ends.barriers)/n,
+			float64(r.threadgroups-r.ends.threadgroups)/n, (r.unique-r.ends.unique)/n/1e6, float64(whole-first)/n)
+	}
+	fmt.Fprint(f, `
 ## By kernel
 
 `)
