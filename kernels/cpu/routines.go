@@ -1,5 +1,7 @@
 package cpu
 
+//go:generate go -C internal/gen run . -dir ../..
+
 import (
 	"unsafe"
 

@@ -1,7 +1,5 @@
 package cpu
 
-//go:generate go -C internal/gen run . -dir ../..
-
 import (
 	"github.com/go-openelm/go-openelm/kernels"
 	"golang.org/x/sys/cpu"

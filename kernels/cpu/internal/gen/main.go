@@ -1,5 +1,5 @@
-// Command gen writes the AVX2 routines of package cpu: mul_amd64.s, gemm_amd64.s
-// and vector_amd64.s. It is a module of its own so that programs which import
+// Command gen writes the routines of package cpu: mul_amd64.s, gemm_amd64.s and
+// vector_amd64.s for AVX2 with avo, mul_arm64.s and gemm_arm64.s for NEON as text. It is a module of its own so that programs which import
 // the library do not inherit avo. Run it with go generate in kernels/cpu.
 //
 // Every routine takes one pointer to a struct of package cpu; args.go repeats
@@ -33,6 +33,11 @@ func main() {
 	} {
 		if err := write(filepath.Join(*dir, f.name), f.emit); err != nil {
 			log.Fatalf("%s: %v", f.name, err)
+		}
+	}
+	for name, emit := range map[string]func(*neon){"mul_arm64.s": neonMul, "gemm_arm64.s": neonGEMM} {
+		if err := writeNEON(filepath.Join(*dir, name), emit); err != nil {
+			log.Fatalf("%s: %v", name, err)
 		}
 	}
 }
