@@ -38,6 +38,7 @@ func TestLanguage(t *testing.T) {
 				{"atomics", run{threads: [3]uint64{64}, buffers: map[int]any{1: make([]uint32, 1), 2: []int32{-9}, 3: make([]float32, 1)}}, 256, nil},
 				{"constants", run{buffers: map[int]any{1: []uint32{99}}}, 5, constants},
 				{"positions", run{grid: [3]uint64{19, 7}, gridThreads: true, threads: [3]uint64{8, 5}, buffers: map[int]any{1: make([]uint32, 19*7)}}, 19 * 7 * 4, nil},
+				{"literals", run{}, 2, nil},
 				{"templates", run{buffers: map[int]any{1: make([]float32, 3), 2: make([]float32, 1)}, memory: map[int]uint32{0: 16}}, 8, nil},
 			} {
 				k := mustKernel(t, lib, test.kernel, test.constants)

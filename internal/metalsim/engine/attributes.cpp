@@ -212,6 +212,13 @@ class Reader {
     const Attribute *host = find(pending, "host_name");
     std::string host_name = host ? unquote(host->argument) : t.at(name);
     parameters(open, close, f);
+    int header = is_template ? t.previous(t.match_back(before)) : -1;
+    if (!f.max_threads.empty() && header >= 0 && t.at(header) == "template") {
+      // The expression may use the template's parameters: it becomes a function template beside the kernel.
+      std::string helper = "msl_max_threads_" + t.at(name);
+      t[header].before += t.join(header, before) + " constexpr unsigned " + helper + "() { return (" + f.max_threads + "); } ";
+      f.max_threads_template = helper;
+    }
     int index = (int)p.functions.size();
     p.functions.push_back(f);
     if (!is_template && t.at(t.next(close)) == "{") p.entries.push_back({host_name, f.name, index, f.position});
@@ -338,11 +345,26 @@ void read_attributes(Tokens &tokens, Program &program) { Reader(tokens, program)
 void prepass(Tokens &tokens, Program &program) {
   read_attributes(tokens, program);
   check_restrictions(tokens, program);
+  rewrite_pragmas(tokens);
   rewrite_member_qualifiers(tokens);
   rewrite_array_parameters(tokens);
   rewrite_threadgroup_variables(tokens);
   rewrite_constructors(tokens);
 }
+
+namespace {
+
+std::string max_threads(const KernelFunction &f, std::string expression) {
+  if (f.max_threads.empty()) return "1024";
+  if (f.max_threads_template.empty()) return f.max_threads;
+  // ::ns::kernel<T> -> ::ns::msl_max_threads_kernel<T>()
+  size_t angle = expression.find('<'), colon = expression.rfind("::", angle == std::string::npos ? angle : angle - 1);
+  size_t start = colon == std::string::npos ? 0 : colon + 2;
+  size_t length = (angle == std::string::npos ? expression.size() : angle) - start;
+  return expression.replace(start, length, f.max_threads_template) + "()";
+}
+
+}  // namespace
 
 std::string entry_code(const Program &program) {
   std::string code;
@@ -361,7 +383,7 @@ std::string entry_code(const Program &program) {
     code += "\n# " + std::to_string(e.position.line) + " \"" + e.position.file + "\"\n";
     code += "extern \"C\" void msl_entry_" + n + "() { ::msl_call(&" + name + ", " + list + "); } ";
     code += "extern \"C\" void msl_reflect_" + n + "(::msl_argument *out, unsigned *max_threads) { ::msl_reflect(&" + name + ", " + list + ", out);" + active +
-            " *max_threads = " + (f.max_threads.empty() ? "1024" : f.max_threads) + "; }";
+            " *max_threads = " + max_threads(f, name) + "; }";
   }
   return code + "\n";
 }

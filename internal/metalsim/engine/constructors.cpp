@@ -74,7 +74,12 @@ class Rewriter {
     char last = x.back();
     if (last == 'h' || last == 'H') suffix = 1, type = "half";
     if ((last == 'f' || last == 'F') && x.size() > 2 && (x[x.size() - 2] == 'b' || x[x.size() - 2] == 'B')) suffix = 2, type = "bfloat";
-    if (!type) return;
+    if (!type) {
+      // Metal has no double. (Clang's flag for that is forgotten where templates are instantiated.)
+      bool real = x.find_first_of(hex ? "pP" : ".eE") != std::string::npos;
+      if (real && (std::isdigit((unsigned char)last) || last == '.')) t[i].text += "f";
+      return;
+    }
     std::string digits = x.substr(0, x.size() - suffix);
     bool real = digits.find_first_of(".eEpP") != std::string::npos;
     t[i].text = std::string("((") + type + ")" + digits + (real ? "f" : "") + ")";

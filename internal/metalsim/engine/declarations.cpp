@@ -43,6 +43,14 @@ int member_end(const Tokens &t, int i) {
 
 }  // namespace
 
+// `#pragma unroll (N)` with a macro in it has passed the preprocessor unexpanded.
+void rewrite_pragmas(Tokens &t) {
+  for (int i = 0; i < t.size(); i++) {
+    Token &d = t[i];
+    if (d.kind == TokenKind::directive && d.text.rfind("#pragma", 0) == 0 && d.text.find("unroll") != std::string::npos && d.text.find("clang") == std::string::npos) d.text = "#pragma unroll";
+  }
+}
+
 // MSL overloads member functions on the address space of the object: `float f() const device { ... }`. Here one of them
 // serves all spaces: the `thread` one if there is one, else the first.
 void rewrite_member_qualifiers(Tokens &t) {

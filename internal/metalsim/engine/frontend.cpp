@@ -34,8 +34,6 @@ std::vector<std::string> language_flags(const Options &o) {
       "-Xclang", "-disable-O0-optnone",
       // Address spaces as attributes; see msl/types.h.
       "-Xclang", "-fsycl-is-device", "-Xclang", "-aux-triple", "-Xclang", "x86_64-pc-linux-gnu", "-Xclang", "-ffake-address-space-map",
-      // Metal has no double: 1.0 is a float.
-      "-Xclang", "-cl-single-precision-constant",
       // Every half and bfloat operation rounds.
       "-Xclang", "-ffloat16-excess-precision=none", "-Xclang", "-fbfloat16-excess-precision=none",
       o.fast_math ? "-ffp-contract=fast" : "-ffp-contract=off"};

@@ -19,6 +19,7 @@ struct KernelFunction {
   std::string name;               // qualified with its namespaces
   std::vector<KernelParameter> parameters;
   std::string max_threads;        // expression of [[max_total_threads_per_threadgroup(n)]], or ""
+  std::string max_threads_template;   // name of the function template that evaluates it, for templates
   Position position;
 };
 
@@ -56,7 +57,8 @@ std::string entry_code(const Program &program);
 
 // The steps, in order.
 void read_attributes(Tokens &, Program &);          // attributes.cpp
-void rewrite_member_qualifiers(Tokens &);           // declarations.cpp
+void rewrite_pragmas(Tokens &);                     // declarations.cpp
+void rewrite_member_qualifiers(Tokens &);
 void rewrite_array_parameters(Tokens &);
 void rewrite_threadgroup_variables(Tokens &);
 void rewrite_constructors(Tokens &);                // constructors.cpp

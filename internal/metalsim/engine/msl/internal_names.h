@@ -38,12 +38,20 @@ template <class T> MSL_INLINE ushort __metal_get_thread_index_in_simdgroup(T) { 
 template <class T> MSL_INLINE ushort __metal_get_simdgroup_size(T) { return 32; }
 #define MSL_FORWARD(name) \
   template <class T, class... A> MSL_INLINE T __metal_##name(T x, A... a) { return metal::name(x, a...); }
-MSL_FORWARD(simd_sum) MSL_FORWARD(simd_product) MSL_FORWARD(simd_min) MSL_FORWARD(simd_max) MSL_FORWARD(simd_and)
-MSL_FORWARD(simd_or) MSL_FORWARD(simd_xor) MSL_FORWARD(simd_prefix_inclusive_sum) MSL_FORWARD(simd_prefix_exclusive_sum)
+MSL_FORWARD(simd_sum) MSL_FORWARD(simd_product) MSL_FORWARD(simd_min) MSL_FORWARD(simd_max)
+MSL_FORWARD(simd_prefix_inclusive_sum) MSL_FORWARD(simd_prefix_exclusive_sum)
 MSL_FORWARD(simd_prefix_inclusive_product) MSL_FORWARD(simd_prefix_exclusive_product) MSL_FORWARD(simd_shuffle)
 MSL_FORWARD(simd_shuffle_up) MSL_FORWARD(simd_shuffle_down) MSL_FORWARD(simd_shuffle_xor) MSL_FORWARD(simd_broadcast)
 MSL_FORWARD(simd_broadcast_first) MSL_FORWARD(simd_shuffle_rotate_up) MSL_FORWARD(simd_shuffle_rotate_down)
 MSL_FORWARD(quad_sum) MSL_FORWARD(quad_shuffle) MSL_FORWARD(quad_shuffle_xor) MSL_FORWARD(quad_broadcast)
+#undef MSL_FORWARD
+// The bitwise reductions take float, too: of its bits.
+#define MSL_FORWARD(name) \
+  template <class T> MSL_INLINE T __metal_##name(T x) { \
+    if constexpr (__is_integral(T)) return metal::name(x); \
+    else return metal::as_type<T>(metal::name(metal::as_type<uint>(x))); \
+  }
+MSL_FORWARD(simd_and) MSL_FORWARD(simd_or) MSL_FORWARD(simd_xor)
 #undef MSL_FORWARD
 template <class T> MSL_INLINE T __metal_simd_shuffle_and_fill_up(T x, T fill, ushort delta, ushort modulo = 32) { return metal::simd_shuffle_and_fill_up(x, fill, delta, modulo); }
 template <class T> MSL_INLINE T __metal_simd_shuffle_and_fill_down(T x, T fill, ushort delta, ushort modulo = 32) { return metal::simd_shuffle_and_fill_down(x, fill, delta, modulo); }

@@ -1,6 +1,6 @@
-// math.h: metal_math (MSL 6.5), metal_common (6.3), metal_relational (6.6) and metal_geometric (6.8) for float, half and
-// bfloat scalars and vectors. Every function is computed in float and rounded once. metal::fast and metal::precise are the
-// same functions: the simulator does not model the reduced precision of fast math.
+// math.h: metal_math (MSL 6.5), metal_common (6.3), metal_relational (6.6) and metal_geometric (6.8), for float and half
+// (Metal has none of them for bfloat). Every function is computed in float and rounded once. metal::fast and
+// metal::precise are the same functions: the simulator does not model the reduced precision of fast math.
 #pragma once
 #include "construct.h"
 
@@ -18,19 +18,16 @@ namespace metal {
 #define MSL_FUNCTION_1(name, expr) \
   MSL_INLINE float name(float x) { return expr; } \
   MSL_INLINE half name(half h) { float x = h; return (half)(expr); } \
-  MSL_INLINE bfloat name(bfloat h) { float x = h; return (bfloat)(float)(expr); } \
   template <class T, class = enable_if_t<__is_integral(T)>> MSL_INLINE float name(T t) { return name((float)t); } \
-  MSL_SIZES(MSL_VECTOR_1, float, name) MSL_SIZES(MSL_VECTOR_1, half, name) MSL_SIZES(MSL_VECTOR_1, bfloat, name)
+  MSL_SIZES(MSL_VECTOR_1, float, name) MSL_SIZES(MSL_VECTOR_1, half, name)
 #define MSL_FUNCTION_2(name, expr) \
   MSL_INLINE float name(float x, float y) { return expr; } \
   MSL_INLINE half name(half a, half b) { float x = a, y = b; return (half)(expr); } \
-  MSL_INLINE bfloat name(bfloat a, bfloat b) { float x = a, y = b; return (bfloat)(float)(expr); } \
-  MSL_SIZES(MSL_VECTOR_2, float, name) MSL_SIZES(MSL_VECTOR_2, half, name) MSL_SIZES(MSL_VECTOR_2, bfloat, name)
+  MSL_SIZES(MSL_VECTOR_2, float, name) MSL_SIZES(MSL_VECTOR_2, half, name)
 #define MSL_FUNCTION_3(name, expr) \
   MSL_INLINE float name(float x, float y, float z) { return expr; } \
   MSL_INLINE half name(half a, half b, half c) { float x = a, y = b, z = c; return (half)(expr); } \
-  MSL_INLINE bfloat name(bfloat a, bfloat b, bfloat c) { float x = a, y = b, z = c; return (bfloat)(float)(expr); } \
-  MSL_SIZES(MSL_VECTOR_3, float, name) MSL_SIZES(MSL_VECTOR_3, half, name) MSL_SIZES(MSL_VECTOR_3, bfloat, name)
+  MSL_SIZES(MSL_VECTOR_3, float, name) MSL_SIZES(MSL_VECTOR_3, half, name)
 
 MSL_FUNCTION_1(acos, __builtin_acosf(x))
 MSL_FUNCTION_1(acosh, __builtin_acoshf(x))
@@ -100,18 +97,18 @@ MSL_INTEGERS(MSL_ORDER_SCALAR)
   MSL_INLINE constexpr T mix(T x, T y, T a) { return (T)(x + (y - x) * a); } \
   MSL_INLINE constexpr T step(T edge, T x) { return x < edge ? (T)0.0f : (T)1.0f; } \
   MSL_INLINE T smoothstep(T e0, T e1, T x) { T t = saturate((T)((x - e0) / (e1 - e0))); return (T)(t * t * ((T)3.0f - (T)2.0f * t)); }
-MSL_FLOATS(MSL_ORDER_FLOAT)
+MSL_ORDER_FLOAT(half) MSL_ORDER_FLOAT(float)
 #undef MSL_ORDER_FLOAT
 #define MSL_ORDER_VECTOR(T) \
   MSL_SIZES(MSL_VECTOR_2, T, min) MSL_SIZES(MSL_VECTOR_2, T, max) MSL_SIZES(MSL_VECTOR_3, T, min3) \
   MSL_SIZES(MSL_VECTOR_3, T, max3) MSL_SIZES(MSL_VECTOR_3, T, median3) MSL_SIZES(MSL_VECTOR_3, T, clamp)
 MSL_INTEGERS(MSL_ORDER_VECTOR)
-MSL_FLOATS(MSL_ORDER_VECTOR)
+MSL_ORDER_VECTOR(half) MSL_ORDER_VECTOR(float)
 #undef MSL_ORDER_VECTOR
 #define MSL_COMMON_VECTOR(T) \
   MSL_SIZES(MSL_VECTOR_1, T, abs) MSL_SIZES(MSL_VECTOR_1, T, sign) MSL_SIZES(MSL_VECTOR_1, T, saturate) \
   MSL_SIZES(MSL_VECTOR_3, T, mix) MSL_SIZES(MSL_VECTOR_2, T, step) MSL_SIZES(MSL_VECTOR_3, T, smoothstep)
-MSL_FLOATS(MSL_COMMON_VECTOR)
+MSL_COMMON_VECTOR(half) MSL_COMMON_VECTOR(float)
 #undef MSL_COMMON_VECTOR
 
 // Exponent and mantissa.
@@ -124,7 +121,7 @@ MSL_INLINE float nextafter(float x, float y) { return __builtin_nextafterf(x, y)
   MSL_INLINE T frexp(T x, thread int &e) { return (T)__builtin_frexpf((float)x, &e); } \
   MSL_INLINE T modf(T x, thread T &whole) { whole = (T)__builtin_truncf((float)x); return (T)__builtin_copysignf((float)x - (float)whole, (float)x); } \
   MSL_INLINE T sincos(T x, thread T &c) { c = cos(x); return sin(x); }
-MSL_FLOATS(MSL_OUT_PARAMETERS)
+MSL_OUT_PARAMETERS(half) MSL_OUT_PARAMETERS(float)
 #undef MSL_OUT_PARAMETERS
 #define MSL_SINCOS(T, N, name) \
   MSL_INLINE T##N name(T##N x, thread T##N &c) { c = cos(x); return sin(x); }
@@ -139,7 +136,6 @@ MSL_SIZES(MSL_LDEXP, float, ldexp) MSL_SIZES(MSL_LDEXP, half, ldexp)
 #define MSL_TEST(name, expr) \
   MSL_INLINE bool name(float x) { return expr; } \
   MSL_INLINE bool name(half h) { float x = h; return expr; } \
-  MSL_INLINE bool name(bfloat h) { float x = h; return expr; } \
   MSL_SIZES(MSL_TEST_VECTOR, float, name) MSL_SIZES(MSL_TEST_VECTOR, half, name)
 #define MSL_TEST_VECTOR(T, N, name) \
   MSL_INLINE bool##N name(T##N a) { bool##N r; for (int i = 0; i < N; i++) r[i] = name(a[i]); return r; }

@@ -2,5 +2,6 @@
 #pragma once
 #pragma clang diagnostic ignored "-Wunknown-pragmas"
 #include "macros.h"
+#include "uniform.h"
 #include "entry.h"
 #include "internal_names.h"

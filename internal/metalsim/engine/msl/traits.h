@@ -47,7 +47,6 @@ template <class T> using remove_addrspace_t = typename remove_addrspace<T>::type
 template <class T> using remove_pointer_t = typename remove_pointer<T>::type;
 template <class T> using remove_extent_t = typename remove_extent<T>::type;
 template <class T> using decay_t = typename decay<T>::type;
-template <class...> using void_t = void;
 template <class T> T &&declval() noexcept;
 
 // Each MSL trait is a struct with a `_v` twin.
@@ -75,7 +74,6 @@ MSL_TRAIT(is_array, __is_array(T))
 MSL_TRAIT(is_reference, __is_reference(T))
 MSL_TRAIT(is_signed, is_floating_point_v<T> || __is_signed(T))
 MSL_TRAIT(is_unsigned, __is_unsigned(T))
-MSL_TRAIT(is_empty, __is_empty(T))
 MSL_TRAIT(is_trivially_copyable, __is_trivially_copyable(T))
 MSL_TRAIT(is_vector, (msl_vector<__remove_cv(T)>::size > 0))
 #undef MSL_TRAIT

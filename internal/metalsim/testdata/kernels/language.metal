@@ -290,3 +290,11 @@ kernel void templates(device uint *ok [[buffer(0)]], device float *x [[buffer(1)
   auto twice = [](float v) { return 2 * v; };
   CHECK(twice(4) == 8);
 }
+
+// Literals without a suffix are float in templates, too.
+template <typename T> bool is_float_literal(T x) { return sizeof(x * 0 + 1.5) == sizeof(float) && x + 1e-9 == x; }
+kernel void literals(device uint *ok [[buffer(0)]]) {
+  uint n = 0;
+  CHECK(is_float_literal(1.0) && is_float_literal(2));
+  CHECK(sizeof(0x1.8p1) == 4 && 0x1.8p1 == 3 && 1e3 == 1000);
+}
