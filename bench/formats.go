@@ -46,7 +46,7 @@ func (r *Report) WriteCSV(w io.Writer) error {
 	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 	rows := [][]string{{"model", "format", "parameters", "weight_bytes", "engine", "variant", "device", "threads",
 		"test", "tokens", "context", "batch", "unit", "n", "median", "mad", "q1", "q3", "min", "max",
-		"bytes_per_token", "flop_per_token", "roofline", "bound"}}
+		"bytes_per_token", "flop_per_token", "roofline", "bound", "dispatches_per_pass"}}
 	for i := range r.Results {
 		s := &r.Results[i]
 		m := s.Summary
@@ -60,7 +60,11 @@ func (r *Report) WriteCSV(w io.Writer) error {
 		if s.Roofline != nil {
 			roofline = []string{number(s.Roofline.Fraction.Median), s.Roofline.Bound}
 		}
-		rows = append(rows, append(append(row, cost...), roofline...))
+		dispatches := ""
+		if s.PerPass != nil {
+			dispatches = number(s.PerPass.Dispatches)
+		}
+		rows = append(rows, append(append(append(row, cost...), roofline...), dispatches))
 	}
 	return out.WriteAll(rows)
 }
@@ -126,6 +130,9 @@ func (r *Result) goValues(j int, v float64) string {
 	if j < len(r.limits) {
 		best, _ := r.Cost.Time(r.limits[j])
 		text += fmt.Sprintf(" %g %%roofline", 100*best*v)
+	}
+	if r.PerPass != nil {
+		text += fmt.Sprintf(" %g dispatch/pass", r.PerPass.Dispatches)
 	}
 	return text
 }

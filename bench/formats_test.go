@@ -135,7 +135,7 @@ func TestCSV(t *testing.T) {
 		name, value string
 	}{
 		{1, "model", "a/b c, d=4-2"}, {1, "test", "prefill"}, {2, "variant", "norms one by one, 8 passes"},
-		{2, "median", "2"}, {2, "roofline", "1"}, {2, "bound", "memory"}, {4, "unit", "s"}, {4, "roofline", ""},
+		{2, "median", "2"}, {2, "roofline", "1"}, {2, "dispatches_per_pass", "83"}, {2, "bound", "memory"}, {4, "unit", "s"}, {4, "roofline", ""},
 	} {
 		if got := rows[want.row][column[want.name]]; got != want.value {
 			t.Errorf("row %d: %s is %q, want %q", want.row, want.name, got, want.value)
@@ -192,7 +192,7 @@ func TestTable(t *testing.T) {
 	r := sampleReport()
 	r.Interrupted = true
 	text := write(t, r.WriteTable)
-	for _, want := range []string{"A processor", "norms one by one", "100%", "memory", "interrupted", "2000.0 ms"} {
+	for _, want := range []string{"A processor", "norms one by one", "100%", "memory", "interrupted", "2000.0 ms", "dispatches"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}

@@ -263,6 +263,10 @@ func (r *run) finish(err error) {
 	if err != nil && !errors.Is(err, context.Canceled) {
 		r.note("the run ended early: %v", err)
 	}
+	if m := &r.report.Machine; m.LoadBefore > float64(m.Cores)/2 {
+		r.note("the machine was busy before the run began (load %.1f on %d cores): figures are too low, and ratios to engines whose "+
+			"threads wait in a loop, as OpenMP's do, are worth nothing", m.LoadBefore, m.Cores)
+	}
 	for _, result := range r.results {
 		if len(result.Samples) > 0 {
 			result.summarize()

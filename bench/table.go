@@ -27,8 +27,8 @@ func (r *Report) WriteTable(w io.Writer) error {
 	for _, g := range r.groups() {
 		s := g[0].Subject
 		fmt.Fprintf(out, "\n%s: %s, %.1f M parameters, %s\n", s.Model, s.Format, float64(s.Parameters)/1e6, bytesText(float64(s.WeightBytes)))
-		t := table{align: "llrlrrrrrl"}
-		t.row("engine", "device", "threads", "test", "median", "±", "best", "GB/s", "roofline", "bound")
+		t := table{align: "llrlrrrrrlr"}
+		t.row("engine", "device", "threads", "test", "median", "±", "best", "GB/s", "roofline", "bound", "dispatches")
 		for i := range g {
 			t.result(&g[i])
 		}
@@ -143,7 +143,7 @@ func (t *table) write(w io.Writer) {
 }
 
 func (t *table) result(r *Result) {
-	threads, rate, fraction, bound := "", "", "", ""
+	threads, rate, fraction, bound, dispatches := "", "", "", "", ""
 	if r.Threads > 0 {
 		threads = fmt.Sprint(r.Threads)
 	}
@@ -156,12 +156,15 @@ func (t *table) result(r *Result) {
 	if r.Cost != nil && r.Kind.Unit() == "B" {
 		fraction, bound = fmt.Sprintf("%.2f×", r.Summary.Median/r.Cost.Bytes), "weights+KV"
 	}
+	if r.PerPass != nil {
+		dispatches = fmt.Sprintf("%.0f", r.PerPass.Dispatches)
+	}
 	best := r.Summary.Min
 	if r.Kind.Rate() {
 		best = r.Summary.Max
 	}
 	t.row(r.Label(), r.Device, threads, r.Test.String(), valueText(r.Kind, r.Summary.Median), spread(r.Summary),
-		valueText(r.Kind, best), rate, fraction, bound)
+		valueText(r.Kind, best), rate, fraction, bound, dispatches)
 }
 
 func valueText(k Kind, v float64) string {
