@@ -32,8 +32,10 @@ type buffer struct {
 	released sync.Once
 }
 
-// adopt makes m a buffer of b and a member of its residency set.
-func (b *Backend) adopt(m *metal.Buffer) *buffer {
+// adopt makes m a buffer of b and a member of its residency set; label is what
+// captures and the simulator's reports call it.
+func (b *Backend) adopt(m *metal.Buffer, label string) *buffer {
+	m.SetLabel(label)
 	if b.resident != nil && b.resident.Add(m) == nil {
 		b.resident.Commit()
 	}
@@ -70,7 +72,7 @@ func (b *Backend) NewBuffer(size int) (kernels.Buffer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gpu: %w", err)
 	}
-	return b.adopt(m), nil
+	return b.adopt(m, "memory"), nil
 }
 
 // WrapBuffer gives the GPU mem as it is when it begins and ends at page
@@ -82,7 +84,7 @@ func (b *Backend) WrapBuffer(mem []byte) (kernels.Buffer, bool, error) {
 	}
 	m, err := b.device.NewBufferNoCopy(mem, metal.StorageModeShared)
 	if err == nil {
-		return b.adopt(m), true, nil
+		return b.adopt(m, "mapped memory"), true, nil
 	}
 	var misaligned *metal.AlignmentError
 	if !errors.As(err, &misaligned) {

@@ -186,6 +186,7 @@ func (p *pass) growScratch() error {
 	if err != nil {
 		return fmt.Errorf("gpu: %w", err)
 	}
+	s.SetLabel("scratch")
 	p.scratch = s
 	return nil
 }
