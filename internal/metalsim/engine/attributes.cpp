@@ -160,11 +160,12 @@ class Reader {
     while (t.previous(first) >= 0 && t.at(t.previous(first)) != ";" && t.at(t.previous(first)) != "}" && t.at(t.previous(first)) != "{") first = t.previous(first);
     FunctionConstant c;
     c.name = t.at(name);
-    c.index = std::atoi(a.argument.c_str());
-    if (a.argument.empty() || !std::isdigit((unsigned char)a.argument[0]) || c.index > 65535) {
+    long index = -1;
+    if (!evaluate(a.argument, index) || index < 0 || index > 65535) {
       error(a.argument_token, "'function_constant' attribute needs an index between 0 and 65535");
       return;
     }
+    c.index = (int)index;
     bool constant = false;
     for (int k = first; k < name; k = t.next(k)) {
       const std::string &x = t.at(k);
@@ -227,6 +228,11 @@ class Reader {
 
   void parameters(int open, int close, KernelFunction &f) {
     std::set<int> used_buffers, used_memories;
+    auto number = [](const std::string &s) {
+      long v = -1;
+      evaluate(s, v);
+      return (int)v;
+    };
     struct Unnumbered { size_t parameter; bool buffer; };
     std::vector<Unnumbered> unnumbered;
     for (int i = t.next(open); i < close;) {
@@ -268,9 +274,9 @@ class Reader {
         q.kind = in_threadgroup ? 't' : 'b';
         unnumbered.push_back({f.parameters.size(), !in_threadgroup});
       } else if (q.kind == 'b' && !q.index.empty()) {
-        used_buffers.insert(std::atoi(q.index.c_str()));
+        used_buffers.insert(number(q.index));
       } else if (q.kind == 't' && !q.index.empty()) {
-        used_memories.insert(std::atoi(q.index.c_str()));
+        used_memories.insert(number(q.index));
       }
       f.parameters.push_back(q);
       i = t.next(last);

@@ -46,6 +46,7 @@ std::vector<unsigned long *> free_bitmaps;
 std::vector<unsigned long *> page_tables[2][METALSIM_MAX_BUFFERS];
 
 alignas(64) char sink[256];    // where wrong accesses go
+alignas(64) char inactive[256];   // what arguments that are switched off read: NaNs
 std::vector<uint8_t> initialised;   // of threadgroup memory
 
 constexpr uint64_t kLow = (1ull << MSL_TAG_SHIFT) - 1;
@@ -165,6 +166,8 @@ char *resolve(void *pointer, uint64_t size, uint32_t site, bool write) {
     violation(METALSIM_UNBOUND, site, std::string(write ? "write" : "read") + " through a null pointer: nothing is bound to that argument");
     return nullptr;
   }
+  // Switched off by a function constant: kernels may name the argument in code whose results they do not use.
+  if (tag - MSL_TAG_INACTIVE < (uint64_t)METALSIM_MAX_BUFFERS && !write) return inactive;
   Region *r = find_region(tag);
   if (!r) {
     char b[96];
@@ -272,6 +275,7 @@ void make_buffer_shadows() {
 }  // namespace
 
 void prepare_memory() {
+  std::memset(inactive, 0xff, sizeof inactive);
   const metalsim_kernel &k = *the.kernel;
   const metalsim_dispatch_args &a = *the.args;
   bool tagged = k.mode != METALSIM_MODE_PLAIN;
@@ -280,12 +284,16 @@ void prepare_memory() {
     Region r;
     r.buffer = (int)i;
     r.read_only = true;
-    bool used = false;
-    for (auto &arg : k.args)
-      if (arg.kind == METALSIM_ARG_BUFFER && arg.index == i && arg.active) {
+    bool used = false, off = false;
+    for (auto &arg : k.args) {
+      if (arg.kind != METALSIM_ARG_BUFFER || arg.index != i) continue;
+      if (arg.active) {
         used = true;
         r.read_only = arg.read_only;
+      } else {
+        off = true;
       }
+    }
     uint64_t offset = std::min(b.offset, b.length);
     if (b.contents && used) {
       r.base = (char *)b.contents + offset;
@@ -295,7 +303,7 @@ void prepare_memory() {
     size_t pages = tagged ? (r.length >> MSL_PAGE_SHIFT) + 1 : 0;
     for (auto &table : {&page_tables[0][i], &page_tables[1][i]}) table->assign(pages, nullptr);
     msl_regions[MSL_TAG_BUFFER + i] = {r.base, r.length, 0, 0, page_tables[0][i].data(), page_tables[1][i].data()};
-    msl_arguments.buffers[i] = !r.base ? nullptr : tagged ? (void *)((uint64_t)r.base | (uint64_t)(MSL_TAG_BUFFER + i) << MSL_TAG_SHIFT) : r.base;
+    msl_arguments.buffers[i] = tagged && off && !used ? (void *)((uint64_t)(MSL_TAG_INACTIVE + i) << MSL_TAG_SHIFT) : !r.base ? nullptr : tagged ? (void *)((uint64_t)r.base | (uint64_t)(MSL_TAG_BUFFER + i) << MSL_TAG_SHIFT) : r.base;
   }
   // Threadgroup memory: the kernel's variables, then the arguments.
   char *arena = (char *)(((uint64_t)threadgroup_arena().data() + 255) & ~255ull);

@@ -183,6 +183,71 @@ bool is_identifier(std::string_view s) {
   return true;
 }
 
+namespace {
+
+class Expression {
+ public:
+  explicit Expression(std::string_view s) : s_(s) {}
+  bool run(long &value) { return sum(value) && (space(), i_ == s_.size()); }
+
+ private:
+  std::string_view s_;
+  size_t i_ = 0;
+
+  void space() {
+    while (i_ < s_.size() && std::isspace((unsigned char)s_[i_])) i_++;
+  }
+  bool take(char c) {
+    space();
+    if (i_ >= s_.size() || s_[i_] != c) return false;
+    i_++;
+    return true;
+  }
+  bool sum(long &v) {
+    if (!product(v)) return false;
+    for (long w;;) {
+      if (take('+')) {
+        if (!product(w)) return false;
+        v += w;
+      } else if (take('-')) {
+        if (!product(w)) return false;
+        v -= w;
+      } else {
+        return true;
+      }
+    }
+  }
+  bool product(long &v) {
+    if (!primary(v)) return false;
+    for (long w;;) {
+      if (take('*')) {
+        if (!primary(w)) return false;
+        v *= w;
+      } else if (take('/')) {
+        if (!primary(w) || w == 0) return false;
+        v /= w;
+      } else {
+        return true;
+      }
+    }
+  }
+  bool primary(long &v) {
+    if (take('(')) return sum(v) && take(')');
+    space();
+    if (i_ >= s_.size() || !std::isdigit((unsigned char)s_[i_])) return false;
+    char *end;
+    std::string rest(s_.substr(i_));
+    v = std::strtol(rest.c_str(), &end, 0);
+    i_ += (size_t)(end - rest.c_str());
+    while (i_ < s_.size() && (s_[i_] == 'u' || s_[i_] == 'U')) i_++;
+    return true;
+  }
+};
+
+}  // namespace
+
+bool evaluate(std::string_view s, long &value) { return Expression(s).run(value); }
+
 std::string trim(std::string_view s) {
   while (!s.empty() && std::isspace((unsigned char)s.front())) s.remove_prefix(1);
   while (!s.empty() && std::isspace((unsigned char)s.back())) s.remove_suffix(1);

@@ -60,5 +60,7 @@ class Tokens {
 
 bool is_identifier(std::string_view s);
 std::string trim(std::string_view s);
+// The value of an integer expression of literals with + - * / ( ). False: it is something else.
+bool evaluate(std::string_view s, long &value);
 
 }  // namespace metalsim

@@ -40,6 +40,7 @@ struct msl_exchanged {
 enum {
   MSL_TAG_SHIFT = 48,
   MSL_TAG_BUFFER = 1,         // + buffer index
+  MSL_TAG_INACTIVE = 32,      // + buffer index: an argument that its [[function_constant]] switches off
   MSL_TAG_THREADGROUP = 64,   // + threadgroup argument index
   MSL_TAG_VARIABLE = 128,     // + number of the threadgroup variable in the kernel
 };
