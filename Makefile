@@ -4,7 +4,7 @@ GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Modules of their own, so that a program that imports the library does not
 # inherit what they need.
-MODULES = $(patsubst %/go.mod,%,$(shell git ls-files '*go.mod' | sort))
+MODULES = $(sort $(dir $(shell git ls-files 'go.mod' '*/go.mod')))
 
 .PHONY: help run build test tools lint cross arm64 bench bench-peers metal-report fuzz train
 
@@ -36,7 +36,7 @@ arm64: tools ## Run the CPU path's tests as arm64, emulated
 	@for p in $(ARM64_PACKAGES); do \
 		GOARCH=arm64 CGO_ENABLED=0 $(GO) test -short -timeout 20m -exec "qemu-aarch64-static -cpu max" $$p || exit 1; done
 
-BENCH_MODELS ?= story random:270M:bf16 random:270M:q8_0 random:270M:q4_0 random:1.1B:bf16
+BENCH_MODELS ?= story random:270M:bf16 random:270M:q8_0 random:270M:mlx4 random:1.1B:bf16
 BENCH_FLAGS ?= --prefill 512 --decode 10,2000 --batch 8 --start --paper
 bench: build ## Measure this machine; the report and plots to send back are in bench-report/
 	./bin/openelm bench $(BENCH_MODELS) $(BENCH_FLAGS) --out bench-report

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/go-openelm/go-openelm/kernels"
@@ -21,15 +22,15 @@ type side struct {
 	weights [][]byte
 	tokens  []int32 // to feed
 
-	full     *openelm.Session // the longest context
-	sessions map[int]*openelm.Session
-	batch    []*openelm.Session
-	closers  []func() error
+	prompt  *openelm.Session
+	decode  map[int]*openelm.Session // by context
+	batch   []*openelm.Session       // at the first of Options.Decode
+	closers []func() error
 }
 
 // openSide opens the model. passes, if positive, runs norms one by one.
 func openSide(ctx context.Context, m model, d Device, threads, passes int) (_ *side, err error) {
-	s := &side{device: d, sessions: map[int]*openelm.Session{}}
+	s := &side{device: d, decode: map[int]*openelm.Session{}}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -70,64 +71,52 @@ func openSide(ctx context.Context, m model, d Device, threads, passes int) (_ *s
 	return s, nil
 }
 
-// fill makes the sessions that decoding begins from: one for each context, the
-// longest evaluated, the others cut from it.
+// fill makes the sessions: an empty one for prompts, one for each context, and
+// those of a batch. Each has room for its own test and no more, since a KV cache
+// is the larger part of what a side keeps for itself.
 func (s *side) fill(ctx context.Context, o *Options) error {
-	longest, n := 0, 0
-	for _, c := range o.Decode {
-		longest = max(longest, c)
-	}
-	for _, p := range o.Prefill {
-		n = max(n, p)
-	}
-	capacity := max(longest+o.Tokens, n)
-	s.tokens = randomTokens(s.model.Config().VocabSize, capacity+1)
+	prompt, longest, batch := largest(o.Prefill), largest(o.Decode), largest(o.Batch)
+	s.tokens = randomTokens(s.model.Config().VocabSize, max(prompt, longest+o.Tokens))
 	var err error
-	if s.full, err = s.session(func() (*openelm.Session, error) {
-		return s.model.NewSession(&openelm.SessionOptions{Capacity: capacity})
-	}); err != nil {
-		return err
-	}
-	if longest == 0 {
-		return nil
-	}
-	if err := s.full.Append(ctx, s.tokens[:longest]...); err != nil {
-		return err
+	if prompt > 0 {
+		if s.prompt, err = s.session(prompt); err != nil {
+			return err
+		}
 	}
 	for _, c := range o.Decode {
-		f, err := s.fork(c)
+		if s.decode[c], err = s.session(c + o.Tokens); err != nil {
+			return err
+		}
+		if err := s.decode[c].Append(ctx, s.tokens[:c]...); err != nil {
+			return err
+		}
+	}
+	for len(s.batch) < batch {
+		f, err := s.decode[o.Decode[0]].Fork(nil)
 		if err != nil {
 			return err
 		}
-		s.sessions[c] = f
-	}
-	for _, b := range o.Batch {
-		for len(s.batch) < b {
-			f, err := s.fork(o.Decode[0])
-			if err != nil {
-				return err
-			}
-			s.batch = append(s.batch, f)
-		}
+		s.closers = append(s.closers, f.Close)
+		s.batch = append(s.batch, f)
 	}
 	return nil
 }
 
-func (s *side) session(create func() (*openelm.Session, error)) (*openelm.Session, error) {
-	session, err := create()
+// largest is the largest of list, 0 if it is empty.
+func largest(list []int) int {
+	if len(list) == 0 {
+		return 0
+	}
+	return slices.Max(list)
+}
+
+// session is an empty session that is closed with the side.
+func (s *side) session(capacity int) (*openelm.Session, error) {
+	session, err := s.model.NewSession(&openelm.SessionOptions{Capacity: capacity})
 	if err == nil {
 		s.closers = append(s.closers, session.Close)
 	}
 	return session, err
-}
-
-// fork is a session of the first n tokens of full.
-func (s *side) fork(n int) (*openelm.Session, error) {
-	f, err := s.session(func() (*openelm.Session, error) { return s.full.Fork(nil) })
-	if err != nil {
-		return nil, err
-	}
-	return f, f.Truncate(n)
 }
 
 func (s *side) close() error {
@@ -179,9 +168,9 @@ func (s *side) prepare(ctx context.Context, t Test) error {
 	}
 	switch t.Kind {
 	case Prefill:
-		return s.full.Truncate(0)
+		return s.prompt.Truncate(0)
 	case Decode:
-		return cut(s.sessions[t.Context])
+		return cut(s.decode[t.Context])
 	default:
 		for _, session := range s.batch[:t.Batch] {
 			if err := cut(session); err != nil {
@@ -195,9 +184,9 @@ func (s *side) prepare(ctx context.Context, t Test) error {
 func (s *side) run(ctx context.Context, t Test) error {
 	switch t.Kind {
 	case Prefill:
-		return s.full.Append(ctx, s.tokens[:t.Tokens]...)
+		return s.prompt.Append(ctx, s.tokens[:t.Tokens]...)
 	case Decode:
-		session := s.sessions[t.Context]
+		session := s.decode[t.Context]
 		for i := range t.Tokens {
 			if err := session.Append(ctx, s.tokens[t.Context+i]); err != nil {
 				return err
