@@ -14,12 +14,15 @@ struct Line {
   bool hit = false;
 };
 using Key = std::tuple<uint64_t, std::string, int>;
-// A block is known by its lines: the same block in another specialisation or instantiation is the same block.
-using BlockKey = std::pair<uint64_t, std::vector<std::pair<std::string, int>>>;
+struct Block {
+  bool hit = false;
+  std::vector<std::pair<std::string, int>> lines;
+};
+using BlockKey = std::pair<uint64_t, uint64_t>;   // source and CoverageBlock::key
 
 std::mutex mutex;
 std::map<Key, Line> lines;
-std::map<BlockKey, bool> blocks;
+std::map<BlockKey, Block> blocks;
 std::vector<metalsim_line> result;
 std::set<std::string> names;
 
@@ -33,7 +36,9 @@ void register_lines(uint64_t source, const std::vector<std::pair<std::string, in
 void record_coverage(uint64_t source, const std::vector<CoverageBlock> &list, unsigned char *covered) {
   std::lock_guard<std::mutex> lock(mutex);
   for (size_t i = 0; i < list.size(); i++) {
-    blocks[{source, list[i].lines}] |= covered[i] != 0;
+    Block &block = blocks[{source, list[i].key}];
+    block.hit |= covered[i] != 0;
+    block.lines = list[i].lines;
     if (!covered[i]) continue;
     for (auto &l : list[i].lines) lines[{source, l.first, l.second}].hit = true;
   }
@@ -46,9 +51,9 @@ using namespace metalsim;
 extern "C" size_t metalsim_coverage(const metalsim_line **out) {
   std::lock_guard<std::mutex> lock(mutex);
   std::set<Key> partial;
-  for (auto &[key, hit] : blocks)
-    if (!hit)
-      for (auto &l : key.second) partial.insert({key.first, l.first, l.second});
+  for (auto &[key, block] : blocks)
+    if (!block.hit)
+      for (auto &l : block.lines) partial.insert({key.first, l.first, l.second});
   result.clear();
   for (auto &[key, line] : lines) {
     auto &[source, file, number] = key;

@@ -337,6 +337,7 @@ string Instrumenter::block_coverage(const std::vector<string_view> &lines, size_
   for (size_t i = first; i < last; i++) {
     if (lines[i].find("@__ubsan_handle_") != npos) return "";   // never to be run
     Site s = module_.position_of_line(lines[i]);
+    if (s.line > 0) block.key = (block.key ^ ((uint64_t)s.line << 20 ^ (uint64_t)s.column)) * 0x9e3779b97f4a7c15;
     if (s.line > 0 && std::find(block.lines.begin(), block.lines.end(), std::make_pair(s.file, s.line)) == block.lines.end()) block.lines.push_back({s.file, s.line});
   }
   if (block.lines.empty()) return "";

@@ -37,7 +37,7 @@ std::string serialise(const KernelModule &k) {
   for (auto &v : k.variables) s << "variable " << v.offset << ' ' << v.size << ' ' << v.name << '\n';
   for (auto &t : k.sites) s << "site " << t.line << ' ' << t.column << ' ' << t.size << ' ' << t.align << ' ' << (int)t.space << ' ' << t.read << ' ' << t.write << ' ' << t.atomic << ' ' << t.file << '\n';
   for (auto &b : k.blocks) {
-    s << "block\n";
+    s << "block " << b.key << '\n';
     for (auto &l : b.lines) s << "line " << l.second << ' ' << l.first << '\n';
   }
   s << "end\n";
@@ -71,7 +71,7 @@ bool deserialise(const std::string &text, KernelModule &k) {
       s.file = rest();
       k.sites.push_back(s);
     }
-    if (word == "block") k.blocks.emplace_back();
+    if (word == "block") f >> k.blocks.emplace_back().key;
     if (word == "line" && !k.blocks.empty()) {
       int n;
       f >> n;

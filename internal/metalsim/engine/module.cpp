@@ -425,7 +425,7 @@ KernelModule Module::build(int number, const std::map<int, ConstantValue> &const
     const Function &f = functions_.at(name);
     std::string body = text_.substr(f.begin, f.end - f.begin);
     bool exported = name == entry || name == reflect;
-    bool user = !starts_with(name, "@msl_") || name == entry;
+    bool user = !starts_with(name, "@msl_");
     if (!addresses.empty()) body = replace_names(body, addresses);
     size_t first = body.find('\n');
     std::string head = internal_define(std::string_view(body).substr(0, first));

@@ -29,8 +29,9 @@ struct ThreadgroupVariable {
   uint32_t offset, size;
 };
 
-// Lines that run when a basic block runs.
+// Lines that run when a basic block runs. `key` tells blocks of a source apart, and is the same in every specialisation.
 struct CoverageBlock {
+  uint64_t key = 0;
   std::vector<std::pair<std::string, int>> lines;
 };
 

@@ -164,7 +164,7 @@ void straight_main() {
 }  // namespace
 
 void run_threadgroup() {
-  random_state = the.args->seed * 0x9e3779b97f4a7c15ull + the.serial;
+  random_state = the.args->seed * 0x9e3779b97f4a7c15ull + (the.serial - the.serial_base);
   if (!the.kernel->info.uses_barriers) {
     metalsim_switch(&scheduler_stack, prepare_stack(0, straight_main));
     return;
