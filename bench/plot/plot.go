@@ -73,6 +73,7 @@ func newPlot(r *bench.Report, title, x, y string) *plot.Plot {
 	p.Title.Text = title + "\n" + machine
 	p.Title.Padding = 8
 	p.X.Label.Text, p.Y.Label.Text = x, y
+	p.X.Tick.Marker, p.Y.Tick.Marker = evenTicks{}, evenTicks{}
 	p.Legend.Padding = 2
 	p.BackgroundColor = color.White
 	for _, style := range []*text.Style{

@@ -14,6 +14,7 @@ import (
 	"github.com/go-openelm/go-openelm/bench"
 	benchplot "github.com/go-openelm/go-openelm/bench/plot"
 	"github.com/google/go-cmp/cmp"
+	"gonum.org/v1/plot"
 )
 
 // report has two thread counts, two contexts, a peer and a device without
@@ -94,19 +95,35 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// TestTicks: a log axis over less than a decade still has labels.
+// TestTicks: axes have labels, be they short, long or logarithmic.
 func TestTicks(t *testing.T) {
-	r := report()
-	p, err := benchplot.Roofline(r)
+	roofline, err := benchplot.Roofline(report())
 	if err != nil {
 		t.Fatal(err)
 	}
-	var labels []string
-	for _, tick := range p.Y.Tick.Marker.Ticks(1.5, 21) {
-		labels = append(labels, tick.Label)
+	threads, err := benchplot.Threads(report())
+	if err != nil {
+		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"2", "5", "10", "20"}, labels); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+	for _, test := range []struct {
+		axis      plot.Axis
+		low, high float64
+		want      string
+	}{
+		{roofline.Y, 1.5, 21, "2 5 10 20"},
+		{threads.X, 1, 2, "1 2"},
+		{threads.X, 1, 64, "10 20 30 40 50 60"},
+		{threads.Y, 0, 2.5, "0 0.5 1 1.5 2 2.5"},
+		{threads.Y, 0, 1.05, "0 0.2 0.4 0.6 0.8 1"},
+		{threads.Y, 0, 1200, "0 200 400 600 800 1000 1200"},
+	} {
+		var labels []string
+		for _, tick := range test.axis.Tick.Marker.Ticks(test.low, test.high) {
+			labels = append(labels, tick.Label)
+		}
+		if got := strings.Join(labels, " "); got != test.want {
+			t.Errorf("%g to %g is marked %q, want %q", test.low, test.high, got, test.want)
+		}
 	}
 }
 

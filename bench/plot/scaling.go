@@ -56,7 +56,7 @@ func (l *lines) draw(p *plot.Plot, change func(plotter.XYs)) (int, error) {
 func Threads(r *bench.Report) (*plot.Plot, error) {
 	p := newPlot(r, "Speed by threads", "threads", "times as fast as with the fewest")
 	p.Legend.Top, p.Legend.Left = true, true
-	p.X.Tick.Marker = wholeTicks{}
+	p.X.Tick.Marker = evenTicks{whole: true}
 	var all lines
 	most := 1.0
 	for i := range r.Results {
@@ -66,24 +66,35 @@ func Threads(r *bench.Report) (*plot.Plot, error) {
 		}
 	}
 	n, err := all.draw(p, func(points plotter.XYs) {
-		base := points[0]
-		for i := range points {
-			points[i].Y /= base.Y
-			most = max(most, points[i].X/base.X)
-		}
+		most = max(most, points[len(points)-1].X/points[0].X)
+		relative(points)
 	})
 	if n == 0 || err != nil {
 		return nil, err
 	}
-	p.Y.Min, p.Y.Max = 0, max(p.Y.Max, most)*1.3 // room for the legend
+	ideal, err := plotter.NewLine(plotter.XYs{{X: p.X.Min, Y: 1}, {X: p.X.Max, Y: most}})
+	if err != nil {
+		return nil, err
+	}
+	ideal.Color, ideal.Dashes = color.Gray{0x60}, []vg.Length{4, 4}
+	p.Add(ideal)
+	p.Legend.Add("as many times as threads", ideal)
+	p.Y.Min, p.Y.Max = 0, max(p.Y.Max, most)*1.6 // room for the legend
 	return p, nil
 }
 
-// Context draws the speed of decoding over the number of tokens in the KV
-// cache. It returns nil if the report has one such number only.
+// relative divides by the first point's value.
+func relative(points plotter.XYs) {
+	base := points[0].Y
+	for i := range points {
+		points[i].Y /= base
+	}
+}
+
+// Context draws how the speed of decoding changes with the number of tokens in
+// the KV cache. It returns nil if the report has one such number only.
 func Context(r *bench.Report) (*plot.Plot, error) {
-	p := newPlot(r, "Speed of decoding by length of the context", "tokens in the KV cache", "tokens / s")
-	p.Legend.Top = true
+	p := newPlot(r, "Speed of decoding by length of the context", "tokens in the KV cache", "of the speed with the fewest")
 	var all lines
 	for i := range r.Results {
 		result := &r.Results[i]
@@ -91,11 +102,11 @@ func Context(r *bench.Report) (*plot.Plot, error) {
 			all.add(fmt.Sprintf("%s, %s", label(&result.Subject), threads(result.Threads)), float64(result.Context), result.Summary.Median)
 		}
 	}
-	n, err := all.draw(p, func(plotter.XYs) {})
+	n, err := all.draw(p, relative)
 	if n == 0 || err != nil {
 		return nil, err
 	}
-	p.Y.Min, p.Y.Max = 0, p.Y.Max*1.4
+	p.Y.Min, p.Y.Max = 0, p.Y.Max*1.05
 	return p, nil
 }
 

@@ -7,16 +7,22 @@ import (
 	"gonum.org/v1/plot"
 )
 
-// wholeTicks marks whole numbers.
-type wholeTicks struct{}
+// evenTicks marks about six values, 1, 2 or 5 times a power of ten apart.
+type evenTicks struct{ whole bool }
 
-func (wholeTicks) Ticks(low, high float64) []plot.Tick {
-	var ticks []plot.Tick
-	step := max(1, int(high-low)/12)
-	for v := int(low); float64(v) <= high; v += step {
-		if float64(v) >= low {
-			ticks = append(ticks, plot.Tick{Value: float64(v), Label: fmt.Sprint(v)})
+func (t evenTicks) Ticks(low, high float64) []plot.Tick {
+	step := math.Pow(10, math.Floor(math.Log10((high-low)/6)))
+	for _, times := range []float64{2, 2.5, 2} { // 1, 2, 5, 10
+		if (high-low)/step > 8 {
+			step *= times
 		}
+	}
+	if t.whole {
+		step = max(step, 1)
+	}
+	var ticks []plot.Tick
+	for i := math.Ceil(low / step); i*step <= high; i++ {
+		ticks = append(ticks, plot.Tick{Value: i * step, Label: fmt.Sprintf("%.4g", i*step)})
 	}
 	return ticks
 }
