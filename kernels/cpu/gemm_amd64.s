@@ -952,3 +952,35 @@ loop1:
 done2:
 	VZEROUPPER
 	RET
+
+// func prefetchAVX2(a *uint64)
+// Requires: MMX+
+TEXT ·prefetchAVX2(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  8(AX), CX
+	MOVQ  16(AX), DX
+	MOVQ  $0x00000010, BX
+	TESTQ BX, BX
+	JZ    done2
+
+loop1:
+	MOVQ  24(AX), DI
+	MOVQ  CX, SI
+	ADDQ  $+63, DI
+	SHRQ  $0x06, DI
+	TESTQ DI, DI
+	JZ    done4
+
+loop3:
+	PREFETCHT0 (SI)
+	ADDQ       $+64, SI
+	DECQ       DI
+	JNZ        loop3
+
+done4:
+	ADDQ DX, CX
+	DECQ BX
+	JNZ  loop1
+
+done2:
+	RET

@@ -514,3 +514,24 @@ store5:
 	VST1 [V20.S4, V21.S4, V22.S4, V23.S4], (R1)
 	ADD R4, R1
 	RET
+
+// func prefetchNEON(a *uint64)
+//
+// Asks for parts of 16 rows.
+TEXT ·prefetchNEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 8(R0), R1
+	MOVD 16(R0), R2
+	MOVD $16, R3
+row:
+	MOVD R1, R4
+	MOVD 24(R0), R5
+line:
+	PRFM (R4), PLDL2KEEP
+	ADD $64, R4
+	SUBS $64, R5
+	BGT line
+	ADD R2, R1
+	SUB $1, R3
+	CBNZ R3, row
+	RET

@@ -16,15 +16,22 @@ const (
 )
 
 // fewRows is the largest number of activation rows for which the weights are
-// multiplied as they are read: the memory is the limit then, and up to eight
-// rows cost about as much as one. More rows go through widened panels.
-const fewRows = 8
+// multiplied as they are read. More rows go through widened panels, which pay
+// off sooner if widening costs more.
+func fewRows(f kernels.Format) int {
+	if f.Float() {
+		return mostFewRows
+	}
+	return 8
+}
+
+const mostFewRows = 16
 
 // linear is the operation behind everything with a matrix: y[r] = w·x[r].
 type linear struct {
 	epilogue epilogue
 	y        []float32 // [rows, w.Rows]
-	x        []float32 // [rows, w.Cols]; padded if there are few rows
+	x        []float32 // [rows, w.Cols]; padded if there are at most mostFewRows
 	rows     int
 	w, up    projection
 }
@@ -69,7 +76,7 @@ func (p *pass) adapt(t *projection, buf *[]float32, x []float32, rows int, l *ke
 }
 
 func (p *pass) linear(t linear) {
-	if t.rows > fewRows {
+	if t.rows > fewRows(t.w.m.Format) {
 		p.many = many(t)
 		p.run((t.w.m.Rows+tileCols-1)/tileCols, 1, &p.many)
 		p.many = many{}
@@ -104,7 +111,7 @@ func (p *pass) arrange(t *projection, buf *[]float32, x []float32) {
 	}
 }
 
-// few is a linear operation on up to fewRows rows. Its items are rows of w.
+// few is a linear operation on at most fewRows rows. Its items are rows of w.
 type few linear
 
 // runRows is the largest number of weight rows whose products are held back

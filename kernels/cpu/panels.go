@@ -1,6 +1,10 @@
 package cpu
 
-import "github.com/go-openelm/go-openelm/kernels"
+import (
+	"unsafe"
+
+	"github.com/go-openelm/go-openelm/kernels"
+)
 
 // many is a linear operation on many rows: a matrix product. Sixteen rows of
 // weights at a time are widened and transposed into a panel that stays in the
@@ -83,6 +87,7 @@ func (t *many) panel(s *scratch, m *kernels.Matrix, x, c []float32, ldc, o int, 
 		packed := grow(&s.packed, tileCols*stride)
 		s.packArgs = packArgs{dst: ptr(packed), src: ptr(rows), stride: 4 * stride, n: stride}
 		s.pack(&s.packArgs)
+		s.prefetchPanel(m, o, k+most)
 		s.gemmArgs = gemmArgs{b: ptr(packed), ldc: 4 * ldc, lda: 4 * m.Cols, ldb: 4 * tileCols, k: depth}
 		if sum || k > 0 {
 			s.gemmArgs.add = 1
@@ -92,4 +97,21 @@ func (t *many) panel(s *scratch, m *kernels.Matrix, x, c []float32, ldc, o int, 
 			s.gemm[min(tileRows, t.rows-r)-1](&s.gemmArgs)
 		}
 	}
+}
+
+// prefetchPanel asks for what panel widens next: 16 rows of m from o on, their
+// columns from k on, or the first columns of the 16 rows after them. It reads
+// short pieces in many places, which a processor does not foresee.
+func (s *scratch) prefetchPanel(m *kernels.Matrix, o, k int) {
+	if k >= m.Cols {
+		o, k = o+tileCols, 0
+	}
+	if o+tileCols > m.Rows {
+		return
+	}
+	bytes := func(cols int) int { return cols / m.Format.BlockCols() * m.Format.BlockBytes() }
+	src := m.Data.Bytes()[o*m.RowBytes()+bytes(k):]
+	a := &s.packArgs
+	*a = packArgs{src: (*float32)(unsafe.Pointer(&src[0])), stride: m.RowBytes(), n: bytes(min(s.depth, m.Cols-k))}
+	s.prefetch(a)
 }

@@ -123,7 +123,7 @@ func (p *pass) ProjAdd(x, in kernels.View, rows int, w kernels.Linear) {
 	if p.ready() {
 		a := p.floats("ProjAdd", "in", in, rows*w.W.Cols)
 		y := p.floats("ProjAdd", "x", x, rows*w.W.Rows)
-		if p.err == nil && rows <= fewRows && rows%4 > 1 {
+		if p.err == nil && rows <= mostFewRows && rows%4 > 1 {
 			a = grow(&p.normed, padded(rows)*w.W.Cols)
 			copy(a, in.Floats())
 		}

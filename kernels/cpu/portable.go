@@ -10,19 +10,20 @@ import (
 
 // portable is what every routine means.
 var portable = routines{
-	isa:     Portable,
-	mul1:    [formats]func(*mulArgs){kernels.F32: mul1},
-	mul4:    [formats]func(*mulArgs){kernels.F32: mul4},
-	widen:   [formats]func(*widenArgs){kernels.F32: widen},
-	gemm:    [tileRows]func(*gemmArgs){gemm(1), gemm(2), gemm(3), gemm(4), gemm(5), gemm(6)},
-	pack:    pack,
-	depth:   256,
-	rmsNorm: rmsNorm,
-	expSum:  expSum,
-	swiglu:  swiglu,
-	rope:    rope,
-	maximum: maximum,
-	arrange: arrange,
+	isa:      Portable,
+	mul1:     [formats]func(*mulArgs){kernels.F32: mul1},
+	mul4:     [formats]func(*mulArgs){kernels.F32: mul4},
+	widen:    [formats]func(*widenArgs){kernels.F32: widen},
+	gemm:     [tileRows]func(*gemmArgs){gemm(1), gemm(2), gemm(3), gemm(4), gemm(5), gemm(6)},
+	pack:     pack,
+	prefetch: func(*packArgs) {},
+	depth:    256,
+	rmsNorm:  rmsNorm,
+	expSum:   expSum,
+	swiglu:   swiglu,
+	rope:     rope,
+	maximum:  maximum,
+	arrange:  arrange,
 }
 
 func mul1(a *mulArgs) { mul(a, 1) }

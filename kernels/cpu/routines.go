@@ -25,6 +25,8 @@ type routines struct {
 	gemm [tileRows]func(*gemmArgs)
 	// pack transposes 16 rows into gemm's B.
 	pack func(*packArgs)
+	// prefetch asks for n bytes of each of 16 rows; it changes nothing.
+	prefetch func(*packArgs)
 	// depth is how many columns are packed at once, where there is a widen.
 	depth int
 

@@ -33,14 +33,15 @@ var avx2 = routines{
 		kernels.Q4_K: widenQ4_KAVX2, kernels.Q6_K: widenQ6_KAVX2,
 		kernels.Affine4: widenAffine4AVX2, kernels.Affine8: widenAffine8AVX2,
 	},
-	gemm:    [tileRows]func(*gemmArgs){gemm1x16AVX2, gemm2x16AVX2, gemm3x16AVX2, gemm4x16AVX2, gemm5x16AVX2, gemm6x16AVX2},
-	pack:    packAVX2,
-	depth:   256,
-	rmsNorm: rmsNormAVX2,
-	expSum:  expSumAVX2,
-	swiglu:  swigluAVX2,
-	rope:    ropeAVX2,
-	maximum: maximumAVX2,
+	gemm:     [tileRows]func(*gemmArgs){gemm1x16AVX2, gemm2x16AVX2, gemm3x16AVX2, gemm4x16AVX2, gemm5x16AVX2, gemm6x16AVX2},
+	pack:     packAVX2,
+	prefetch: prefetchAVX2,
+	depth:    256,
+	rmsNorm:  rmsNormAVX2,
+	expSum:   expSumAVX2,
+	swiglu:   swigluAVX2,
+	rope:     ropeAVX2,
+	maximum:  maximumAVX2,
 	order: [formats]*arrangement{
 		kernels.BF16: pairs, kernels.Q8_0: signedBytes, kernels.Q4_0: ggufNibbles, kernels.Q4_1: ggufNibbles,
 		kernels.Affine4: affineNibbles, kernels.Affine8: unsignedBytes,
@@ -176,3 +177,6 @@ func maximumAVX2(a *vectorArgs)
 
 //go:noescape
 func arrangeAVX2(a *arrangeArgs)
+
+//go:noescape
+func prefetchAVX2(a *packArgs)

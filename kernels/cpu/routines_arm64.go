@@ -38,15 +38,16 @@ var neon = routines{
 		kernels.Q8_0: widenQ8_0NEON,
 		kernels.Q4_0: widenQ4_0NEON,
 	},
-	gemm:    [tileRows]func(*gemmArgs){gemm1x16NEON, gemm2x16NEON, gemm3x16NEON, gemm4x16NEON, gemm5x16NEON, gemm6x16NEON},
-	pack:    pack,
-	depth:   256,
-	rmsNorm: rmsNorm,
-	expSum:  expSum,
-	swiglu:  swiglu,
-	rope:    rope,
-	maximum: maximum,
-	arrange: arrange,
+	gemm:     [tileRows]func(*gemmArgs){gemm1x16NEON, gemm2x16NEON, gemm3x16NEON, gemm4x16NEON, gemm5x16NEON, gemm6x16NEON},
+	pack:     pack,
+	prefetch: prefetchNEON,
+	depth:    256,
+	rmsNorm:  rmsNorm,
+	expSum:   expSum,
+	swiglu:   swiglu,
+	rope:     rope,
+	maximum:  maximum,
+	arrange:  arrange,
 }
 
 //go:noescape
@@ -111,3 +112,6 @@ func gemm5x16NEON(a *gemmArgs)
 
 //go:noescape
 func gemm6x16NEON(a *gemmArgs)
+
+//go:noescape
+func prefetchNEON(a *packArgs)

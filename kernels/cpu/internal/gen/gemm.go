@@ -17,6 +17,7 @@ func gemmRoutines(ctx *build.Context) {
 		gemm(ctx, rows)
 	}
 	pack(ctx)
+	prefetch(ctx)
 }
 
 // gemm emits C[rows][16] (+)= A[rows][k] · B[k][16].
@@ -139,4 +140,24 @@ func (r *routine) transpose4(v [4]reg.VecVirtual) [4]reg.VecVirtual {
 	r.VSHUFPS(operand.U8(0x44), d, b, out[2])
 	r.VSHUFPS(operand.U8(0xee), d, b, out[3])
 	return out
+}
+
+// prefetch asks for the lines of n bytes of each of 16 rows.
+func prefetch(ctx *build.Context) {
+	r := begin(ctx, "prefetchAVX2", "prefetchAVX2 asks for parts of 16 rows.")
+	src, stride := r.get(packSrc), r.get(packStride)
+	rows := r.GP64()
+	r.MOVQ(operand.U32(16), rows)
+	r.loop(rows, func() {
+		line, lines := r.GP64(), r.get(packK)
+		r.MOVQ(src, line)
+		r.ADDQ(operand.I32(63), lines)
+		r.SHRQ(operand.U8(6), lines)
+		r.loop(lines, func() {
+			r.PREFETCHT0(at(line, 0))
+			r.ADDQ(operand.I32(64), line)
+		})
+		r.ADDQ(stride, src)
+	})
+	r.RET()
 }

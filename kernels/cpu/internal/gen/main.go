@@ -35,7 +35,7 @@ func main() {
 			log.Fatalf("%s: %v", f.name, err)
 		}
 	}
-	for name, emit := range map[string]func(*neon){"mul_arm64.s": neonMul, "gemm_arm64.s": neonGEMM} {
+	for name, emit := range map[string]func(*neon){"mul_arm64.s": neonMul, "gemm_arm64.s": neonMatrix} {
 		if err := writeNEON(filepath.Join(*dir, name), emit); err != nil {
 			log.Fatalf("%s: %v", name, err)
 		}

@@ -263,6 +263,12 @@ func (f *neonFormat) widen(n *neon) {
 	n.op("RET")
 }
 
+// neonMatrix writes all that a product of many rows needs.
+func neonMatrix(n *neon) {
+	neonGEMM(n)
+	neonPrefetch(n)
+}
+
 // neonGEMM: R1 C, R3 B, R4 … R6 the strides of C, A and B, R8 the columns left,
 // R10 … R15 rows of A. V0 … V23 are C, four to a row, V24 … V27 a row of B, V28
 // an element of A.
@@ -301,4 +307,25 @@ func neonGEMM(n *neon) {
 		}
 		n.op("RET")
 	}
+}
+
+// neonPrefetch: R1 the row, R2 the stride, R3 the rows left, R4 the line, R5 the
+// lines left.
+func neonPrefetch(n *neon) {
+	n.text("prefetchNEON", "Asks for parts of 16 rows.")
+	n.get(packSrc, 1)
+	n.get(packStride, 2)
+	n.op("MOVD $16, R3")
+	n.label("row")
+	n.op("MOVD R1, R4")
+	n.get(packK, 5)
+	n.label("line")
+	n.op("PRFM (R4), PLDL2KEEP")
+	n.op("ADD $64, R4")
+	n.op("SUBS $64, R5")
+	n.op("BGT line")
+	n.op("ADD R2, R1")
+	n.op("SUB $1, R3")
+	n.op("CBNZ R3, row")
+	n.op("RET")
 }
