@@ -354,6 +354,14 @@ bool compile(std::string_view source, const Options &o, Compiled &c, std::string
   for (auto &k : program.constants) c.constants.push_back({k.name, k.type, k.index, k.optional});
   c.module = std::make_unique<Module>(ir);
   std::string name;
+  for (auto &[site, space] : c.module->conversions()) {
+    report.add(site.file, site.line, places.column(site.file, site.line, site.column), "error", std::string("cannot use a pointer or reference to the '") + space + "' address space as one to 'thread'");
+    failed = true;
+  }
+  if (failed) {
+    messages = report.text();
+    return false;
+  }
   Site recursive = c.module->recursion(name);
   if (!name.empty()) {
     report.add(recursive.file, recursive.line, recursive.column, "error", "recursive function calls are not supported in Metal ('" + name + "')");

@@ -252,6 +252,46 @@ Site Module::recursion(std::string &name) const {
   return {};
 }
 
+std::vector<std::pair<Site, const char *>> Module::conversions() const {
+  std::vector<std::pair<Site, const char *>> found;
+  for (auto function : function_order_) {
+    if (starts_with(function, "@msl_")) continue;
+    const Function &f = functions_.at(function);
+    std::unordered_map<std::string_view, const char *> casts;
+    for (auto line : split_lines(std::string_view(text_).substr(f.begin, f.end - f.begin))) {
+      size_t cast = line.find(" = addrspacecast ptr addrspace(");
+      if (cast != std::string_view::npos && line.find(" to ptr,") != std::string_view::npos) {
+        char space = line[cast + 31];
+        casts[line.substr(2, cast - 2)] = space == '1' ? "device" : space == '3' ? "threadgroup" : "constant";
+        continue;
+      }
+      if (casts.empty()) continue;
+      // Kept in a variable other than `this`, or handed to a function as a pointer (references say how much they refer to).
+      const char *space = nullptr;
+      if (starts_with(line, "  store ptr %")) {
+        size_t end = line.find(',');
+        auto it = casts.find(line.substr(12, end - 12));
+        if (it != casts.end() && line.find("%this") == std::string_view::npos) space = it->second;
+      } else if (line.find("call ") != std::string_view::npos && line.find("@llvm.") == std::string_view::npos) {
+        for (size_t i = line.find("ptr noundef %"); i != std::string_view::npos; i = line.find("ptr noundef %", i + 1)) {
+          size_t name = i + 12, end = line.find_first_of(",)", name);
+          auto it = casts.find(line.substr(name, end - name));
+          if (it != casts.end()) space = it->second;
+        }
+      }
+      if (!space) continue;
+      // In the runtime's own functions the conversion is meant.
+      size_t dbg = line.rfind(", !dbg !");
+      if (dbg == std::string_view::npos) continue;
+      auto location = metadata_.find(std::atoi(std::string(line.substr(dbg + 8, 12)).c_str()));
+      if (location == metadata_.end()) continue;
+      Site s = position_of_line(line);
+      if (s.line > 0 && s.line == field(location->second, "line: ")) found.push_back({s, space});
+    }
+  }
+  return found;
+}
+
 std::vector<std::pair<std::string, int>> Module::lines() const {
   std::set<std::pair<std::string, int>> r;
   for (auto name : function_order_) {

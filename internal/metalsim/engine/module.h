@@ -66,6 +66,10 @@ class Module {
   // The first function that can call itself: its position and name. Empty name: none.
   Site recursion(std::string &name) const;
 
+  // Where a device, constant or threadgroup pointer becomes a `thread` one, with the name of its space. Clang lets any
+  // pointer become generic, which `thread` is here; it needs that for member functions, but Metal refuses the rest.
+  std::vector<std::pair<Site, const char *>> conversions() const;
+
   // Every line that has code, for coverage.
   std::vector<std::pair<std::string, int>> lines() const;
 
