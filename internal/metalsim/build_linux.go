@@ -184,7 +184,7 @@ func runCompiler(compiler string, args ...string) error {
 }
 
 func findCompiler() (path, version string, err error) {
-	names := []string{"clang++-19", "clang++-20", "clang++-18"}
+	names := []string{"clang++-19"}
 	if chosen := os.Getenv(compilerVariable); chosen != "" {
 		names = []string{chosen}
 	}

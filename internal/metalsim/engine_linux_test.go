@@ -26,11 +26,11 @@ var modeNames = []string{"plain", "count", "check"}
 // C structures of engine.h.
 type (
 	cOptions struct {
-		languageVersion                    uint32
-		fastMath, mode, coverage, reserved uint8
-		macroNames, macroValues            unsafe.Pointer
-		macroCount                         uintptr
-		sourceName                         unsafe.Pointer
+		languageVersion             uint32
+		fastMath, mode, coverage, _ uint8
+		macroNames, macroValues     unsafe.Pointer
+		macroCount                  uintptr
+		sourceName                  unsafe.Pointer
 	}
 	cConstant struct {
 		name, typ             unsafe.Pointer
@@ -38,9 +38,10 @@ type (
 		required              uint8
 	}
 	cConstantValue struct {
-		name            unsafe.Pointer
-		index, dataType uint32
-		value           unsafe.Pointer
+		_     unsafe.Pointer // name
+		index uint32
+		_     uint32 // data type
+		value unsafe.Pointer
 	}
 	cArgument struct {
 		name                                        unsafe.Pointer
@@ -48,7 +49,7 @@ type (
 		readOnly, constantSpace, reference, present uint8
 	}
 	cKernelInfo struct {
-		name                                                unsafe.Pointer
+		_                                                   unsafe.Pointer // name
 		maxThreads, width, threadgroupMemory, argumentCount uint32
 		arguments                                           unsafe.Pointer
 		usesBarriers                                        uint8
@@ -82,20 +83,14 @@ type (
 	}
 	cTraffic  struct{ Read, Written, UniqueRead, UniqueWritten uint64 }
 	cCounters struct {
-		threadgroups, threads, barriers, simdOperations, contextSwitches uint64
-		seconds                                                          float64
-		total                                                            cTraffic
-		buffers                                                          [31]cTraffic
+		threadgroups, threads, barriers, simdOperations uint64
+		_                                               uint64  // context switches
+		_                                               float64 // seconds
+		total                                           cTraffic
+		buffers                                         [31]cTraffic
 	}
-	cRange  struct{ Begin, End uint64 }
-	cHazard struct {
-		kernel, earlierKernel     unsafe.Pointer
-		identity                  uint64
-		dispatch, earlierDispatch uint32
-		begin, end                uint64
-		earlierWrites, writes     uint8
-	}
-	cLine struct {
+	cRange struct{ Begin, End uint64 }
+	cLine  struct {
 		file         unsafe.Pointer
 		sourceHash   uint64
 		line         uint32

@@ -3,7 +3,9 @@ package metalsim_test
 import (
 	"encoding/binary"
 	"math"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"unsafe"
 )
@@ -148,5 +150,42 @@ kernel void k(device const half4 *x [[buffer(3)]], device float *y [[buffer(1)]]
 	want := []arg{{"x", 0, 3, 8, 8, 1, 0, 0}, {"y", 0, 1, 4, 4, 0, 0, 0}, {"p", 0, 0, 32, 16, 1, 1, 1}, {"s", 1, 1, 8, 8, 0, 0, 0}}
 	if !slices.Equal(got, want) {
 		t.Errorf("arguments:\n%+v, want\n%+v", got, want)
+	}
+}
+
+// Compile options reach the source and the messages.
+func TestCompileOptions(t *testing.T) {
+	const source = `
+#if __METAL_VERSION__ != 300 || VALUE != 7 || defined(__FAST_MATH__)
+#error options
+#endif
+kernel void k(device int *y [[buffer(0)]]) { y[0] = VALUE; }
+`
+	a := engine(t)
+	lib, text := a.compileSource(source, modePlain, nil)
+	if lib != 0 || !strings.HasPrefix(text, "program_source:3:2: error: options") {
+		t.Errorf("without options: %q", text)
+	}
+	var pin runtime.Pinner
+	defer pin.Unpin()
+	c := func(s string) unsafe.Pointer {
+		b := append([]byte(s), 0)
+		pin.Pin(&b[0])
+		return unsafe.Pointer(&b[0])
+	}
+	names, values := []unsafe.Pointer{c("VALUE")}, []unsafe.Pointer{c("7")}
+	pin.Pin(&names[0])
+	pin.Pin(&values[0])
+	options := func(o *cOptions) {
+		o.languageVersion, o.fastMath = 3<<16, 0
+		o.macroNames, o.macroValues, o.macroCount = unsafe.Pointer(&names[0]), unsafe.Pointer(&values[0]), 1
+		o.sourceName = c("named.metal")
+	}
+	if lib, text = a.compileSource(source, modePlain, options); lib == 0 {
+		t.Fatal(text)
+	}
+	a.libraryRelease(lib)
+	if lib, text = a.compileSource(source+"nonsense", modePlain, options); lib != 0 || !strings.HasPrefix(text, "named.metal:6:1: error: ") {
+		t.Errorf("with a name: %q", text)
 	}
 }

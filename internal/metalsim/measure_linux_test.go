@@ -43,6 +43,9 @@ func TestTraffic(t *testing.T) {
 					t.Errorf("buffer %d: %+v, want %+v", i, got, want)
 				}
 			}
+			if got := o.counters.total; got.UniqueRead != rows*n*2+n*4+4 || got.UniqueWritten != rows*4 {
+				t.Errorf("total %+v", got)
+			}
 			if c := o.counters; c.threadgroups != rows || c.threads != rows*32 || c.simdOperations != rows || c.barriers != 0 {
 				t.Errorf("counters %+v", c)
 			}
@@ -167,7 +170,8 @@ kernel void order(device atomic_uint *next [[buffer(0)]], device uint *at [[buff
 
 // Lines that ran, that did not, and that ran in part.
 func TestLineCoverage(t *testing.T) {
-	const source = `#include <metal_stdlib>
+	const source = `#line 1000 "covered.metal"
+#include <metal_stdlib>
 using namespace metal;
 constant bool negate [[function_constant(0)]];
 template <typename T> T half_of(T x) {
@@ -206,7 +210,8 @@ kernel void never(device float *y [[buffer(0)]]) {
 			} else if l.hit != 0 {
 				state = "+"
 			}
-			out = out[:l.line-1] + state + out[l.line:]
+			line := l.line - 1000
+			out = out[:line] + state + out[line+1:]
 		}
 		return out
 	}

@@ -25,15 +25,22 @@ std::vector<std::string> machine_flags() {
 #endif
 }
 
+#if defined(__x86_64__)
+const char kTriple[] = "x86_64-pc-linux-gnu";
+#else
+const char kTriple[] = "aarch64-unknown-linux-gnu";
+#endif
+
 std::vector<std::string> language_flags(const Options &o) {
   std::vector<std::string> f = {
       "-std=c++17", "-O0", "-fPIC", "-gline-tables-only", "-nostdinc", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-fno-strict-aliasing",
       "-fsigned-char", "-fvisibility=hidden", "-flax-vector-conversions=none", "-ftemplate-depth=2000", "-fno-math-errno",
-      "-fno-discard-value-names", "-Wno-everything", "-Wimplicit-float-conversion", "-Wno-c++11-narrowing", "-fno-caret-diagnostics", "-fno-color-diagnostics", "-ferror-limit=20",
+      "-fno-discard-value-names",   // conversions() looks for `this`
+      "-Wno-everything", "-Wimplicit-float-conversion", "-Wno-c++11-narrowing", "-fno-caret-diagnostics", "-fno-color-diagnostics", "-ferror-limit=20",
       // Only always_inline functions are inlined, and nothing is optimised, so that the checks see every access.
       "-Xclang", "-disable-O0-optnone",
       // Address spaces as attributes; see msl/types.h.
-      "-Xclang", "-fsycl-is-device", "-Xclang", "-aux-triple", "-Xclang", "x86_64-pc-linux-gnu", "-Xclang", "-ffake-address-space-map",
+      "-Xclang", "-fsycl-is-device", "-Xclang", "-aux-triple", "-Xclang", kTriple, "-Xclang", "-ffake-address-space-map",
       // Every half and bfloat operation rounds.
       "-Xclang", "-ffloat16-excess-precision=none", "-Xclang", "-fbfloat16-excess-precision=none",
       o.fast_math ? "-ffp-contract=fast" : "-ffp-contract=off"};

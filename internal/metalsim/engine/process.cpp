@@ -86,7 +86,7 @@ const std::string &clang(std::string &why) {
   static std::string path, message;
   static std::once_flag once;
   std::call_once(once, [] {
-    std::vector<std::string> names = {"clang++-19", "clang++-20", "clang++-18"};
+    std::vector<std::string> names = {"clang++-19"};
     if (const char *chosen = std::getenv("METALSIM_CLANG")) names = {chosen};
     for (auto &name : names) {
       std::string ignored;

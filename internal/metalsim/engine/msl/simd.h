@@ -55,12 +55,12 @@ template <class T> struct msl_pair { T value, fill; };
 template <class T> MSL_INLINE T simd_shuffle_and_fill_up(T v, T fill, ushort delta, ushort modulo = 32) {
   auto s = msl_give(msl_pair<T>{v, fill});
   uint lane = msl_lane(), in = lane % modulo;
-  return in >= delta ? s.template at<msl_pair<T>>(lane - delta).value : s.template at<msl_pair<T>>(lane - in + modulo - delta + in).fill;
+  return in >= delta ? s.template at<msl_pair<T>>(lane - delta).value : s.template at<msl_pair<T>>(lane + modulo - delta).fill;
 }
 template <class T> MSL_INLINE T simd_shuffle_and_fill_down(T v, T fill, ushort delta, ushort modulo = 32) {
   auto s = msl_give(msl_pair<T>{v, fill});
   uint lane = msl_lane(), in = lane % modulo;
-  return in + delta < modulo ? s.template at<msl_pair<T>>(lane + delta).value : s.template at<msl_pair<T>>(lane - in + in + delta - modulo).fill;
+  return in + delta < modulo ? s.template at<msl_pair<T>>(lane + delta).value : s.template at<msl_pair<T>>(lane + delta - modulo).fill;
 }
 
 // Reductions over the active lanes, as a tree of halves: the order in which hardware adds is not specified.
