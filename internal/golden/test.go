@@ -4,27 +4,29 @@ import (
 	"math"
 	"testing"
 
+	"github.com/go-openelm/go-openelm/kernels"
+	"github.com/go-openelm/go-openelm/loader"
 	"github.com/go-openelm/go-openelm/openelm"
 )
 
-// Opener opens a pack's model on the backend under test, and its adapter if it
-// has one. It closes both when the test ends.
-type Opener func(t *testing.T, p *Pack) (*openelm.Model, *openelm.Adapter)
-
-// Test reproduces every pack: logits at every position and the residual stream
-// after every layer, fed at once, token by token and in uneven chunks, and the
-// greedy continuations.
-func Test(t *testing.T, open Opener) {
+// Test reproduces every pack on backend b, from the checkpoint's files on:
+// logits at every position and the residual stream after every layer, fed at
+// once, token by token and in uneven chunks, and the greedy continuations.
+func Test(t *testing.T, b kernels.Backend) {
 	packs := Packs(t)
 	if len(packs) == 0 {
 		t.Fatal("no reference packs")
 	}
 	for _, p := range packs {
 		t.Run(p.Name, func(t *testing.T) {
-			m, a := open(t, p)
+			m, err := loader.Open(t.Context(), p.Path(), &loader.Options{Backend: b, NoTokenizer: true, Adapter: p.Adapter()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { m.Close() })
 			var worst difference
 			for _, prompt := range Prompts {
-				r := run{t: t, p: p, m: m, a: a, prompt: prompt, ids: p.Ints(prompt + ".input_ids")}
+				r := run{t: t, p: p, m: m, prompt: prompt, ids: p.Ints(prompt + ".input_ids")}
 				if len(r.ids) == 0 {
 					t.Fatalf("no prompt %s", prompt)
 				}
@@ -69,14 +71,12 @@ type run struct {
 	t      *testing.T
 	p      *Pack
 	m      *openelm.Model
-	a      *openelm.Adapter
 	prompt string
 	ids    []int32
 }
 
 func (r *run) session(o openelm.SessionOptions) *openelm.Session {
 	r.t.Helper()
-	o.Adapter = r.a
 	s, err := r.m.NewSession(&o)
 	if err != nil {
 		r.t.Fatal(err)

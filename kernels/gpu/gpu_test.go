@@ -7,6 +7,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/go-openelm/go-openelm/internal/checkpoint"
 	"github.com/go-openelm/go-openelm/internal/metalsim"
 	"github.com/go-openelm/go-openelm/internal/optest"
 	"github.com/go-openelm/go-openelm/kernels"
@@ -56,76 +57,15 @@ func config(t testing.TB, name string) *openelm.Config {
 	return c
 }
 
-// model makes a model of zeros in a buffer, which takes no memory until it is
-// written to. It returns the bytes of the weights that a token reads whole: all
-// but the embedding of an untied head.
-func model(t testing.TB, b kernels.Backend, c *openelm.Config, format kernels.Format) (*openelm.Model, int) {
+// model makes a model of zeros. It returns the bytes of the weights that a token
+// reads whole.
+func model(t testing.TB, b kernels.Backend, c *openelm.Config, format kernels.Format) (*openelm.Model, int64) {
 	t.Helper()
-	var matrices []*kernels.Matrix
-	var vectors []*kernels.View
-	var w openelm.Weights
-	matrix := func(m *kernels.Matrix, rows, cols int) {
-		*m = kernels.Matrix{Rows: rows, Cols: cols, Format: format}
-		matrices = append(matrices, m)
-	}
-	vector := func(v *kernels.View, n int) {
-		v.Len = 4 * n
-		vectors = append(vectors, v)
-	}
-	matrix(&w.Embedding, c.VocabSize, c.ModelDim)
-	vector(&w.Norm, c.ModelDim)
-	if !c.TiedHead {
-		matrix(&w.Head, c.VocabSize, c.ModelDim)
-	}
-	w.Layers = make([]openelm.LayerWeights, len(c.Layers))
-	for i := range w.Layers {
-		l, lc := &w.Layers[i], c.Layers[i]
-		vector(&l.AttnNorm, c.ModelDim)
-		matrix(&l.QKV, c.QKVDim(i), c.ModelDim)
-		vector(&l.QNorm, c.HeadDim)
-		vector(&l.KNorm, c.HeadDim)
-		matrix(&l.Out, c.ModelDim, lc.QueryHeads*c.HeadDim)
-		vector(&l.FFNNorm, c.ModelDim)
-		matrix(&l.Gate, lc.FFNDim, c.ModelDim)
-		matrix(&l.Up, lc.FFNDim, c.ModelDim)
-		matrix(&l.Down, c.ModelDim, lc.FFNDim)
-	}
-	size := 0
-	allot := func(n int) (off int) {
-		off, size = size, size+(n+255)&^255
-		return off
-	}
-	for _, m := range matrices {
-		m.Data.Len = m.Rows * m.RowBytes()
-		m.Data.Off = allot(m.Data.Len)
-	}
-	for _, v := range vectors {
-		v.Off = allot(v.Len)
-	}
-	buf, err := b.NewBuffer(size)
+	m, read, err := checkpoint.Zeros(b, c, checkpoint.Layout{Format: format})
 	if err != nil {
 		t.Fatal(err)
 	}
-	read := 0
-	for _, m := range matrices {
-		m.Data.Buf = buf
-		read += m.Data.Len
-	}
-	for _, v := range vectors {
-		v.Buf = buf
-		read += v.Len
-	}
-	if !c.TiedHead {
-		read -= w.Embedding.Data.Len
-	}
-	m, err := openelm.New(openelm.Parts{Config: *c, Weights: w, Backend: b})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		m.Close()
-		buf.Release()
-	})
+	t.Cleanup(func() { m.Close() })
 	return m, read
 }
 
