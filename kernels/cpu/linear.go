@@ -104,7 +104,7 @@ func (p *pass) arrange(t *projection, buf *[]float32, x []float32) {
 		from, to := x[r*cols:(r+1)*cols], t.x[r*cols:(r+1)*cols]
 		n := wholeVectors(t.m.Format, cols)
 		if n > 0 {
-			*a = arrangeArgs{dst: ptr(to), x: ptr(from), sums: &t.sums[r*(cols/32)], index: &order.index[0], scale: &order.scale[0], n: n}
+			*a = arrangeArgs{dst: ptr(to), x: ptr(from), sums: &t.sums[r*(cols/32)], index: &order.index[0], scale: &order.scale[0], n: n, factor: order.factor}
 			p.scratch.arrange(a)
 		}
 		copy(to[n:], from[n:])

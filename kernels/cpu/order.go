@@ -7,14 +7,18 @@ import "math"
 // integers times a power of two, in an order that follows from the format. The
 // activations are brought into the same order, and divided by the same powers,
 // once for all rows of weights.
+//
+// With them go the sums of the activations, for what a format adds to all
+// weights of a block: times factor, as the routines put them into eight lanes.
 type arrangement struct {
-	index [32]int32
-	scale [32]float32
+	index  [32]int32
+	scale  [32]float32
+	factor float32
 }
 
 // arranged is an arrangement from the column and the power of its element i.
-func arranged(of func(i int) (column, power int)) *arrangement {
-	var a arrangement
+func arranged(factor float32, of func(i int) (column, power int)) *arrangement {
+	a := arrangement{factor: factor}
 	for i := range a.index {
 		column, power := of(i)
 		a.index[i], a.scale[i] = int32(column), float32(math.Ldexp(1, -power))
@@ -25,26 +29,31 @@ func arranged(of func(i int) (column, power int)) *arrangement {
 var (
 	// pairs: of each 16 columns the even ones first. A 32-bit word of BF16 is
 	// two weights, and each is a float32 once the other is shifted or masked out.
-	pairs = arranged(func(i int) (int, int) { return i&16 + i%8*2 + i/8%2, 0 })
+	pairs = arranged(0, func(i int) (int, int) { return i&16 + i%8*2 + i/8%2, 0 })
 
 	// signedBytes: byte b of word w is column 4w + b, and is moved to the top.
-	signedBytes = arranged(func(i int) (int, int) { return i%8*4 + i/8, 24 })
+	signedBytes = arranged(0, func(i int) (int, int) { return i%8*4 + i/8, 24 })
 
 	// unsignedBytes: the same, masked out where it is; the topmost is moved down.
-	unsignedBytes = arranged(func(i int) (int, int) { return i%8*4 + i/8, 8 * (i / 8) % 24 })
+	unsignedBytes = arranged(1.0/lanes, func(i int) (int, int) { return i%8*4 + i/8, 8 * (i / 8) % 24 })
 
-	// ggufNibbles: vector v has byte v of four words, the low nibbles (columns
-	// 0 to 15) in its lower half and the high ones in its upper half. The last
-	// vector is moved down by a nibble.
-	ggufNibbles = arranged(func(i int) (int, int) {
-		v, word, high := i/8, i%4, i/4%2
-		return 16*high + 4*word + v, 8*v + 4*high - v/3*4
-	})
+	// q4_0 subtracts 8 from each weight, which is a sum in each of eight lanes;
+	// q4_1 adds a minimum.
+	q4_0 = arranged(1, ggufNibbles)
+	q4_1 = arranged(1.0/lanes, ggufNibbles)
 
 	// affineNibbles: vector v has nibbles v and v+4 of four words; nibble n of
 	// word w is column 8w + n.
-	affineNibbles = arranged(func(i int) (int, int) {
+	affineNibbles = arranged(1.0/lanes, func(i int) (int, int) {
 		v, word, high := i/8, i%4, i/4%2
 		return 8*word + 4*high + v, 4*v + 16*high - v/3*4
 	})
 )
+
+// ggufNibbles: vector v has byte v of four words, the low nibbles (columns 0 to
+// 15) in its lower half and the high ones in its upper half. The last vector is
+// moved down by a nibble.
+func ggufNibbles(i int) (column, power int) {
+	v, word, high := i/8, i%4, i/4%2
+	return 16*high + 4*word + v, 8*v + 4*high - v/3*4
+}

@@ -129,7 +129,7 @@ func arrange(a *arrangeArgs) {
 		for _, v := range unsafe.Slice(at(a.x, c), 32) {
 			sum += v
 		}
-		*at(a.sums, c/32) = sum
+		*at(a.sums, c/32) = sum * a.factor
 		for i, from := range index {
 			*at(a.dst, c+i) = *at(a.x, c+int(from)) * scale[i]
 		}

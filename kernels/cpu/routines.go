@@ -68,7 +68,7 @@ type mulArgs struct {
 	yStride        int
 	group          int      // affine formats: 32-column blocks in a group
 	ahead          int      // how far in front of a run's position it is prefetched, bytes
-	sums           *float32 // mul1: sums of 32 activations each, of formats with an order
+	sums           *float32 // mul1: what the arrangement says of each 32 activations
 }
 
 // widenArgs: dst[c] = the weight c columns from src.
@@ -104,12 +104,13 @@ type vectorArgs struct {
 }
 
 // arrangeArgs: for each 32 elements of x, dst[i] = x[index[i]]·scale[i] and the
-// sum of x. n is a multiple of 32.
+// sum of x times factor. n is a multiple of 32.
 type arrangeArgs struct {
 	dst, x, sums *float32
 	index        *int32
 	scale        *float32
 	n            int
+	factor       float32
 }
 
 // at is p moved by n elements.

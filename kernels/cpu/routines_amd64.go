@@ -43,7 +43,7 @@ var avx2 = routines{
 	rope:     ropeAVX2,
 	maximum:  maximumAVX2,
 	order: [formats]*arrangement{
-		kernels.BF16: pairs, kernels.Q8_0: signedBytes, kernels.Q4_0: ggufNibbles, kernels.Q4_1: ggufNibbles,
+		kernels.BF16: pairs, kernels.Q8_0: signedBytes, kernels.Q4_0: q4_0, kernels.Q4_1: q4_1,
 		kernels.Affine4: affineNibbles, kernels.Affine8: unsignedBytes,
 	},
 	arrange: arrangeAVX2,

@@ -301,7 +301,7 @@ func TestArrange(t *testing.T) {
 			for n := 32; n < 200; n += 32 {
 				x, got, sums := o.floats(n), o.floats(n), o.floats(n/32)
 				want, wantSums := make([]float32, n), make([]float32, n/32)
-				a := arrangeArgs{dst: ptr(got), x: ptr(x), sums: ptr(sums), index: &order.index[0], scale: &order.scale[0], n: n}
+				a := arrangeArgs{dst: ptr(got), x: ptr(x), sums: ptr(sums), index: &order.index[0], scale: &order.scale[0], n: n, factor: order.factor}
 				r.arrange(&a)
 				a.dst, a.sums = ptr(want), ptr(wantSums)
 				arrange(&a)
@@ -345,7 +345,7 @@ func TestOffsets(t *testing.T) {
 		"vectorArgs.w": {unsafe.Offsetof(v.w), 16}, "vectorArgs.n": {unsafe.Offsetof(v.n), 24},
 		"vectorArgs.scalar": {unsafe.Offsetof(v.scalar), 32}, "arrangeArgs.sums": {unsafe.Offsetof(a.sums), 16},
 		"arrangeArgs.index": {unsafe.Offsetof(a.index), 24}, "arrangeArgs.scale": {unsafe.Offsetof(a.scale), 32},
-		"arrangeArgs.n": {unsafe.Offsetof(a.n), 40},
+		"arrangeArgs.n": {unsafe.Offsetof(a.n), 40}, "arrangeArgs.factor": {unsafe.Offsetof(a.factor), 48},
 	} {
 		if pair[0] != pair[1] {
 			t.Errorf("%s is at %d, the assembly has it at %d", name, pair[0], pair[1])

@@ -348,9 +348,9 @@ TEXT ·arrangeAVX2(SB), NOSPLIT, $0-8
 	MOVQ  16(AX), BX
 	MOVQ  24(AX), SI
 	MOVQ  32(AX), DI
-	MOVQ  40(AX), AX
-	SHRQ  $0x05, AX
-	TESTQ AX, AX
+	MOVQ  40(AX), R8
+	SHRQ  $0x05, R8
+	TESTQ R8, R8
 	JZ    done2
 
 loop1:
@@ -386,11 +386,12 @@ loop1:
 	VADDPS       X0, X1, X1
 	VHADDPS      X1, X1, X1
 	VHADDPS      X1, X1, X1
+	VMULSS       48(AX), X1, X1
 	VMOVSS       X1, (BX)
 	ADDQ         $+128, DX
 	ADDQ         $+128, CX
 	ADDQ         $+4, BX
-	DECQ         AX
+	DECQ         R8
 	JNZ          loop1
 
 done2:

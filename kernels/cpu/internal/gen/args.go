@@ -25,7 +25,7 @@ const (
 
 	packDst, packSrc, packStride, packK = 0, 8, 16, 24
 
-	arrDst, arrX, arrSums, arrIndex, arrScale, arrN = 0, 8, 16, 24, 32, 40
+	arrDst, arrX, arrSums, arrIndex, arrScale, arrN, arrFactor = 0, 8, 16, 24, 32, 40, 48
 
 	vecDst, vecX, vecW, vecN, vecScalar = 0, 8, 16, 24, 32
 )

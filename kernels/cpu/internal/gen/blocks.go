@@ -1,6 +1,7 @@
 package main
 
 import (
+	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -19,7 +20,7 @@ type blocks struct {
 	// load reads the block's 32 weights, and part returns the integers of a
 	// quarter of them, q·2^shift.
 	load func(*routine, *stream) reg.VecVirtual
-	part func(r *routine, c *constants, v reg.VecVirtual, i int) reg.VecVirtual
+	part func(r *routine, mask masks, v reg.VecVirtual, i int) reg.VecVirtual
 
 	// w = d·(q − zero) + m: m of affine formats and Q4_1 only.
 	zero   int
@@ -27,6 +28,45 @@ type blocks struct {
 	affine bool
 	shift  func(part, lane int) int
 	d, m   func(*routine, *stream) reg.VecVirtual
+}
+
+// masks gives vectors of constants: from memory, or kept in registers.
+type masks func(lane func(int) uint32) operand.Op
+
+func (c *constants) masks() masks {
+	return func(lane func(int) uint32) operand.Op { return c.vector(lane) }
+}
+
+// keep loads each constant once, before the loop that follows.
+func (r *routine) keep(c *constants, f *blocks) masks {
+	kept := map[[lanes]uint32]operand.Op{}
+	key := func(lane func(int) uint32) (v [lanes]uint32) {
+		for i := range v {
+			v[i] = lane(i)
+		}
+		return v
+	}
+	for _, lane := range f.masks() {
+		if _, ok := kept[key(lane)]; !ok {
+			v := r.YMM()
+			r.VMOVUPS(c.vector(lane), v)
+			kept[key(lane)] = v
+		}
+	}
+	return func(lane func(int) uint32) operand.Op { return kept[key(lane)] }
+}
+
+// masks are the constants that part asks for.
+func (f *blocks) masks() (all []func(int) uint32) {
+	probe := &routine{Context: build.NewContext()}
+	probe.Function("probe")
+	for i := range 4 {
+		f.part(probe, func(lane func(int) uint32) operand.Op {
+			all = append(all, lane)
+			return probe.YMM()
+		}, probe.YMM(), i)
+	}
+	return all
 }
 
 var blockFormats = []blocks{
@@ -71,26 +111,26 @@ func sameWords(disp int) func(*routine, *stream) reg.VecVirtual {
 }
 
 // signedBytes moves byte i of each word to its top, where its sign is the word's.
-func signedBytes(r *routine, c *constants, v reg.VecVirtual, i int) reg.VecVirtual {
+func signedBytes(r *routine, mask masks, v reg.VecVirtual, i int) reg.VecVirtual {
 	q := r.YMM()
 	if i < 3 {
 		r.VPSLLD(operand.U8(24-8*i), v, q)
 		v = q
 	}
 	if i > 0 {
-		r.VPAND(c.bits(0xff<<24), v, q)
+		r.VPAND(mask(func(int) uint32 { return 0xff << 24 }), v, q)
 	}
 	return q
 }
 
 // unsignedBytes masks byte i of each word; the top one would be a sign, so it
 // moves down.
-func unsignedBytes(r *routine, c *constants, v reg.VecVirtual, i int) reg.VecVirtual {
+func unsignedBytes(r *routine, mask masks, v reg.VecVirtual, i int) reg.VecVirtual {
 	q := r.YMM()
 	if i == 3 {
 		r.VPSRLD(operand.U8(24), v, q)
 	} else {
-		r.VPAND(c.bits(0xff<<(8*i)), v, q)
+		r.VPAND(mask(func(int) uint32 { return 0xff << (8 * i) }), v, q)
 	}
 	return q
 }
@@ -115,14 +155,14 @@ func affineShift(i, lane int) int {
 	return shift
 }
 
-func nibblePart(shift func(part, lane int) int) func(*routine, *constants, reg.VecVirtual, int) reg.VecVirtual {
-	return func(r *routine, c *constants, v reg.VecVirtual, i int) reg.VecVirtual {
+func nibblePart(shift func(part, lane int) int) func(*routine, masks, reg.VecVirtual, int) reg.VecVirtual {
+	return func(r *routine, mask masks, v reg.VecVirtual, i int) reg.VecVirtual {
 		q := r.YMM()
 		if i == 3 {
 			r.VPSRLD(operand.U8(4), v, q)
 			v = q
 		}
-		r.VPAND(c.vector(func(lane int) uint32 { return 15 << shift(i, lane) }), v, q)
+		r.VPAND(mask(func(lane int) uint32 { return 15 << shift(i, lane) }), v, q)
 		return q
 	}
 }

@@ -192,12 +192,18 @@ func (f *blocks) eachBlock(p *product, body func()) {
 	})
 }
 
-// mulBlocks1 emits the product with one activation row: Σ_block d·Σ q·x, and
-// m·Σ x or −d·zero·Σ x with the sums of the activations, which are given.
+// mulBlocks1 emits the product with one activation row: Σ_block d·Σ q·x, with
+// the sums of the activations, which are given, for the rest. −d·zero·Σ x, where
+// zero is the number of lanes, is −Σ x in each lane before the scale; m·Σ x is
+// m times the given eighth of Σ x in each lane.
 func mulBlocks1(ctx *build.Context, c *constants, f *blocks) {
+	if f.zero != 0 && f.zero != lanes {
+		panic("zero is not the number of lanes")
+	}
 	p := beginProduct(ctx, f.name, f.affine, 1)
+	mask := p.keep(c, f)
 	p.loop(p.rows, func() {
-		p.clear(3) // the products, twice, and what the sums of x contribute
+		p.clear(2)
 		x, sums := p.get(mulX), p.get(mulSums)
 		f.eachBlock(p, func() {
 			v := [2]reg.VecVirtual{f.load(p.routine, &p.s[0]), f.load(p.routine, &p.s[1])}
@@ -208,11 +214,15 @@ func mulBlocks1(ctx *build.Context, c *constants, f *blocks) {
 				xv := p.YMM()
 				p.VMOVUPS(at(x, 32*i), xv)
 				for k := range v {
-					q := f.part(p.routine, c, v[k], i)
+					q := f.part(p.routine, mask, v[k], i)
 					p.VCVTDQ2PS(q, q)
-					if i < 2 {
+					switch {
+					case i == 0 && f.zero != 0:
+						p.VBROADCASTSS(at(sums, 0), g[k][0])
+						p.VFMSUB231PS(q, xv, g[k][0])
+					case i < 2:
 						p.VMULPS(q, xv, g[k][i])
-					} else {
+					default:
 						p.VFMADD231PS(q, xv, g[k][i%2])
 					}
 				}
@@ -223,10 +233,9 @@ func mulBlocks1(ctx *build.Context, c *constants, f *blocks) {
 					p.VFMADD231PS(d, g[k][i], p.acc[k][i])
 				}
 				if f.biased {
-					d = f.m(p.routine, &p.s[k])
-				}
-				if f.biased || f.zero != 0 {
-					p.VFMADD231SS(at(sums, 0), d.AsX(), p.acc[k][2].AsX())
+					eighth := p.YMM()
+					p.VBROADCASTSS(at(sums, 0), eighth)
+					p.VFMADD231PS(f.m(p.routine, &p.s[k]), eighth, p.acc[k][0])
 				}
 			}
 			p.ADDQ(operand.I32(128), x)
@@ -234,14 +243,7 @@ func mulBlocks1(ctx *build.Context, c *constants, f *blocks) {
 		})
 		for k := range p.s {
 			p.VADDPS(p.acc[k][1], p.acc[k][0], p.acc[k][0])
-			sum, rest := p.sum1(p.acc[k][0]), p.acc[k][2].AsX()
-			switch {
-			case f.biased:
-				p.VADDSS(rest, sum, sum)
-			case f.zero != 0:
-				p.VFMADD231SS(c.float(float32(-f.zero)), rest, sum)
-			}
-			p.store(k, 1, sum)
+			p.store(k, 1, p.sum1(p.acc[k][0]))
 		}
 	})
 	p.end()
@@ -268,7 +270,7 @@ func mulBlocks4(ctx *build.Context, c *constants, f *blocks) {
 			for i := range 4 {
 				var w [2]reg.VecVirtual
 				for k := range w {
-					w[k] = f.part(p.routine, c, f.load(p.routine, &p.s[k]), i)
+					w[k] = f.part(p.routine, c.masks(), f.load(p.routine, &p.s[k]), i)
 					if f.zero != 0 {
 						p.VPSUBD(c.vector(func(lane int) uint32 { return uint32(f.zero) << f.shift(i, lane) }), w[k], w[k])
 					}

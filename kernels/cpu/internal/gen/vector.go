@@ -168,7 +168,8 @@ func rope(ctx *build.Context) {
 	r.end()
 }
 
-// arrange emits dst[i] = x[index[i]]·scale[i] in each 32 columns, and their sums.
+// arrange emits dst[i] = x[index[i]]·scale[i] in each 32 columns, and their sums
+// times factor.
 func arrange(ctx *build.Context) {
 	r := begin(ctx, "arrangeAVX2", "arrangeAVX2 orders and scales activations for quantised weights.")
 	dst, x, sums, index, scale, n := r.get(arrDst), r.get(arrX), r.get(arrSums), r.get(arrIndex), r.get(arrScale), r.get(arrN)
@@ -187,7 +188,9 @@ func arrange(ctx *build.Context) {
 			r.VMULPS(at(scale, 32*i), v, v)
 			r.VMOVUPS(v, at(dst, 32*i))
 		}
-		r.VMOVSS(r.sum1(sum), at(sums, 0))
+		total := r.sum1(sum)
+		r.VMULSS(r.field(arrFactor), total, total)
+		r.VMOVSS(total, at(sums, 0))
 		r.ADDQ(operand.I32(128), x)
 		r.ADDQ(operand.I32(128), dst)
 		r.ADDQ(operand.I32(4), sums)
