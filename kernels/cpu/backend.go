@@ -23,7 +23,9 @@ type Backend struct {
 	threads  int
 	routines *routines
 	pool     *pool
-	passes   sync.Pool // of *pass
+
+	mu     sync.Mutex
+	passes []*pass // not in use
 }
 
 var _ kernels.Backend = (*Backend)(nil)
@@ -94,10 +96,26 @@ func (b *Backend) Begin(ctx context.Context) (kernels.Ops, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	p, ok := b.passes.Get().(*pass)
-	if !ok {
-		p = newPass(b)
-	}
+	p := b.take()
 	p.ctx, p.err = ctx, nil
 	return p, nil
+}
+
+// take returns a pass that is not in use, with the memory it has grown.
+func (b *Backend) take() *pass {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := len(b.passes)
+	if n == 0 {
+		return newPass(b)
+	}
+	p := b.passes[n-1]
+	b.passes = b.passes[:n-1]
+	return p
+}
+
+func (b *Backend) give(p *pass) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.passes = append(b.passes, p)
 }

@@ -53,7 +53,7 @@ func (p *pass) Run() error {
 func (p *pass) End() {
 	p.leave()
 	p.ctx, p.err = nil, nil
-	p.backend.passes.Put(p)
+	p.backend.give(p)
 }
 
 func (p *pass) leave() {
