@@ -222,6 +222,9 @@ func TestGGUFTokenizer(t *testing.T) {
 	}
 	_, err = loader.Open(t.Context(), makeGGUF(t, checkpoint.Spec{Format: kernels.Q8_0}), nil)
 	checkFileError(t, "no tokenizer", err, loader.ErrNoTokenizer, "", "Options.Tokenizer")
+	_, err = loader.Open(t.Context(), makeGGUF(t, checkpoint.Spec{Format: kernels.Q8_0,
+		Metadata: []gguf.KeyValue{{Key: "tokenizer.ggml.model", Value: "no_vocab"}}}), nil)
+	checkFileError(t, "no vocabulary", err, loader.ErrNoTokenizer, "", "Options.Tokenizer")
 	_, err = loader.Open(t.Context(), makeGGUF(t, checkpoint.Spec{Format: kernels.Q8_0, Metadata: llamaMetadata(t)}), nil)
 	checkFileError(t, "too many tokens", err, loader.ErrCorrupt, "", "has 32000 tokens, the model only 32")
 	_, err = loader.Open(t.Context(), makeGGUF(t, checkpoint.Spec{Format: kernels.Q8_0,

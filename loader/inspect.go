@@ -156,10 +156,11 @@ func (r *role) formatName() string {
 // tokenizerKind says which tokenizer the checkpoint has, without reading it.
 func (c *checkpoint) tokenizerKind(ctx context.Context) (string, error) {
 	if c.gguf != nil {
-		if _, ok := c.gguf.Metadata["tokenizer.ggml.model"]; ok {
-			return "GGUF", nil
+		kind, err := ggufTokenizerModel(c.gguf)
+		if err != nil || kind == "" {
+			return "", err
 		}
-		return "", nil
+		return "GGUF", nil
 	}
 	for _, name := range []string{"tokenizer.json", "tokenizer.model"} { // the order of tokenizer.Load
 		f, err := c.src.open(ctx, name)

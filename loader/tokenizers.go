@@ -108,10 +108,20 @@ func checkLlama(t *tokenizer.Tokenizer) error {
 	return nil
 }
 
+// ggufTokenizerModel is the kind of tokenizer that a GGUF file holds, "" if it
+// has none, which llama.cpp also writes as "no_vocab" or "none".
+func ggufTokenizerModel(f *gguf.File) (string, error) {
+	kind, _, err := gguf.Get[string](f, "tokenizer.ggml.model")
+	if kind == "no_vocab" || kind == "none" {
+		kind = ""
+	}
+	return kind, err
+}
+
 // ggufTokenizer makes the tokenizer that a GGUF file holds, nil if it has none.
 func ggufTokenizer(f *gguf.File) (*tokenizer.Tokenizer, error) {
-	kind, ok, err := gguf.Get[string](f, "tokenizer.ggml.model")
-	if err != nil || !ok {
+	kind, err := ggufTokenizerModel(f)
+	if err != nil || kind == "" {
 		return nil, err
 	}
 	if kind != "llama" {
