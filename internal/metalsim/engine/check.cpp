@@ -407,8 +407,24 @@ extern "C" {
 METALSIM_API msl_region msl_regions[32];
 
 METALSIM_API void *msl_access(void *pointer, unsigned site) {
-  if ((uint64_t)pointer >> MSL_TAG_SHIFT == 0 && (uint64_t)pointer >= 65536) return pointer;
-  const Site &s = the.kernel->module.sites[site];
+  uint64_t address = (uint64_t)pointer, tag = address >> MSL_TAG_SHIFT;
+  if (tag == 0 && address >= 65536) return pointer;
+  const AccessSite &s = the.kernel->accesses[site];
+  // The usual case, a correct access to a buffer, without calls. Anything else goes through resolve().
+  if (tag - MSL_TAG_BUFFER < (uint64_t)METALSIM_MAX_BUFFERS && !(s.read && s.write)) {
+    const Region &r = the.buffers[tag - MSL_TAG_BUFFER];
+    uint64_t offset = (address & kLow) - (uint64_t)r.base, bit = offset & 63;
+    if (offset + s.size <= r.length && offset < r.length && !(address & (s.align - 1)) && !(s.write && r.read_only) && bit + s.size <= 64) {
+      msl_region &counted = msl_regions[tag];
+      unsigned long *page = (s.write ? counted.written_pages : counted.read_pages)[offset >> MSL_PAGE_SHIFT];
+      if (page) {
+        page[(offset & ((1ul << MSL_PAGE_SHIFT) - 1)) >> 6] |= (s.size >= 64 ? ~0ul : (1ul << s.size) - 1) << bit;
+        (s.write ? counted.written : counted.read) += s.size;
+        if (r.shadow) check_race(r, offset, s.size, site, s.write, s.atomic);
+        return r.base + offset;
+      }
+    }
+  }
   char *real = resolve(pointer, s.size, site, s.write);
   if (real) return real;
   std::memset(sink, 0, sizeof sink);

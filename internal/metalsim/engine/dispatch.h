@@ -43,6 +43,12 @@ struct Region {
   uint64_t shadow_offset = 0;   // of `base` in the shadow
 };
 
+// What msl_access needs of a Site, close together.
+struct AccessSite {
+  uint32_t size, align;
+  bool read, write, atomic;
+};
+
 // Loaded code of a kernel.
 struct Code {
   void *handle = nullptr;
@@ -64,6 +70,7 @@ struct metalsim_kernel {
   std::vector<std::string> arg_names;
   metalsim::KernelModule module;   // sites, variables, blocks
   metalsim::Code code;
+  std::vector<metalsim::AccessSite> accesses;   // by site
   uint32_t granule[2];             // bytes that are told apart when looking for races, per kind of memory
 };
 

@@ -212,6 +212,7 @@ metalsim_kernel *metalsim_specialise(metalsim_library *l, const char *function, 
   if (k->module.threadgroup_memory > METALSIM_MAX_THREADGROUP_MEMORY)
     return fail("Threadgroup memory size (" + std::to_string(k->module.threadgroup_memory) + ") exceeds the maximum threadgroup memory allowed (32768)");
   if (!load(*k, stem + ".so", number, message)) return fail(message);
+  for (auto &s : k->module.sites) k->accesses.push_back({s.size, s.align, s.read, s.write, s.atomic});
   k->granule[kDevice] = granule(k->module, false);
   k->granule[kThreadgroup] = granule(k->module, true);
   metalsim_library_retain(l);
