@@ -4,6 +4,7 @@
 #include <set>
 #include <tuple>
 
+#include "dispatch.h"
 #include "library.h"
 
 namespace metalsim {
@@ -25,6 +26,19 @@ std::map<Key, Line> lines;
 std::map<BlockKey, Block> blocks;
 std::vector<metalsim_line> result;
 std::set<std::string> names;
+std::set<const metalsim_kernel *> kernels;
+
+void record(const metalsim_kernel &k) {
+  uint64_t source = k.library->source_hash;
+  const std::vector<CoverageBlock> &list = k.module.blocks;
+  for (size_t i = 0; i < list.size(); i++) {
+    Block &block = blocks[{source, list[i].key}];
+    block.hit |= k.code.covered[i] != 0;
+    block.lines = list[i].lines;
+    if (!k.code.covered[i]) continue;
+    for (auto &l : list[i].lines) lines[{source, l.first, l.second}].hit = true;
+  }
+}
 
 }  // namespace
 
@@ -33,15 +47,15 @@ void register_lines(uint64_t source, const std::vector<std::pair<std::string, in
   for (auto &l : list) lines[{source, l.first, l.second}];
 }
 
-void record_coverage(uint64_t source, const std::vector<CoverageBlock> &list, unsigned char *covered) {
+void watch_coverage(const metalsim_kernel *k) {
   std::lock_guard<std::mutex> lock(mutex);
-  for (size_t i = 0; i < list.size(); i++) {
-    Block &block = blocks[{source, list[i].key}];
-    block.hit |= covered[i] != 0;
-    block.lines = list[i].lines;
-    if (!covered[i]) continue;
-    for (auto &l : list[i].lines) lines[{source, l.first, l.second}].hit = true;
-  }
+  kernels.insert(k);
+}
+
+void unwatch_coverage(const metalsim_kernel *k) {
+  std::lock_guard<std::mutex> lock(mutex);
+  record(*k);
+  kernels.erase(k);
 }
 
 }  // namespace metalsim
@@ -50,6 +64,7 @@ using namespace metalsim;
 
 extern "C" size_t metalsim_coverage(const metalsim_line **out) {
   std::lock_guard<std::mutex> lock(mutex);
+  for (auto *k : kernels) record(*k);
   std::set<Key> partial;
   for (auto &[key, block] : blocks)
     if (!block.hit)

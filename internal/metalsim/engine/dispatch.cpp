@@ -5,7 +5,6 @@
 #include <chrono>
 #include <mutex>
 
-#include "library.h"
 
 namespace metalsim {
 
@@ -141,7 +140,6 @@ metalsim_report *metalsim_dispatch(metalsim_kernel *k, const metalsim_dispatch_a
   }
   report->counters.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   finish_report();
-  if (k->coverage && k->code.covered) record_coverage(k->library->source_hash, k->module.blocks, k->code.covered);
   return report;
 }
 

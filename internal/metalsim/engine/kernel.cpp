@@ -216,6 +216,7 @@ metalsim_kernel *metalsim_specialise(metalsim_library *l, const char *function, 
   k->granule[kDevice] = granule(k->module, false);
   k->granule[kThreadgroup] = granule(k->module, true);
   metalsim_library_retain(l);
+  if (k->code.covered) watch_coverage(k.get());
   return k.release();
 }
 
@@ -223,6 +224,7 @@ void metalsim_kernel_retain(metalsim_kernel *k) { k->references++; }
 void metalsim_kernel_release(metalsim_kernel *k) {
   if (!k || --k->references) return;
   metalsim_library *l = k->library;
+  if (k->code.covered) unwatch_coverage(k);
   delete k;
   metalsim_library_release(l);
 }

@@ -28,6 +28,8 @@ DataType data_type(const std::string &name);
 
 // coverage.cpp
 void register_lines(uint64_t source_hash, const std::vector<std::pair<std::string, int>> &lines);
-void record_coverage(uint64_t source_hash, const std::vector<CoverageBlock> &blocks, unsigned char *covered);
+// A kernel's flags are read when someone asks, and for the last time before they go.
+void watch_coverage(const metalsim_kernel *);
+void unwatch_coverage(const metalsim_kernel *);
 
 }  // namespace metalsim

@@ -107,7 +107,10 @@ bool resolve_simd(unsigned group, unsigned first, unsigned end) {
   for (unsigned i = first; i < end; i++) {
     if (!(mask >> (i - first) & 1)) continue;
     Thread &t = threads[i];
-    if (!barrier) std::memcpy(exchanged.lane[i - first], t.value, t.size);
+    if (!barrier) {
+      if (t.size == 4) std::memcpy(exchanged.lane[i - first], t.value, 4);   // most are
+      else std::memcpy(exchanged.lane[i - first], t.value, t.size);
+    }
     t.state = ThreadState::ready;
   }
   return true;
