@@ -61,11 +61,7 @@ to standard error.`,
   openelm generate --json --logprobs 3 --tokens 5 "The capital of France is"`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			prompt, err := textArgument(cmd, args, "Once upon a time")
-			if err != nil {
-				return err
-			}
-			model, err := m.open(cmd)
+			model, prompt, err := m.openWithText(cmd, args, "Once upon a time")
 			if err != nil {
 				return err
 			}

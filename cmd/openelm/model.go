@@ -69,6 +69,16 @@ func (f *modelFlags) open(cmd *cobra.Command) (*opened, error) {
 	return m, nil
 }
 
+// openWithText reads the text a command works on and opens the model.
+func (f *modelFlags) openWithText(cmd *cobra.Command, args []string, otherwise string) (*opened, string, error) {
+	text, err := textArgument(cmd, args, otherwise)
+	if err != nil {
+		return nil, "", err
+	}
+	m, err := f.open(cmd)
+	return m, text, err
+}
+
 // openBackend is the backend that was asked for, nil for the loader's choice.
 func (f *modelFlags) openBackend() (kernels.Backend, error) {
 	if f.threads < 0 {

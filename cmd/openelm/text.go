@@ -23,11 +23,7 @@ func tokenizeCommand(m *modelFlags) *cobra.Command {
   openelm tokenize --decode "1 427 632"`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			text, err := textArgument(cmd, args, "")
-			if err != nil {
-				return err
-			}
-			model, err := m.open(cmd)
+			model, text, err := m.openWithText(cmd, args, "")
 			if err != nil {
 				return err
 			}
@@ -93,11 +89,7 @@ its tokens, each given the text before it, and the perplexity.`,
   openelm score --json - < text.txt`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			text, err := textArgument(cmd, args, "")
-			if err != nil {
-				return err
-			}
-			model, err := m.open(cmd)
+			model, text, err := m.openWithText(cmd, args, "")
 			if err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package optest
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -80,7 +81,7 @@ func (l Layout) String() string {
 	if !l.Format.Affine() {
 		return l.Format.String()
 	}
-	return l.Format.String() + "/" + string(rune('0'+l.Group/100)) + string(rune('0'+l.Group/10%10)) + string(rune('0'+l.Group%10)) + "/" + l.ScaleFormat.String()
+	return fmt.Sprintf("%s/%03d/%s", l.Format, l.Group, l.ScaleFormat)
 }
 
 // unitCols is what the number of columns must be a multiple of.
