@@ -224,7 +224,7 @@ func (s *scratch) prefetchFloats(v []float32) {
 // score returns q·k for each query and n keys, rows runPositions apart.
 func (s *scratch) score(q, keys []float32, queries, n, hd int) []float32 {
 	scores := grow(&s.scores, padded(queries)*runPositions)
-	s.mul(scores, runPositions, s.float32s(keys, hd), 0, n, q, nil, queries)
+	s.mul(scores, runPositions, s.float32s(keys, hd), 0, n, activations{x: q, stride: hd}, queries)
 	return scores
 }
 

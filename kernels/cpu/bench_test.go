@@ -37,11 +37,13 @@ func BenchmarkMul(b *testing.B) {
 			for _, xs := range []int{1, 4} {
 				b.Run(fmt.Sprintf("%s/%s/%d", r.isa, f, xs), func(b *testing.B) {
 					s := &scratch{routines: r}
-					x, y, sums := aligned(8*cols), aligned(8*runRows), aligned(cols)
+					p := newPass(&Backend{routines: r})
+					proj, y := projection{m: m}, aligned(8*runRows)
+					p.arrange(&proj, &p.arranged[0], aligned(4*cols))
 					best, lo := time.Duration(1<<62), 0
 					for b.Loop() {
 						start := time.Now()
-						s.mul(y, runRows, m, lo, runRows, x, sums, xs)
+						s.mul(y, runRows, m, lo, runRows, proj.in, xs)
 						best = min(best, time.Since(start))
 						lo = (lo + runRows) % rows
 					}

@@ -11,6 +11,7 @@ const (
 	Auto     ISA = iota
 	Portable     // Go
 	AVX2         // x86-64 with AVX2, FMA and F16C
+	AVX512       // x86-64 with AVX-512 F, BW, DQ, VL and VNNI
 	NEON         // ARMv8 Advanced SIMD
 )
 
@@ -22,6 +23,8 @@ func (i ISA) String() string {
 		return "portable"
 	case AVX2:
 		return "AVX2"
+	case AVX512:
+		return "AVX-512"
 	case NEON:
 		return "NEON"
 	}

@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"math/bits"
 	"unsafe"
 
 	"github.com/go-openelm/go-openelm/kernels"
@@ -43,9 +44,15 @@ type projection struct {
 	ax       []float32 // [rows, rank]; padded like x
 	rowScale []float32
 
-	// For few rows: x as the routines want it for the format of m, and the sums
-	// of each 32 columns of it if they do.
-	x, sums []float32
+	in activations // for few rows: x as the routines want it for the format of m
+}
+
+// activations are rows of activations, stride elements apart, and the sums of
+// each 32 columns of them if an arrangement has them.
+type activations struct {
+	x      []float32
+	stride int
+	sums   []float32
 }
 
 // padded is the number of rows that operands of few rows have memory for:
@@ -90,24 +97,35 @@ func (p *pass) linear(t linear) {
 	p.few = few{}
 }
 
-// arrange sets t.x to x as the routines for t.m want it.
+// arrange sets t.in to x as the routines for t.m want it.
 func (p *pass) arrange(t *projection, buf *[]float32, x []float32) {
-	t.x = x
-	if t.m == nil || p.scratch.order[t.m.Format] == nil {
+	if t.m == nil {
 		return
 	}
-	order, cols := p.scratch.order[t.m.Format], t.m.Cols
-	all := grow(buf, len(x)+len(x)/32)
-	t.x, t.sums = all[:len(x)], all[len(x):]
-	a := &p.scratch.arrangeArgs
-	for r := range len(x) / cols {
-		from, to := x[r*cols:(r+1)*cols], t.x[r*cols:(r+1)*cols]
-		n := wholeVectors(t.m.Format, cols)
-		if n > 0 {
-			*a = arrangeArgs{dst: ptr(to), x: ptr(from), sums: &t.sums[r*(cols/32)], index: &order.index[0], scale: &order.scale[0], n: n, factor: order.factor}
-			p.scratch.arrange(a)
+	cols := t.m.Cols
+	t.in = activations{x: x, stride: cols}
+	order := p.scratch.order[t.m.Format]
+	switch {
+	case order == nil:
+	case order.records:
+		t.in.stride = records(cols) * recordFloats
+		t.in.x = grow(buf, len(x)/cols*t.in.stride)
+		for r := range len(x) / cols {
+			p.scratch.digitArgs = digitArgs{dst: &t.in.x[r*t.in.stride], x: &x[r*cols], index: &order.index[0], blocks: cols / 32, factor: order.factor}
+			p.scratch.digits(&p.scratch.digitArgs)
 		}
-		copy(to[n:], from[n:])
+	default:
+		all := grow(buf, len(x)+len(x)/32)
+		t.in.x, t.in.sums = all[:len(x)], all[len(x):]
+		for r := range len(x) / cols {
+			from, to := x[r*cols:(r+1)*cols], t.in.x[r*cols:(r+1)*cols]
+			n := wholeVectors(t.m.Format, cols)
+			if n > 0 {
+				p.scratch.arrangeArgs = arrangeArgs{dst: ptr(to), x: ptr(from), sums: &t.in.sums[r*(cols/32)], index: &order.index[0], scale: &order.scale[0], n: n, factor: order.factor}
+				p.scratch.arrange(&p.scratch.arrangeArgs)
+			}
+			copy(to[n:], from[n:])
+		}
 	}
 }
 
@@ -178,10 +196,10 @@ func (s *scratch) silu(y, g, up []float32) {
 // product sets dst[r·stride + i] = rowScale ⊙ (w·x + B·(A·x)) for rows lo … lo+n
 // of w and all rows r of x.
 func (t *few) product(s *scratch, w *projection, dst []float32, stride, lo, n int) {
-	s.mul(dst, stride, w.m, lo, n, w.x, w.sums, t.rows)
+	s.mul(dst, stride, w.m, lo, n, w.in, t.rows)
 	if w.b != nil {
 		sum := grow(&s.sums, padded(t.rows)*stride)
-		s.mul(sum, stride, w.b, lo, n, w.ax, nil, t.rows)
+		s.mul(sum, stride, w.b, lo, n, activations{x: w.ax, stride: w.b.Cols}, t.rows)
 		for i, v := range sum[:(t.rows-1)*stride+n] {
 			dst[i] += v
 		}
@@ -198,82 +216,104 @@ func (t *few) product(s *scratch, w *projection, dst []float32, stride, lo, n in
 // prefetchAhead is what was best, of 256 to 4096, on a Zen 3.
 const prefetchAhead = 1024
 
-// mul sets dst[r·stride + i] = w[lo+i]·x[r] for n rows of w. dst and x have room
+// mul sets dst[r·stride + i] = w[lo+i]·x[r] for n rows of w. dst and in have room
 // for padded(rows) rows.
-func (s *scratch) mul(dst []float32, stride int, w *kernels.Matrix, lo, n int, x, sums []float32, rows int) {
+func (s *scratch) mul(dst []float32, stride int, w *kernels.Matrix, lo, n int, in activations, rows int) {
 	if s.mul1[w.Format] == nil {
-		s.mulWidened(dst, stride, w, lo, n, x, rows)
+		s.mulWidened(dst, stride, w, lo, n, in, rows)
 		return
 	}
 	used := wholeVectors(w.Format, w.Cols)
-	size, half := w.RowBytes(), n/2 // half the rows are one stream, half the other
+	size := w.RowBytes()
 	data := w.Data.Bytes()[lo*size : (lo+n)*size]
 	a := &s.mulArgs
-	*a = mulArgs{
-		w0: &data[0], cols: steps(w, used), skip: size - used/w.Format.BlockCols()*w.Format.BlockBytes(),
-		xStride: 4 * w.Cols, yStride: 4 * stride, group: w.Group / groupBlock, ahead: prefetchAhead,
-	}
+	*a = mulArgs{cols: steps(w, used), skip: size - used/w.Format.BlockCols()*w.Format.BlockBytes(), xStride: 4 * in.stride, yStride: 4 * stride, ahead: prefetchAhead}
 	var scales, biases []float32
 	groups := 0
 	if w.Format.Affine() {
 		groups = w.Cols / w.Group
-		buf := grow(&s.scales, 2*n*groups)
-		scales, biases = buf[:n*groups], buf[n*groups:]
+		buf := grow(&s.scales, 2*n*groups+4) // four are read at a time
+		scales, biases = buf[:n*groups], buf[n*groups:2*n*groups]
 		s.floats(scales, w.Scales, w.ScaleFormat, lo*groups)
 		s.floats(biases, w.Biases, w.ScaleFormat, lo*groups)
+		a.groups(w, n, s.order[w.Format])
 	}
-	// rows0 and rows1 are the first of count rows each.
-	run := func(f func(*mulArgs), r, rows0, rows1, count int) {
+	// run multiplies runs of count rows: from rows0 on, from rows1 on, and pair
+	// rows after both.
+	run := func(f func(*mulArgs), r, rows0, rows1, pair, count int) {
 		a.y0, a.y1 = &dst[r*stride+rows0], &dst[r*stride+rows1]
 		a.w0, a.w1 = &data[rows0*size], &data[rows1*size]
-		a.x, a.count = &x[r*w.Cols], count
-		if len(sums) > 0 {
-			a.sums = &sums[r*(w.Cols/32)]
+		a.x, a.count = &in.x[r*in.stride], count
+		if len(in.sums) > 0 {
+			a.sums = &in.sums[r*(w.Cols/32)]
 		}
 		if groups > 0 {
 			a.scale0, a.scale1 = &scales[rows0*groups], &scales[rows1*groups]
 			a.bias0, a.bias1 = &biases[rows0*groups], &biases[rows1*groups]
 		}
+		a.pair, a.yPair, a.scalePair = pair*size, pair*4, pair*4*groups
 		f(a)
 	}
 	for r := 0; r < rows; r += 4 {
-		f := s.mul4[w.Format]
+		f, runs := s.mul4[w.Format], 2
 		if rows-r == 1 {
 			f = s.mul1[w.Format]
+		} else if s.fourRuns[w.Format] {
+			runs = 4
 		}
-		if half > 0 {
-			run(f, r, 0, half, half)
+		// Runs that are far from each other: a processor foresees each of them.
+		count := n / runs
+		if count > 0 {
+			run(f, r, 0, count, (runs-2)*count, count)
 		}
-		if n%2 == 1 {
-			run(f, r, n-1, n-1, 1)
+		for i := count * runs; i < n; i++ {
+			run(f, r, i, i, 0, 1)
 		}
 	}
 	if used < w.Cols {
-		s.mulRest(dst, stride, w, data, n, x, rows, used)
+		s.mulRest(dst, stride, w, data, n, in, rows, used)
 	}
 }
 
+// groups sets what is about the groups of an affine format, of which n rows have
+// been widened.
+func (a *mulArgs) groups(w *kernels.Matrix, n int, order *arrangement) {
+	a.group = w.Group / groupBlock
+	if order == nil || !order.records {
+		return
+	}
+	blocks := w.Cols / groupBlock
+	a.cols = blocks
+	a.bias = 4 * n * (w.Cols / w.Group)
+	a.scaleStep = 16 / a.group
+	if a.group == 1 {
+		a.scaleRest = 4
+	}
+	a.scaleSkip = 4*(w.Cols/w.Group) - blocks/4*a.scaleStep - blocks%4*a.scaleRest
+	a.group = bits.TrailingZeros(uint(a.group))
+}
+
 // mulWidened is mul for a format without routines, two rows at a time.
-func (s *scratch) mulWidened(dst []float32, stride int, w *kernels.Matrix, lo, n int, x []float32, rows int) {
+func (s *scratch) mulWidened(dst []float32, stride int, w *kernels.Matrix, lo, n int, in activations, rows int) {
 	buf := grow(&s.row, 2*w.Cols)
 	for i := 0; i < n; i += 2 {
 		pair := min(2, n-i)
 		for k := range pair {
 			w.ReadRow(buf[k*w.Cols:(k+1)*w.Cols], lo+i+k)
 		}
-		s.mul(dst[i:], stride, s.float32s(buf[:pair*w.Cols], w.Cols), 0, pair, x, nil, rows)
+		s.mul(dst[i:], stride, s.float32s(buf[:pair*w.Cols], w.Cols), 0, pair, in, rows)
 	}
 }
 
 // mulRest adds the products of the columns from first on, which are too few for
 // the routines.
-func (s *scratch) mulRest(dst []float32, stride int, w *kernels.Matrix, data []byte, n int, x []float32, rows, first int) {
+func (s *scratch) mulRest(dst []float32, stride int, w *kernels.Matrix, data []byte, n int, in activations, rows, first int) {
 	var buf [32]float32
 	rest := buf[:w.Cols-first]
 	for i := range n {
 		kernels.Widen(rest, data[i*w.RowBytes()+first*w.Format.BlockBytes():], w.Format)
 		for r := range rows {
-			dst[r*stride+i] += dot(rest, x[r*w.Cols+first:][:len(rest)])
+			dst[r*stride+i] += dot(rest, in.x[r*in.stride+first:][:len(rest)])
 		}
 	}
 }

@@ -325,6 +325,8 @@ loop1:
 	ANDL         $0x3f3f3f3f, SI
 	SHLQ         $0x20, R8
 	ORQ          R8, BX
+	SHLQ         $0x20, R9
+	ORQ          R9, SI
 	VPBROADCASTW (CX), X1
 	VCVTPH2PS    X1, Y1
 	VMOVQ        BX, X0
@@ -332,8 +334,6 @@ loop1:
 	VCVTDQ2PS    Y0, Y0
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      Y0, (SP)
-	SHLQ         $0x20, R9
-	ORQ          R9, SI
 	VPBROADCASTW 2(CX), X1
 	VCVTPH2PS    X1, Y1
 	VMOVQ        SI, X0
@@ -1686,6 +1686,8 @@ loop3:
 	ANDL         $0x3f3f3f3f, R10
 	SHLQ         $0x20, R12
 	ORQ          R12, R9
+	SHLQ         $0x20, R13
+	ORQ          R13, R10
 	VPBROADCASTW (CX), X9
 	VCVTPH2PS    X9, Y9
 	VMOVQ        R9, X8
@@ -1693,8 +1695,6 @@ loop3:
 	VCVTDQ2PS    Y8, Y8
 	VMULPS       Y9, Y8, Y8
 	VMOVUPS      Y8, (SP)
-	SHLQ         $0x20, R13
-	ORQ          R13, R10
 	VPBROADCASTW 2(CX), X9
 	VCVTPH2PS    X9, Y9
 	VMOVQ        R10, X8
@@ -1724,6 +1724,8 @@ loop3:
 	ANDL         $0x3f3f3f3f, R10
 	SHLQ         $0x20, R12
 	ORQ          R12, R9
+	SHLQ         $0x20, R13
+	ORQ          R13, R10
 	VPBROADCASTW (DX), X9
 	VCVTPH2PS    X9, Y9
 	VMOVQ        R9, X8
@@ -1731,8 +1733,6 @@ loop3:
 	VCVTDQ2PS    Y8, Y8
 	VMULPS       Y9, Y8, Y8
 	VMOVUPS      Y8, 64(SP)
-	SHLQ         $0x20, R13
-	ORQ          R13, R10
 	VPBROADCASTW 2(DX), X9
 	VCVTPH2PS    X9, Y9
 	VMOVQ        R10, X8
@@ -2278,6 +2278,8 @@ loop3:
 	ANDL         $0x3f3f3f3f, R12
 	SHLQ         $0x20, R14
 	ORQ          R14, R11
+	SHLQ         $0x20, R15
+	ORQ          R15, R12
 	VPBROADCASTW (CX), X9
 	VCVTPH2PS    X9, Y9
 	VMOVQ        R11, X8
@@ -2285,8 +2287,6 @@ loop3:
 	VCVTDQ2PS    Y8, Y8
 	VMULPS       Y9, Y8, Y8
 	VMOVUPS      Y8, (SP)
-	SHLQ         $0x20, R15
-	ORQ          R15, R12
 	VPBROADCASTW 2(CX), X9
 	VCVTPH2PS    X9, Y9
 	VMOVQ        R12, X8
@@ -2316,6 +2316,8 @@ loop3:
 	ANDL         $0x3f3f3f3f, R12
 	SHLQ         $0x20, R14
 	ORQ          R14, R11
+	SHLQ         $0x20, R15
+	ORQ          R15, R12
 	VPBROADCASTW (DX), X9
 	VCVTPH2PS    X9, Y9
 	VMOVQ        R11, X8
@@ -2323,8 +2325,6 @@ loop3:
 	VCVTDQ2PS    Y8, Y8
 	VMULPS       Y9, Y8, Y8
 	VMOVUPS      Y8, 64(SP)
-	SHLQ         $0x20, R15
-	ORQ          R15, R12
 	VPBROADCASTW 2(DX), X9
 	VCVTPH2PS    X9, Y9
 	VMOVQ        R12, X8

@@ -14,6 +14,10 @@ type arrangement struct {
 	index  [32]int32
 	scale  [32]float32
 	factor float32
+
+	// records: the activations become records of digits instead, in the order
+	// index; the sums are those of a record times factor.
+	records bool
 }
 
 // arranged is an arrangement from the column and the power of its element i.
@@ -26,6 +30,14 @@ func arranged(factor float32, of func(i int) (column, power int)) *arrangement {
 	return &a
 }
 
+// inRecords is an arrangement of records for weights w = d·(q − factor), or for
+// w = d·q + m with a factor of one.
+func inRecords(factor float32, column func(i int) int) *arrangement {
+	a := arranged(factor, func(i int) (int, int) { return column(i), 0 })
+	a.records = true
+	return a
+}
+
 var (
 	// pairs: of each 16 columns the even ones first. A 32-bit word of BF16 is
 	// two weights, and each is a float32 once the other is shifted or masked out.
@@ -36,6 +48,16 @@ var (
 
 	// unsignedBytes: the same, masked out where it is; the topmost is moved down.
 	unsignedBytes = arranged(1.0/lanes, func(i int) (int, int) { return i%8*4 + i/8, 8 * (i / 8) % 24 })
+
+	// wholePairs: of each 32 columns the even ones first, for vectors of 16.
+	wholePairs = arranged(0, func(i int) (int, int) { return i%16*2 + i/16, 0 })
+
+	// Records: columns as they are; for weights that are stored with an offset of
+	// 8 or 128; and for bytes of two neighbouring columns.
+	natural     = inRecords(1, func(i int) int { return i })
+	offset8     = inRecords(8, func(i int) int { return i })
+	offset128   = inRecords(128, func(i int) int { return i })
+	evenColumns = inRecords(1, func(i int) int { return i%16*2 + i/16 })
 
 	// q4_0 subtracts 8 from each weight, which is a sum in each of eight lanes;
 	// q4_1 adds a minimum.

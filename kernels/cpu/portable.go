@@ -24,6 +24,7 @@ var portable = routines{
 	rope:     rope,
 	maximum:  maximum,
 	arrange:  arrange,
+	digits:   digits,
 }
 
 func mul1(a *mulArgs) { mul(a, 1) }

@@ -37,9 +37,13 @@ type routines struct {
 	maximum func(*vectorArgs) // scalar = max(dst)
 
 	// order is what mul1 and mul4 want the activations to be for a format; nil:
-	// as they are. arrange does it.
+	// as they are. arrange does it, or digits.
 	order   [formats]*arrangement
 	arrange func(*arrangeArgs)
+	digits  func(*digitArgs)
+
+	// fourRuns: mul4 reads four runs of rows at a time.
+	fourRuns [formats]bool
 }
 
 const (
@@ -69,6 +73,17 @@ type mulArgs struct {
 	group          int      // affine formats: 32-column blocks in a group
 	ahead          int      // how far in front of a run's position it is prefetched, bytes
 	sums           *float32 // mul1: what the arrangement says of each 32 activations
+
+	// Routines that read four runs: from the first and the second to the third and
+	// the fourth, in the weights, in y and in the scales. All are zero for rows
+	// that stand alone.
+	pair, yPair, scalePair int
+
+	// For records, affine formats: from the scales to the biases, and from the
+	// scales of four blocks, of a single block and of a row to the next. cols
+	// counts blocks of 32 columns, or of 256, and group is a logarithm.
+	bias                            int
+	scaleStep, scaleRest, scaleSkip int
 }
 
 // widenArgs: dst[c] = the weight c columns from src.
@@ -111,6 +126,14 @@ type arrangeArgs struct {
 	scale        *float32
 	n            int
 	factor       float32
+}
+
+// digitArgs: blocks of 32 elements of x become records (see digits).
+type digitArgs struct {
+	dst, x *float32
+	index  *int32 // the order of each 32 elements
+	blocks int
+	factor float32
 }
 
 // at is p moved by n elements.

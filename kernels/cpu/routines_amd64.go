@@ -7,10 +7,14 @@ import (
 
 // native are the routines in assembly that the machine can run, best first.
 func native() []*routines {
-	if cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasF16C {
-		return []*routines{&avx2}
+	x := &cpu.X86
+	if !x.HasAVX2 || !x.HasFMA || !x.HasF16C {
+		return nil
 	}
-	return nil
+	if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL && x.HasAVX512VNNI {
+		return []*routines{&avx512, &avx2}
+	}
+	return []*routines{&avx2}
 }
 
 var avx2 = routines{

@@ -132,10 +132,10 @@ func TestMul(t *testing.T) {
 			got := o.floats(padded(rows) * m.Rows)
 			proj := projection{m: m}
 			p.arrange(&proj, &p.arranged[0], x)
-			p.scratch.mul(got, m.Rows, m, 0, m.Rows, proj.x, proj.sums, rows)
+			p.scratch.mul(got, m.Rows, m, 0, m.Rows, proj.in, rows)
 			want := make([]float32, len(got))
 			s := scratch{routines: &portable}
-			s.mul(want, m.Rows, m, 0, m.Rows, x, nil, rows)
+			s.mul(want, m.Rows, m, 0, m.Rows, activations{x: x, stride: m.Cols}, rows)
 			w := make([]float32, m.Cols)
 			for i := range m.Rows {
 				m.ReadRow(w, i)
@@ -295,7 +295,7 @@ func TestExp(t *testing.T) {
 func TestArrange(t *testing.T) {
 	eachISA(t, func(o *operands, r *routines) {
 		for f, order := range r.order {
-			if order == nil {
+			if order == nil || order.records {
 				continue
 			}
 			for n := 32; n < 200; n += 32 {
@@ -320,6 +320,73 @@ func TestArrange(t *testing.T) {
 	})
 }
 
+// TestDigits holds records to their definition, bit by bit.
+func TestDigits(t *testing.T) {
+	eachISA(t, func(o *operands, r *routines) {
+		if r.digits == nil {
+			return
+		}
+		for f, order := range r.order {
+			if order == nil || !order.records {
+				continue
+			}
+			for blocks := 1; blocks < 12; blocks++ {
+				x, got, want := o.floats(32*blocks), o.floats(records(32*blocks)*recordFloats), make([]float32, records(32*blocks)*recordFloats)
+				for i := range x {
+					x[i] *= float32(math.Ldexp(1, o.IntN(60)-30)) // blocks with few large elements
+				}
+				switch special := o.IntN(12); special {
+				case 0:
+					clear(x)
+				case 1, 2, 3:
+					x[o.IntN(len(x))] = []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))}[special-1]
+				case 4, 5:
+					for i := range x {
+						x[i] *= []float32{1e-38, 1e-28}[special-4]
+					}
+				}
+				a := digitArgs{dst: ptr(got), x: ptr(x), index: &order.index[0], blocks: blocks, factor: order.factor}
+				r.digits(&a)
+				a.dst = ptr(want)
+				digits(&a)
+				for i := range records(32 * blocks) {
+					g, w := (*record)(unsafe.Pointer(&got[i*recordFloats])), (*record)(unsafe.Pointer(&want[i*recordFloats]))
+					if g.unit != g.unit && w.unit != w.unit {
+						continue
+					}
+					if g.digits != w.digits || g.sums != w.sums || g.unit != w.unit {
+						o.Fatalf("%s, record %d of %d blocks: got %v, want %v", kernels.Format(f), i, blocks, g, w)
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestRecord holds the definition of records to what they stand for.
+func TestRecord(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	for _, size := range []float64{1e-40, 1e-36, 1e-25, 1, 1e30} {
+		var x [128]float32
+		for i := range x {
+			x[i] = float32(rng.NormFloat64() * size)
+		}
+		var r record
+		r.set(x[:], natural.index[:], 1)
+		for i, v := range x {
+			at := 16*(i/32) + i%16
+			d := [3]float64{}
+			for k := range d {
+				d[k] = float64(r.digits[k][i%32/16][at])
+			}
+			got := (d[0]*65536 + d[1]*256 + d[2]) * float64(r.unit)
+			if math.Abs(got-float64(v)) > 0.51*float64(r.unit) {
+				t.Errorf("element %d is %v, want %v ± %v", i, got, v, r.unit/2)
+			}
+		}
+	}
+}
+
 // TestOffsets holds the structs to the offsets that the assembly uses.
 func TestOffsets(t *testing.T) {
 	var m mulArgs
@@ -328,7 +395,16 @@ func TestOffsets(t *testing.T) {
 	var p packArgs
 	var v vectorArgs
 	var a arrangeArgs
+	var d digitArgs
+	var c record
 	for name, pair := range map[string][2]uintptr{
+		"mulArgs.pair": {unsafe.Offsetof(m.pair), 136}, "mulArgs.yPair": {unsafe.Offsetof(m.yPair), 144},
+		"mulArgs.scalePair": {unsafe.Offsetof(m.scalePair), 152}, "mulArgs.bias": {unsafe.Offsetof(m.bias), 160},
+		"mulArgs.scaleStep": {unsafe.Offsetof(m.scaleStep), 168}, "mulArgs.scaleRest": {unsafe.Offsetof(m.scaleRest), 176},
+		"mulArgs.scaleSkip": {unsafe.Offsetof(m.scaleSkip), 184},
+		"digitArgs.index":   {unsafe.Offsetof(d.index), 16}, "digitArgs.blocks": {unsafe.Offsetof(d.blocks), 24},
+		"digitArgs.factor": {unsafe.Offsetof(d.factor), 32},
+		"record.sums":      {unsafe.Offsetof(c.sums), 384}, "record.unit": {unsafe.Offsetof(c.unit), 448}, "record": {unsafe.Sizeof(c), 512},
 		"mulArgs.y0": {unsafe.Offsetof(m.y0), 0}, "mulArgs.y1": {unsafe.Offsetof(m.y1), 8},
 		"mulArgs.w0": {unsafe.Offsetof(m.w0), 16}, "mulArgs.w1": {unsafe.Offsetof(m.w1), 24},
 		"mulArgs.x": {unsafe.Offsetof(m.x), 32}, "mulArgs.scale0": {unsafe.Offsetof(m.scale0), 40},

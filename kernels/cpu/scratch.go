@@ -30,6 +30,7 @@ type scratch struct {
 	packArgs    packArgs
 	vectorArgs  vectorArgs
 	arrangeArgs arrangeArgs
+	digitArgs   digitArgs
 }
 
 // grow returns n elements with unspecified contents, in *s if they fit.

@@ -14,6 +14,11 @@ const (
 	mulGroup               = 112
 	mulAhead               = 120
 	mulSums                = 128
+	mulPair, mulYPair      = 136, 144
+	mulScalePair, mulBias  = 152, 160
+	mulScaleStep           = 168
+	mulScaleRest           = 176
+	mulScaleSkip           = 184
 
 	widenDst, widenSrc    = 0, 8
 	widenScale, widenBias = 16, 24
@@ -26,6 +31,8 @@ const (
 	packDst, packSrc, packStride, packK = 0, 8, 16, 24
 
 	arrDst, arrX, arrSums, arrIndex, arrScale, arrN, arrFactor = 0, 8, 16, 24, 32, 40, 48
+
+	digDst, digX, digIndex, digBlocks, digFactor = 0, 8, 16, 24, 32
 
 	vecDst, vecX, vecW, vecN, vecScalar = 0, 8, 16, 24, 32
 )

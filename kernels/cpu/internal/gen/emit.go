@@ -71,34 +71,44 @@ func (r *routine) zero() reg.VecVirtual {
 
 func at(base reg.Register, disp int) operand.Mem { return operand.Mem{Base: base, Disp: disp} }
 
-// constants emits each vector of eight lanes once, as a memory operand.
+// constants emits each vector once, as a memory operand.
 type constants struct {
 	ctx   *build.Context
-	known map[[lanes]uint32]operand.Mem
+	known map[string]operand.Mem
 }
 
 func newConstants(ctx *build.Context) *constants {
-	return &constants{ctx, map[[lanes]uint32]operand.Mem{}}
+	return &constants{ctx, map[string]operand.Mem{}}
 }
 
-func (c *constants) vector(lane func(int) uint32) operand.Mem {
-	var v [lanes]uint32
+// vector is a constant of eight lanes, wide one of sixteen.
+func (c *constants) vector(lane func(int) uint32) operand.Mem { return c.lanes(lanes, lane) }
+func (c *constants) wide(lane func(int) uint32) operand.Mem   { return c.lanes(2*lanes, lane) }
+
+func (c *constants) lanes(n int, lane func(int) uint32) operand.Mem {
 	name := "lanes"
-	for i := range v {
-		v[i] = lane(i)
-		if i == 0 || v[i] != v[i-1] {
-			name += fmt.Sprintf("_%08x", v[i])
+	if n != lanes {
+		name = "wide"
+	}
+	for i := range n {
+		if i == 0 || lane(i) != lane(i-1) {
+			name += fmt.Sprintf("_%08x", lane(i))
 		}
 	}
-	if m, ok := c.known[v]; ok {
+	// Runs of equal lanes have different lengths in different vectors.
+	key := name
+	for i := range n {
+		key += fmt.Sprint(" ", lane(i))
+	}
+	if m, ok := c.known[key]; ok {
 		return m
 	}
 	m := c.ctx.StaticGlobal(name)
 	c.ctx.DataAttributes(attr.RODATA | attr.NOPTR)
-	for i := range v {
-		c.ctx.AddDatum(4*i, operand.U32(v[i]))
+	for i := range n {
+		c.ctx.AddDatum(4*i, operand.U32(lane(i)))
 	}
-	c.known[v] = m
+	c.known[key] = m
 	return m
 }
 

@@ -135,9 +135,27 @@ func groupScale(r *routine, _ *constants, s *stream) {
 // 12 bytes at 4 hold scales 0-3, minima 0-3 (6 bits each) and the low halves of
 // scales and minima 4-7; the upper two bits of the first eight are theirs too.
 func scalesQ4K(r *routine, c *constants, s *stream) {
-	first, second, third := r.GP64(), r.GP64(), r.GP64()
+	first, second := r.unpackQ4K(at(s.w, 0))
+	for i, p := range []reg.GPVirtual{first, second} {
+		v, d := r.YMM(), r.half(at(s.w, 2*i))
+		r.VMOVQ(p, v.AsX())
+		r.VPMOVZXBD(v.AsX(), v)
+		r.VCVTDQ2PS(v, v)
+		if i == 1 {
+			r.VXORPS(c.bits(1<<31), d, d)
+		}
+		r.VMULPS(d, v, v)
+		r.VMOVUPS(v, s.table.Offset(32*i))
+	}
+}
+
+// unpackQ4K returns the eight scales and the eight minima of the block at w, a
+// byte each.
+func (r *routine) unpackQ4K(w operand.Mem) (first, second reg.GPVirtual) {
+	first, second = r.GP64(), r.GP64()
+	third := r.GP64()
 	mask6, mask4, mask2 := uint32(0x3f3f3f3f), uint32(0x0f0f0f0f), uint32(0x03030303)
-	load := func(g reg.GPVirtual, disp int) { r.MOVL(at(s.w, disp), g.As32()) }
+	load := func(g reg.GPVirtual, disp int) { r.MOVL(w.Offset(disp), g.As32()) }
 	// upper returns (g >> 6 & 3) << 4 in each byte.
 	upper := func(g reg.GPVirtual) reg.GPVirtual {
 		u := r.GP64()
@@ -160,19 +178,11 @@ func scalesQ4K(r *routine, c *constants, s *stream) {
 	r.ORL(third.As32(), minHigh.As32())
 	r.ANDL(operand.U32(mask6), first.As32())
 	r.ANDL(operand.U32(mask6), second.As32())
-	for i, p := range [][2]reg.GPVirtual{{first, scaleHigh}, {second, minHigh}} {
+	for _, p := range [][2]reg.GPVirtual{{first, scaleHigh}, {second, minHigh}} {
 		r.SHLQ(operand.U8(32), p[1])
 		r.ORQ(p[1], p[0])
-		v, d := r.YMM(), r.half(at(s.w, 2*i))
-		r.VMOVQ(p[0], v.AsX())
-		r.VPMOVZXBD(v.AsX(), v)
-		r.VCVTDQ2PS(v, v)
-		if i == 1 {
-			r.VXORPS(c.bits(1<<31), d, d)
-		}
-		r.VMULPS(d, v, v)
-		r.VMOVUPS(v, s.table.Offset(32*i))
 	}
+	return first, second
 }
 
 // stepQ4K widens 8 columns of an even group and of the odd group after it,

@@ -1,0 +1,567 @@
+package main
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// Products of quantised weights on AVX-512 with VNNI multiply bytes: the weights
+// as they are stored, and the activations as 24-bit fixed-point numbers of three
+// signed bytes each (package cpu's digits). All sums of a block are exact
+// integers; a block's scale is applied once to its sum.
+//
+// 128 columns are one record of activations and four 128-bit lanes of two
+// vectors, which hold the first and the second 16 weights of a block of 32 in
+// each lane: so both add into the same lanes, and each lane has one scale.
+
+// Offsets in a record: two vectors for each digit, the highest first, the sums of
+// what is in each lane, and the unit of the fixed-point numbers.
+const (
+	recordSums  = 6 * 64
+	recordUnit  = 7 * 64
+	recordBytes = 8 * 64
+)
+
+// digitFormat emits the parts of a product that depend on the format.
+type digitFormat struct {
+	name   string
+	block  int // bytes of 32 columns
+	wide   bool
+	affine bool
+	biased bool // w = d·q + m, where others are d·(q − zero)
+
+	// four and one return the weights of row k, as unsigned bytes, of the next 128
+	// or 32 columns.
+	four func(p *digitProduct, k, record int) (first, second reg.VecVirtual)
+	one  func(p *digitProduct, k int) (first, second reg.VecVirtual)
+	// scales returns d, and m or nil, of the next blocks, in all their lanes.
+	scales func(p *digitProduct, k, record, blocks int) (d, m reg.VecVirtual)
+
+	// Q4_K: records in a block, whose scales prepare leaves in a vector.
+	super   int
+	prepare func(p *digitProduct, k int)
+}
+
+// digitProduct is a product being emitted, with its constants in registers.
+type digitProduct struct {
+	*wide
+	c     *constants
+	f     *digitFormat
+	known map[string]reg.VecVirtual
+	loads []func(*digitProduct)
+	scale []reg.GPVirtual // affine formats: of each row
+	bias  reg.GPVirtual   // from the scales to the biases
+	table []reg.VecVirtual
+	head  []reg.VecVirtual // the first 64 bytes of four blocks of each row
+}
+
+// constant is a vector that is loaded once, before the loops.
+func (p *digitProduct) constant(name string, load func(p *digitProduct, v reg.VecVirtual)) reg.VecVirtual {
+	v, ok := p.known[name]
+	if !ok {
+		v = p.ZMM()
+		p.known[name] = v
+		p.loads = append(p.loads, func(p *digitProduct) { p.constant(name, load) })
+		load(p, v)
+	}
+	return v
+}
+
+// loadConstants loads all that the product will ask for. It finds out by
+// emitting the product's parts into a function that is thrown away.
+func (p *digitProduct) loadConstants() {
+	ask := *p
+	ask.wide = &wide{routine: &routine{Context: build.NewContext()}, xs: p.xs, rows: p.rows, stride: p.stride}
+	ask.known = map[string]reg.VecVirtual{}
+	ask.table, ask.head = make([]reg.VecVirtual, len(p.rows)), make([]reg.VecVirtual, len(p.rows))
+	ask.Function("ask")
+	ask.clear(p.xs)
+	ask.steps(ask.GP64())
+	for _, load := range ask.loads {
+		load(p)
+	}
+}
+
+// bytesOf is a constant of equal bytes.
+func (p *digitProduct) bytesOf(b uint8) reg.VecVirtual {
+	return p.constant(fmt.Sprint("bytes", b), func(p *digitProduct, v reg.VecVirtual) {
+		p.VPBROADCASTD(p.c.bits(uint32(b)*0x01010101), v)
+	})
+}
+
+var digitFormats = []digitFormat{
+	{name: "Q8_0", block: 34, wide: true,
+		four: func(p *digitProduct, k, _ int) (a, b reg.VecVirtual) {
+			w := p.rows[k]
+			p.head[k] = p.load(w.at(0))
+			a = p.pickWords(p.head[k], w.at(64), 0, 32, "first", func(lane, i int) int { return 1 + 17*lane + i })
+			b = p.pickWords(p.load(w.at(8)), w.at(72), 4, 36, "second", func(lane, i int) int { return 9 + 17*lane + i })
+			for _, v := range []reg.VecVirtual{a, b} {
+				p.VPXORD(p.bytesOf(0x80), v, v) // q + 128
+			}
+			return a, b
+		},
+		one: func(p *digitProduct, k int) (a, b reg.VecVirtual) {
+			w := p.rows[k]
+			a, b = p.sixteen(w.at(2)), p.sixteen(w.at(18))
+			p.VPXORD(p.bytesOf(0x80), a, a)
+			p.VPXORD(p.bytesOf(0x80), b, b)
+			return a, b
+		},
+		scales: func(p *digitProduct, k, _, blocks int) (d, m reg.VecVirtual) {
+			w := p.rows[k]
+			if blocks == 1 {
+				return p.halfOf(w.at(0)), nil
+			}
+			d = p.pickWords(p.head[k], w.at(64), 0, 32, "scales", func(lane, i int) int { return (2*lane + i/4) % 4 * 17 })
+			p.VCVTPH2PS(d.AsY(), d)
+			return d, nil
+		}},
+	{name: "Q4_0", block: 18, four: fourNibbles(18, 2), one: oneNibbles(2), scales: func(p *digitProduct, k, _, blocks int) (d, m reg.VecVirtual) {
+		return p.halfScales(k, 0, 9, blocks), nil
+	}},
+	{name: "Q4_1", block: 20, biased: true, four: fourNibbles(20, 4), one: oneNibbles(4), scales: func(p *digitProduct, k, _, blocks int) (d, m reg.VecVirtual) {
+		return p.halfScales(k, 0, 10, blocks), p.halfScales(k, 1, 10, blocks)
+	}},
+	{name: "Q4_K", block: 144, biased: true, super: 2, prepare: wideScalesQ4K,
+		// 64 bytes are two runs of 32: the low nibbles of a run are a group, the
+		// high ones the next.
+		four: func(p *digitProduct, k, record int) (a, b reg.VecVirtual) {
+			shifts := p.constant("shifts", func(p *digitProduct, v reg.VecVirtual) { // the second and the fourth lane
+				p.VMOVDQU32(p.c.wide(func(i int) uint32 { return uint32(i / 4 % 2 * 4) }), v)
+			})
+			z := p.load(p.rows[k].at(16 + 64*record))
+			a, b = p.ZMM(), p.ZMM()
+			p.VSHUFI32X4(operand.U8(0b10_10_00_00), z, z, a)
+			p.VSHUFI32X4(operand.U8(0b11_11_01_01), z, z, b)
+			for _, v := range []reg.VecVirtual{a, b} {
+				p.VPSRLVD(shifts, v, v)
+				p.VPANDD(p.bytesOf(15), v, v)
+			}
+			return a, b
+		},
+		scales: func(p *digitProduct, k, record, _ int) (d, m reg.VecVirtual) {
+			pick := func(first int) reg.VecVirtual {
+				v := p.ZMM()
+				p.VPERMPS(p.table[k], p.constant(fmt.Sprint("groups", first), func(p *digitProduct, v reg.VecVirtual) {
+					p.VMOVDQU32(p.c.wide(func(i int) uint32 { return uint32(first + i/4) }), v)
+				}), v)
+				return v
+			}
+			return pick(4 * record), pick(8 + 4*record)
+		}},
+	{name: "Affine4", block: 16, affine: true, biased: true, four: func(p *digitProduct, k, _ int) (a, b reg.VecVirtual) {
+		return p.nibblesOf(p.load(p.rows[k].at(0)))
+	}, one: oneNibbles(0), scales: groupScales},
+	{name: "Affine8", block: 32, wide: true, affine: true, biased: true, four: func(p *digitProduct, k, _ int) (a, b reg.VecVirtual) {
+		low, high := p.load(p.rows[k].at(0)), p.load(p.rows[k].at(64))
+		a, b = p.ZMM(), p.ZMM()
+		p.VSHUFI32X4(operand.U8(0b10_00_10_00), high, low, a)
+		p.VSHUFI32X4(operand.U8(0b11_01_11_01), high, low, b)
+		return a, b
+	}, one: func(p *digitProduct, k int) (a, b reg.VecVirtual) {
+		return p.sixteen(p.rows[k].at(0)), p.sixteen(p.rows[k].at(16))
+	}, scales: groupScales},
+}
+
+// pickWords returns words of a row, word(lane, i) in place i of each lane, from
+// two vectors that begin with the given words.
+func (p *digitProduct) pickWords(first reg.VecVirtual, second operand.Op, from0, from1 int, name string, word func(lane, i int) int) reg.VecVirtual {
+	v := p.ZMM()
+	p.VMOVDQA32(p.constant(name, func(p *digitProduct, v reg.VecVirtual) {
+		place := func(at int) uint32 {
+			if n := word(at/8, at%8) - from0; n < 32 {
+				return uint32(n)
+			}
+			return uint32(word(at/8, at%8) - from1 + 32)
+		}
+		p.VMOVDQU32(p.c.wide(func(i int) uint32 { return place(2*i) | place(2*i+1)<<16 }), v)
+	}), v)
+	p.VPERMI2W(second, first, v)
+	return v
+}
+
+// sixteen loads 16 bytes into all lanes; the activations are zero in those that
+// do not count.
+func (p *digitProduct) sixteen(m operand.Mem) reg.VecVirtual {
+	v := p.ZMM()
+	p.VBROADCASTI32X4(m, v)
+	return v
+}
+
+// nibblesOf are the low and the high halves of the bytes of v.
+func (p *digitProduct) nibblesOf(v reg.VecVirtual) (low, high reg.VecVirtual) {
+	low, high = p.ZMM(), p.ZMM()
+	p.VPANDD(p.bytesOf(15), v, low)
+	p.VPSRLW(operand.U8(4), v, high)
+	p.VPANDD(p.bytesOf(15), high, high)
+	return low, high
+}
+
+// fourNibbles is four for blocks of 16 bytes of nibbles behind a header.
+func fourNibbles(block, header int) func(*digitProduct, int, int) (a, b reg.VecVirtual) {
+	return func(p *digitProduct, k, _ int) (a, b reg.VecVirtual) {
+		w := p.rows[k]
+		p.head[k] = p.load(w.at(0))
+		rest := 4*block - 64
+		return p.nibblesOf(p.pickWords(p.head[k], w.at(rest), 0, rest/2, "nibbles", func(lane, i int) int {
+			return (block*lane+header)/2 + i
+		}))
+	}
+}
+
+func oneNibbles(header int) func(*digitProduct, int) (a, b reg.VecVirtual) {
+	return func(p *digitProduct, k int) (a, b reg.VecVirtual) {
+		return p.nibblesOf(p.sixteen(p.rows[k].at(header)))
+	}
+}
+
+// halfOf is a binary16 in all lanes.
+func (p *digitProduct) halfOf(m operand.Mem) reg.VecVirtual {
+	v := p.ZMM()
+	p.VPBROADCASTW(m, v.AsY())
+	p.VCVTPH2PS(v.AsY(), v)
+	return v
+}
+
+// halfScales are the binary16 that are the given word of each of blocks, which
+// are stride words long.
+func (p *digitProduct) halfScales(k, word, stride, blocks int) reg.VecVirtual {
+	if blocks == 1 {
+		return p.halfOf(p.rows[k].at(2 * word))
+	}
+	v := p.ZMM()
+	p.VPERMW(p.head[k], p.constant(fmt.Sprint("word", word), func(p *digitProduct, v reg.VecVirtual) {
+		at := func(lane int) uint32 { return uint32(word + lane/4%4*stride) }
+		p.VMOVDQU32(p.c.wide(func(i int) uint32 { return at(2*i) | at(2*i+1)<<16 }), v)
+	}), v)
+	p.VCVTPH2PS(v.AsY(), v)
+	return v
+}
+
+// groupScales are the scales and biases of four blocks, or of the only one. A
+// group is one, two or four blocks.
+func groupScales(p *digitProduct, k, _, blocks int) (d, m reg.VecVirtual) {
+	load := func(at operand.Mem) reg.VecVirtual {
+		v := p.ZMM()
+		if blocks == 1 {
+			p.VBROADCASTSS(at, v)
+			return v
+		}
+		p.VBROADCASTF32X4(at, v)
+		p.VPERMPS(v, p.constant("groups", func(p *digitProduct, v reg.VecVirtual) { // of each lane of four blocks
+			p.VMOVDQU32(p.c.wide(func(i int) uint32 { return uint32(i / 4) }), v)
+			shift := p.XMM()
+			p.VMOVQ(p.field(mulGroup), shift)
+			p.VPSRLD(shift, v, v)
+		}), v)
+		return v
+	}
+	return load(operand.Mem{Base: p.scale[k]}), load(operand.Mem{Base: p.scale[k], Index: p.bias, Scale: 1})
+}
+
+// wideScalesQ4K leaves d·s of the eight groups and −dmin·m in one vector.
+func wideScalesQ4K(p *digitProduct, k int) {
+	w := p.rows[k]
+	first, second := p.unpackQ4K(w.w)
+	p.table[k] = p.ZMM()
+	v, d := p.XMM(), p.ZMM()
+	p.VMOVQ(first, v)
+	p.VPINSRQ(operand.U8(1), second, v, v)
+	p.VPMOVZXBD(v, p.table[k])
+	p.VCVTDQ2PS(p.table[k], p.table[k])
+	p.VPBROADCASTD(w.at(0), d.AsY())          // d, dmin, d, dmin …
+	p.VPSHUFB(p.c.vector(func(i int) uint32 { // eight of either, as words
+		return [...]uint32{0x01000100, 0x03020302}[i/4]
+	}), d.AsY(), d.AsY())
+	p.VCVTPH2PS(d.AsY(), d)
+	p.VXORPS(p.constant("minus", func(p *digitProduct, v reg.VecVirtual) {
+		p.VMOVDQU32(p.c.wide(func(i int) uint32 { return uint32(i / 8 << 31) }), v)
+	}), d, d)
+	p.VMULPS(d, p.table[k], p.table[k])
+}
+
+func digitRoutines(ctx *build.Context, c *constants) {
+	for i := range digitFormats {
+		for _, xs := range []int{1, 4} {
+			mulDigits(ctx, c, &digitFormats[i], xs)
+		}
+	}
+	toDigits(ctx, c)
+}
+
+// mulDigits emits the product for a quantised format.
+func mulDigits(ctx *build.Context, c *constants, f *digitFormat, xs int) {
+	p := &digitProduct{wide: beginWide(ctx, f.name, xs), c: c, f: f, known: map[string]reg.VecVirtual{}}
+	p.table, p.head = make([]reg.VecVirtual, len(p.rows)), make([]reg.VecVirtual, len(p.rows))
+	if f.affine {
+		p.bias = p.get(mulBias)
+		for _, off := range []int{mulScale0, mulScale1} {
+			first := p.get(off)
+			p.scale = append(p.scale, first)
+			if xs == 4 {
+				second := p.get(mulScalePair)
+				p.ADDQ(first, second)
+				p.scale = append(p.scale, second)
+			}
+		}
+	}
+	p.loadConstants()
+	p.loopRows(func() {
+		p.clear(xs)
+		p.steps(p.get(mulX))
+		for _, s := range p.scale {
+			p.ADDQ(p.field(mulScaleSkip), s)
+		}
+		p.advance(p.field(mulSkip))
+		p.store()
+	})
+	p.end()
+}
+
+// steps emits the products of a row of weights of each run, or of two.
+func (p *digitProduct) steps(x reg.GPVirtual) {
+	f := p.f
+	n := p.get(mulCols)
+	if f.super > 0 {
+		p.loop(n, func() {
+			p.prefetch(0, f.block)
+			p.blocks(x, f.super, 4)
+			p.advance(operand.I32(f.block))
+		})
+		return
+	}
+	step := func(n reg.GPVirtual, blocks, field int) {
+		p.loop(n, func() {
+			if blocks > 1 {
+				p.prefetch(0, blocks*f.block)
+			}
+			p.blocks(x, 1, blocks)
+			p.advance(operand.I32(blocks * f.block))
+			for _, s := range p.scale {
+				p.ADDQ(p.field(field), s)
+			}
+		})
+	}
+	p.SHRQ(operand.U8(2), n)
+	step(n, 4, mulScaleStep)
+	rest := p.get(mulCols)
+	p.ANDQ(operand.I32(3), rest)
+	step(rest, 1, mulScaleRest)
+}
+
+// blocks emits the product of the next records of all rows, each of them of so
+// many blocks. With one activation row, both rows of weights are multiplied with
+// each vector of digits that is loaded.
+func (p *digitProduct) blocks(x reg.GPVirtual, records, blocks int) {
+	together := len(p.rows)
+	if p.xs == 4 {
+		together = 1
+	}
+	for k := 0; k < len(p.rows); k += together {
+		for r := range records {
+			var w []digitWeights
+			for i := k; i < k+together; i++ {
+				if p.f.prepare != nil && r == 0 {
+					p.f.prepare(p, i)
+				}
+				var first, second reg.VecVirtual
+				if blocks == 1 {
+					first, second = p.f.one(p, i)
+				} else {
+					first, second = p.f.four(p, i, r)
+				}
+				d, m := p.f.scales(p, i, r, blocks)
+				w = append(w, digitWeights{first, second, d, m, i})
+			}
+			for i := range p.xs {
+				p.multiply(p.x(x, r*recordBytes, i), w, i)
+			}
+		}
+	}
+	p.ADDQ(operand.I32(records*recordBytes), x)
+}
+
+// digitWeights are the weights of a row for one record, and their scales.
+type digitWeights struct {
+	first, second, d, m reg.VecVirtual
+	row                 int
+}
+
+// multiply adds the products of weights with the record at x.
+func (p *digitProduct) multiply(x operand.Mem, weights []digitWeights, acc int) {
+	// digit returns the sums of one digit, for each row of weights.
+	digit := func(n int) (sums []reg.VecVirtual) {
+		var first, second operand.Op = x.Offset(128 * n), x.Offset(128*n + 64)
+		if len(weights) > 1 {
+			first, second = p.load(first), p.load(second)
+		}
+		for _, w := range weights {
+			sum := p.zeroWide()
+			p.VPDPBUSD(first, w.first, sum)
+			p.VPDPBUSD(second, w.second, sum)
+			sums = append(sums, sum)
+		}
+		return sums
+	}
+	sums, middle, last := digit(0), digit(1), digit(2)
+	unit := p.ZMM()
+	p.VBROADCASTSS(x.Offset(recordUnit), unit)
+	var all operand.Op = x.Offset(recordSums)
+	if len(weights) > 1 {
+		all = p.load(all)
+	}
+	for i, w := range weights {
+		sum := sums[i]
+		p.VPSLLD(operand.U8(8), sum, sum)
+		p.VPADDD(middle[i], sum, sum)
+		if p.f.wide { // the sum of all three would be too large
+			p.VCVTDQ2PS(sum, sum)
+			p.VCVTDQ2PS(last[i], last[i])
+			p.VFMADD132PS(p.constant("256", func(p *digitProduct, v reg.VecVirtual) {
+				p.VPBROADCASTD(p.c.float(256), v)
+			}), last[i], sum)
+		} else {
+			p.VPSLLD(operand.U8(8), sum, sum)
+			p.VPADDD(last[i], sum, sum)
+			p.VCVTDQ2PS(sum, sum)
+		}
+		if p.f.biased {
+			p.VMULPS(unit, sum, sum)
+			p.VFMADD231PS(all, w.m, p.acc[w.row][acc])
+		} else {
+			p.VFMSUB213PS(all, unit, sum)
+		}
+		p.VFMADD231PS(w.d, sum, p.acc[w.row][acc])
+	}
+}
+
+func (r *routine) load(m operand.Op) reg.VecVirtual {
+	v := r.ZMM()
+	r.VMOVDQU32(m, v)
+	return v
+}
+
+// toDigits emits the conversion of activations to records. It is the twin of
+// package cpu's digits.
+func toDigits(ctx *build.Context, c *constants) {
+	r := begin(ctx, "digitsAVX512", "digitsAVX512 turns activations into fixed-point numbers.")
+	dst, x, index := r.get(digDst), r.get(digX), r.get(digIndex)
+	n := r.get(digBlocks)
+	order := [2]reg.VecVirtual{r.ZMM(), r.ZMM()}
+	for i, v := range order {
+		r.VMOVDQU32(at(index, 64*i), v)
+	}
+	factor := r.ZMM()
+	r.VBROADCASTSS(r.field(digFactor), factor)
+	magnitude, offset, flip, ones := r.ZMM(), r.ZMM(), r.XMM(), r.ZMM()
+	r.VPBROADCASTD(c.bits(0x7fffffff), magnitude)
+	r.VPBROADCASTD(c.bits(0x808080), offset)
+	r.VPBROADCASTD(c.bits(0x80808080), flip)
+	r.VPBROADCASTD(c.bits(0x01010101), ones)
+
+	// record emits one for the next blocks; the lanes of others are zero.
+	record := func(blocks int) {
+		top := r.ZMM()
+		for i := range 2 * blocks {
+			v := r.ZMM()
+			r.VPANDD(at(x, 64*i), magnitude, v)
+			if i == 0 {
+				top = v
+			} else {
+				r.VPMAXUD(v, top, top) // a NaN is larger than any number
+			}
+		}
+		y := r.YMM()
+		r.VEXTRACTI64X4(operand.U8(1), top, y)
+		r.VPMAXUD(y, top.AsY(), y)
+		h := r.XMM()
+		r.VEXTRACTI32X4(operand.U8(1), y, h)
+		r.VPMAXUD(y.AsX(), h, h)
+		for _, swap := range []operand.U8{0x4e, 0xb1} {
+			other := r.XMM()
+			r.VPSHUFD(swap, h, other)
+			r.VPMAXUD(other, h, h)
+		}
+		bits := r.GP32()
+		r.VMOVD(h, bits)
+
+		// The unit, and what the activations are multiplied with: package cpu's unit.
+		unit, inverse := r.GP32(), r.GP32()
+		odd, least, done := r.label("odd"), r.label("least"), r.label("unit")
+		r.MOVL(operand.U32(1<<23), unit)
+		r.CMPL(bits, operand.U32(math.Float32bits(float32(math.Inf(1)))))
+		r.JAE(operand.LabelRef(odd))
+		r.ADDL(operand.U32(0x10101), bits)
+		r.ANDL(operand.U32(0xff<<23), bits)
+		r.SUBL(operand.U32(22<<23), bits)
+		r.JLE(operand.LabelRef(least))
+		r.MOVL(bits, unit)
+		r.Label(least)
+		r.MOVL(operand.U32(254<<23), inverse)
+		r.SUBL(unit, inverse)
+		r.JMP(operand.LabelRef(done))
+		r.Label(odd) // infinite or not a number: so are the results
+		r.MOVL(operand.U32(math.Float32bits(float32(math.NaN()))), unit)
+		r.XORL(inverse, inverse)
+		r.Label(done)
+		r.MOVL(unit, at(dst, recordUnit))
+		scale := r.ZMM()
+		r.VPBROADCASTD(inverse, scale)
+		if blocks < 4 {
+			empty := r.zeroWide()
+			for i := range 6 {
+				r.VMOVDQU32(empty, at(dst, 64*i))
+			}
+		}
+		for b := range blocks {
+			for half := range 2 {
+				lo, t := r.ZMM(), r.ZMM()
+				r.VMOVUPS(at(x, 128*b), lo)
+				r.VMOVDQU32(order[half], t)
+				r.VPERMI2PS(at(x, 128*b+64), lo, t)
+				r.VMULPS(scale, t, t)
+				r.VCVTPS2DQ(t, t)
+				r.VPADDD(offset, t, t)
+				for digit := 2; digit >= 0; digit-- {
+					shifted, narrow := r.ZMM(), r.XMM()
+					if digit > 0 {
+						r.VPSRLD(operand.U8(8*digit), t, shifted)
+					} else {
+						shifted = t
+					}
+					r.VPMOVDB(shifted, narrow)
+					r.VPXORD(flip, narrow, narrow)
+					r.VMOVDQU32(narrow, at(dst, 128*(2-digit)+64*half+16*b))
+				}
+			}
+		}
+		// The sums, as the products will have them: exact integers.
+		sum := r.zeroWide()
+		for digit := range 3 {
+			if digit > 0 {
+				r.VPSLLD(operand.U8(8), sum, sum)
+			}
+			r.VPDPBUSD(at(dst, 128*digit), ones, sum)
+			r.VPDPBUSD(at(dst, 128*digit+64), ones, sum)
+		}
+		r.VCVTDQ2PS(sum, sum)
+		u := r.ZMM()
+		r.VPBROADCASTD(unit, u)
+		r.VMULPS(u, factor, u)
+		r.VMULPS(u, sum, sum)
+		r.VMOVUPS(sum, at(dst, recordSums))
+		r.ADDQ(operand.I32(128*blocks), x)
+		r.ADDQ(operand.I32(recordBytes), dst)
+	}
+	rest := r.get(digBlocks)
+	r.SHRQ(operand.U8(2), n)
+	r.loop(n, func() { record(4) })
+	r.ANDQ(operand.I32(3), rest)
+	r.loop(rest, func() { record(1) })
+	r.end()
+}

@@ -1,0 +1,324 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// AVX-512: vectors of 16 float32, and 32 of them. A product with four activation
+// rows has four runs of rows of weights, so that every vector of activations that
+// is loaded is used four times.
+
+// wideAhead is how far in front of its position a run is prefetched, bytes.
+const wideAhead = 1024
+
+// row is one row of weights among those that a wide product reads together.
+type row struct {
+	w     operand.Mem // next byte
+	scale operand.Mem // next group of an affine format, float32
+	bias  operand.Mem
+}
+
+func (w row) at(disp int) operand.Mem { return w.w.Offset(disp) }
+
+// wide is what the AVX-512 products of all formats begin with.
+type wide struct {
+	*routine
+	xs     int
+	runs   [2]reg.GPVirtual // position in the weights
+	rows   []row            // one of each run, or two: of its halves
+	acc    [4][]reg.VecVirtual
+	stride [4]operand.Mem // of activation rows, added to an address: index and scale
+	eight  reg.Register   // the mask of the lower half of a vector
+}
+
+func beginWide(ctx *build.Context, name string, xs int) *wide {
+	r := begin(ctx, fmt.Sprintf("mul%dx%sAVX512", xs, name),
+		fmt.Sprintf("mul%dx%sAVX512 multiplies two runs of %s rows with %d activation rows.", xs, name, name, xs))
+	p := &wide{routine: r, xs: xs, runs: [2]reg.GPVirtual{r.get(mulW0), r.get(mulW1)}}
+	var pair reg.GPVirtual
+	if xs == 4 {
+		pair = r.get(mulPair)
+		one, three := r.get(mulXStride), r.GP64()
+		r.LEAQ(operand.Mem{Base: one, Index: one, Scale: 2}, three)
+		p.stride = [4]operand.Mem{{}, {Index: one, Scale: 1}, {Index: one, Scale: 2}, {Index: three, Scale: 1}}
+	}
+	for _, w := range p.runs {
+		p.rows = append(p.rows, row{w: at(w, 0)})
+		if xs == 4 {
+			p.rows = append(p.rows, row{w: operand.Mem{Base: w, Index: pair, Scale: 1}})
+		}
+	}
+	return p
+}
+
+// x is the address disp bytes from base in activation row i.
+func (p *wide) x(base reg.Register, disp, i int) operand.Mem {
+	m := p.stride[i]
+	m.Base, m.Disp = base, disp
+	return m
+}
+
+// clear zeroes n sums of each row of weights.
+func (p *wide) clear(n int) {
+	for k := range p.rows {
+		p.acc[k] = p.acc[k][:0]
+		for range n {
+			p.acc[k] = append(p.acc[k], p.zeroWide())
+		}
+	}
+}
+
+func (r *routine) zeroWide() reg.VecVirtual {
+	v := r.ZMM()
+	r.VXORPS(v, v, v)
+	return v
+}
+
+// prefetch asks for the lines of n bytes of each row, ahead of their positions.
+func (p *wide) prefetch(from, n int) {
+	for line := from &^ 63; line < from+n; line += 64 {
+		for _, w := range p.rows {
+			p.PREFETCHT0(w.at(wideAhead + line))
+		}
+	}
+}
+
+// advance moves the positions of all rows on.
+func (p *wide) advance(by operand.Op) {
+	for _, w := range p.runs {
+		p.ADDQ(by, w)
+	}
+}
+
+// loopRows emits body for each of count rows of all runs.
+func (p *wide) loopRows(body func()) {
+	top := p.label("row")
+	p.Label(top)
+	body()
+	p.DECQ(p.field(mulCount))
+	p.JNZ(operand.LabelRef(top))
+}
+
+// store writes the sums of all rows and moves on.
+func (p *wide) store() {
+	for k := range p.rows {
+		field := p.field([...]int{mulY0, mulY1}[k*2/len(p.rows)])
+		y := p.GP64()
+		p.MOVQ(field, y)
+		var sum reg.VecVirtual
+		if p.xs == 1 {
+			for len(p.acc[k]) > 1 {
+				n := len(p.acc[k]) / 2
+				for i := range n {
+					p.VADDPS(p.acc[k][n+i], p.acc[k][i], p.acc[k][i])
+				}
+				p.acc[k] = p.acc[k][:n]
+			}
+			sum = p.wideSum(p.acc[k][0])
+		} else {
+			sum = p.wideSum4(p.acc[k])
+			if k%2 == 1 {
+				p.ADDQ(p.field(mulYPair), y)
+			}
+		}
+		p.VMOVSS(sum, at(y, 0))
+		for i := 1; i < p.xs; i++ {
+			p.ADDQ(p.field(mulYStride), y)
+			p.VEXTRACTPS(operand.U8(i), sum, at(y, 0))
+		}
+	}
+	for _, off := range [...]int{mulY0, mulY1} {
+		p.ADDQ(operand.I32(4), p.field(off))
+	}
+}
+
+// wideSum4 adds the lanes of each of four vectors and returns the four sums.
+func (r *routine) wideSum4(v []reg.VecVirtual) reg.VecVirtual {
+	// halves adds what two shuffles take from a and b.
+	halves := func(a, b reg.VecVirtual, first, second func(a, b, to reg.VecVirtual)) reg.VecVirtual {
+		x, y := r.ZMM(), r.ZMM()
+		first(a, b, x)
+		second(a, b, y)
+		r.VADDPS(y, x, x)
+		return x
+	}
+	low := func(a, b, to reg.VecVirtual) { r.VUNPCKLPS(b, a, to) }
+	high := func(a, b, to reg.VecVirtual) { r.VUNPCKHPS(b, a, to) }
+	front := func(a, b, to reg.VecVirtual) { r.VSHUFPS(operand.U8(0x44), b, a, to) }
+	back := func(a, b, to reg.VecVirtual) { r.VSHUFPS(operand.U8(0xee), b, a, to) }
+	return r.lanesSum(halves(halves(v[0], v[1], low, high), halves(v[2], v[3], low, high), front, back))
+}
+
+// lanesSum adds the four 128-bit lanes of v.
+func (r *routine) lanesSum(v reg.VecVirtual) reg.VecVirtual {
+	y, x := r.YMM(), r.XMM()
+	r.VEXTRACTF64X4(operand.U8(1), v, y)
+	r.VADDPS(v.AsY(), y, y)
+	r.VEXTRACTF32X4(operand.U8(1), y, x)
+	r.VADDPS(y.AsX(), x, x)
+	return x
+}
+
+// wideSum adds the lanes of v into the first lane of the result.
+func (r *routine) wideSum(v reg.VecVirtual) reg.VecVirtual {
+	x := r.lanesSum(v)
+	for _, swap := range []operand.U8{0x4e, 0xb1} { // halves, then neighbours
+		other := r.XMM()
+		r.VPERMILPS(swap, x, other)
+		r.VADDPS(other, x, x)
+	}
+	return x
+}
+
+// wideFormat is a floating-point format: columns are taken 32 at a time, as two
+// vectors, from the activations' order (package cpu's arrangements).
+type wideFormat struct {
+	name  string
+	bytes int // of a column
+	// widen returns 16 columns, those of step i, and half the lower 8 of the
+	// next ones, with zeros above.
+	widen func(p *wide, w row, i int) reg.VecVirtual
+	half  func(p *wide, w row) reg.VecVirtual // nil: columns are multiples of 32
+}
+
+func wideFormats(high func() reg.VecVirtual) []wideFormat {
+	return []wideFormat{
+		{name: "F32", bytes: 4,
+			widen: func(p *wide, w row, i int) reg.VecVirtual {
+				v := p.ZMM()
+				p.VMOVUPS(w.at(64*i), v)
+				return v
+			},
+			half: func(p *wide, w row) reg.VecVirtual {
+				v := p.ZMM()
+				p.VMOVUPS_Z(w.at(0), p.eight, v)
+				return v
+			}},
+		{name: "F16", bytes: 2,
+			widen: func(p *wide, w row, i int) reg.VecVirtual {
+				v := p.ZMM()
+				p.VCVTPH2PS(w.at(32*i), v)
+				return v
+			},
+			half: func(p *wide, w row) reg.VecVirtual {
+				v := p.ZMM()
+				p.VCVTPH2PS_Z(w.at(0), p.eight, v)
+				return v
+			}},
+		// The even columns of each 32 first: a shift or a mask, no shuffle.
+		{name: "BF16", bytes: 2,
+			widen: func(p *wide, w row, i int) reg.VecVirtual {
+				v := p.ZMM()
+				if i == 0 {
+					p.VPSLLD(operand.U8(16), w.at(0), v)
+				} else {
+					p.VPANDD(w.at(0), high(), v)
+				}
+				return v
+			}},
+	}
+}
+
+func wideRoutines(ctx *build.Context) {
+	c := newConstants(ctx)
+	for _, xs := range []int{1, 4} {
+		for i := range 3 {
+			mulWide(ctx, c, i, xs)
+		}
+	}
+	digitRoutines(ctx, c)
+}
+
+// mulWide emits the product for a floating-point format.
+func mulWide(ctx *build.Context, c *constants, format, xs int) {
+	var high reg.VecVirtual
+	f := wideFormats(func() reg.VecVirtual { return high })[format]
+	p := beginWide(ctx, f.name, xs)
+	if f.name == "BF16" {
+		high = p.ZMM()
+		p.VPBROADCASTD(c.bits(0xffff0000), high)
+	}
+	if f.half != nil {
+		bits := p.GP32()
+		p.MOVL(operand.U32(0xff), bits)
+		p.eight = p.K()
+		p.KMOVW(bits, p.eight)
+	}
+	p.loopRows(func() {
+		p.clear(4)
+		x := p.get(mulX)
+		next := 0
+		multiply := func(w []reg.VecVirtual, disp int, half bool) {
+			for i := range xs {
+				v := p.ZMM()
+				if half {
+					p.VMOVUPS_Z(p.x(x, disp, i), p.eight, v)
+				} else {
+					p.VMOVUPS(p.x(x, disp, i), v)
+				}
+				for k := range w {
+					if xs == 4 {
+						next = i
+					}
+					p.VFMADD231PS(w[k], v, p.acc[k][next%4])
+				}
+				next++
+			}
+		}
+		// all widens a step of every row.
+		all := func(widen func(row) reg.VecVirtual) (w []reg.VecVirtual) {
+			for _, row := range p.rows {
+				w = append(w, widen(row))
+			}
+			return w
+		}
+		columns := func(n int) { // of a step of 16
+			for i := range n {
+				multiply(all(func(r row) reg.VecVirtual { return f.widen(p, r, i) }), 64*i, false)
+			}
+			p.advance(operand.I32(16 * n * f.bytes))
+			p.ADDQ(operand.I32(64*n), x)
+		}
+		n := p.get(mulCols)
+		p.SHRQ(operand.U8(5), n)
+		if xs == 1 { // twice as many for the only row: the sums are few
+			odd := p.GP64()
+			p.MOVQ(n, odd)
+			p.SHRQ(operand.U8(1), n)
+			p.loop(n, func() {
+				p.prefetch(0, 64*f.bytes)
+				columns(2)
+				columns(2)
+			})
+			p.ANDQ(operand.I32(1), odd)
+			p.loop(odd, func() { columns(2) })
+		} else {
+			p.loop(n, func() {
+				p.prefetch(0, 32*f.bytes)
+				columns(2)
+			})
+		}
+		if f.half != nil {
+			for _, step := range []int{16, 8} {
+				rest := p.get(mulCols)
+				p.ANDQ(operand.I32(step), rest)
+				skip := p.label("even")
+				p.JZ(operand.LabelRef(skip))
+				if step == 16 {
+					columns(1)
+				} else {
+					multiply(all(func(r row) reg.VecVirtual { return f.half(p, r) }), 0, true)
+					p.advance(operand.I32(8 * f.bytes))
+				}
+				p.Label(skip)
+			}
+		}
+		p.advance(p.field(mulSkip))
+		p.store()
+	})
+	p.end()
+}

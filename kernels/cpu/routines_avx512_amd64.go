@@ -1,0 +1,94 @@
+package cpu
+
+import "github.com/go-openelm/go-openelm/kernels"
+
+// avx512 multiplies few rows with AVX-512 and, where the weights are quantised,
+// VNNI. What reading limits, and what AVX2 does as well, is AVX2's.
+var avx512 = func() routines {
+	r := avx2
+	r.isa = AVX512
+	r.mul1[kernels.F32] = mul1xF32AVX512
+	r.mul1[kernels.F16] = mul1xF16AVX512
+	r.mul1[kernels.BF16] = mul1xBF16AVX512
+	r.mul1[kernels.Q8_0] = mul1xQ8_0AVX512
+	r.mul1[kernels.Q4_0] = mul1xQ4_0AVX512
+	r.mul1[kernels.Q4_1] = mul1xQ4_1AVX512
+	r.mul1[kernels.Q4_K] = mul1xQ4_KAVX512
+	r.mul1[kernels.Affine4] = mul1xAffine4AVX512
+	r.mul1[kernels.Affine8] = mul1xAffine8AVX512
+	r.mul4[kernels.F32] = mul4xF32AVX512
+	r.mul4[kernels.F16] = mul4xF16AVX512
+	r.mul4[kernels.BF16] = mul4xBF16AVX512
+	r.mul4[kernels.Q8_0] = mul4xQ8_0AVX512
+	r.mul4[kernels.Q4_0] = mul4xQ4_0AVX512
+	r.mul4[kernels.Q4_1] = mul4xQ4_1AVX512
+	r.mul4[kernels.Q4_K] = mul4xQ4_KAVX512
+	r.mul4[kernels.Affine4] = mul4xAffine4AVX512
+	r.mul4[kernels.Affine8] = mul4xAffine8AVX512
+	for f := range r.fourRuns {
+		r.fourRuns[f] = kernels.Format(f) != kernels.Q6_K
+	}
+	r.order = [formats]*arrangement{
+		kernels.BF16: wholePairs, kernels.Q8_0: offset128, kernels.Q4_0: offset8, kernels.Q4_1: natural,
+		kernels.Q4_K: natural, kernels.Affine4: evenColumns, kernels.Affine8: natural,
+	}
+	r.digits = digitsAVX512
+	return r
+}()
+
+//go:noescape
+func mul1xF32AVX512(a *mulArgs)
+
+//go:noescape
+func mul1xF16AVX512(a *mulArgs)
+
+//go:noescape
+func mul1xBF16AVX512(a *mulArgs)
+
+//go:noescape
+func mul1xQ8_0AVX512(a *mulArgs)
+
+//go:noescape
+func mul1xQ4_0AVX512(a *mulArgs)
+
+//go:noescape
+func mul1xQ4_1AVX512(a *mulArgs)
+
+//go:noescape
+func mul1xQ4_KAVX512(a *mulArgs)
+
+//go:noescape
+func mul1xAffine4AVX512(a *mulArgs)
+
+//go:noescape
+func mul1xAffine8AVX512(a *mulArgs)
+
+//go:noescape
+func mul4xF32AVX512(a *mulArgs)
+
+//go:noescape
+func mul4xF16AVX512(a *mulArgs)
+
+//go:noescape
+func mul4xBF16AVX512(a *mulArgs)
+
+//go:noescape
+func mul4xQ8_0AVX512(a *mulArgs)
+
+//go:noescape
+func mul4xQ4_0AVX512(a *mulArgs)
+
+//go:noescape
+func mul4xQ4_1AVX512(a *mulArgs)
+
+//go:noescape
+func mul4xQ4_KAVX512(a *mulArgs)
+
+//go:noescape
+func mul4xAffine4AVX512(a *mulArgs)
+
+//go:noescape
+func mul4xAffine8AVX512(a *mulArgs)
+
+//go:noescape
+func digitsAVX512(a *digitArgs)
