@@ -61,9 +61,6 @@ func unpackKernel(image, to string) error {
 	if err != nil {
 		return err
 	}
-	if err := keepTiles(unpacked, f); err != nil {
-		return fmt.Errorf("%s: %w", image, err)
-	}
 	memory := make([]byte, paramsAt-entryAt)
 	binary.LittleEndian.PutUint64(memory, f.Entry)
 	end = 0
@@ -81,31 +78,4 @@ func unpackKernel(image, to string) error {
 		end = max(end, at+int(p.Memsz))
 	}
 	return os.WriteFile(to, memory[:end], 0o644)
-}
-
-// keepTiles makes the kernel save the tiles of every process. It wants to do so
-// only for those that used them, which the processor tells it by a fault (XFD)
-// that Bochs does not have; without it, Linux uses no tiles at all. In
-// fpu__init_system_xstate it takes bit 18 out of two masks, of what it may save
-// and of what it does by default: these are the only such instructions there.
-func keepTiles(kernel []byte, f *elf.File) error {
-	section := f.Section(".init.text")
-	if section == nil {
-		return errors.New("no .init.text")
-	}
-	const without18 = "\xff\xff\xfb\xff"
-	code := kernel[section.Offset : section.Offset+section.Size]
-	found := 0
-	for i := 7; i+4 <= len(code); i++ {
-		inMemory := code[i-6] == 0x81 && code[i-5] == 0x25 // and $imm, disp(%rip)
-		inRAX := code[i-2] == 0x48 && code[i-1] == 0x25    // and $imm, %rax
-		if string(code[i:i+4]) == without18 && (inMemory || inRAX) {
-			code[i+2] = 0xff
-			found++
-		}
-	}
-	if found != 2 {
-		return fmt.Errorf("%d places where the kernel leaves out the tiles, want 2: another kernel may do", found)
-	}
-	return nil
 }

@@ -78,7 +78,7 @@ func run(dir, program string, args []string) (int, error) {
 	config := filepath.Join(tmp, "bochsrc")
 	lines := fmt.Sprintf(`display_library: nogui
 config_interface: textconfig
-cpu: model=sapphire_rapids, ips=%[1]d000000, reset_on_triple_fault=0, ignore_bad_msrs=1
+cpu: model=sapphire_rapids, ips=%[1]d000000, reset_on_triple_fault=0, ignore_bad_msrs=1, msrs=msrs
 memory: guest=%[2]d, host=%[2]d
 clock: sync=none, time0=utc
 romimage: file=boot.rom
@@ -95,6 +95,10 @@ info: action=ignore
 debug: action=ignore
 log: bochs.log
 `, ips, megabytes, dir, entryAt, paramsAt)
+	msrs := "0x1c4 0 0 0 0 0 0 0\n0x1c5 0 0 0 0 0 0 0\n"
+	if err := os.WriteFile(filepath.Join(tmp, "msrs"), []byte(msrs), 0o600); err != nil {
+		return 0, err
+	}
 	if err := os.WriteFile(config, []byte(lines), 0o600); err != nil {
 		return 0, err
 	}

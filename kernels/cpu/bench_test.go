@@ -34,7 +34,7 @@ func BenchmarkMul(b *testing.B) {
 	for _, r := range available() {
 		for _, f := range []kernels.Format{kernels.F32, kernels.F16, kernels.BF16, kernels.Q8_0, kernels.Q4_0, kernels.Q4_1, kernels.Q4_K, kernels.Q6_K, kernels.Affine4, kernels.Affine8} {
 			m := randomMatrix(f, rows, cols)
-			for _, xs := range []int{1, 4} {
+			for _, xs := range []int{1, 2, 4} {
 				b.Run(fmt.Sprintf("%s/%s/%d", r.isa, f, xs), func(b *testing.B) {
 					s := &scratch{routines: r}
 					p := newPass(&Backend{routines: r})

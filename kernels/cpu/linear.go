@@ -254,11 +254,18 @@ func (s *scratch) mul(dst []float32, stride int, w *kernels.Matrix, lo, n int, i
 		a.pair, a.yPair, a.scalePair = pair*size, pair*4, pair*4*groups
 		f(a)
 	}
-	for r := 0; r < rows; r += 4 {
-		f, runs := s.mul4[w.Format], 2
-		if rows-r == 1 {
-			f = s.mul1[w.Format]
-		} else if s.fourRuns[w.Format] {
+	for r, xs := 0, 0; r < rows; r += xs {
+		var f func(*mulArgs)
+		switch left := rows - r; {
+		case left == 1:
+			f, xs = s.mul1[w.Format], 1
+		case left < 4 && s.mul2[w.Format] != nil:
+			f, xs = s.mul2[w.Format], 2
+		default:
+			f, xs = s.mul4[w.Format], 4
+		}
+		runs := 2
+		if xs > 1 && s.fourRuns[w.Format] {
 			runs = 4
 		}
 		// Runs that are far from each other: a processor foresees each of them.

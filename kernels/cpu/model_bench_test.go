@@ -157,58 +157,76 @@ func (w *stopwatch) End()       { w.ops.End() }
 // BenchmarkModel is the speed of a 270M model: tok/s as measured, and best-tok/s
 // as the best times of all operations add up to.
 func BenchmarkModel(b *testing.B) {
-	ctx := context.Background()
 	shape, err := bench.Shape("270M")
 	if err != nil {
 		b.Fatal(err)
 	}
 	for _, f := range []kernels.Format{kernels.BF16, kernels.Q8_0, kernels.Q4_0, kernels.Affine4} {
 		for _, threads := range []int{1, 2} {
-			w := &stopwatch{}
-			m := randomModel(b, shape, f, func(inner kernels.Backend) kernels.Backend { w.Backend = inner; return w }, cpu.Options{Threads: threads})
-			run := func(name string, tokens int, step func() error) {
-				b.Run(fmt.Sprintf("%s/%s/threads-%d", f, name, threads), func(b *testing.B) {
-					w.best = nil
-					n := 0
-					for b.Loop() {
-						if err := step(); err != nil {
-							b.Fatal(err)
-						}
-						n += tokens
-					}
-					b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "tok/s")
-					b.ReportMetric(float64(tokens)/w.total().Seconds(), "best-tok/s")
-				})
+			b.Run(fmt.Sprintf("%s/threads-%d", f, threads), func(b *testing.B) { benchmarkModel(b, shape, f, threads) })
+		}
+	}
+}
+
+func benchmarkModel(b *testing.B, shape openelm.Config, f kernels.Format, threads int) {
+	ctx := context.Background()
+	w := &stopwatch{}
+	m := randomModel(b, shape, f, func(inner kernels.Backend) kernels.Backend { w.Backend = inner; return w }, cpu.Options{Threads: threads})
+	run := func(name string, tokens int, prepare func(*testing.B) func() error) {
+		b.Run(name, func(b *testing.B) {
+			step := prepare(b)
+			w.best = nil
+			n := 0
+			for b.Loop() {
+				if err := step(); err != nil {
+					b.Fatal(err)
+				}
+				n += tokens
 			}
-			for _, context := range []int{10, 2000} {
-				s := newSession(b, m, 2100, context)
-				run(fmt.Sprintf("decode-at-%d", context), 1, func() error {
-					if err := s.Append(ctx, 1); err != nil {
+			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "tok/s")
+			b.ReportMetric(float64(tokens)/w.total().Seconds(), "best-tok/s")
+		})
+	}
+	for _, context := range []int{10, 2000} {
+		run(fmt.Sprintf("decode-at-%d", context), 1, func(b *testing.B) func() error {
+			const most = 64
+			s := newSession(b, m, context+most, context)
+			return func() error {
+				if s.Len() == context+most {
+					if err := s.Truncate(context); err != nil {
 						return err
 					}
-					return s.Truncate(context)
-				})
+				}
+				return s.Append(ctx, 1)
 			}
-			var sessions []*openelm.Session
-			for range 8 {
-				sessions = append(sessions, newSession(b, m, 2100, 10))
-			}
-			run("decode-8-at-10", 8, func() error {
-				err := openelm.Step(ctx, sessions, make([]int32, 8))
-				for _, s := range sessions {
+		})
+	}
+	run("decode-8-at-10", 8, func(b *testing.B) func() error {
+		var sessions []*openelm.Session
+		for range 8 {
+			sessions = append(sessions, newSession(b, m, 74, 10))
+		}
+		tokens := make([]int32, 8)
+		return func() error {
+			for _, s := range sessions {
+				if s.Len() == 74 {
 					if err := s.Truncate(10); err != nil {
 						return err
 					}
 				}
-				return err
-			})
-			prompt := newSession(b, m, 600, 0)
-			run("prefill-128", 128, func() error {
-				if err := prompt.Append(ctx, make([]int32, 128)...); err != nil {
+			}
+			return openelm.Step(ctx, sessions, tokens)
+		}
+	})
+	for _, n := range []int{16, 512} {
+		run(fmt.Sprintf("prefill-%d", n), n, func(b *testing.B) func() error {
+			s := newSession(b, m, n, 0)
+			return func() error {
+				if err := s.Append(ctx, make([]int32, n)...); err != nil {
 					return err
 				}
-				return prompt.Truncate(0)
-			})
-		}
+				return s.Truncate(0)
+			}
+		})
 	}
 }

@@ -15,11 +15,12 @@ import (
 type routines struct {
 	isa ISA
 
-	// mul1 and mul4 multiply rows of a matrix with 1 or 4 activation rows, and
-	// widen converts part of a row to float32. A format without them goes through
-	// kernels.Matrix.ReadRow, the definition of the formats; F32 has all.
-	mul1, mul4 [formats]func(*mulArgs)
-	widen      [formats]func(*widenArgs)
+	// mul1, mul2 and mul4 multiply rows of a matrix with 1, 2 or 4 activation
+	// rows, and widen converts part of a row to float32. A format without them
+	// goes through kernels.Matrix.ReadRow, the definition of the formats; F32 has
+	// all but mul2, for which mul4 stands in.
+	mul1, mul2, mul4 [formats]func(*mulArgs)
+	widen            [formats]func(*widenArgs)
 
 	// gemm[r−1] multiplies r rows of A with 16 columns of B.
 	gemm [tileRows]func(*gemmArgs)
@@ -42,7 +43,7 @@ type routines struct {
 	arrange func(*arrangeArgs)
 	digits  func(*digitArgs)
 
-	// fourRuns: mul4 reads four runs of rows at a time.
+	// fourRuns: mul2 and mul4 read four runs of rows at a time.
 	fourRuns [formats]bool
 }
 
@@ -53,7 +54,7 @@ const (
 	tileCols = 16                       // columns of a gemm tile
 )
 
-// mulArgs: for i < count and activation rows r < 1 or 4,
+// mulArgs: for i < count and activation rows r < 1, 2 or 4,
 //
 //	y0[i + r·yStride] = Σ_c w0[i][c] · x[c + r·xStride]
 //

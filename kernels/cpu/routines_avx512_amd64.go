@@ -16,6 +16,15 @@ var avx512 = func() routines {
 	r.mul1[kernels.Q4_K] = mul1xQ4_KAVX512
 	r.mul1[kernels.Affine4] = mul1xAffine4AVX512
 	r.mul1[kernels.Affine8] = mul1xAffine8AVX512
+	r.mul2[kernels.F32] = mul2xF32AVX512
+	r.mul2[kernels.F16] = mul2xF16AVX512
+	r.mul2[kernels.BF16] = mul2xBF16AVX512
+	r.mul2[kernels.Q8_0] = mul2xQ8_0AVX512
+	r.mul2[kernels.Q4_0] = mul2xQ4_0AVX512
+	r.mul2[kernels.Q4_1] = mul2xQ4_1AVX512
+	r.mul2[kernels.Q4_K] = mul2xQ4_KAVX512
+	r.mul2[kernels.Affine4] = mul2xAffine4AVX512
+	r.mul2[kernels.Affine8] = mul2xAffine8AVX512
 	r.mul4[kernels.F32] = mul4xF32AVX512
 	r.mul4[kernels.F16] = mul4xF16AVX512
 	r.mul4[kernels.BF16] = mul4xBF16AVX512
@@ -92,3 +101,30 @@ func mul4xAffine8AVX512(a *mulArgs)
 
 //go:noescape
 func digitsAVX512(a *digitArgs)
+
+//go:noescape
+func mul2xF32AVX512(a *mulArgs)
+
+//go:noescape
+func mul2xF16AVX512(a *mulArgs)
+
+//go:noescape
+func mul2xBF16AVX512(a *mulArgs)
+
+//go:noescape
+func mul2xQ8_0AVX512(a *mulArgs)
+
+//go:noescape
+func mul2xQ4_0AVX512(a *mulArgs)
+
+//go:noescape
+func mul2xQ4_1AVX512(a *mulArgs)
+
+//go:noescape
+func mul2xQ4_KAVX512(a *mulArgs)
+
+//go:noescape
+func mul2xAffine4AVX512(a *mulArgs)
+
+//go:noescape
+func mul2xAffine8AVX512(a *mulArgs)

@@ -287,7 +287,7 @@ func wideScalesQ4K(p *digitProduct, k int) {
 
 func digitRoutines(ctx *build.Context, c *constants) {
 	for i := range digitFormats {
-		for _, xs := range []int{1, 4} {
+		for _, xs := range []int{1, 2, 4} {
 			mulDigits(ctx, c, &digitFormats[i], xs)
 		}
 	}
@@ -303,7 +303,7 @@ func mulDigits(ctx *build.Context, c *constants, f *digitFormat, xs int) {
 		for _, off := range []int{mulScale0, mulScale1} {
 			first := p.get(off)
 			p.scale = append(p.scale, first)
-			if xs == 4 {
+			if xs > 1 {
 				second := p.get(mulScalePair)
 				p.ADDQ(first, second)
 				p.scale = append(p.scale, second)
@@ -355,11 +355,11 @@ func (p *digitProduct) steps(x reg.GPVirtual) {
 }
 
 // blocks emits the product of the next records of all rows, each of them of so
-// many blocks. With one activation row, both rows of weights are multiplied with
-// each vector of digits that is loaded.
+// many blocks. Two rows of weights are multiplied with each vector of digits that
+// is loaded.
 func (p *digitProduct) blocks(x reg.GPVirtual, records, blocks int) {
-	together := len(p.rows)
-	if p.xs == 4 {
+	together := 2
+	if p.xs == 4 || p.xs == 2 && p.f.super > 0 { // not enough registers
 		together = 1
 	}
 	for k := 0; k < len(p.rows); k += together {

@@ -40,15 +40,19 @@ func beginWide(ctx *build.Context, name string, xs int) *wide {
 		fmt.Sprintf("mul%dx%sAVX512 multiplies two runs of %s rows with %d activation rows.", xs, name, name, xs))
 	p := &wide{routine: r, xs: xs, runs: [2]reg.GPVirtual{r.get(mulW0), r.get(mulW1)}}
 	var pair reg.GPVirtual
-	if xs == 4 {
+	if xs > 1 {
 		pair = r.get(mulPair)
-		one, three := r.get(mulXStride), r.GP64()
-		r.LEAQ(operand.Mem{Base: one, Index: one, Scale: 2}, three)
-		p.stride = [4]operand.Mem{{}, {Index: one, Scale: 1}, {Index: one, Scale: 2}, {Index: three, Scale: 1}}
+		one := r.get(mulXStride)
+		p.stride = [4]operand.Mem{{}, {Index: one, Scale: 1}, {Index: one, Scale: 2}}
+		if xs == 4 {
+			three := r.GP64()
+			r.LEAQ(operand.Mem{Base: one, Index: one, Scale: 2}, three)
+			p.stride[3] = operand.Mem{Index: three, Scale: 1}
+		}
 	}
 	for _, w := range p.runs {
 		p.rows = append(p.rows, row{w: at(w, 0)})
-		if xs == 4 {
+		if xs > 1 {
 			p.rows = append(p.rows, row{w: operand.Mem{Base: w, Index: pair, Scale: 1}})
 		}
 	}
@@ -103,32 +107,37 @@ func (p *wide) loopRows(body func()) {
 	p.JNZ(operand.LabelRef(top))
 }
 
-// store writes the sums of all rows and moves on.
+// store writes the sums of all rows and moves on. A row has one sum for each of
+// four activation rows, and several for fewer.
 func (p *wide) store() {
-	for k := range p.rows {
-		field := p.field([...]int{mulY0, mulY1}[k*2/len(p.rows)])
-		y := p.GP64()
-		p.MOVQ(field, y)
-		var sum reg.VecVirtual
-		if p.xs == 1 {
-			for len(p.acc[k]) > 1 {
-				n := len(p.acc[k]) / 2
-				for i := range n {
-					p.VADDPS(p.acc[k][n+i], p.acc[k][i], p.acc[k][i])
-				}
-				p.acc[k] = p.acc[k][:n]
+	for k, acc := range p.acc[:len(p.rows)] {
+		for n := len(acc) / 2; n >= p.xs; n /= 2 {
+			for i := range n {
+				p.VADDPS(acc[n+i], acc[i], acc[i])
 			}
-			sum = p.wideSum(p.acc[k][0])
-		} else {
-			sum = p.wideSum4(p.acc[k])
-			if k%2 == 1 {
-				p.ADDQ(p.field(mulYPair), y)
-			}
+			acc = acc[:n]
 		}
-		p.VMOVSS(sum, at(y, 0))
-		for i := 1; i < p.xs; i++ {
-			p.ADDQ(p.field(mulYStride), y)
-			p.VEXTRACTPS(operand.U8(i), sum, at(y, 0))
+		y := p.GP64()
+		p.MOVQ(p.field([...]int{mulY0, mulY1}[k*2/len(p.rows)]), y)
+		if k%2 == 1 && p.xs > 1 {
+			p.ADDQ(p.field(mulYPair), y)
+		}
+		var sums reg.VecVirtual
+		if p.xs == 4 {
+			sums = p.wideSum4(acc)
+		}
+		for i := range p.xs {
+			if i > 0 {
+				p.ADDQ(p.field(mulYStride), y)
+			}
+			switch {
+			case p.xs < 4:
+				p.VMOVSS(p.wideSum(acc[i]), at(y, 0))
+			case i == 0:
+				p.VMOVSS(sums, at(y, 0))
+			default:
+				p.VEXTRACTPS(operand.U8(i), sums, at(y, 0))
+			}
 		}
 	}
 	for _, off := range [...]int{mulY0, mulY1} {
@@ -225,7 +234,7 @@ func wideFormats(high func() reg.VecVirtual) []wideFormat {
 
 func wideRoutines(ctx *build.Context) {
 	c := newConstants(ctx)
-	for _, xs := range []int{1, 4} {
+	for _, xs := range []int{1, 2, 4} {
 		for i := range 3 {
 			mulWide(ctx, c, i, xs)
 		}
@@ -261,9 +270,6 @@ func mulWide(ctx *build.Context, c *constants, format, xs int) {
 					p.VMOVUPS(p.x(x, disp, i), v)
 				}
 				for k := range w {
-					if xs == 4 {
-						next = i
-					}
 					p.VFMADD231PS(w[k], v, p.acc[k][next%4])
 				}
 				next++
