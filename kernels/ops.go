@@ -21,6 +21,11 @@ type Backend interface {
 	// which does not free it.
 	WrapBuffer(mem []byte) (b Buffer, shared bool, err error)
 
+	// PassRows is how many rows a pass should have at most: enough to amortise
+	// reading the weights, few enough that the activations stay in caches and
+	// that a done context is noticed soon.
+	PassRows() int
+
 	// Begin starts a pass. The pass stops early, with ctx's error from Run,
 	// once ctx is done.
 	Begin(ctx context.Context) (Ops, error)

@@ -20,7 +20,7 @@ type batch struct {
 }
 
 // evaluate runs every token of the sessions that is not in their caches, in
-// passes of at most maxRows, and leaves each session's logits after its last
+// passes of as many rows as the backend likes, and leaves each session's logits after its last
 // token. each, if not nil, sees the logits after every evaluated token, for one
 // session only.
 func (m *Model) evaluate(ctx context.Context, sessions []*Session, each func(row int, logits []float32) error) error {

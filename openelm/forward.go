@@ -53,14 +53,8 @@ type workspace struct {
 	batch batch
 }
 
-const (
-	// maxRows is how many tokens one pass takes: enough to amortise reading
-	// the weights, few enough that a pass is short (a cancelled context waits
-	// for the pass, and the OS kills long-running GPU work).
-	maxRows = 128
-	// logitRows is how many rows of logits are computed at once.
-	logitRows = 16
-)
+// logitRows is how many rows of logits are computed at once.
+const logitRows = 16
 
 func (m *Model) newWorkspace(rows int) (*workspace, error) {
 	c := &m.parts.Config

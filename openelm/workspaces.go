@@ -29,7 +29,7 @@ func (w *workspaces) take(m *Model, rows int) (*workspace, error) {
 	if rows <= decodeRows {
 		return m.newWorkspace(decodeRows)
 	}
-	return m.newWorkspace(maxRows)
+	return m.newWorkspace(max(m.parts.Backend.PassRows(), decodeRows))
 }
 
 func (w *workspaces) give(ws *workspace) {

@@ -216,7 +216,7 @@ func (t *attend) item(s *scratch, item int, b block, head, part int) {
 
 // prefetchFloats asks for v, or a little less.
 func (s *scratch) prefetchFloats(v []float32) {
-	part := 4 * len(v) / tileCols
+	part := 4 * len(v) / packRows
 	s.packArgs = packArgs{src: ptr(v), stride: part, n: part}
 	s.prefetch(&s.packArgs)
 }
@@ -258,14 +258,14 @@ func (s *scratch) softmax(scores []float32, visible int, top, sum *float32, out 
 
 // weigh adds Σ_j weight_j · v_j to each query's result.
 func (s *scratch) weigh(out, weights, values []float32, queries, n, hd int) {
-	whole := hd &^ (tileCols - 1)
+	whole := hd &^ (s.tileCols - 1)
 	a := &s.gemmArgs
-	for i := 0; i < queries; i += tileRows {
-		f := s.gemm[min(tileRows, queries-i)-1]
-		for c := 0; c < whole; c += tileCols {
+	for i := 0; i < queries; i += len(s.gemm) {
+		f := s.gemm[min(len(s.gemm), queries-i)-1]
+		for c := 0; c < whole; c += s.tileCols {
 			*a = gemmArgs{
 				c: &out[i*hd+c], a: &weights[i*runPositions], b: &values[c],
-				ldc: 4 * hd, lda: 4 * runPositions, ldb: 4 * hd, k: n, add: 1,
+				ldc: 4 * hd, lda: 4 * runPositions, ldb: 4 * hd, k: n, add: 1, half: 2 * s.tileCols,
 			}
 			f(a)
 		}

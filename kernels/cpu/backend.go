@@ -48,6 +48,10 @@ func (b *Backend) Threads() int { return b.threads }
 // ISA is the instruction set in use.
 func (b *Backend) ISA() ISA { return b.routines.isa }
 
+// PassRows is 256. Widening the weights is 1/25 of the work then, and a context
+// is looked at before each operation.
+func (b *Backend) PassRows() int { return 256 }
+
 // Close ends the worker goroutines.
 func (b *Backend) Close() error {
 	b.pool.close()

@@ -73,11 +73,11 @@ func BenchmarkPanels(b *testing.B) {
 			b.ReportMetric(flops/best.Seconds()/1e9, "best-GFLOP/s")
 		}
 		b.Run(fmt.Sprintf("%s/gemm", r.isa), func(b *testing.B) {
-			panel := aligned(256 * tileCols)
-			a := &gemmArgs{c: ptr(y), a: ptr(x), b: ptr(panel), ldc: 4 * outs, lda: 4 * cols, ldb: 4 * tileCols, k: 256}
-			best(b, 100*2*tileRows*tileCols*256, func() {
+			panel, rows := aligned(256*r.tileCols), len(r.gemm)
+			a := &gemmArgs{c: ptr(y), a: ptr(x), b: ptr(panel), ldc: 4 * outs, lda: 4 * cols, ldb: 4 * r.tileCols, k: 256, half: 2 * r.tileCols}
+			best(b, 100*2*float64(rows*r.tileCols*256), func() {
 				for range 100 {
-					r.gemm[tileRows-1](a)
+					r.gemm[rows-1](a)
 				}
 			})
 		})
@@ -86,7 +86,7 @@ func BenchmarkPanels(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/%s", r.isa, f), func(b *testing.B) {
 				s := &scratch{routines: r}
 				t := &many{y: y, x: x, rows: rows, w: projection{m: m}}
-				best(b, 2*rows*outs*cols, func() { t.run(0, outs/tileCols, s) })
+				best(b, 2*rows*outs*cols, func() { t.run(0, outs/r.tileCols, s) })
 			})
 		}
 	}

@@ -85,7 +85,7 @@ func (p *pass) adapt(t *projection, buf *[]float32, x []float32, rows int, l *ke
 func (p *pass) linear(t linear) {
 	if t.rows > fewRows(t.w.m.Format) {
 		p.many = many(t)
-		p.run((t.w.m.Rows+tileCols-1)/tileCols, 1, &p.many)
+		p.run((t.w.m.Rows+p.scratch.tileCols-1)/p.scratch.tileCols, 1, &p.many)
 		p.many = many{}
 		return
 	}
@@ -174,7 +174,9 @@ func (t *few) run(lo, hi int, s *scratch) {
 
 // silu sets y = silu(g) ⊙ up, or silu(g) without up.
 func (s *scratch) silu(y, g, up []float32) {
-	copy(y, g)
+	if &y[0] != &g[0] {
+		copy(y, g)
+	}
 	if up == nil {
 		for i, v := range y {
 			y[i] = silu(v)

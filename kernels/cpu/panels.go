@@ -6,14 +6,14 @@ import (
 	"github.com/go-openelm/go-openelm/kernels"
 )
 
-// many is a linear operation on many rows: a matrix product. Sixteen rows of
+// many is a linear operation on many rows: a matrix product. A panel of rows of
 // weights at a time are widened and transposed into a panel that stays in the
 // first-level cache while all rows of x are multiplied with it, depth columns
 // at a time. Its items are panels.
 type many linear
 
 func (t *many) run(lo, hi int, s *scratch) {
-	outs := t.w.m.Rows
+	outs, tileCols := t.w.m.Rows, s.tileCols
 	for panel := lo; panel < hi; panel++ {
 		o := panel * tileCols
 		n := min(tileCols, outs-o)
@@ -48,11 +48,11 @@ func (t *many) run(lo, hi int, s *scratch) {
 // product sets tile[r][j] = rowScale ⊙ (w·x[r] + B·(A·x[r])) for the n rows of w
 // from o on.
 func (t *many) product(s *scratch, w *projection, tile []float32, o, n int) {
-	t.accumulate(s, w, tile, tileCols, o, false)
+	t.accumulate(s, w, tile, s.tileCols, o, false)
 	if w.rowScale != nil {
 		for r := range t.rows {
 			for i, v := range w.rowScale[o : o+n] {
-				tile[r*tileCols+i] *= v
+				tile[r*s.tileCols+i] *= v
 			}
 		}
 	}
@@ -66,10 +66,10 @@ func (t *many) accumulate(s *scratch, w *projection, c []float32, ldc, o int, su
 	}
 }
 
-// panel is accumulate for one matrix: the 16 rows of m from o on, those that m
+// panel is accumulate for one matrix: tileCols rows of m from o on, those that m
 // does not have taken as zero.
 func (t *many) panel(s *scratch, m *kernels.Matrix, x, c []float32, ldc, o int, sum bool) {
-	n := min(tileCols, m.Rows-o)
+	n := min(s.tileCols, m.Rows-o)
 	most := s.depth
 	if s.widen[m.Format] == nil {
 		most = m.Cols // ReadRow reads whole rows
@@ -77,41 +77,49 @@ func (t *many) panel(s *scratch, m *kernels.Matrix, x, c []float32, ldc, o int, 
 	for k := 0; k < m.Cols; k += most {
 		depth := min(most, m.Cols-k)
 		stride := (depth + lanes - 1) &^ (lanes - 1)
-		rows := grow(&s.rows, tileCols*stride)
-		if n < tileCols {
+		rows := grow(&s.rows, s.tileCols*stride)
+		if n < s.tileCols {
 			clear(rows[n*stride:])
 		}
 		for i := range n {
 			s.widenRow(rows[i*stride:i*stride+depth], m, o+i, k)
 		}
-		packed := grow(&s.packed, tileCols*stride)
-		s.packArgs = packArgs{dst: ptr(packed), src: ptr(rows), stride: 4 * stride, n: stride}
-		s.pack(&s.packArgs)
+		packed := grow(&s.packed, s.tileCols*stride)
+		for i := 0; i < s.tileCols; i += packRows {
+			s.packArgs = packArgs{dst: &packed[i*stride], src: &rows[i*stride], stride: 4 * stride, n: stride}
+			s.pack(&s.packArgs)
+		}
 		s.prefetchPanel(m, o, k+most)
-		s.gemmArgs = gemmArgs{b: ptr(packed), ldc: 4 * ldc, lda: 4 * m.Cols, ldb: 4 * tileCols, k: depth}
+		s.gemmArgs = gemmArgs{b: ptr(packed), ldc: 4 * ldc, lda: 4 * m.Cols, ldb: 4 * packRows, k: depth, half: 2 * packRows}
+		if s.tileCols > packRows {
+			s.gemmArgs.half = 4 * packRows * stride
+		}
 		if sum || k > 0 {
 			s.gemmArgs.add = 1
 		}
-		for r := 0; r < t.rows; r += tileRows {
+		tiles := (t.rows + len(s.gemm) - 1) / len(s.gemm)
+		for i := range tiles { // of about the same height: a low one is slow
+			r, end := i*t.rows/tiles, (i+1)*t.rows/tiles
 			s.gemmArgs.a, s.gemmArgs.c = &x[r*m.Cols+k], &c[r*ldc]
-			s.gemm[min(tileRows, t.rows-r)-1](&s.gemmArgs)
+			s.gemm[end-r-1](&s.gemmArgs)
 		}
 	}
 }
 
-// prefetchPanel asks for what panel widens next: 16 rows of m from o on, their
-// columns from k on, or the first columns of the 16 rows after them. It reads
+// prefetchPanel asks for what panel widens next: tileCols rows of m from o on, their
+// columns from k on, or the first columns of the rows after them. It reads
 // short pieces in many places, which a processor does not foresee.
 func (s *scratch) prefetchPanel(m *kernels.Matrix, o, k int) {
 	if k >= m.Cols {
-		o, k = o+tileCols, 0
+		o, k = o+s.tileCols, 0
 	}
-	if o+tileCols > m.Rows {
+	if o+s.tileCols > m.Rows {
 		return
 	}
 	bytes := func(cols int) int { return cols / m.Format.BlockCols() * m.Format.BlockBytes() }
-	src := m.Data.Bytes()[o*m.RowBytes()+bytes(k):]
-	a := &s.packArgs
-	*a = packArgs{src: (*float32)(unsafe.Pointer(&src[0])), stride: m.RowBytes(), n: bytes(min(s.depth, m.Cols-k))}
-	s.prefetch(a)
+	for end := o + s.tileCols; o < end; o += packRows {
+		src := m.Data.Bytes()[o*m.RowBytes()+bytes(k):]
+		s.packArgs = packArgs{src: (*float32)(unsafe.Pointer(&src[0])), stride: m.RowBytes(), n: bytes(min(s.depth, m.Cols-k))}
+		s.prefetch(&s.packArgs)
+	}
 }

@@ -14,7 +14,8 @@ var portable = routines{
 	mul1:     [formats]func(*mulArgs){kernels.F32: mul1},
 	mul4:     [formats]func(*mulArgs){kernels.F32: mul4},
 	widen:    [formats]func(*widenArgs){kernels.F32: widen},
-	gemm:     [tileRows]func(*gemmArgs){gemm(1), gemm(2), gemm(3), gemm(4), gemm(5), gemm(6)},
+	gemm:     []func(*gemmArgs){gemm(1), gemm(2), gemm(3), gemm(4), gemm(5), gemm(6)},
+	tileCols: 16,
 	pack:     pack,
 	prefetch: func(*packArgs) {},
 	depth:    256,
@@ -53,14 +54,15 @@ func gemm(rows int) func(*gemmArgs) {
 	return func(a *gemmArgs) {
 		for r := range rows {
 			x := unsafe.Slice(at(a.a, r*a.lda/4), a.k)
-			c := unsafe.Slice(at(a.c, r*a.ldc/4), tileCols)
+			c := unsafe.Slice(at(a.c, r*a.ldc/4), 16)
 			if a.add == 0 {
 				clear(c)
 			}
-			for j := 0; j < tileCols; j += 4 {
+			for j := 0; j < 16; j += 4 {
+				from := at(a.b, j/8*(a.half/4)+j%8)
 				var s0, s1, s2, s3 float32
 				for k, v := range x {
-					b := (*[4]float32)(unsafe.Pointer(at(a.b, k*a.ldb/4+j)))
+					b := (*[4]float32)(unsafe.Pointer(at(from, k*a.ldb/4)))
 					s0 += v * b[0]
 					s1 += v * b[1]
 					s2 += v * b[2]
@@ -76,9 +78,9 @@ func gemm(rows int) func(*gemmArgs) {
 }
 
 func pack(a *packArgs) {
-	for r := range tileCols {
+	for r := range packRows {
 		for c, v := range unsafe.Slice(at(a.src, r*a.stride/4), a.n) {
-			*at(a.dst, c*tileCols+r) = v
+			*at(a.dst, c*packRows+r) = v
 		}
 	}
 }

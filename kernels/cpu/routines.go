@@ -22,9 +22,10 @@ type routines struct {
 	mul1, mul2, mul4 [formats]func(*mulArgs)
 	widen            [formats]func(*widenArgs)
 
-	// gemm[r−1] multiplies r rows of A with 16 columns of B.
-	gemm [tileRows]func(*gemmArgs)
-	// pack transposes 16 rows into gemm's B.
+	// gemm[r−1] multiplies r rows of A with tileCols columns of B.
+	gemm     []func(*gemmArgs)
+	tileCols int // 16 or 32
+	// pack transposes packRows rows into gemm's B, or half of it.
 	pack func(*packArgs)
 	// prefetch asks for n bytes of each of 16 rows; it changes nothing.
 	prefetch func(*packArgs)
@@ -50,8 +51,7 @@ type routines struct {
 const (
 	formats  = int(kernels.Affine8) + 1 // for arrays indexed by a format
 	lanes    = 8                        // vectors are whole multiples of this
-	tileRows = 6                        // rows of a gemm tile
-	tileCols = 16                       // columns of a gemm tile
+	packRows = 16
 )
 
 // mulArgs: for i < count and activation rows r < 1, 2 or 4,
@@ -96,12 +96,14 @@ type widenArgs struct {
 	group       int
 }
 
-// gemmArgs: C[r][j] (+)= Σ_k A[r][k]·B[k][j], 16 columns j. Strides are in bytes.
+// gemmArgs: C[r][j] (+)= Σ_k A[r][k]·B[k][j], tileCols columns j. Strides are in
+// bytes, and so is the distance of the second half of a row of B from the first.
 type gemmArgs struct {
 	c, a, b       *float32
 	ldc, lda, ldb int
 	k             int
 	add           int // 0: C is overwritten
+	half          int
 }
 
 // packArgs: dst[c·16 + r] = src[r][c] for 16 rows, stride bytes apart, and n

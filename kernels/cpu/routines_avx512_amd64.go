@@ -2,8 +2,8 @@ package cpu
 
 import "github.com/go-openelm/go-openelm/kernels"
 
-// avx512 multiplies few rows with AVX-512 and, where the weights are quantised,
-// VNNI. What reading limits, and what AVX2 does as well, is AVX2's.
+// avx512 multiplies with AVX-512 and, where the weights are quantised and the
+// rows few, VNNI. The rest is AVX2's: it is a small part of a token.
 var avx512 = func() routines {
 	r := avx2
 	r.isa = AVX512
@@ -36,6 +36,11 @@ var avx512 = func() routines {
 	r.mul4[kernels.Affine8] = mul4xAffine8AVX512
 	for f := range r.fourRuns {
 		r.fourRuns[f] = kernels.Format(f) != kernels.Q6_K
+	}
+	r.tileCols = 32
+	r.gemm = []func(*gemmArgs){
+		gemm1x32AVX512, gemm2x32AVX512, gemm3x32AVX512, gemm4x32AVX512, gemm5x32AVX512, gemm6x32AVX512,
+		gemm7x32AVX512, gemm8x32AVX512, gemm9x32AVX512, gemm10x32AVX512, gemm11x32AVX512, gemm12x32AVX512,
 	}
 	r.order = [formats]*arrangement{
 		kernels.BF16: wholePairs, kernels.Q8_0: offset128, kernels.Q4_0: offset8, kernels.Q4_1: natural,
@@ -128,3 +133,39 @@ func mul2xAffine4AVX512(a *mulArgs)
 
 //go:noescape
 func mul2xAffine8AVX512(a *mulArgs)
+
+//go:noescape
+func gemm1x32AVX512(a *gemmArgs)
+
+//go:noescape
+func gemm2x32AVX512(a *gemmArgs)
+
+//go:noescape
+func gemm3x32AVX512(a *gemmArgs)
+
+//go:noescape
+func gemm4x32AVX512(a *gemmArgs)
+
+//go:noescape
+func gemm5x32AVX512(a *gemmArgs)
+
+//go:noescape
+func gemm6x32AVX512(a *gemmArgs)
+
+//go:noescape
+func gemm7x32AVX512(a *gemmArgs)
+
+//go:noescape
+func gemm8x32AVX512(a *gemmArgs)
+
+//go:noescape
+func gemm9x32AVX512(a *gemmArgs)
+
+//go:noescape
+func gemm10x32AVX512(a *gemmArgs)
+
+//go:noescape
+func gemm11x32AVX512(a *gemmArgs)
+
+//go:noescape
+func gemm12x32AVX512(a *gemmArgs)

@@ -177,20 +177,26 @@ func TestWiden(t *testing.T) {
 
 func TestGEMM(t *testing.T) {
 	eachISA(t, func(o *operands, r *routines) {
-		for range 100 {
-			rows, k := 1+o.IntN(tileRows), 1+o.IntN(70)
-			lda, ldb, ldc := k+o.IntN(3), tileCols+o.IntN(3), tileCols+o.IntN(3)
-			a, b, c := o.floats((rows-1)*lda+k), o.floats((k-1)*ldb+tileCols), o.floats((rows-1)*ldc+tileCols)
+		for range 200 {
+			rows, k := 1+o.IntN(len(r.gemm)), 1+o.IntN(70)
+			lda, ldc := k+o.IntN(3), r.tileCols+o.IntN(3)
+			// B as it is in memory, or in two parts as a panel has it.
+			half := r.tileCols / 2
+			ldb, second := r.tileCols+o.IntN(3), half
+			if r.tileCols > packRows && o.IntN(2) == 0 {
+				ldb, second = half, k*half
+			}
+			a, b, c := o.floats((rows-1)*lda+k), o.floats((k-1)*ldb+second+half), o.floats((rows-1)*ldc+r.tileCols)
 			before := append([]float32(nil), c...)
 			add := o.IntN(2)
-			r.gemm[rows-1](&gemmArgs{c: ptr(c), a: ptr(a), b: ptr(b), ldc: 4 * ldc, lda: 4 * lda, ldb: 4 * ldb, k: k, add: add})
+			r.gemm[rows-1](&gemmArgs{c: ptr(c), a: ptr(a), b: ptr(b), ldc: 4 * ldc, lda: 4 * lda, ldb: 4 * ldb, k: k, add: add, half: 4 * second})
 			for i := range c {
 				row, col := i/ldc, i%ldc
 				want, abs := float64(before[i]), math.Abs(float64(before[i]))
-				if col < tileCols {
+				if col < r.tileCols {
 					want, abs = want*float64(add), abs*float64(add)
 					for j := range k {
-						v := float64(a[row*lda+j]) * float64(b[j*ldb+col])
+						v := float64(a[row*lda+j]) * float64(b[j*ldb+col/half*second+col%half])
 						want, abs = want+v, abs+math.Abs(v)
 					}
 				}
@@ -206,7 +212,7 @@ func TestPack(t *testing.T) {
 	eachISA(t, func(o *operands, r *routines) {
 		for n := lanes; n < 70; n += lanes {
 			stride := n + o.IntN(4)
-			src, got, want := o.floats(15*stride+n), o.floats(tileCols*n), make([]float32, tileCols*n)
+			src, got, want := o.floats(15*stride+n), o.floats(packRows*n), make([]float32, packRows*n)
 			r.pack(&packArgs{dst: ptr(got), src: ptr(src), stride: 4 * stride, n: n})
 			pack(&packArgs{dst: ptr(want), src: ptr(src), stride: 4 * stride, n: n})
 			for i := range want {
@@ -416,7 +422,7 @@ func TestOffsets(t *testing.T) {
 		"widenArgs.dst": {unsafe.Offsetof(w.dst), 0}, "widenArgs.scale": {unsafe.Offsetof(w.scale), 16},
 		"widenArgs.cols": {unsafe.Offsetof(w.cols), 32}, "widenArgs.group": {unsafe.Offsetof(w.group), 40},
 		"gemmArgs.c": {unsafe.Offsetof(g.c), 0}, "gemmArgs.ldc": {unsafe.Offsetof(g.ldc), 24},
-		"gemmArgs.k": {unsafe.Offsetof(g.k), 48}, "gemmArgs.add": {unsafe.Offsetof(g.add), 56},
+		"gemmArgs.half": {unsafe.Offsetof(g.half), 64}, "gemmArgs.k": {unsafe.Offsetof(g.k), 48}, "gemmArgs.add": {unsafe.Offsetof(g.add), 56},
 		"packArgs.stride": {unsafe.Offsetof(p.stride), 16}, "packArgs.n": {unsafe.Offsetof(p.n), 24},
 		"vectorArgs.w": {unsafe.Offsetof(v.w), 16}, "vectorArgs.n": {unsafe.Offsetof(v.n), 24},
 		"vectorArgs.scalar": {unsafe.Offsetof(v.scalar), 32}, "arrangeArgs.sums": {unsafe.Offsetof(a.sums), 16},

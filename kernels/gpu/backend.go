@@ -74,6 +74,10 @@ func Open(o Options) (*Backend, error) {
 // Name is the GPU's name, such as "Apple M2".
 func (b *Backend) Name() string { return b.device.Name() }
 
+// PassRows is 128: a done context waits for the whole pass, and the system kills
+// work that keeps the GPU for long.
+func (b *Backend) PassRows() int { return 128 }
+
 // Device is the GPU.
 func (b *Backend) Device() *metal.Device { return b.device }
 

@@ -27,6 +27,7 @@ const (
 	gemmC, gemmA, gemmB       = 0, 8, 16
 	gemmLDC, gemmLDA, gemmLDB = 24, 32, 40
 	gemmK, gemmAdd            = 48, 56
+	gemmHalf                  = 64
 
 	packDst, packSrc, packStride, packK = 0, 8, 16, 24
 

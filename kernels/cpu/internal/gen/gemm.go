@@ -8,54 +8,76 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// maxTileRows × 16 sums are twelve of the sixteen registers: enough to hide the
-// latency of FMA, with room for two vectors of B and one of A.
-const maxTileRows = 6
+// tile is the part of C that a routine computes: as many sums as hide the latency
+// of FMA and leave room for a row of B and an element of A.
+type tile struct {
+	isa  string
+	rows int // at most
+	cols int
+	vec  func(*routine) reg.VecVirtual // as wide as half of cols
+}
+
+var (
+	tileAVX2   = tile{"AVX2", 6, 16, func(r *routine) reg.VecVirtual { return r.YMM() }}
+	tileAVX512 = tile{"AVX512", 12, 32, func(r *routine) reg.VecVirtual { return r.ZMM() }}
+)
 
 func gemmRoutines(ctx *build.Context) {
-	for rows := 1; rows <= maxTileRows; rows++ {
-		gemm(ctx, rows)
+	for rows := 1; rows <= tileAVX2.rows; rows++ {
+		gemm(ctx, tileAVX2, rows)
 	}
 	pack(ctx)
 	prefetch(ctx)
 }
 
-// gemm emits C[rows][16] (+)= A[rows][k] · B[k][16].
-func gemm(ctx *build.Context, rows int) {
-	r := begin(ctx, fmt.Sprintf("gemm%dx16AVX2", rows), fmt.Sprintf("gemm%dx16AVX2 multiplies %d rows of A with 16 columns of B.", rows, rows))
-	var acc [maxTileRows][2]reg.VecVirtual
-	for i := range rows {
-		acc[i] = [2]reg.VecVirtual{r.zero(), r.zero()}
+// gemm emits C[rows][cols] (+)= A[rows][k] · B[k][cols].
+func gemm(ctx *build.Context, t tile, rows int) {
+	name := fmt.Sprintf("gemm%dx%d%s", rows, t.cols, t.isa)
+	r := begin(ctx, name, fmt.Sprintf("%s multiplies %d rows of A with %d columns of B.", name, rows, t.cols))
+	var acc [][2]reg.VecVirtual
+	for range rows {
+		zero := [2]reg.VecVirtual{t.vec(r), t.vec(r)}
+		for _, v := range zero {
+			r.VXORPS(v, v, v)
+		}
+		acc = append(acc, zero)
 	}
-	a, b, lda, ldb := r.get(gemmA), r.get(gemmB), r.get(gemmLDA), r.get(gemmLDB)
-	a3 := r.GP64() // row 3
-	r.LEAQ(operand.Mem{Base: lda, Index: lda, Scale: 2}, a3)
-	r.ADDQ(a, a3)
+	lda, ldb := r.get(gemmLDA), r.get(gemmLDB)
+	b := [2]reg.GPVirtual{r.get(gemmB), r.get(gemmHalf)}
+	r.ADDQ(b[0], b[1])
+	a := []reg.GPVirtual{r.get(gemmA)} // rows 0, 3, 6 …
+	for i := 3; i < rows; i += 3 {
+		next := r.GP64()
+		r.LEAQ(operand.Mem{Base: lda, Index: lda, Scale: 2}, next)
+		r.ADDQ(a[len(a)-1], next)
+		a = append(a, next)
+	}
 	step := func(k int) {
-		b0, b1 := r.YMM(), r.YMM()
-		r.VMOVUPS(at(b, 0), b0)
-		r.VMOVUPS(at(b, 32), b1)
+		row := [2]reg.VecVirtual{t.vec(r), t.vec(r)}
+		for j, v := range row {
+			r.VMOVUPS(at(b[j], 0), v)
+		}
 		for i := range rows {
-			m := at(a, 4*k)
-			if i >= 3 {
-				m.Base = a3
-			}
+			m := at(a[i/3], 4*k)
 			if i%3 > 0 {
 				m.Index, m.Scale = lda, uint8(i%3)
 			}
-			v := r.YMM()
+			v := t.vec(r)
 			r.VBROADCASTSS(m, v)
-			r.VFMADD231PS(v, b0, acc[i][0])
-			r.VFMADD231PS(v, b1, acc[i][1])
+			for j := range row {
+				r.VFMADD231PS(v, row[j], acc[i][j])
+			}
 		}
-		r.ADDQ(ldb, b)
+		r.ADDQ(ldb, b[0])
+		r.ADDQ(ldb, b[1])
 	}
 	steps := func(n int) {
 		for k := range n {
 			step(k)
 		}
-		r.ADDQ(operand.I32(4*n), a)
-		r.ADDQ(operand.I32(4*n), a3)
+		for _, p := range a {
+			r.ADDQ(operand.I32(4*n), p)
+		}
 	}
 	n, rest := r.get(gemmK), r.get(gemmK)
 	r.SHRQ(operand.U8(2), n)
@@ -71,14 +93,16 @@ func gemm(ctx *build.Context, rows int) {
 	from := r.GP64()
 	r.MOVQ(c, from)
 	for i := range rows {
-		r.VADDPS(at(from, 0), acc[i][0], acc[i][0])
-		r.VADDPS(at(from, 32), acc[i][1], acc[i][1])
+		for j, v := range acc[i] {
+			r.VADDPS(at(from, 2*t.cols*j), v, v)
+		}
 		r.ADDQ(ldc, from)
 	}
 	r.Label(set)
 	for i := range rows {
-		r.VMOVUPS(acc[i][0], at(c, 0))
-		r.VMOVUPS(acc[i][1], at(c, 32))
+		for j, v := range acc[i] {
+			r.VMOVUPS(v, at(c, 2*t.cols*j))
+		}
 		r.ADDQ(ldc, c)
 	}
 	r.end()

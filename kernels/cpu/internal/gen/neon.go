@@ -269,11 +269,14 @@ func neonMatrix(n *neon) {
 	neonPrefetch(n)
 }
 
+// neonTileRows × 16 sums are 24 of the 32 registers.
+const neonTileRows = 6
+
 // neonGEMM: R1 C, R3 B, R4 … R6 the strides of C, A and B, R8 the columns left,
 // R10 … R15 rows of A. V0 … V23 are C, four to a row, V24 … V27 a row of B, V28
 // an element of A.
 func neonGEMM(n *neon) {
-	for rows := 1; rows <= maxTileRows; rows++ {
+	for rows := 1; rows <= neonTileRows; rows++ {
 		n.text(fmt.Sprintf("gemm%dx16NEON", rows), fmt.Sprintf("%d rows of A with 16 columns of B.", rows))
 		for _, f := range [][2]int{{gemmC, 1}, {gemmB, 3}, {gemmLDC, 4}, {gemmLDA, 5}, {gemmLDB, 6}, {gemmAdd, 7}, {gemmK, 8}, {gemmA, 10}} {
 			n.get(f[0], f[1])

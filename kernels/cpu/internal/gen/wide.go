@@ -240,6 +240,9 @@ func wideRoutines(ctx *build.Context) {
 		}
 	}
 	digitRoutines(ctx, c)
+	for rows := 1; rows <= tileAVX512.rows; rows++ {
+		gemm(ctx, tileAVX512, rows)
+	}
 }
 
 // mulWide emits the product for a floating-point format.
