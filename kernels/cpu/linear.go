@@ -16,23 +16,11 @@ const (
 	gated                 // y = silu(w·x) ⊙ (up·x), or silu(w·x) without up
 )
 
-// fewRows is the largest number of activation rows for which the weights are
-// multiplied as they are read. More rows go through widened panels, which pay
-// off sooner if widening costs more.
-func fewRows(f kernels.Format) int {
-	if f.Float() {
-		return mostFewRows
-	}
-	return 8
-}
-
-const mostFewRows = 16
-
 // linear is the operation behind everything with a matrix: y[r] = w·x[r].
 type linear struct {
 	epilogue epilogue
 	y        []float32 // [rows, w.Rows]
-	x        []float32 // [rows, w.Cols]; padded if there are at most mostFewRows
+	x        []float32 // [rows, w.Cols]; padded if there are at most fewRows
 	rows     int
 	w, up    projection
 }
@@ -83,8 +71,8 @@ func (p *pass) adapt(t *projection, buf *[]float32, x []float32, rows int, l *ke
 }
 
 func (p *pass) linear(t linear) {
-	if t.rows > fewRows(t.w.m.Format) {
-		p.many = many(t)
+	if t.rows > p.scratch.fewRows(t.w.m.Format) {
+		p.many = many{t, p.toBlocks(t.x, t.rows, t.w.m.Cols)}
 		p.run((t.w.m.Rows+p.scratch.tileCols-1)/p.scratch.tileCols, 1, &p.many)
 		p.many = many{}
 		return
@@ -92,8 +80,7 @@ func (p *pass) linear(t linear) {
 	p.arrange(&t.w, &p.arranged[0], t.x)
 	p.arrange(&t.up, &p.arranged[1], t.x)
 	p.few = few(t)
-	// Pieces of some 16 KiB: a few microseconds.
-	p.run(t.w.m.Rows, max(2, 1<<14/t.w.m.RowBytes()), &p.few)
+	p.run(t.w.m.Rows, wholeRuns(1<<14, t.w.m), &p.few) // a few microseconds
 	p.few = few{}
 }
 
@@ -129,6 +116,10 @@ func (p *pass) arrange(t *projection, buf *[]float32, x []float32) {
 	}
 }
 
+// wholeRuns is how many rows of m have some size in bytes, such that runs come
+// out even.
+func wholeRuns(size int, m *kernels.Matrix) int { return max(4, size/m.RowBytes()&^3) }
+
 // few is a linear operation on at most fewRows rows. Its items are rows of w.
 type few linear
 
@@ -138,8 +129,8 @@ const runRows = 128
 
 func (t *few) run(lo, hi int, s *scratch) {
 	most := runRows
-	if t.rows > 4 { // the second four rows should find the weights in the cache
-		most = max(2, 1<<15/t.w.m.RowBytes())
+	if t.rows > 4 { // the next four rows should find the weights in the cache
+		most = wholeRuns(1<<15, t.w.m)
 	}
 	stride := min(most, hi-lo)
 	tile := grow(&s.tile, padded(t.rows)*stride)

@@ -10,7 +10,10 @@ import (
 // weights at a time are widened and transposed into a panel that stays in the
 // first-level cache while all rows of x are multiplied with it, depth columns
 // at a time. Its items are panels.
-type many linear
+type many struct {
+	linear
+	blocks blocks // of x
+}
 
 func (t *many) run(lo, hi int, s *scratch) {
 	outs, tileCols := t.w.m.Rows, s.tileCols
@@ -60,50 +63,103 @@ func (t *many) product(s *scratch, w *projection, tile []float32, o, n int) {
 
 // accumulate adds w·x + B·(A·x) to c, whose rows are ldc apart, or sets c to it.
 func (t *many) accumulate(s *scratch, w *projection, c []float32, ldc, o int, sum bool) {
-	t.panel(s, w.m, t.x, c, ldc, o, sum)
+	t.panel(s, w.m, t.blocks, c, ldc, o, sum)
 	if w.b != nil {
-		t.panel(s, w.b, w.ax, c, ldc, o, true)
+		t.panel(s, w.b, blocks{x: w.ax, cols: w.b.Cols, rows: t.rows}, c, ldc, o, true)
 	}
 }
 
 // panel is accumulate for one matrix: tileCols rows of m from o on, those that m
 // does not have taken as zero.
-func (t *many) panel(s *scratch, m *kernels.Matrix, x, c []float32, ldc, o int, sum bool) {
+func (t *many) panel(s *scratch, m *kernels.Matrix, x blocks, c []float32, ldc, o int, sum bool) {
 	n := min(s.tileCols, m.Rows-o)
-	most := s.depth
-	if s.widen[m.Format] == nil {
-		most = m.Cols // ReadRow reads whole rows
+	var whole []float32
+	if s.widen[m.Format] == nil { // ReadRow reads whole rows
+		whole = grow(&s.whole, n*m.Cols)
+		for i := range n {
+			m.ReadRow(whole[i*m.Cols:(i+1)*m.Cols], o+i)
+		}
 	}
-	for k := 0; k < m.Cols; k += most {
-		depth := min(most, m.Cols-k)
+	for k := 0; k < m.Cols; k += s.depth {
+		depth := min(s.depth, m.Cols-k)
 		stride := (depth + lanes - 1) &^ (lanes - 1)
 		rows := grow(&s.rows, s.tileCols*stride)
 		if n < s.tileCols {
 			clear(rows[n*stride:])
 		}
 		for i := range n {
-			s.widenRow(rows[i*stride:i*stride+depth], m, o+i, k)
+			if row := rows[i*stride:][:depth]; whole != nil {
+				copy(row, whole[i*m.Cols+k:])
+			} else {
+				s.widenRow(row, m, o+i, k)
+			}
 		}
 		packed := grow(&s.packed, s.tileCols*stride)
 		for i := 0; i < s.tileCols; i += packRows {
 			s.packArgs = packArgs{dst: &packed[i*stride], src: &rows[i*stride], stride: 4 * stride, n: stride}
 			s.pack(&s.packArgs)
 		}
-		s.prefetchPanel(m, o, k+most)
-		s.gemmArgs = gemmArgs{b: ptr(packed), ldc: 4 * ldc, lda: 4 * m.Cols, ldb: 4 * packRows, k: depth, half: 2 * packRows}
+		s.prefetchPanel(m, o, k+s.depth)
+		s.gemmArgs = gemmArgs{b: ptr(packed), ldc: 4 * ldc, ldb: 4 * packRows, k: depth, half: 2 * packRows}
 		if s.tileCols > packRows {
 			s.gemmArgs.half = 4 * packRows * stride
 		}
 		if sum || k > 0 {
 			s.gemmArgs.add = 1
 		}
+		a, lda := x.block(k)
+		s.gemmArgs.lda = 4 * lda
 		tiles := (t.rows + len(s.gemm) - 1) / len(s.gemm)
 		for i := range tiles { // of about the same height: a low one is slow
 			r, end := i*t.rows/tiles, (i+1)*t.rows/tiles
-			s.gemmArgs.a, s.gemmArgs.c = &x[r*m.Cols+k], &c[r*ldc]
+			s.gemmArgs.a, s.gemmArgs.c = &a[r*lda], &c[r*ldc]
 			s.gemm[end-r-1](&s.gemmArgs)
 		}
 	}
+}
+
+// blocks are rows of activations, cut into blocks of columns one after the other
+// if there is a depth: their rows are then near each other, and never a multiple
+// of a page apart, for which a first-level cache has few places.
+type blocks struct {
+	x          []float32
+	rows, cols int
+	depth      int
+}
+
+// blockPad is a cache line between the rows of a block.
+const blockPad = 16
+
+// block is the block from column k on, and the distance of its rows.
+func (b *blocks) block(k int) ([]float32, int) {
+	if b.depth == 0 {
+		return b.x[k:], b.cols
+	}
+	return b.x[b.rows*(k+k/b.depth*blockPad):], min(b.depth, b.cols-k) + blockPad
+}
+
+// toBlocks cuts x into blocks. Its items are rows.
+type toBlocks struct {
+	blocks
+	from []float32
+}
+
+func (t *toBlocks) run(lo, hi int, _ *scratch) {
+	for k := 0; k < t.cols; k += t.depth {
+		to, stride := t.block(k)
+		for r := lo; r < hi; r++ {
+			copy(to[r*stride:(r+1)*stride-blockPad], t.from[r*t.cols+k:])
+		}
+	}
+}
+
+func (p *pass) toBlocks(x []float32, rows, cols int) blocks {
+	depth := p.scratch.depth
+	b := blocks{grow(&p.blocked, rows*(cols+(cols+depth-1)/depth*blockPad)), rows, cols, depth}
+	p.cut = toBlocks{b, x}
+	p.run(rows, 1+1<<14/cols, &p.cut)
+	p.cut = toBlocks{}
+	return b
 }
 
 // prefetchPanel asks for what panel widens next: tileCols rows of m from o on, their

@@ -19,12 +19,14 @@ type pass struct {
 	scratch scratch
 	few     few
 	many    many
+	cut     toBlocks
 	rotate  rotate
 	attend  attend
 	norms   norms
 
 	normed   []float32    // rmsnorm(x), all rows
 	arranged [2][]float32 // activations in the order that quantised weights want
+	blocked  []float32    // activations as panels want them
 	lowRank  [2][]float32 // A·x of adapters, all rows
 	parts    []float32    // attention over parts of the context
 }
@@ -123,7 +125,7 @@ func (p *pass) ProjAdd(x, in kernels.View, rows int, w kernels.Linear) {
 	if p.ready() {
 		a := p.floats("ProjAdd", "in", in, rows*w.W.Cols)
 		y := p.floats("ProjAdd", "x", x, rows*w.W.Rows)
-		if p.err == nil && rows <= mostFewRows && rows%4 > 1 {
+		if p.err == nil && rows <= p.scratch.fewRows(w.W.Format) && rows%4 > 1 {
 			a = grow(&p.normed, padded(rows)*w.W.Cols)
 			copy(a, in.Floats())
 		}

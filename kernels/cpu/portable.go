@@ -19,6 +19,7 @@ var portable = routines{
 	pack:     pack,
 	prefetch: func(*packArgs) {},
 	depth:    256,
+	few:      [2]int{16, 8},
 	rmsNorm:  rmsNorm,
 	expSum:   expSum,
 	swiglu:   swiglu,

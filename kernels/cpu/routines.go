@@ -44,6 +44,10 @@ type routines struct {
 	arrange func(*arrangeArgs)
 	digits  func(*digitArgs)
 
+	// few says up to how many activation rows mul1, mul2 and mul4 are faster than
+	// panels, for floating-point and for quantised formats.
+	few [2]int
+
 	// fourRuns: mul2 and mul4 read four runs of rows at a time.
 	fourRuns [formats]bool
 }
@@ -53,6 +57,15 @@ const (
 	lanes    = 8                        // vectors are whole multiples of this
 	packRows = 16
 )
+
+// fewRows is the largest number of activation rows for which weights of a format
+// are multiplied as they are read; more rows go through widened panels.
+func (r *routines) fewRows(f kernels.Format) int {
+	if f.Float() {
+		return r.few[0]
+	}
+	return r.few[1]
+}
 
 // mulArgs: for i < count and activation rows r < 1, 2 or 4,
 //

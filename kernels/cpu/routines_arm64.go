@@ -43,6 +43,7 @@ var neon = routines{
 	pack:     pack,
 	prefetch: prefetchNEON,
 	depth:    256,
+	few:      [2]int{16, 8},
 	rmsNorm:  rmsNorm,
 	expSum:   expSum,
 	swiglu:   swiglu,

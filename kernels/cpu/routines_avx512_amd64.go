@@ -37,6 +37,7 @@ var avx512 = func() routines {
 	for f := range r.fourRuns {
 		r.fourRuns[f] = kernels.Format(f) != kernels.Q6_K
 	}
+	r.few = [2]int{256, 40}
 	r.tileCols = 32
 	r.gemm = []func(*gemmArgs){
 		gemm1x32AVX512, gemm2x32AVX512, gemm3x32AVX512, gemm4x32AVX512, gemm5x32AVX512, gemm6x32AVX512,

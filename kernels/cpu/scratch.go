@@ -15,7 +15,8 @@ type scratch struct {
 	scales  []float32 // of affine formats, as float32
 	tile    []float32 // products before the epilogue
 	upTile  []float32
-	rows    []float32 // 16 parts of rows, widened
+	whole   []float32 // rows of a panel, widened by ReadRow
+	rows    []float32 // parts of rows of a panel, widened
 	packed  []float32 // the same, transposed
 	queries []float32
 	scores  []float32
