@@ -1,39 +1,36 @@
 //go:build linux && amd64
 
 // Command emulate runs a static Linux program on an emulated Intel Sapphire
-// Rapids, for the instructions that few machines have: AMX and AVX512-FP16. It
-// is what scripts/sapphire-rapids.sh calls; that script says how to use it, and
-// gets Bochs and a kernel from Debian.
+// Rapids, for the instructions that few machines have: AMX and AVX512-FP16.
+// scripts/sapphire-rapids.sh calls it, gets what it needs and says how to use it.
 //
-// There is no BIOS and no boot loader: the kernel, its parameters and the first
-// file system are put into the emulated memory, and 80 bytes of ROM jump there.
-// The emulator so spends no time on them, and not on unpacking the kernel.
-//
-// The same binary is the first process inside.
+// The emulator is Bochs. There is no BIOS, no boot loader and no disk: the
+// kernel, its parameters and the first file system are put into the emulated
+// memory, and a few bytes of ROM start the kernel; that takes no time. The first
+// process inside is this command, too.
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 )
 
 func main() {
-	var err error
+	code, err := 0, error(nil)
 	switch {
 	case os.Getpid() == 1:
 		guest()
-	case len(os.Args) == 3 && os.Args[1] == "prepare":
-		err = prepare(os.Args[2])
+	case len(os.Args) == 4 && os.Args[1] == "kernel":
+		err = unpackKernel(os.Args[2], os.Args[3])
 	case len(os.Args) >= 4 && os.Args[1] == "run":
-		var code int
-		if code, err = run(os.Args[2], os.Args[3], os.Args[4:]); err == nil {
-			os.Exit(code)
-		}
+		code, err = run(os.Args[2], os.Args[3], os.Args[4:])
 	default:
-		err = fmt.Errorf("usage: emulate prepare FOLDER | run FOLDER PROGRAM [ARGUMENT ...]")
+		err = errors.New("usage: emulate kernel VMLINUZ FILE | run FOLDER PROGRAM [ARGUMENT ...]")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "emulate:", err)
-		os.Exit(3)
+		code = 125
 	}
+	os.Exit(code)
 }

@@ -123,7 +123,7 @@ type attend struct {
 
 const (
 	blockRows     = 8
-	runPositions  = 64  // 16 KiB of keys and as much of values at head_dim 64
+	runPositions  = 512 // long enough for the processor to foresee what is read
 	partPositions = 256 // not worth sharing out below this
 )
 
@@ -188,14 +188,10 @@ func (t *attend) item(s *scratch, item int, b block, head, part int) {
 	clear(out)
 	for ; from < to; from += runPositions {
 		n := min(runPositions, to-from)
-		s.prefetchFloats(values[from*hd : (from+n)*hd])
 		scores := s.score(q, keys[from*hd:(from+n)*hd], queries, n, hd)
 		for i := range queries {
 			visible := min(n, b.span.Pos+b.offset+i/group+1-from)
 			s.softmax(scores[i*runPositions:(i+1)*runPositions], visible, &tops[i], &sums[i], out[i*hd:(i+1)*hd])
-		}
-		if next := keys[(from+n)*hd : to*hd]; len(next) > 0 {
-			s.prefetchFloats(next[:min(len(next), runPositions*hd)])
 		}
 		s.weigh(out, scores, values[from*hd:(from+n)*hd], queries, n, hd)
 	}
@@ -212,13 +208,6 @@ func (t *attend) item(s *scratch, item int, b block, head, part int) {
 			dst[c] = v / sums[i]
 		}
 	}
-}
-
-// prefetchFloats asks for v, or a little less.
-func (s *scratch) prefetchFloats(v []float32) {
-	part := 4 * len(v) / packRows
-	s.packArgs = packArgs{src: ptr(v), stride: part, n: part}
-	s.prefetch(&s.packArgs)
 }
 
 // score returns q·k for each query and n keys, rows runPositions apart.

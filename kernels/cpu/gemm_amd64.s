@@ -3,7 +3,7 @@
 #include "textflag.h"
 
 // func gemm1x16AVX2(a *uint64)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemm1x16AVX2(SB), NOSPLIT, $0-8
 	MOVQ   a+0(FP), AX
 	VXORPS Y0, Y0, Y0
@@ -14,13 +14,16 @@ TEXT ·gemm1x16AVX2(SB), NOSPLIT, $0-8
 	MOVQ   64(AX), BX
 	ADDQ   DX, BX
 	MOVQ   8(AX), SI
-	MOVQ   48(AX), DI
+	MOVQ   CX, DI
+	SHLQ   $0x04, DI
 	MOVQ   48(AX), R8
-	SHRQ   $0x02, DI
-	TESTQ  DI, DI
+	MOVQ   48(AX), R9
+	SHRQ   $0x02, R8
+	TESTQ  R8, R8
 	JZ     done2
 
 loop1:
+	PREFETCHT0   (DX)(DI*1)
 	VMOVUPS      (DX), Y2
 	VMOVUPS      (BX), Y3
 	VBROADCASTSS (SI), Y4
@@ -28,6 +31,7 @@ loop1:
 	VFMADD231PS  Y4, Y3, Y1
 	ADDQ         CX, DX
 	ADDQ         CX, BX
+	PREFETCHT0   (DX)(DI*1)
 	VMOVUPS      (DX), Y2
 	VMOVUPS      (BX), Y3
 	VBROADCASTSS 4(SI), Y4
@@ -35,6 +39,7 @@ loop1:
 	VFMADD231PS  Y4, Y3, Y1
 	ADDQ         CX, DX
 	ADDQ         CX, BX
+	PREFETCHT0   (DX)(DI*1)
 	VMOVUPS      (DX), Y2
 	VMOVUPS      (BX), Y3
 	VBROADCASTSS 8(SI), Y4
@@ -42,6 +47,7 @@ loop1:
 	VFMADD231PS  Y4, Y3, Y1
 	ADDQ         CX, DX
 	ADDQ         CX, BX
+	PREFETCHT0   (DX)(DI*1)
 	VMOVUPS      (DX), Y2
 	VMOVUPS      (BX), Y3
 	VBROADCASTSS 12(SI), Y4
@@ -50,15 +56,16 @@ loop1:
 	ADDQ         CX, DX
 	ADDQ         CX, BX
 	ADDQ         $+16, SI
-	DECQ         DI
+	DECQ         R8
 	JNZ          loop1
 
 done2:
-	ANDQ  $+3, R8
-	TESTQ R8, R8
+	ANDQ  $+3, R9
+	TESTQ R9, R9
 	JZ    done4
 
 loop3:
+	PREFETCHT0   (DX)(DI*1)
 	VMOVUPS      (DX), Y2
 	VMOVUPS      (BX), Y3
 	VBROADCASTSS (SI), Y4
@@ -67,7 +74,7 @@ loop3:
 	ADDQ         CX, DX
 	ADDQ         CX, BX
 	ADDQ         $+4, SI
-	DECQ         R8
+	DECQ         R9
 	JNZ          loop3
 
 done4:
@@ -89,7 +96,7 @@ set5:
 	RET
 
 // func gemm2x16AVX2(a *uint64)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemm2x16AVX2(SB), NOSPLIT, $0-8
 	MOVQ   a+0(FP), AX
 	VXORPS Y0, Y0, Y0
@@ -102,13 +109,16 @@ TEXT ·gemm2x16AVX2(SB), NOSPLIT, $0-8
 	MOVQ   64(AX), SI
 	ADDQ   BX, SI
 	MOVQ   8(AX), DI
-	MOVQ   48(AX), R8
+	MOVQ   DX, R8
+	SHLQ   $0x04, R8
 	MOVQ   48(AX), R9
-	SHRQ   $0x02, R8
-	TESTQ  R8, R8
+	MOVQ   48(AX), R10
+	SHRQ   $0x02, R9
+	TESTQ  R9, R9
 	JZ     done2
 
 loop1:
+	PREFETCHT0   (BX)(R8*1)
 	VMOVUPS      (BX), Y4
 	VMOVUPS      (SI), Y5
 	VBROADCASTSS (DI), Y6
@@ -119,6 +129,7 @@ loop1:
 	VFMADD231PS  Y6, Y5, Y3
 	ADDQ         DX, BX
 	ADDQ         DX, SI
+	PREFETCHT0   (BX)(R8*1)
 	VMOVUPS      (BX), Y4
 	VMOVUPS      (SI), Y5
 	VBROADCASTSS 4(DI), Y6
@@ -129,6 +140,7 @@ loop1:
 	VFMADD231PS  Y6, Y5, Y3
 	ADDQ         DX, BX
 	ADDQ         DX, SI
+	PREFETCHT0   (BX)(R8*1)
 	VMOVUPS      (BX), Y4
 	VMOVUPS      (SI), Y5
 	VBROADCASTSS 8(DI), Y6
@@ -139,6 +151,7 @@ loop1:
 	VFMADD231PS  Y6, Y5, Y3
 	ADDQ         DX, BX
 	ADDQ         DX, SI
+	PREFETCHT0   (BX)(R8*1)
 	VMOVUPS      (BX), Y4
 	VMOVUPS      (SI), Y5
 	VBROADCASTSS 12(DI), Y6
@@ -150,15 +163,16 @@ loop1:
 	ADDQ         DX, BX
 	ADDQ         DX, SI
 	ADDQ         $+16, DI
-	DECQ         R8
+	DECQ         R9
 	JNZ          loop1
 
 done2:
-	ANDQ  $+3, R9
-	TESTQ R9, R9
+	ANDQ  $+3, R10
+	TESTQ R10, R10
 	JZ    done4
 
 loop3:
+	PREFETCHT0   (BX)(R8*1)
 	VMOVUPS      (BX), Y4
 	VMOVUPS      (SI), Y5
 	VBROADCASTSS (DI), Y6
@@ -170,7 +184,7 @@ loop3:
 	ADDQ         DX, BX
 	ADDQ         DX, SI
 	ADDQ         $+4, DI
-	DECQ         R9
+	DECQ         R10
 	JNZ          loop3
 
 done4:
@@ -198,7 +212,7 @@ set5:
 	RET
 
 // func gemm3x16AVX2(a *uint64)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemm3x16AVX2(SB), NOSPLIT, $0-8
 	MOVQ   a+0(FP), AX
 	VXORPS Y0, Y0, Y0
@@ -213,13 +227,16 @@ TEXT ·gemm3x16AVX2(SB), NOSPLIT, $0-8
 	MOVQ   64(AX), SI
 	ADDQ   BX, SI
 	MOVQ   8(AX), DI
-	MOVQ   48(AX), R8
+	MOVQ   DX, R8
+	SHLQ   $0x04, R8
 	MOVQ   48(AX), R9
-	SHRQ   $0x02, R8
-	TESTQ  R8, R8
+	MOVQ   48(AX), R10
+	SHRQ   $0x02, R9
+	TESTQ  R9, R9
 	JZ     done2
 
 loop1:
+	PREFETCHT0   (BX)(R8*1)
 	VMOVUPS      (BX), Y6
 	VMOVUPS      (SI), Y7
 	VBROADCASTSS (DI), Y8
@@ -233,6 +250,7 @@ loop1:
 	VFMADD231PS  Y8, Y7, Y5
 	ADDQ         DX, BX
 	ADDQ         DX, SI
+	PREFETCHT0   (BX)(R8*1)
 	VMOVUPS      (BX), Y6
 	VMOVUPS      (SI), Y7
 	VBROADCASTSS 4(DI), Y8
@@ -246,6 +264,7 @@ loop1:
 	VFMADD231PS  Y8, Y7, Y5
 	ADDQ         DX, BX
 	ADDQ         DX, SI
+	PREFETCHT0   (BX)(R8*1)
 	VMOVUPS      (BX), Y6
 	VMOVUPS      (SI), Y7
 	VBROADCASTSS 8(DI), Y8
@@ -259,6 +278,7 @@ loop1:
 	VFMADD231PS  Y8, Y7, Y5
 	ADDQ         DX, BX
 	ADDQ         DX, SI
+	PREFETCHT0   (BX)(R8*1)
 	VMOVUPS      (BX), Y6
 	VMOVUPS      (SI), Y7
 	VBROADCASTSS 12(DI), Y8
@@ -273,15 +293,16 @@ loop1:
 	ADDQ         DX, BX
 	ADDQ         DX, SI
 	ADDQ         $+16, DI
-	DECQ         R8
+	DECQ         R9
 	JNZ          loop1
 
 done2:
-	ANDQ  $+3, R9
-	TESTQ R9, R9
+	ANDQ  $+3, R10
+	TESTQ R10, R10
 	JZ    done4
 
 loop3:
+	PREFETCHT0   (BX)(R8*1)
 	VMOVUPS      (BX), Y6
 	VMOVUPS      (SI), Y7
 	VBROADCASTSS (DI), Y8
@@ -296,7 +317,7 @@ loop3:
 	ADDQ         DX, BX
 	ADDQ         DX, SI
 	ADDQ         $+4, DI
-	DECQ         R9
+	DECQ         R10
 	JNZ          loop3
 
 done4:

@@ -116,9 +116,9 @@ func (p *pass) arrange(t *projection, buf *[]float32, x []float32) {
 	}
 }
 
-// wholeRuns is how many rows of m have some size in bytes, such that runs come
-// out even.
-func wholeRuns(size int, m *kernels.Matrix) int { return max(4, size/m.RowBytes()&^3) }
+// wholeRuns is how many rows of m have some size in bytes, such that runs and
+// vectors of their results come out even.
+func wholeRuns(size int, m *kernels.Matrix) int { return max(lanes, size/m.RowBytes()&^(lanes-1)) }
 
 // few is a linear operation on at most fewRows rows. Its items are rows of w.
 type few linear

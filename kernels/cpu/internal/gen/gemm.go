@@ -52,7 +52,20 @@ func gemm(ctx *build.Context, t tile, rows int) {
 		r.ADDQ(a[len(a)-1], next)
 		a = append(a, next)
 	}
+	// Few rows of A wait for B, which attention reads from memory; more rows have
+	// a panel in the cache.
+	var ahead reg.GPVirtual
+	if rows <= t.rows/2 {
+		ahead = r.GP64()
+		r.MOVQ(ldb, ahead)
+		r.SHLQ(operand.U8(4), ahead)
+	}
 	step := func(k int) {
+		if rows <= t.rows/2 {
+			for line := range t.cols / 16 {
+				r.PREFETCHT0(operand.Mem{Base: b[line], Index: ahead, Scale: 1})
+			}
+		}
 		row := [2]reg.VecVirtual{t.vec(r), t.vec(r)}
 		for j, v := range row {
 			r.VMOVUPS(at(b[j], 0), v)

@@ -13,7 +13,7 @@ import (
 // is loaded is used four times.
 
 // wideAhead is how far in front of its position a run is prefetched, bytes.
-const wideAhead = 1024
+const wideAhead = 2048
 
 // row is one row of weights among those that a wide product reads together.
 type row struct {
