@@ -80,7 +80,7 @@ func (p *pass) linear(t linear) {
 	p.arrange(&t.w, &p.arranged[0], t.x)
 	p.arrange(&t.up, &p.arranged[1], t.x)
 	p.few = few(t)
-	p.run(t.w.m.Rows, wholeRuns(1<<14, t.w.m), &p.few) // a few microseconds
+	p.run(t.w.m.Rows, wholeRuns(1<<15, t.w.m), &p.few) // a few microseconds
 	p.few = few{}
 }
 
@@ -129,8 +129,8 @@ const runRows = 128
 
 func (t *few) run(lo, hi int, s *scratch) {
 	most := runRows
-	if t.rows > 4 { // the next four rows should find the weights in the cache
-		most = wholeRuns(1<<15, t.w.m)
+	if t.rows > 4 { // the next four rows should find the weights in the second-level cache
+		most = min(most, wholeRuns(1<<18, t.w.m))
 	}
 	stride := min(most, hi-lo)
 	tile := grow(&s.tile, padded(t.rows)*stride)
