@@ -12,6 +12,7 @@ const (
 	Portable     // Go
 	AVX2         // x86-64 with AVX2, FMA and F16C
 	AVX512       // x86-64 with AVX-512 F, BW, DQ, VL and VNNI
+	AMX          // the same, and AMX for bfloat16
 	NEON         // ARMv8 Advanced SIMD
 )
 
@@ -25,6 +26,8 @@ func (i ISA) String() string {
 		return "AVX2"
 	case AVX512:
 		return "AVX-512"
+	case AMX:
+		return "AMX"
 	case NEON:
 		return "NEON"
 	}

@@ -71,8 +71,14 @@ func (p *pass) adapt(t *projection, buf *[]float32, x []float32, rows int, l *ke
 }
 
 func (p *pass) linear(t linear) {
-	if t.rows > p.scratch.fewRows(t.w.m.Format) {
-		p.many = many{t, p.toBlocks(t.x, t.rows, t.w.m.Cols)}
+	tiled := p.scratch.tiled(t.rows, t.w.m, t.up.m)
+	if tiled || t.rows > p.scratch.fewRows(t.w.m.Format) {
+		p.many = many{linear: t}
+		if tiled {
+			p.many.parts = p.toParts(t.x, t.rows, t.w.m.Cols)
+		} else {
+			p.many.blocks = p.toBlocks(t.x, t.rows, t.w.m.Cols)
+		}
 		p.run((t.w.m.Rows+p.scratch.tileCols-1)/p.scratch.tileCols, 1, &p.many)
 		p.many = many{}
 		return

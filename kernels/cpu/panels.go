@@ -12,7 +12,8 @@ import (
 // at a time. Its items are panels.
 type many struct {
 	linear
-	blocks blocks // of x
+	blocks blocks   // of x
+	parts  []uint16 // of x, if the product is tiled
 }
 
 func (t *many) run(lo, hi int, s *scratch) {
@@ -63,7 +64,11 @@ func (t *many) product(s *scratch, w *projection, tile []float32, o, n int) {
 
 // accumulate adds w·x + B·(A·x) to c, whose rows are ldc apart, or sets c to it.
 func (t *many) accumulate(s *scratch, w *projection, c []float32, ldc, o int, sum bool) {
-	t.panel(s, w.m, t.blocks, c, ldc, o, sum)
+	if t.parts != nil {
+		t.tilePanel(s, w.m, c, ldc, o, sum)
+	} else {
+		t.panel(s, w.m, t.blocks, c, ldc, o, sum)
+	}
 	if w.b != nil {
 		t.panel(s, w.b, blocks{x: w.ax, cols: w.b.Cols, rows: t.rows}, c, ldc, o, true)
 	}

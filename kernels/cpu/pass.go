@@ -20,13 +20,14 @@ type pass struct {
 	few     few
 	many    many
 	cut     toBlocks
+	split   toParts
 	rotate  rotate
 	attend  attend
 	norms   norms
 
 	normed   []float32    // rmsnorm(x), all rows
 	arranged [2][]float32 // activations in the order that quantised weights want
-	blocked  []float32    // activations as panels want them
+	blocked  []float32    // activations as panels or tiles want them
 	lowRank  [2][]float32 // A·x of adapters, all rows
 	parts    []float32    // attention over parts of the context
 }

@@ -44,6 +44,11 @@ type routines struct {
 	arrange func(*arrangeArgs)
 	digits  func(*digitArgs)
 
+	// tiles[i] multiplies i+1 rows of tiles, which parts makes of activations; nil:
+	// there are none.
+	tiles [2]func(*tileArgs)
+	parts func(*partArgs)
+
 	// few says up to how many activation rows mul1, mul2 and mul4 are faster than
 	// panels, for floating-point and for quantised formats.
 	few [2]int

@@ -12,6 +12,9 @@ func native() []*routines {
 		return nil
 	}
 	if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL && x.HasAVX512VNNI {
+		if x.HasAMXTile && x.HasAMXBF16 && permitAMX() {
+			return []*routines{&amx, &avx512, &avx2}
+		}
 		return []*routines{&avx512, &avx2}
 	}
 	return []*routines{&avx2}

@@ -32,6 +32,9 @@ type scratch struct {
 	vectorArgs  vectorArgs
 	arrangeArgs arrangeArgs
 	digitArgs   digitArgs
+	tileArgs    tileArgs
+	tileConfig  tileConfig
+	partArgs    partArgs
 }
 
 // grow returns n elements with unspecified contents, in *s if they fit.

@@ -33,6 +33,11 @@ const (
 
 	arrDst, arrX, arrSums, arrIndex, arrScale, arrN, arrFactor = 0, 8, 16, 24, 32, 40, 48
 
+	tileC, tileLDC, tileA, tileANext     = 0, 8, 16, 24
+	tileB, tileBNext, tileSteps, tileAdd = 32, 40, 48, 56
+	tileConfig                           = 64
+	partDst, partX, partSteps, partNext  = 0, 8, 16, 24
+
 	digDst, digX, digIndex, digBlocks, digFactor = 0, 8, 16, 24, 32
 
 	vecDst, vecX, vecW, vecN, vecScalar = 0, 8, 16, 24, 32

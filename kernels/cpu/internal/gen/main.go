@@ -38,6 +38,9 @@ func main() {
 			log.Fatalf("%s: %v", f.name, err)
 		}
 	}
+	if err := writeAMX(filepath.Join(*dir, "amx_amd64.s")); err != nil {
+		log.Fatalf("amx_amd64.s: %v", err)
+	}
 	for name, emit := range map[string]func(*neon){"mul_arm64.s": neonMul, "gemm_arm64.s": neonMatrix} {
 		if err := writeNEON(filepath.Join(*dir, name), emit); err != nil {
 			log.Fatalf("%s: %v", name, err)
