@@ -13,34 +13,31 @@ func native() []*routines {
 	return nil
 }
 
-// neon needs the Advanced SIMD of ARMv8.0 only. Formats that are not here go
-// through their definition, and what is not worth it through Go.
+// neon needs the Advanced SIMD of ARMv8.0 only. What is not worth it goes through
+// Go.
 var neon = routines{
 	isa: NEON,
 	mul1: [formats]func(*mulArgs){
-		kernels.F32:  mul1xF32NEON,
-		kernels.F16:  mul1xF16NEON,
-		kernels.BF16: mul1xBF16NEON,
-		kernels.Q8_0: mul1xQ8_0NEON,
-		kernels.Q4_0: mul1xQ4_0NEON,
+		kernels.F32: mul1xF32NEON, kernels.F16: mul1xF16NEON, kernels.BF16: mul1xBF16NEON,
+		kernels.Q8_0: mul1xQ8_0NEON, kernels.Q4_0: mul1xQ4_0NEON, kernels.Q4_1: mul1xQ4_1NEON,
+		kernels.Q4_K: mul1xQ4_KNEON, kernels.Q6_K: mul1xQ6_KNEON,
+		kernels.Affine4: mul1xAffine4NEON, kernels.Affine8: mul1xAffine8NEON,
 	},
 	mul4: [formats]func(*mulArgs){
-		kernels.F32:  mul4xF32NEON,
-		kernels.F16:  mul4xF16NEON,
-		kernels.BF16: mul4xBF16NEON,
-		kernels.Q8_0: mul4xQ8_0NEON,
-		kernels.Q4_0: mul4xQ4_0NEON,
+		kernels.F32: mul4xF32NEON, kernels.F16: mul4xF16NEON, kernels.BF16: mul4xBF16NEON,
+		kernels.Q8_0: mul4xQ8_0NEON, kernels.Q4_0: mul4xQ4_0NEON, kernels.Q4_1: mul4xQ4_1NEON,
+		kernels.Q4_K: mul4xQ4_KNEON, kernels.Q6_K: mul4xQ6_KNEON,
+		kernels.Affine4: mul4xAffine4NEON, kernels.Affine8: mul4xAffine8NEON,
 	},
 	widen: [formats]func(*widenArgs){
-		kernels.F32:  widenF32NEON,
-		kernels.F16:  widenF16NEON,
-		kernels.BF16: widenBF16NEON,
-		kernels.Q8_0: widenQ8_0NEON,
-		kernels.Q4_0: widenQ4_0NEON,
+		kernels.F32: widenF32NEON, kernels.F16: widenF16NEON, kernels.BF16: widenBF16NEON,
+		kernels.Q8_0: widenQ8_0NEON, kernels.Q4_0: widenQ4_0NEON, kernels.Q4_1: widenQ4_1NEON,
+		kernels.Q4_K: widenQ4_KNEON, kernels.Q6_K: widenQ6_KNEON,
+		kernels.Affine4: widenAffine4NEON, kernels.Affine8: widenAffine8NEON,
 	},
 	tileCols: 16,
 	gemm:     []func(*gemmArgs){gemm1x16NEON, gemm2x16NEON, gemm3x16NEON, gemm4x16NEON, gemm5x16NEON, gemm6x16NEON},
-	pack:     pack,
+	pack:     packNEON,
 	prefetch: prefetchNEON,
 	depth:    256,
 	few:      [2]int{16, 8},
@@ -49,8 +46,20 @@ var neon = routines{
 	swiglu:   swiglu,
 	rope:     rope,
 	maximum:  maximum,
-	arrange:  arrange,
+	order: [formats]*arrangement{
+		kernels.Q4_1: inOrder, kernels.Q4_K: inOrder, kernels.Affine4: evenFirst, kernels.Affine8: inOrder,
+	},
+	arrange: arrange,
 }
+
+var (
+	// inOrder leaves columns as they are, for the sums that go with them.
+	inOrder = arranged(1, func(i int) (int, int) { return i, 0 })
+
+	// evenFirst: of each 32 columns the even ones first, the low nibbles of an
+	// affine format.
+	evenFirst = arranged(1, func(i int) (int, int) { return i%16*2 + i/16, 0 })
+)
 
 //go:noescape
 func mul1xF32NEON(a *mulArgs)
@@ -68,6 +77,21 @@ func mul1xQ8_0NEON(a *mulArgs)
 func mul1xQ4_0NEON(a *mulArgs)
 
 //go:noescape
+func mul1xQ4_1NEON(a *mulArgs)
+
+//go:noescape
+func mul1xQ4_KNEON(a *mulArgs)
+
+//go:noescape
+func mul1xQ6_KNEON(a *mulArgs)
+
+//go:noescape
+func mul1xAffine4NEON(a *mulArgs)
+
+//go:noescape
+func mul1xAffine8NEON(a *mulArgs)
+
+//go:noescape
 func mul4xF32NEON(a *mulArgs)
 
 //go:noescape
@@ -83,6 +107,21 @@ func mul4xQ8_0NEON(a *mulArgs)
 func mul4xQ4_0NEON(a *mulArgs)
 
 //go:noescape
+func mul4xQ4_1NEON(a *mulArgs)
+
+//go:noescape
+func mul4xQ4_KNEON(a *mulArgs)
+
+//go:noescape
+func mul4xQ6_KNEON(a *mulArgs)
+
+//go:noescape
+func mul4xAffine4NEON(a *mulArgs)
+
+//go:noescape
+func mul4xAffine8NEON(a *mulArgs)
+
+//go:noescape
 func widenF32NEON(a *widenArgs)
 
 //go:noescape
@@ -96,6 +135,21 @@ func widenQ8_0NEON(a *widenArgs)
 
 //go:noescape
 func widenQ4_0NEON(a *widenArgs)
+
+//go:noescape
+func widenQ4_1NEON(a *widenArgs)
+
+//go:noescape
+func widenQ4_KNEON(a *widenArgs)
+
+//go:noescape
+func widenQ6_KNEON(a *widenArgs)
+
+//go:noescape
+func widenAffine4NEON(a *widenArgs)
+
+//go:noescape
+func widenAffine8NEON(a *widenArgs)
 
 //go:noescape
 func gemm1x16NEON(a *gemmArgs)
@@ -114,6 +168,9 @@ func gemm5x16NEON(a *gemmArgs)
 
 //go:noescape
 func gemm6x16NEON(a *gemmArgs)
+
+//go:noescape
+func packNEON(a *packArgs)
 
 //go:noescape
 func prefetchNEON(a *packArgs)

@@ -1,6 +1,6 @@
-// Command gen writes the routines of package cpu: mul_amd64.s, gemm_amd64.s and
-// vector_amd64.s for AVX2 with avo, mul_arm64.s and gemm_arm64.s for NEON as text. It is a module of its own so that programs which import
-// the library do not inherit avo. Run it with go generate in kernels/cpu.
+// Command gen writes the routines of package cpu, for AVX2 with avo and for NEON
+// as text. It is a module of its own so that programs which import the library do
+// not inherit avo. Run it with go generate in kernels/cpu.
 //
 // Every routine takes one pointer to a struct of package cpu; args.go repeats
 // the offsets, and a test of package cpu holds them to the structs.

@@ -1,0 +1,347 @@
+package main
+
+import "fmt"
+
+func neonMul(n *neon) {
+	neonTables(n)
+	for i := range neonFloats {
+		f := &neonFloats[i]
+		f.mul(n, 1)
+		f.mul(n, 4)
+		f.widen(n)
+	}
+	for i := range neonQuants {
+		f := &neonQuants[i]
+		f.mul(n, 1)
+		f.mul(n, 4)
+		f.widen(n)
+	}
+}
+
+// neonProduct is what the multiplications of all formats have in common.
+//
+//	R1, R2    positions in the two runs of weights
+//	R3        rows left
+//	R4 … R7   activation rows, and their stride in R15
+//	R8, R9    counters of loops
+//	R10 … R13 scales and biases of affine formats
+//	R14       how far ahead of the positions is prefetched
+//	R16, R17  results
+//	R20 … R23 sums of the activation rows, and their stride in R24
+//	R19, R25  scratch
+//
+// V(4k) … V(4k+3) are the sums of run k: one for each activation row, or four
+// for the only one.
+type neonProduct struct {
+	*neon
+	xs int
+}
+
+func beginNEONProduct(n *neon, name string, xs int) *neonProduct {
+	n.text(fmt.Sprintf("mul%dx%sNEON", xs, name), fmt.Sprintf("Two runs of %s rows with %d activation rows.", name, xs))
+	for _, f := range [][2]int{{mulW0, 1}, {mulW1, 2}, {mulCount, 3}, {mulAhead, 14}, {mulXStride, 15}, {mulY0, 16}, {mulY1, 17}} {
+		n.get(f[0], f[1])
+	}
+	return &neonProduct{n, xs}
+}
+
+// rows emits body for each row of weights: with the activations at the start,
+// and the results stored after it.
+func (p *neonProduct) rows(body func()) {
+	p.loop("row", 3, func() {
+		p.walk(mulX, 4, 15)
+		p.clear(0, 1, 2, 3, 4, 5, 6, 7)
+		body()
+		p.get(mulYStride, 19)
+		for k := range 2 {
+			p.store(4*k, 16+k)
+		}
+	})
+	p.op("RET")
+}
+
+// walk sets R(r) … to one pointer for each activation row.
+func (p *neonProduct) walk(field, r, stride int) {
+	p.get(field, r)
+	for row := 1; row < p.xs; row++ {
+		p.op("ADD R%d, R%d, R%d", stride, r+row-1, r+row)
+	}
+}
+
+// store adds the lanes of V(a) … V(a+3), and writes a row's results to R(y).
+func (p *neonProduct) store(a, y int) {
+	p.faddp(a, a, a+1)
+	p.faddp(a+2, a+2, a+3)
+	p.faddp(a, a, a+2)
+	if p.xs == 1 {
+		p.faddp(a, a, a)
+		p.faddp(a, a, a)
+	}
+	p.op("MOVD R%d, R25", y)
+	for row := range p.xs {
+		p.op("VST1.P V%d.S[%d], (R25)(R19)", a, row)
+	}
+	p.add(4, y)
+}
+
+// advance moves on by so many bytes of weights and columns of activations.
+func (p *neonProduct) advance(bytes, cols int) {
+	p.add(bytes, 1, 2)
+	for row := range p.xs {
+		p.add(4*cols, 4+row)
+	}
+}
+
+// prefetchRuns asks for the lines of the next n bytes of both runs, ahead of them.
+func (p *neonProduct) prefetchRuns(n int) {
+	ahead := 14
+	for line := 0; line < n; line += 64 {
+		if line > 0 {
+			p.op("ADD $%d, R14, R19", line)
+			ahead = 19
+		}
+		p.prefetch(1, ahead)
+		p.prefetch(2, ahead)
+	}
+}
+
+// mul: V16 … V19 are eight weights of both runs, V20, V21 eight activations. With
+// four activation rows, V8 … V15 are another set of sums: four multipliers with
+// a latency of four cycles want sixteen.
+func (f *neonFloat) mul(n *neon, xs int) {
+	p := beginNEONProduct(n, f.name, xs)
+	p.rows(func() {
+		if xs == 4 {
+			p.clear(8, 9, 10, 11, 12, 13, 14, 15)
+		}
+		p.get(mulCols, 8)
+		p.columns(8, 9, func(cols int) {
+			if cols == unrolled {
+				p.prefetchRuns(cols * f.bytes)
+			}
+			for c := 0; c < cols; c += lanes {
+				f.load(n, 1, c*f.bytes, 16)
+				f.load(n, 2, c*f.bytes, 18)
+				for row := range xs {
+					p.op("FLDPQ %d(R%d), (F20, F21)", 4*c, 4+row)
+					for i := range 2 {
+						acc := row + 8*i
+						if xs == 1 {
+							acc = c/4%4 + i
+						}
+						p.fmla(20+i, 16+i, acc)
+						p.fmla(20+i, 18+i, acc+4)
+					}
+				}
+			}
+			p.advance(cols*f.bytes, cols)
+		})
+		p.get(mulSkip, 19)
+		p.op("ADD R19, R1")
+		p.op("ADD R19, R2")
+		for i := 0; i < 8 && xs == 4; i++ {
+			p.fadd(i, i, 8+i)
+		}
+	})
+}
+
+// mul: Σ_block scale·(Σ q·x) + minimum·(Σ x), where the last sum is given.
+// V8 … V15 are the sums of q·x like V0 … V7, V16 and V17 sixteen weights of either
+// run as bytes, V22 and V23 four of them, V20 and V21 activations.
+func (f *neonQuant) mul(n *neon, xs int) {
+	p := beginNEONProduct(n, f.name, xs)
+	f.constants(n, 19)
+	if f.affine {
+		for i, field := range []int{mulScale0, mulScale1, mulBias0, mulBias1} {
+			p.get(field, 10+i)
+		}
+	}
+	if f.biased {
+		p.op("LSR $5, R15, R24")
+	}
+	p.rows(func() {
+		if f.biased {
+			p.walk(mulSums, 20, 24)
+		}
+		f.eachBlock(n, mulCols, mulGroup, func() {
+			p.prefetchRuns(f.bytes)
+			for i := range f.cols / 16 {
+				f.mul16(p, i)
+			}
+			p.advance(f.bytes, f.cols)
+		})
+	})
+}
+
+// eachBlock emits the loop over the blocks of a row: groups of them for affine
+// formats.
+func (f *neonQuant) eachBlock(n *neon, cols, group int, body func()) {
+	n.get(cols, 8)
+	if !f.affine {
+		n.loop("block", 8, body)
+		return
+	}
+	n.loop("group", 8, func() {
+		n.get(group, 9)
+		n.loop("block", 9, body)
+		n.add(4, 10, 11, 12, 13)
+	})
+}
+
+// scale is where scales left that of the columns from 16·i on.
+func (f *neonQuant) scale(k, i int) (v, lane int) {
+	e := 16 * i / f.step % 8
+	return perBlock + 2*k + e/4, e % 4
+}
+
+// firstScale reports whether scales must be loaded for the columns from 16·i on.
+func (f *neonQuant) firstScale(i int) bool { return 16*i%(8*f.step) == 0 }
+
+// mul16 multiplies the columns of a block from 16·i on. Sums of q·x are kept for
+// as long as the scale is the same or, with one activation row, for these
+// columns: the next ones have other registers, so that the core need not wait.
+func (f *neonQuant) mul16(p *neonProduct, i int) {
+	if f.firstScale(i) {
+		for k := range 2 {
+			f.scales(p.neon, 1+k, k, i)
+		}
+		if f.biased {
+			f.addMinima(p)
+		}
+	}
+	var fraction int
+	for k := range 2 {
+		fraction = f.bytes16(p.neon, 1+k, i, 16+k)
+	}
+	one := p.xs == 1
+	first, last := one || 16*i%f.step == 0, one || 16*(i+1)%f.step == 0
+	sum := func(k, row int) int {
+		if one {
+			row = i % 2
+		}
+		return 8 + 4*k + row
+	}
+	for part := range 4 {
+		x := 4 * (16*i + 4*part)
+		if one && part%2 == 0 {
+			p.op("FLDPQ %d(R4), (F20, F21)", x)
+		}
+		for k := range 2 {
+			p.spread4(f.signed, part, 22+k, 16+k, fraction)
+		}
+		for row := range p.xs {
+			v := 20 + part%2
+			if !one {
+				v = 20 + row%2
+				p.op("FMOVQ %d(R%d), F%d", x, 4+row, v)
+			}
+			for k := range 2 {
+				if first && part == 0 {
+					p.fmul(sum(k, row), 22+k, v)
+				} else {
+					p.fmla(22+k, v, sum(k, row))
+				}
+			}
+		}
+	}
+	for row := 0; row < p.xs && last; row++ {
+		for k := range 2 {
+			acc := 4*k + row
+			if one {
+				acc = 4*k + i%4
+			}
+			v, lane := f.scale(k, i)
+			p.fmlaLane(sum(k, row), v, lane, acc)
+		}
+	}
+}
+
+// addMinima adds minimum·Σ x for the scales that were loaded, and moves on.
+func (f *neonQuant) addMinima(p *neonProduct) {
+	n := f.cols / f.step
+	for row := range p.xs {
+		if n == 1 {
+			p.op("FMOVS (R%d), F20", 20+row)
+		} else {
+			p.op("FLDPQ (R%d), (F20, F21)", 20+row)
+		}
+		p.add(4*n, 20+row)
+		for k := range 2 {
+			for j := range (n + 3) / 4 {
+				p.fmla(minima+2*k+j, 20+j, 4*k+row)
+			}
+		}
+	}
+}
+
+// widen: R1 the weights, R2 the float32, R8, R9 counters of loops.
+func (f *neonFloat) widen(n *neon) {
+	beginNEONWiden(n, f.name)
+	n.get(widenCols, 8)
+	n.columns(8, 9, func(cols int) {
+		for c := 0; c < cols; c += lanes {
+			f.load(n, 1, c*f.bytes, 16)
+			n.op("FSTPQ (F16, F17), %d(R2)", 4*c)
+		}
+		n.add(cols*f.bytes, 1)
+		n.add(4*cols, 2)
+	})
+	n.op("RET")
+}
+
+func beginNEONWiden(n *neon, name string) {
+	n.text(fmt.Sprintf("widen%sNEON", name), fmt.Sprintf("%s weights to float32.", name))
+	n.get(widenSrc, 1)
+	n.get(widenDst, 2)
+}
+
+// widen: the same; R10 and R12 are scales and biases of affine formats. V16 and
+// V17 are 32 weights as bytes, V20 and V21 four of either half, V22 and V23 their
+// values, V10 the minimum.
+func (f *neonQuant) widen(n *neon) {
+	beginNEONWiden(n, f.name)
+	f.constants(n, 19)
+	if f.affine {
+		n.get(widenScale, 10)
+		n.get(widenBias, 12)
+	}
+	f.eachBlock(n, widenCols, widenGroup, func() {
+		for i := 0; i < f.cols/16; i += 2 {
+			if f.firstScale(i) {
+				f.scales(n, 1, 0, i)
+			}
+			if f.biased {
+				v, lane := f.scale(0, i)
+				n.op("VDUP V%d.S[%d], V10.S4", v-perBlock+minima, lane)
+			}
+			var fraction [2]int
+			for h := range 2 {
+				fraction[h] = f.bytes16(n, 1, i+h, 16+h)
+			}
+			for part := range 4 {
+				for h := range 2 {
+					n.spread4(f.signed, part, 20+h, 16+h, fraction[h])
+					v, lane := f.scale(0, i+h)
+					if f.biased {
+						n.move(22+h, 10)
+						n.fmlaLane(20+h, v, lane, 22+h)
+					} else {
+						n.fmulLane(22+h, 20+h, v, lane)
+					}
+				}
+				if f.evenFirst {
+					n.op("VST2.P [V22.S4, V23.S4], 32(R2)")
+					continue
+				}
+				for h := range 2 {
+					n.op("FMOVQ F%d, %d(R2)", 22+h, 4*(16*(i+h)+4*part))
+				}
+			}
+		}
+		n.add(f.bytes, 1)
+		if !f.evenFirst {
+			n.add(4*f.cols, 2)
+		}
+	})
+	n.op("RET")
+}
