@@ -13,8 +13,7 @@ func native() []*routines {
 	return nil
 }
 
-// neon needs the Advanced SIMD of ARMv8.0 only. What is not worth it goes through
-// Go.
+// neon needs the Advanced SIMD of ARMv8.0 only.
 var neon = routines{
 	isa: NEON,
 	mul1: [formats]func(*mulArgs){
@@ -41,15 +40,15 @@ var neon = routines{
 	prefetch: prefetchNEON,
 	depth:    256,
 	few:      [2]int{16, 8},
-	rmsNorm:  rmsNorm,
-	expSum:   expSum,
-	swiglu:   swiglu,
-	rope:     rope,
-	maximum:  maximum,
+	rmsNorm:  rmsNormNEON,
+	expSum:   expSumNEON,
+	swiglu:   swigluNEON,
+	rope:     ropeNEON,
+	maximum:  maximumNEON,
 	order: [formats]*arrangement{
 		kernels.Q4_1: inOrder, kernels.Q4_K: inOrder, kernels.Affine4: evenFirst, kernels.Affine8: inOrder,
 	},
-	arrange: arrange,
+	arrange: arrangeNEON,
 }
 
 var (
@@ -171,6 +170,24 @@ func gemm6x16NEON(a *gemmArgs)
 
 //go:noescape
 func packNEON(a *packArgs)
+
+//go:noescape
+func rmsNormNEON(a *vectorArgs)
+
+//go:noescape
+func expSumNEON(a *vectorArgs)
+
+//go:noescape
+func swigluNEON(a *vectorArgs)
+
+//go:noescape
+func ropeNEON(a *vectorArgs)
+
+//go:noescape
+func maximumNEON(a *vectorArgs)
+
+//go:noescape
+func arrangeNEON(a *arrangeArgs)
 
 //go:noescape
 func prefetchNEON(a *packArgs)
