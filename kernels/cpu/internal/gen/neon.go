@@ -76,9 +76,10 @@ func (n *neon) add(bytes int, regs ...int) {
 	}
 }
 
+// clear zeroes vectors, without waiting for what was in them as VEOR would.
 func (n *neon) clear(regs ...int) {
 	for _, v := range regs {
-		n.op("VEOR V%d.B16, V%[1]d.B16, V%[1]d.B16", v)
+		n.arm(0x6f00e400|uint32(v), "MOVI V%d.2D, #0", v)
 	}
 }
 

@@ -3,7 +3,7 @@ package main
 import "fmt"
 
 func neonMul(n *neon) {
-	neonTables(n)
+	neonSpread(n)
 	for i := range neonFloats {
 		f := &neonFloats[i]
 		f.mul(n, 1)
@@ -146,16 +146,12 @@ func (f *neonFloat) mul(n *neon, xs int) {
 }
 
 // mul: Σ_block scale·(Σ q·x) + minimum·(Σ x), where the last sum is given.
-// V8 … V15 are the sums of q·x like V0 … V7, V16 and V17 sixteen weights of either
-// run as bytes, V22 and V23 four of them, V20 and V21 activations.
+// V8 … V15 are the sums of q·x like V0 … V7, V16 … V19 32 weights of either run as
+// bytes, V22 and V23 four of them, V20 activations (V10 and V11 with one row).
 func (f *neonQuant) mul(n *neon, xs int) {
 	p := beginNEONProduct(n, f.name, xs)
-	f.constants(n, 19)
-	if f.affine {
-		for i, field := range []int{mulScale0, mulScale1, mulBias0, mulBias1} {
-			p.get(field, 10+i)
-		}
-	}
+	f.constants(n, true)
+	p.affine(f)
 	if f.biased {
 		p.op("LSR $5, R15, R24")
 	}
@@ -165,12 +161,21 @@ func (f *neonQuant) mul(n *neon, xs int) {
 		}
 		f.eachBlock(n, mulCols, mulGroup, func() {
 			p.prefetchRuns(f.bytes)
-			for i := range f.cols / 16 {
-				f.mul16(p, i)
+			for c := 0; c < f.cols; c += 32 {
+				f.mul32(p, c)
 			}
 			p.advance(f.bytes, f.cols)
 		})
 	})
+}
+
+// affine loads the pointers to scales and biases, if the format has them.
+func (p *neonProduct) affine(f *neonQuant) {
+	if f.affine {
+		for i, field := range []int{mulScale0, mulScale1, mulBias0, mulBias1} {
+			p.get(field, 10+i)
+		}
+	}
 }
 
 // eachBlock emits the loop over the blocks of a row: groups of them for affine
@@ -188,22 +193,13 @@ func (f *neonQuant) eachBlock(n *neon, cols, group int, body func()) {
 	})
 }
 
-// scale is where scales left that of the columns from 16·i on.
-func (f *neonQuant) scale(k, i int) (v, lane int) {
-	e := 16 * i / f.step % 8
-	return perBlock + 2*k + e/4, e % 4
-}
-
-// firstScale reports whether scales must be loaded for the columns from 16·i on.
-func (f *neonQuant) firstScale(i int) bool { return 16*i%(8*f.step) == 0 }
-
-// mul16 multiplies the columns of a block from 16·i on. Sums of q·x are kept for
-// as long as the scale is the same or, with one activation row, for these
-// columns: the next ones have other registers, so that the core need not wait.
-func (f *neonQuant) mul16(p *neonProduct, i int) {
-	if f.firstScale(i) {
+// mul32 multiplies the columns of a block from c on. Sums of q·x are kept for as
+// long as the scale is the same or, with one activation row, for sixteen columns:
+// the next have other registers, so that the core need not wait.
+func (f *neonQuant) mul32(p *neonProduct, c int) {
+	if f.firstScale(c) {
 		for k := range 2 {
-			f.scales(p.neon, 1+k, k, i)
+			f.scales(f, p.neon, 1+k, 0, k, c)
 		}
 		if f.biased {
 			f.addMinima(p)
@@ -211,47 +207,52 @@ func (f *neonQuant) mul16(p *neonProduct, i int) {
 	}
 	var fraction int
 	for k := range 2 {
-		fraction = f.bytes16(p.neon, 1+k, i, 16+k)
+		fraction = f.load(f, p.neon, 1+k, 0, c, 16+2*k)
 	}
 	one := p.xs == 1
-	first, last := one || 16*i%f.step == 0, one || 16*(i+1)%f.step == 0
-	sum := func(k, row int) int {
-		if one {
-			row = i % 2
+	for half := range 2 {
+		c := c + 16*half
+		sum := func(k, row int) int {
+			if one {
+				row = half
+			}
+			return 8 + 4*k + row
 		}
-		return 8 + 4*k + row
-	}
-	for part := range 4 {
-		x := 4 * (16*i + 4*part)
-		if one && part%2 == 0 {
-			p.op("FLDPQ %d(R4), (F20, F21)", x)
-		}
-		for k := range 2 {
-			p.spread4(f.signed, part, 22+k, 16+k, fraction)
-		}
-		for row := range p.xs {
-			v := 20 + part%2
-			if !one {
-				v = 20 + row%2
-				p.op("FMOVQ %d(R%d), F%d", x, 4+row, v)
+		for part := range 4 {
+			x := 4 * (c + 4*part)
+			if one && part%2 == 0 {
+				p.op("FLDPQ %d(R4), (F10, F11)", x)
 			}
 			for k := range 2 {
-				if first && part == 0 {
-					p.fmul(sum(k, row), 22+k, v)
-				} else {
-					p.fmla(22+k, v, sum(k, row))
+				p.spread4(f.signed, part, 22+k, 16+2*k+half, fraction)
+			}
+			for row := range p.xs {
+				v := 10 + part%2
+				if !one {
+					v = 20
+					p.op("FMOVQ %d(R%d), F%d", x, 4+row, v)
+				}
+				for k := range 2 {
+					if part == 0 && (one || c%f.step == 0) {
+						p.fmul(sum(k, row), 22+k, v)
+					} else {
+						p.fmla(22+k, v, sum(k, row))
+					}
 				}
 			}
 		}
-	}
-	for row := 0; row < p.xs && last; row++ {
-		for k := range 2 {
-			acc := 4*k + row
-			if one {
-				acc = 4*k + i%4
+		if !one && (c+16)%f.step != 0 {
+			continue
+		}
+		for row := range p.xs {
+			for k := range 2 {
+				acc := 4*k + row
+				if one {
+					acc += c / 16 % 4
+				}
+				v, lane := f.scale(k, c)
+				p.fmlaLane(sum(k, row), v, lane, acc)
 			}
-			v, lane := f.scale(k, i)
-			p.fmlaLane(sum(k, row), v, lane, acc)
 		}
 	}
 }
@@ -261,14 +262,14 @@ func (f *neonQuant) addMinima(p *neonProduct) {
 	n := f.cols / f.step
 	for row := range p.xs {
 		if n == 1 {
-			p.op("FMOVS (R%d), F20", 20+row)
+			p.op("FMOVS (R%d), F22", 20+row)
 		} else {
-			p.op("FLDPQ (R%d), (F20, F21)", 20+row)
+			p.op("FLDPQ (R%d), (F22, F23)", 20+row)
 		}
 		p.add(4*n, 20+row)
 		for k := range 2 {
 			for j := range (n + 3) / 4 {
-				p.fmla(minima+2*k+j, 20+j, 4*k+row)
+				p.fmla(f.minimum(k)+j, 22+j, 4*k+row)
 			}
 		}
 	}
@@ -296,45 +297,43 @@ func beginNEONWiden(n *neon, name string) {
 }
 
 // widen: the same; R10 and R12 are scales and biases of affine formats. V16 and
-// V17 are 32 weights as bytes, V20 and V21 four of either half, V22 and V23 their
-// values, V10 the minimum.
+// V17 are 32 weights as bytes, V18 and V19 four of either half, V22 and V23 their
+// values, V20 the minimum.
 func (f *neonQuant) widen(n *neon) {
 	beginNEONWiden(n, f.name)
-	f.constants(n, 19)
+	f.constants(n, true)
 	if f.affine {
 		n.get(widenScale, 10)
 		n.get(widenBias, 12)
 	}
 	f.eachBlock(n, widenCols, widenGroup, func() {
-		for i := 0; i < f.cols/16; i += 2 {
-			if f.firstScale(i) {
-				f.scales(n, 1, 0, i)
+		for c := 0; c < f.cols; c += 32 {
+			if f.firstScale(c) {
+				f.scales(f, n, 1, 0, 0, c)
 			}
 			if f.biased {
-				v, lane := f.scale(0, i)
-				n.op("VDUP V%d.S[%d], V10.S4", v-perBlock+minima, lane)
+				v, lane := f.scale(0, c)
+				n.op("VDUP V%d.S[%d], V20.S4", v-perBlock+f.minimum(0), lane)
 			}
-			var fraction [2]int
-			for h := range 2 {
-				fraction[h] = f.bytes16(n, 1, i+h, 16+h)
-			}
+			fraction := f.load(f, n, 1, 0, c, 16)
 			for part := range 4 {
-				for h := range 2 {
-					n.spread4(f.signed, part, 20+h, 16+h, fraction[h])
-					v, lane := f.scale(0, i+h)
+				for half := range 2 {
+					q, w := 18+half, 22+half
+					n.spread4(f.signed, part, q, 16+half, fraction)
+					v, lane := f.scale(0, c+16*half)
 					if f.biased {
-						n.move(22+h, 10)
-						n.fmlaLane(20+h, v, lane, 22+h)
+						n.move(w, 20)
+						n.fmlaLane(q, v, lane, w)
 					} else {
-						n.fmulLane(22+h, 20+h, v, lane)
+						n.fmulLane(w, q, v, lane)
 					}
 				}
 				if f.evenFirst {
 					n.op("VST2.P [V22.S4, V23.S4], 32(R2)")
 					continue
 				}
-				for h := range 2 {
-					n.op("FMOVQ F%d, %d(R2)", 22+h, 4*(16*(i+h)+4*part))
+				for half := range 2 {
+					n.op("FMOVQ F%d, %d(R2)", 22+half, 4*(c+16*half+4*part))
 				}
 			}
 		}
