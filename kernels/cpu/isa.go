@@ -13,6 +13,7 @@ const (
 	AVX2         // x86-64 with AVX2, FMA and F16C
 	AVX512       // x86-64 with AVX-512 F, BW, DQ, VL and VNNI
 	NEON         // ARMv8 Advanced SIMD
+	DotProd      // NEON with the dot products of ARMv8.2
 )
 
 func (i ISA) String() string {
@@ -27,6 +28,8 @@ func (i ISA) String() string {
 		return "AVX-512"
 	case NEON:
 		return "NEON"
+	case DotProd:
+		return "NEON-DotProd"
 	}
 	return fmt.Sprintf("ISA(%d)", uint8(i))
 }

@@ -7,7 +7,10 @@ import (
 
 // native are the routines in assembly that the machine can run, best first.
 func native() []*routines {
-	if cpu.ARM64.HasASIMD {
+	switch {
+	case cpu.ARM64.HasASIMDDP:
+		return []*routines{&dotProd, &neon}
+	case cpu.ARM64.HasASIMD:
 		return []*routines{&neon}
 	}
 	return nil

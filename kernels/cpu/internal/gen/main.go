@@ -38,7 +38,9 @@ func main() {
 			log.Fatalf("%s: %v", f.name, err)
 		}
 	}
-	for name, emit := range map[string]func(*neon){"mul_arm64.s": neonMul, "gemm_arm64.s": neonMatrix, "vector_arm64.s": neonVector} {
+	for name, emit := range map[string]func(*neon){
+		"mul_arm64.s": neonMul, "dot_arm64.s": neonDot, "gemm_arm64.s": neonMatrix, "vector_arm64.s": neonVector,
+	} {
 		if err := writeNEON(filepath.Join(*dir, name), emit); err != nil {
 			log.Fatalf("%s: %v", name, err)
 		}

@@ -83,6 +83,12 @@ func (n *neon) clear(regs ...int) {
 	}
 }
 
+// words sets all lanes to a constant. R19 is scratch.
+func (n *neon) words(v int, word uint32) {
+	n.op("MOVD $%#x, R19", word)
+	n.op("VDUP R19, V%d.S4", v)
+}
+
 // fmla: acc += a·b, four lanes; fmls: acc −= a·b.
 func (n *neon) fmla(a, b, acc int) { n.op("VFMLA V%d.S4, V%d.S4, V%d.S4", a, b, acc) }
 func (n *neon) fmls(a, b, acc int) { n.op("VFMLS V%d.S4, V%d.S4, V%d.S4", a, b, acc) }
@@ -130,8 +136,14 @@ func (n *neon) fneg(d, a int)   { n.word2("FNEG", 0x6ea0f800, d, a) }
 func (n *neon) frintn(d, a int) { n.word2("FRINTN", 0x4e218800, d, a) }
 func (n *neon) fcvtns(d, a int) { n.word2("FCVTNS", 0x4e21a800, d, a) }
 
-func (n *neon) fmaxv(d, a int) {
-	n.arm(0x6e30f800|uint32(a)<<5|uint32(d), "FMAXV S%d, V%d.4S", d, a)
+func (n *neon) scvtf(d, a int) { n.word2("SCVTF", 0x4e21d800, d, a) }
+
+// fmaxv and umaxv: the largest lane.
+func (n *neon) fmaxv(d, a int) { n.across("FMAXV", 0x6e30f800, d, a) }
+func (n *neon) umaxv(d, a int) { n.across("UMAXV", 0x6eb0a800, d, a) }
+
+func (n *neon) across(name string, code uint32, d, a int) {
+	n.arm(code|uint32(a)<<5|uint32(d), "%s S%d, V%d.4S", name, d, a)
 }
 
 // fromFixed converts integers with so many bits behind the binary point.

@@ -37,8 +37,8 @@ type neonProduct struct {
 	xs int
 }
 
-func beginNEONProduct(n *neon, name string, xs int) *neonProduct {
-	n.text(fmt.Sprintf("mul%dx%sNEON", xs, name), fmt.Sprintf("Two runs of %s rows with %d activation rows.", name, xs))
+func beginNEONProduct(n *neon, name, isa string, xs int) *neonProduct {
+	n.text(fmt.Sprintf("mul%dx%s%s", xs, name, isa), fmt.Sprintf("Two runs of %s rows with %d activation rows.", name, xs))
 	for _, f := range [][2]int{{mulW0, 1}, {mulW1, 2}, {mulCount, 3}, {mulAhead, 14}, {mulXStride, 15}, {mulY0, 16}, {mulY1, 17}} {
 		n.get(f[0], f[1])
 	}
@@ -109,7 +109,7 @@ func (p *neonProduct) prefetchRuns(n int) {
 // four activation rows, V8 … V15 are another set of sums: four multipliers with
 // a latency of four cycles want sixteen.
 func (f *neonFloat) mul(n *neon, xs int) {
-	p := beginNEONProduct(n, f.name, xs)
+	p := beginNEONProduct(n, f.name, "NEON", xs)
 	p.rows(func() {
 		if xs == 4 {
 			p.clear(8, 9, 10, 11, 12, 13, 14, 15)
@@ -149,7 +149,7 @@ func (f *neonFloat) mul(n *neon, xs int) {
 // V8 … V15 are the sums of q·x like V0 … V7, V16 … V19 32 weights of either run as
 // bytes, V22 and V23 four of them, V20 activations (V10 and V11 with one row).
 func (f *neonQuant) mul(n *neon, xs int) {
-	p := beginNEONProduct(n, f.name, xs)
+	p := beginNEONProduct(n, f.name, "NEON", xs)
 	f.constants(n, true)
 	p.affine(f)
 	if f.biased {
