@@ -147,7 +147,8 @@ func (f *neonFloat) mul(n *neon, xs int) {
 
 // mul: Σ_block scale·(Σ q·x) + minimum·(Σ x), where the last sum is given.
 // V8 … V15 are the sums of q·x like V0 … V7, V16 … V19 32 weights of either run as
-// bytes, V22 and V23 four of them, V20 activations (V10 and V11 with one row).
+// bytes, V22 and V23 four of them, V20 activations; with one row V22, V23, V14 and
+// V15 eight of them, V10 and V11 activations.
 func (f *neonQuant) mul(n *neon, xs int) {
 	p := beginNEONProduct(n, f.name, "NEON", xs)
 	f.constants(n, true)
@@ -209,50 +210,59 @@ func (f *neonQuant) mul32(p *neonProduct, c int) {
 	for k := range 2 {
 		fraction = f.load(f, p.neon, 1+k, 0, c, 16+2*k)
 	}
-	one := p.xs == 1
 	for half := range 2 {
 		c := c + 16*half
-		sum := func(k, row int) int {
-			if one {
-				row = half
-			}
-			return 8 + 4*k + row
+		sum := func(k, row int) int { return 8 + 4*k + row }
+		acc := func(k, row int) int { return 4*k + row }
+		first, last := c%f.step == 0, (c+16)%f.step == 0
+		if p.xs == 1 {
+			sum = func(k, _ int) int { return 8 + 4*k + half }
+			acc = func(k, _ int) int { return 4*k + c/16%4 }
+			first, last = true, true
 		}
-		for part := range 4 {
-			x := 4 * (c + 4*part)
-			if one && part%2 == 0 {
-				p.op("FLDPQ %d(R4), (F10, F11)", x)
-			}
+		f.mul16(p, c, half, fraction, first, sum)
+		for row := 0; row < p.xs && last; row++ {
 			for k := range 2 {
-				p.spread4(f.signed, part, 22+k, 16+2*k+half, fraction)
-			}
-			for row := range p.xs {
-				v := 10 + part%2
-				if !one {
-					v = 20
-					p.op("FMOVQ %d(R%d), F%d", x, 4+row, v)
-				}
-				for k := range 2 {
-					if part == 0 && (one || c%f.step == 0) {
-						p.fmul(sum(k, row), 22+k, v)
-					} else {
-						p.fmla(22+k, v, sum(k, row))
-					}
-				}
-			}
-		}
-		if !one && (c+16)%f.step != 0 {
-			continue
-		}
-		for row := range p.xs {
-			for k := range 2 {
-				acc := 4*k + row
-				if one {
-					acc += c / 16 % 4
-				}
 				v, lane := f.scale(k, c)
-				p.fmlaLane(sum(k, row), v, lane, acc)
+				p.fmlaLane(sum(k, row), v, lane, acc(k, row))
 			}
+		}
+	}
+}
+
+// mul16 multiplies the columns from c on, which are the given half of what was
+// loaded, into sum, which they begin if they are the first. It takes four of them
+// at a time, or eight with one activation row.
+func (f *neonQuant) mul16(p *neonProduct, c, half, fraction int, first bool, sum func(k, row int) int) {
+	fours := 1
+	if p.xs == 1 {
+		fours = 2
+	}
+	for part := 0; part < 4; part += fours {
+		each := func(do func(i, k, w int)) {
+			for i := range fours {
+				for k := range 2 {
+					do(i, k, []int{22, 14}[i]+k)
+				}
+			}
+		}
+		each(func(i, k, w int) { p.lookup(part+i, w, 16+2*k+half) })
+		each(func(i, k, w int) { p.fromFixed(f.signed, w, w, 24+fraction) })
+		for row := range p.xs {
+			x := 20
+			if off := 4 * (c + 4*part); fours == 1 {
+				p.op("FMOVQ %d(R%d), F20", off, 4+row)
+			} else {
+				x = 10
+				p.op("FLDPQ %d(R4), (F10, F11)", off)
+			}
+			each(func(i, k, w int) {
+				if first && part+i == 0 {
+					p.fmul(sum(k, row), w, x+i)
+				} else {
+					p.fmla(w, x+i, sum(k, row))
+				}
+			})
 		}
 	}
 }
