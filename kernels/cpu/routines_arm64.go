@@ -25,6 +25,12 @@ var neon = routines{
 		kernels.Q4_K: mul1xQ4_KNEON, kernels.Q6_K: mul1xQ6_KNEON,
 		kernels.Affine4: mul1xAffine4NEON, kernels.Affine8: mul1xAffine8NEON,
 	},
+	mul2: [formats]func(*mulArgs){
+		kernels.F32: mul2xF32NEON, kernels.F16: mul2xF16NEON, kernels.BF16: mul2xBF16NEON,
+		kernels.Q8_0: mul2xQ8_0NEON, kernels.Q4_0: mul2xQ4_0NEON, kernels.Q4_1: mul2xQ4_1NEON,
+		kernels.Q4_K: mul2xQ4_KNEON, kernels.Q6_K: mul2xQ6_KNEON,
+		kernels.Affine4: mul2xAffine4NEON, kernels.Affine8: mul2xAffine8NEON,
+	},
 	mul4: [formats]func(*mulArgs){
 		kernels.F32: mul4xF32NEON, kernels.F16: mul4xF16NEON, kernels.BF16: mul4xBF16NEON,
 		kernels.Q8_0: mul4xQ8_0NEON, kernels.Q4_0: mul4xQ4_0NEON, kernels.Q4_1: mul4xQ4_1NEON,
@@ -92,6 +98,36 @@ func mul1xAffine4NEON(a *mulArgs)
 
 //go:noescape
 func mul1xAffine8NEON(a *mulArgs)
+
+//go:noescape
+func mul2xF32NEON(a *mulArgs)
+
+//go:noescape
+func mul2xF16NEON(a *mulArgs)
+
+//go:noescape
+func mul2xBF16NEON(a *mulArgs)
+
+//go:noescape
+func mul2xQ8_0NEON(a *mulArgs)
+
+//go:noescape
+func mul2xQ4_0NEON(a *mulArgs)
+
+//go:noescape
+func mul2xQ4_1NEON(a *mulArgs)
+
+//go:noescape
+func mul2xQ4_KNEON(a *mulArgs)
+
+//go:noescape
+func mul2xQ6_KNEON(a *mulArgs)
+
+//go:noescape
+func mul2xAffine4NEON(a *mulArgs)
+
+//go:noescape
+func mul2xAffine8NEON(a *mulArgs)
 
 //go:noescape
 func mul4xF32NEON(a *mulArgs)

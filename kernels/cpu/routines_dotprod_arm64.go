@@ -13,6 +13,12 @@ var dotProd = func() routines {
 	r.mul1[kernels.Q4_K] = mul1xQ4_KDotProd
 	r.mul1[kernels.Affine4] = mul1xAffine4DotProd
 	r.mul1[kernels.Affine8] = mul1xAffine8DotProd
+	r.mul2[kernels.Q8_0] = mul2xQ8_0DotProd
+	r.mul2[kernels.Q4_0] = mul2xQ4_0DotProd
+	r.mul2[kernels.Q4_1] = mul2xQ4_1DotProd
+	r.mul2[kernels.Q4_K] = mul2xQ4_KDotProd
+	r.mul2[kernels.Affine4] = mul2xAffine4DotProd
+	r.mul2[kernels.Affine8] = mul2xAffine8DotProd
 	r.mul4[kernels.Q8_0] = mul4xQ8_0DotProd
 	r.mul4[kernels.Q4_0] = mul4xQ4_0DotProd
 	r.mul4[kernels.Q4_1] = mul4xQ4_1DotProd
@@ -44,6 +50,24 @@ func mul1xAffine4DotProd(a *mulArgs)
 
 //go:noescape
 func mul1xAffine8DotProd(a *mulArgs)
+
+//go:noescape
+func mul2xQ8_0DotProd(a *mulArgs)
+
+//go:noescape
+func mul2xQ4_0DotProd(a *mulArgs)
+
+//go:noescape
+func mul2xQ4_1DotProd(a *mulArgs)
+
+//go:noescape
+func mul2xQ4_KDotProd(a *mulArgs)
+
+//go:noescape
+func mul2xAffine4DotProd(a *mulArgs)
+
+//go:noescape
+func mul2xAffine8DotProd(a *mulArgs)
 
 //go:noescape
 func mul4xQ8_0DotProd(a *mulArgs)

@@ -10,8 +10,9 @@ func neonDot(n *neon) {
 	neonSpread(n)
 	for i := range neonQuants {
 		if f := &neonQuants[i]; f.step == 32 {
-			f.dot(n, 1)
-			f.dot(n, 4)
+			for _, xs := range neonRows {
+				f.dot(n, xs)
+			}
 		}
 	}
 	neonDigits(n)

@@ -2,18 +2,23 @@ package main
 
 import "fmt"
 
+// neonRows are the numbers of activation rows that weights are multiplied with.
+var neonRows = []int{1, 2, 4}
+
 func neonMul(n *neon) {
 	neonSpread(n)
 	for i := range neonFloats {
 		f := &neonFloats[i]
-		f.mul(n, 1)
-		f.mul(n, 4)
+		for _, xs := range neonRows {
+			f.mul(n, xs)
+		}
 		f.widen(n)
 	}
 	for i := range neonQuants {
 		f := &neonQuants[i]
-		f.mul(n, 1)
-		f.mul(n, 4)
+		for _, xs := range neonRows {
+			f.mul(n, xs)
+		}
 		f.widen(n)
 	}
 }
@@ -106,12 +111,12 @@ func (p *neonProduct) prefetchRuns(n int) {
 }
 
 // mul: V16 … V19 are eight weights of both runs, V20, V21 eight activations. With
-// four activation rows, V8 … V15 are another set of sums: four multipliers with
-// a latency of four cycles want sixteen.
+// several activation rows, V8 … V15 are another set of sums: four multipliers
+// with a latency of four cycles want sixteen.
 func (f *neonFloat) mul(n *neon, xs int) {
 	p := beginNEONProduct(n, f.name, "NEON", xs)
 	p.rows(func() {
-		if xs == 4 {
+		if xs > 1 {
 			p.clear(8, 9, 10, 11, 12, 13, 14, 15)
 		}
 		p.get(mulCols, 8)
@@ -139,7 +144,7 @@ func (f *neonFloat) mul(n *neon, xs int) {
 		p.get(mulSkip, 19)
 		p.op("ADD R19, R1")
 		p.op("ADD R19, R2")
-		for i := 0; i < 8 && xs == 4; i++ {
+		for i := 0; i < 8 && xs > 1; i++ {
 			p.fadd(i, i, 8+i)
 		}
 	})
