@@ -146,11 +146,12 @@ func run(dir, program string, args []string) (int, error) {
 		return code, nil
 	}
 	select {
-	case err = <-reason:
+	case err := <-reason:
+		return 0, err
 	default:
+		text, _ := os.ReadFile("/proc/self/fd/" + strconv.Itoa(int(log.Fd())))
+		return 0, fmt.Errorf("%w; its log ends with\n%s", err, text[max(0, len(text)-2000):])
 	}
-	text, _ := os.ReadFile("/proc/self/fd/" + strconv.Itoa(int(log.Fd())))
-	return 0, fmt.Errorf("%w\n%s", err, text[max(0, len(text)-2000):])
 }
 
 func number(name string, fallback int) (int, error) {
@@ -198,6 +199,7 @@ func follow(serial io.Reader, to io.Writer, started chan<- bool) (int, error) {
 				return strconv.Atoi(strings.TrimSuffix(code, "\n"))
 			}
 			running = true
+			boot.Reset()
 			started <- true
 			continue
 		}

@@ -14,6 +14,7 @@ const (
 	AVX512       // x86-64 with AVX-512 F, BW, DQ, VL and VNNI
 	AMX          // the same, and AMX for bfloat16
 	NEON         // ARMv8 Advanced SIMD
+	DotProd      // NEON with the dot products of ARMv8.2
 )
 
 func (i ISA) String() string {
@@ -30,6 +31,8 @@ func (i ISA) String() string {
 		return "AMX"
 	case NEON:
 		return "NEON"
+	case DotProd:
+		return "NEON-DotProd"
 	}
 	return fmt.Sprintf("ISA(%d)", uint8(i))
 }

@@ -7,50 +7,67 @@ import (
 
 // native are the routines in assembly that the machine can run, best first.
 func native() []*routines {
-	if cpu.ARM64.HasASIMD {
+	switch {
+	case cpu.ARM64.HasASIMDDP:
+		return []*routines{&dotProd, &neon}
+	case cpu.ARM64.HasASIMD:
 		return []*routines{&neon}
 	}
 	return nil
 }
 
-// neon needs the Advanced SIMD of ARMv8.0 only. Formats that are not here go
-// through their definition, and what is not worth it through Go.
+// neon needs the Advanced SIMD of ARMv8.0 only.
 var neon = routines{
 	isa: NEON,
 	mul1: [formats]func(*mulArgs){
-		kernels.F32:  mul1xF32NEON,
-		kernels.F16:  mul1xF16NEON,
-		kernels.BF16: mul1xBF16NEON,
-		kernels.Q8_0: mul1xQ8_0NEON,
-		kernels.Q4_0: mul1xQ4_0NEON,
+		kernels.F32: mul1xF32NEON, kernels.F16: mul1xF16NEON, kernels.BF16: mul1xBF16NEON,
+		kernels.Q8_0: mul1xQ8_0NEON, kernels.Q4_0: mul1xQ4_0NEON, kernels.Q4_1: mul1xQ4_1NEON,
+		kernels.Q4_K: mul1xQ4_KNEON, kernels.Q6_K: mul1xQ6_KNEON,
+		kernels.Affine4: mul1xAffine4NEON, kernels.Affine8: mul1xAffine8NEON,
+	},
+	mul2: [formats]func(*mulArgs){
+		kernels.F32: mul2xF32NEON, kernels.F16: mul2xF16NEON, kernels.BF16: mul2xBF16NEON,
+		kernels.Q8_0: mul2xQ8_0NEON, kernels.Q4_0: mul2xQ4_0NEON, kernels.Q4_1: mul2xQ4_1NEON,
+		kernels.Q4_K: mul2xQ4_KNEON, kernels.Q6_K: mul2xQ6_KNEON,
+		kernels.Affine4: mul2xAffine4NEON, kernels.Affine8: mul2xAffine8NEON,
 	},
 	mul4: [formats]func(*mulArgs){
-		kernels.F32:  mul4xF32NEON,
-		kernels.F16:  mul4xF16NEON,
-		kernels.BF16: mul4xBF16NEON,
-		kernels.Q8_0: mul4xQ8_0NEON,
-		kernels.Q4_0: mul4xQ4_0NEON,
+		kernels.F32: mul4xF32NEON, kernels.F16: mul4xF16NEON, kernels.BF16: mul4xBF16NEON,
+		kernels.Q8_0: mul4xQ8_0NEON, kernels.Q4_0: mul4xQ4_0NEON, kernels.Q4_1: mul4xQ4_1NEON,
+		kernels.Q4_K: mul4xQ4_KNEON, kernels.Q6_K: mul4xQ6_KNEON,
+		kernels.Affine4: mul4xAffine4NEON, kernels.Affine8: mul4xAffine8NEON,
 	},
 	widen: [formats]func(*widenArgs){
-		kernels.F32:  widenF32NEON,
-		kernels.F16:  widenF16NEON,
-		kernels.BF16: widenBF16NEON,
-		kernels.Q8_0: widenQ8_0NEON,
-		kernels.Q4_0: widenQ4_0NEON,
+		kernels.F32: widenF32NEON, kernels.F16: widenF16NEON, kernels.BF16: widenBF16NEON,
+		kernels.Q8_0: widenQ8_0NEON, kernels.Q4_0: widenQ4_0NEON, kernels.Q4_1: widenQ4_1NEON,
+		kernels.Q4_K: widenQ4_KNEON, kernels.Q6_K: widenQ6_KNEON,
+		kernels.Affine4: widenAffine4NEON, kernels.Affine8: widenAffine8NEON,
 	},
 	tileCols: 16,
 	gemm:     []func(*gemmArgs){gemm1x16NEON, gemm2x16NEON, gemm3x16NEON, gemm4x16NEON, gemm5x16NEON, gemm6x16NEON},
-	pack:     pack,
+	pack:     packNEON,
 	prefetch: prefetchNEON,
 	depth:    256,
 	few:      [2]int{16, 8},
-	rmsNorm:  rmsNorm,
-	expSum:   expSum,
-	swiglu:   swiglu,
-	rope:     rope,
-	maximum:  maximum,
-	arrange:  arrange,
+	rmsNorm:  rmsNormNEON,
+	expSum:   expSumNEON,
+	swiglu:   swigluNEON,
+	rope:     ropeNEON,
+	maximum:  maximumNEON,
+	order: [formats]*arrangement{
+		kernels.Q4_1: inOrder, kernels.Q4_K: inOrder, kernels.Affine4: evenFirst, kernels.Affine8: inOrder,
+	},
+	arrange: arrangeNEON,
 }
+
+var (
+	// inOrder leaves columns as they are, for the sums that go with them.
+	inOrder = arranged(1, func(i int) (int, int) { return i, 0 })
+
+	// evenFirst: of each 32 columns the even ones first, the low nibbles of an
+	// affine format.
+	evenFirst = arranged(1, func(i int) (int, int) { return i%16*2 + i/16, 0 })
+)
 
 //go:noescape
 func mul1xF32NEON(a *mulArgs)
@@ -68,6 +85,51 @@ func mul1xQ8_0NEON(a *mulArgs)
 func mul1xQ4_0NEON(a *mulArgs)
 
 //go:noescape
+func mul1xQ4_1NEON(a *mulArgs)
+
+//go:noescape
+func mul1xQ4_KNEON(a *mulArgs)
+
+//go:noescape
+func mul1xQ6_KNEON(a *mulArgs)
+
+//go:noescape
+func mul1xAffine4NEON(a *mulArgs)
+
+//go:noescape
+func mul1xAffine8NEON(a *mulArgs)
+
+//go:noescape
+func mul2xF32NEON(a *mulArgs)
+
+//go:noescape
+func mul2xF16NEON(a *mulArgs)
+
+//go:noescape
+func mul2xBF16NEON(a *mulArgs)
+
+//go:noescape
+func mul2xQ8_0NEON(a *mulArgs)
+
+//go:noescape
+func mul2xQ4_0NEON(a *mulArgs)
+
+//go:noescape
+func mul2xQ4_1NEON(a *mulArgs)
+
+//go:noescape
+func mul2xQ4_KNEON(a *mulArgs)
+
+//go:noescape
+func mul2xQ6_KNEON(a *mulArgs)
+
+//go:noescape
+func mul2xAffine4NEON(a *mulArgs)
+
+//go:noescape
+func mul2xAffine8NEON(a *mulArgs)
+
+//go:noescape
 func mul4xF32NEON(a *mulArgs)
 
 //go:noescape
@@ -83,6 +145,21 @@ func mul4xQ8_0NEON(a *mulArgs)
 func mul4xQ4_0NEON(a *mulArgs)
 
 //go:noescape
+func mul4xQ4_1NEON(a *mulArgs)
+
+//go:noescape
+func mul4xQ4_KNEON(a *mulArgs)
+
+//go:noescape
+func mul4xQ6_KNEON(a *mulArgs)
+
+//go:noescape
+func mul4xAffine4NEON(a *mulArgs)
+
+//go:noescape
+func mul4xAffine8NEON(a *mulArgs)
+
+//go:noescape
 func widenF32NEON(a *widenArgs)
 
 //go:noescape
@@ -96,6 +173,21 @@ func widenQ8_0NEON(a *widenArgs)
 
 //go:noescape
 func widenQ4_0NEON(a *widenArgs)
+
+//go:noescape
+func widenQ4_1NEON(a *widenArgs)
+
+//go:noescape
+func widenQ4_KNEON(a *widenArgs)
+
+//go:noescape
+func widenQ6_KNEON(a *widenArgs)
+
+//go:noescape
+func widenAffine4NEON(a *widenArgs)
+
+//go:noescape
+func widenAffine8NEON(a *widenArgs)
 
 //go:noescape
 func gemm1x16NEON(a *gemmArgs)
@@ -114,6 +206,27 @@ func gemm5x16NEON(a *gemmArgs)
 
 //go:noescape
 func gemm6x16NEON(a *gemmArgs)
+
+//go:noescape
+func packNEON(a *packArgs)
+
+//go:noescape
+func rmsNormNEON(a *vectorArgs)
+
+//go:noescape
+func expSumNEON(a *vectorArgs)
+
+//go:noescape
+func swigluNEON(a *vectorArgs)
+
+//go:noescape
+func ropeNEON(a *vectorArgs)
+
+//go:noescape
+func maximumNEON(a *vectorArgs)
+
+//go:noescape
+func arrangeNEON(a *arrangeArgs)
 
 //go:noescape
 func prefetchNEON(a *packArgs)

@@ -1,6 +1,6 @@
-// Command gen writes the routines of package cpu: mul_amd64.s, gemm_amd64.s and
-// vector_amd64.s for AVX2 with avo, mul_arm64.s and gemm_arm64.s for NEON as text. It is a module of its own so that programs which import
-// the library do not inherit avo. Run it with go generate in kernels/cpu.
+// Command gen writes the routines of package cpu, for AVX2 with avo and for NEON
+// as text. It is a module of its own so that programs which import the library do
+// not inherit avo. Run it with go generate in kernels/cpu.
 //
 // Every routine takes one pointer to a struct of package cpu; args.go repeats
 // the offsets, and a test of package cpu holds them to the structs.
@@ -41,7 +41,9 @@ func main() {
 	if err := writeAMX(filepath.Join(*dir, "amx_amd64.s")); err != nil {
 		log.Fatalf("amx_amd64.s: %v", err)
 	}
-	for name, emit := range map[string]func(*neon){"mul_arm64.s": neonMul, "gemm_arm64.s": neonMatrix} {
+	for name, emit := range map[string]func(*neon){
+		"mul_arm64.s": neonMul, "dot_arm64.s": neonDot, "gemm_arm64.s": neonMatrix, "vector_arm64.s": neonVector,
+	} {
 		if err := writeNEON(filepath.Join(*dir, name), emit); err != nil {
 			log.Fatalf("%s: %v", name, err)
 		}

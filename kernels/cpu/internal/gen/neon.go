@@ -8,7 +8,10 @@ import (
 
 // neon writes arm64 assembly as text; avo knows amd64 only. Registers are
 // numbers: R0 holds the arguments.
-type neon struct{ bytes.Buffer }
+type neon struct {
+	bytes.Buffer
+	labels int
+}
 
 func writeNEON(name string, emit func(*neon)) error {
 	n := new(neon)
@@ -25,310 +28,153 @@ func (n *neon) op(format string, args ...any) { n.line("\t"+format, args...) }
 func (n *neon) label(name string) { n.line("%s:", name) }
 
 func (n *neon) text(name, doc string) {
+	n.labels = 0
 	n.line("\n// func %s(a *uint64)\n//\n// %s", name, doc)
 	n.line("TEXT ·%s(SB), NOSPLIT, $0-8", name)
 	n.op("MOVD a+0(FP), R0")
 }
 
+// data writes a table of words.
+func (n *neon) data(name string, words []uint32) {
+	n.line("")
+	for i, w := range words {
+		n.line("DATA %s<>+%d(SB)/4, $%#08x", name, 4*i, w)
+	}
+	n.line("GLOBL %s<>(SB), RODATA|NOPTR, $%d", name, 4*len(words))
+}
+
 // get loads the 64-bit field of the arguments at offset off into register r.
 func (n *neon) get(off, r int) { n.op("MOVD %d(R0), R%d", off, r) }
 
+// loop emits body until R(r), which body must not touch, has gone down to zero
+// in steps of one. It runs no time when R(r) is zero.
+func (n *neon) loop(name string, r int, body func()) {
+	n.labels++
+	top, done := fmt.Sprintf("%s%d", name, n.labels), fmt.Sprintf("%sDone%d", name, n.labels)
+	n.op("CBZ R%d, %s", r, done)
+	n.label(top)
+	body()
+	n.op("SUB $1, R%d", r)
+	n.op("CBNZ R%d, %s", r, top)
+	n.label(done)
+}
+
+// columns emits loops over the R(r) columns of a row, a multiple of lanes: body
+// for 32 of them at a time, and for eight. R(rest) is scratch.
+func (n *neon) columns(r, rest int, body func(cols int)) {
+	n.op("AND $%d, R%d, R%d", unrolled-1, r, rest)
+	n.op("LSR $5, R%d", r)
+	n.loop("columns", r, func() { body(unrolled) })
+	n.op("LSR $3, R%d", rest)
+	n.loop("rest", rest, func() { body(lanes) })
+}
+
+// add moves pointers on.
+func (n *neon) add(bytes int, regs ...int) {
+	for _, r := range regs {
+		n.op("ADD $%d, R%d", bytes, r)
+	}
+}
+
+// clear zeroes vectors, without waiting for what was in them as VEOR would.
 func (n *neon) clear(regs ...int) {
 	for _, v := range regs {
-		n.op("VEOR V%d.B16, V%[1]d.B16, V%[1]d.B16", v)
+		n.arm(0x6f00e400|uint32(v), "MOVI V%d.2D, #0", v)
 	}
 }
 
-// fmla: acc += a·b, four lanes.
-func (n *neon) fmla(a, b, acc int) { n.op("VFMLA V%d.S4, V%d.S4, V%d.S4", a, b, acc) }
+// words sets all lanes to a constant. R19 is scratch.
+func (n *neon) words(v int, word uint32) {
+	n.op("MOVD $%#x, R19", word)
+	n.op("VDUP R19, V%d.S4", v)
+}
 
-// The following are vector instructions that Go's assembler lacks, with the
-// encodings of the Arm Architecture Reference Manual, C7.2: destination in bits
-// 0-4, first source in 5-9, second in 16-20.
+// fmla: acc += a·b, four lanes; fmls: acc −= a·b.
+func (n *neon) fmla(a, b, acc int) { n.op("VFMLA V%d.S4, V%d.S4, V%d.S4", a, b, acc) }
+func (n *neon) fmls(a, b, acc int) { n.op("VFMLS V%d.S4, V%d.S4, V%d.S4", a, b, acc) }
+
+func (n *neon) move(d, a int) { n.op("VMOV V%d.B16, V%d.B16", a, d) }
+
+// arm writes an instruction that Go's assembler lacks: its encoding, of the Arm
+// Architecture Reference Manual, C6.2 and C7.2, beside Arm's notation. The
+// destination is in bits 0-4, the first source in 5-9, the second in 16-20.
+func (n *neon) arm(code uint32, format string, args ...any) {
+	n.op("WORD $%#08x // "+format, append([]any{code}, args...)...)
+}
 
 func (n *neon) word3(name string, code uint32, d, a, b int) {
-	n.op("WORD $%#08x // %s V%d.4S, V%d.4S, V%d.4S", code|uint32(b)<<16|uint32(a)<<5|uint32(d), name, d, a, b)
+	n.arm(code|uint32(b)<<16|uint32(a)<<5|uint32(d), "%s V%d.4S, V%d.4S, V%d.4S", name, d, a, b)
 }
+
+func (n *neon) fadd(d, a, b int)  { n.word3("FADD", 0x4e20d400, d, a, b) }
+func (n *neon) fsub(d, a, b int)  { n.word3("FSUB", 0x4ea0d400, d, a, b) }
+func (n *neon) fmul(d, a, b int)  { n.word3("FMUL", 0x6e20dc00, d, a, b) }
+func (n *neon) fdiv(d, a, b int)  { n.word3("FDIV", 0x6e20fc00, d, a, b) }
+func (n *neon) faddp(d, a, b int) { n.word3("FADDP", 0x6e20d400, d, a, b) }
+func (n *neon) fmax(d, a, b int)  { n.word3("FMAX", 0x4e20f400, d, a, b) }
+func (n *neon) fmin(d, a, b int)  { n.word3("FMIN", 0x4ea0f400, d, a, b) }
+func (n *neon) fcmgt(d, a, b int) { n.word3("FCMGT", 0x6ea0e400, d, a, b) }
+
+// bic: d = a without the bits of b.
+func (n *neon) bic(d, a, b int) {
+	n.arm(0x4e601c00|uint32(b)<<16|uint32(a)<<5|uint32(d), "BIC V%d.16B, V%d.16B, V%d.16B", d, a, b)
+}
+
+// byElement takes lane i of b for all lanes.
+func (n *neon) byElement(name string, code uint32, d, a, b, i int) {
+	n.arm(code|uint32(i&1)<<21|uint32(i>>1)<<11|uint32(b)<<16|uint32(a)<<5|uint32(d), "%s V%d.4S, V%d.4S, V%d.S[%d]", name, d, a, b, i)
+}
+
+func (n *neon) fmlaLane(a, b, i, acc int) { n.byElement("FMLA", 0x4f801000, acc, a, b, i) }
+func (n *neon) fmulLane(d, a, b, i int)   { n.byElement("FMUL", 0x4f809000, d, a, b, i) }
 
 func (n *neon) word2(name string, code uint32, d, a int) {
-	n.op("WORD $%#08x // %s V%d, V%d", code|uint32(a)<<5|uint32(d), name, d, a)
+	n.arm(code|uint32(a)<<5|uint32(d), "%s V%d.4S, V%d.4S", name, d, a)
 }
 
-func (n *neon) faddp(d, a, b int) { n.word3("FADDP", 0x6e20d400, d, a, b) }
-func (n *neon) fadd(d, a, b int)  { n.word3("FADD", 0x4e20d400, d, a, b) }
-func (n *neon) fmul(d, a, b int)  { n.word3("FMUL", 0x6e20dc00, d, a, b) }
+func (n *neon) fneg(d, a int)   { n.word2("FNEG", 0x6ea0f800, d, a) }
+func (n *neon) frintn(d, a int) { n.word2("FRINTN", 0x4e218800, d, a) }
+func (n *neon) fcvtns(d, a int) { n.word2("FCVTNS", 0x4e21a800, d, a) }
 
-// fcvtl widens the lower (0) or upper (1) four binary16 of a; shll four bfloat16;
-// sxtlB eight int8 to int16; sxtlH four int16 to int32.
-func (n *neon) fcvtl(half, d, a int) { n.word2("FCVTL", 0x0e217800|uint32(half)<<30, d, a) }
-func (n *neon) shll(half, d, a int)  { n.word2("SHLL #16", 0x2e613800|uint32(half)<<30, d, a) }
-func (n *neon) sxtlB(half, d, a int) { n.word2("SXTL 8H", 0x0f08a400|uint32(half)<<30, d, a) }
-func (n *neon) sxtlH(half, d, a int) { n.word2("SXTL 4S", 0x0f10a400|uint32(half)<<30, d, a) }
-func (n *neon) scvtf(d, a int)       { n.word2("SCVTF 4S", 0x4e21d800, d, a) }
-func (n *neon) fcvtS(d, a int)       { n.word2("FCVT S, H", 0x1ee24000, d, a) }
+func (n *neon) scvtf(d, a int) { n.word2("SCVTF", 0x4e21d800, d, a) }
 
-// neonFormat emits the widening of one weight format. Only the scratch
-// registers V22 and R7 are theirs beside what they are given.
-type neonFormat struct {
-	name string
-	// load widens eight weights at R(r) into V(v), V(v+1) and moves on: the
-	// floating-point formats.
-	load func(n *neon, r, v int)
-	// block reads a block of 32 at R(r): int8 weights into V(q), V(q+1), their
-	// scale into all lanes of V(d).
-	block func(n *neon, r, q, d int)
+// fmaxv and umaxv: the largest lane.
+func (n *neon) fmaxv(d, a int) { n.across("FMAXV", 0x6e30f800, d, a) }
+func (n *neon) umaxv(d, a int) { n.across("UMAXV", 0x6eb0a800, d, a) }
+
+func (n *neon) across(name string, code uint32, d, a int) {
+	n.arm(code|uint32(a)<<5|uint32(d), "%s S%d, V%d.4S", name, d, a)
 }
 
-var neonFormats = []neonFormat{
-	{name: "F32", load: func(n *neon, r, v int) { n.op("VLD1.P 32(R%d), [V%d.S4, V%d.S4]", r, v, v+1) }},
-	{name: "F16", load: func(n *neon, r, v int) {
-		n.op("VLD1.P 16(R%d), [V22.H8]", r)
-		n.fcvtl(0, v, 22)
-		n.fcvtl(1, v+1, 22)
-	}},
-	{name: "BF16", load: func(n *neon, r, v int) {
-		n.op("VLD1.P 16(R%d), [V22.H8]", r)
-		n.shll(0, v, 22)
-		n.shll(1, v+1, 22)
-	}},
-	{name: "Q8_0", block: func(n *neon, r, q, d int) {
-		n.scale(r, d)
-		n.op("VLD1.P 32(R%d), [V%d.B16, V%d.B16]", r, q, q+1)
-	}},
-	{name: "Q4_0", block: func(n *neon, r, q, d int) { // V31 is 15, V30 is 8
-		n.scale(r, d)
-		n.op("VLD1.P 16(R%d), [V%d.B16]", r, q)
-		n.op("VUSHR $4, V%d.B16, V%d.B16", q, q+1)
-		n.op("VAND V31.B16, V%d.B16, V%[1]d.B16", q)
-		n.op("VSUB V30.B16, V%d.B16, V%[1]d.B16", q)
-		n.op("VSUB V30.B16, V%d.B16, V%[1]d.B16", q+1)
-	}},
-}
-
-// scale reads a binary16 at R(r) into all lanes of V(d) as float32.
-func (n *neon) scale(r, d int) {
-	n.op("MOVHU.P 2(R%d), R7", r)
-	n.op("VMOV R7, V%d.H[0]", d)
-	n.fcvtS(d, d)
-	n.op("VDUP V%d.S[0], V%[1]d.S4", d)
-}
-
-// bytes widens eight int8, of the lower or upper half of V(q), into V(v), V(v+1)
-// and scales them by V(d).
-func (n *neon) bytes(half, q, d, v int) {
-	n.sxtlB(half, 22, q)
-	for i := range 2 {
-		n.sxtlH(i, v+i, 22)
-		n.scvtf(v+i, v+i)
-		n.fmul(v+i, v+i, d)
+// fromFixed converts integers with so many bits behind the binary point.
+func (n *neon) fromFixed(signed bool, d, a, fraction int) {
+	name, code := "UCVTF", uint32(0x6f00e400)
+	if signed {
+		name, code = "SCVTF", 0x4f00e400
 	}
+	n.arm(code|uint32(64-fraction)<<16|uint32(a)<<5|uint32(d), "%s V%d.4S, V%d.4S, #%d", name, d, a, fraction)
 }
 
-func (n *neon) nibbleConstants() {
-	n.op("VMOVI $15, V31.B16")
-	n.op("VMOVI $8, V30.B16")
+// fcvtl and shll widen the four binary16 or bfloat16 of one half of a.
+func (n *neon) fcvtl(half, d, a int) { n.widen("FCVTL", 0x0e217800, "", half, d, a) }
+func (n *neon) shll(half, d, a int)  { n.widen("SHLL", 0x2e613800, ", #16", half, d, a) }
+
+func (n *neon) widen(name string, code uint32, suffix string, half, d, a int) {
+	n.arm(code|uint32(half)<<30|uint32(a)<<5|uint32(d), "%s V%d.4S, V%d.%s%s", name+[]string{"", "2"}[half], d, a, []string{"4H", "8H"}[half], suffix)
 }
 
-func neonMul(n *neon) {
-	for i := range neonFormats {
-		f := &neonFormats[i]
-		f.mul(n, 1)
-		f.mul(n, 4)
-		f.widen(n)
-	}
+// sshr shifts bytes right with their sign.
+func (n *neon) sshr(shift, d, a int) {
+	n.arm(0x4f000400|uint32(16-shift)<<16|uint32(a)<<5|uint32(d), "SSHR V%d.16B, V%d.16B, #%d", d, a, shift)
 }
 
-// mul: R1, R2 the positions in the two runs, R3 the rows left, R4 the
-// activations, R5 their stride, R6 the columns or blocks left. V16, V17 and
-// V18, V19 are eight weights of either run, V20, V21 eight activations. The sums
-// of run k are V(4k) …: one for each activation row, or two for the only one.
-func (f *neonFormat) mul(n *neon, xs int) {
-	n.text(fmt.Sprintf("mul%dx%sNEON", xs, f.name), fmt.Sprintf("Two runs of %s rows with %d activation rows.", f.name, xs))
-	n.get(mulW0, 1)
-	n.get(mulW1, 2)
-	n.get(mulCount, 3)
-	n.get(mulXStride, 5)
-	if f.block != nil {
-		n.nibbleConstants()
-	}
-	n.label("row")
-	n.get(mulX, 4)
-	n.get(mulCols, 6)
-	n.clear(0, 1, 2, 3, 4, 5, 6, 7)
-	if f.load != nil {
-		n.op("LSR $3, R6")
-		n.op("CBZ R6, done")
-		n.label("columns")
-		f.load(n, 1, 16)
-		f.load(n, 2, 18)
-		n.times(xs)
-		n.op("SUB $1, R6")
-		n.op("CBNZ R6, columns")
-		n.label("done")
-		n.get(mulSkip, 8)
-		n.op("ADD R8, R1")
-		n.op("ADD R8, R2")
-	} else {
-		n.label("block")
-		f.block(n, 1, 24, 28)
-		f.block(n, 2, 26, 29)
-		for i := range 4 {
-			n.bytes(i%2, 24+i/2, 28, 16)
-			n.bytes(i%2, 26+i/2, 29, 18)
-			n.times(xs)
-		}
-		n.op("SUB $1, R6")
-		n.op("CBNZ R6, block")
-	}
-	n.get(mulYStride, 9)
-	for k, off := range []int{mulY0, mulY1} {
-		a := 4 * k
-		if xs == 1 {
-			n.fadd(a, a, a+1)
-			n.faddp(a, a, a)
-			n.faddp(a, a, a)
-		} else {
-			n.faddp(a, a, a+1)
-			n.faddp(a+2, a+2, a+3)
-			n.faddp(a, a, a+2)
-		}
-		n.get(off, 8)
-		n.op("ADD $4, R8, R10")
-		n.op("MOVD R10, %d(R0)", off)
-		for i := range xs {
-			n.op("VST1 V%d.S[%d], (R8)", a, i)
-			if i < xs-1 {
-				n.op("ADD R9, R8")
-			}
-		}
-	}
-	n.op("SUB $1, R3")
-	n.op("CBNZ R3, row")
-	n.op("RET")
+// half loads a binary16, as float32, into lane 0 of V(v) and zero into the rest.
+func (n *neon) half(r, off, v int) {
+	n.arm(0x7d400000|uint32(off/2)<<10|uint32(r)<<5|uint32(v), "LDR H%d, [X%d, #%d]", v, r, off)
+	n.op("FCVTHS F%d, F%[1]d", v)
 }
 
-// times multiplies the eight weights of each run with the activations at R4 and
-// moves on.
-func (n *neon) times(xs int) {
-	if xs == 1 {
-		n.op("VLD1.P 32(R4), [V20.S4, V21.S4]")
-		for i := range 2 {
-			n.fmla(20+i, 16+i, i)
-			n.fmla(20+i, 18+i, 4+i)
-		}
-		return
-	}
-	n.op("MOVD R4, R8")
-	for row := range 4 {
-		n.op("VLD1 (R8), [V20.S4, V21.S4]")
-		if row < 3 {
-			n.op("ADD R5, R8")
-		}
-		for i := range 2 {
-			n.fmla(20+i, 16+i, row)
-			n.fmla(20+i, 18+i, 4+row)
-		}
-	}
-	n.op("ADD $32, R4")
-}
-
-// widen: R1 the weights, R2 the float32, R6 the columns or blocks left.
-func (f *neonFormat) widen(n *neon) {
-	n.text(fmt.Sprintf("widen%sNEON", f.name), fmt.Sprintf("%s weights to float32.", f.name))
-	n.get(widenDst, 2)
-	n.get(widenSrc, 1)
-	n.get(widenCols, 6)
-	if f.load != nil {
-		n.op("LSR $3, R6")
-		n.op("CBZ R6, done")
-	} else {
-		n.nibbleConstants()
-	}
-	n.label("next")
-	if f.load != nil {
-		f.load(n, 1, 16)
-		n.op("VST1.P [V16.S4, V17.S4], 32(R2)")
-	} else {
-		f.block(n, 1, 24, 28)
-		for i := range 4 {
-			n.bytes(i%2, 24+i/2, 28, 16)
-			n.op("VST1.P [V16.S4, V17.S4], 32(R2)")
-		}
-	}
-	n.op("SUB $1, R6")
-	n.op("CBNZ R6, next")
-	if f.load != nil {
-		n.label("done")
-	}
-	n.op("RET")
-}
-
-// neonMatrix writes all that a product of many rows needs.
-func neonMatrix(n *neon) {
-	neonGEMM(n)
-	neonPrefetch(n)
-}
-
-// neonTileRows × 16 sums are 24 of the 32 registers.
-const neonTileRows = 6
-
-// neonGEMM: R1 C, R3 B, R4 … R6 the strides of C, A and B, R8 the columns left,
-// R10 … R15 rows of A. V0 … V23 are C, four to a row, V24 … V27 a row of B, V28
-// an element of A.
-func neonGEMM(n *neon) {
-	for rows := 1; rows <= neonTileRows; rows++ {
-		n.text(fmt.Sprintf("gemm%dx16NEON", rows), fmt.Sprintf("%d rows of A with 16 columns of B.", rows))
-		for _, f := range [][2]int{{gemmC, 1}, {gemmB, 3}, {gemmLDC, 4}, {gemmLDA, 5}, {gemmLDB, 6}, {gemmAdd, 7}, {gemmK, 8}, {gemmA, 10}} {
-			n.get(f[0], f[1])
-		}
-		for i := range rows {
-			n.clear(4*i, 4*i+1, 4*i+2, 4*i+3)
-			if i > 0 {
-				n.op("ADD R5, R%d, R%d", 9+i, 10+i)
-			}
-		}
-		n.label("columns")
-		n.op("VLD1 (R3), [V24.S4, V25.S4, V26.S4, V27.S4]")
-		n.op("ADD R6, R3")
-		for i := range rows {
-			n.op("VLD1R.P 4(R%d), [V28.S4]", 10+i)
-			for j := range 4 {
-				n.fmla(28, 24+j, 4*i+j)
-			}
-		}
-		n.op("SUB $1, R8")
-		n.op("CBNZ R8, columns")
-		for i := range rows {
-			n.op("CBZ R7, store%d", i)
-			n.op("VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]")
-			for j := range 4 {
-				n.fadd(4*i+j, 4*i+j, 24+j)
-			}
-			n.label(fmt.Sprintf("store%d", i))
-			n.op("VST1 [V%d.S4, V%d.S4, V%d.S4, V%d.S4], (R1)", 4*i, 4*i+1, 4*i+2, 4*i+3)
-			n.op("ADD R4, R1")
-		}
-		n.op("RET")
-	}
-}
-
-// neonPrefetch: R1 the row, R2 the stride, R3 the rows left, R4 the line, R5 the
-// lines left.
-func neonPrefetch(n *neon) {
-	n.text("prefetchNEON", "Asks for parts of 16 rows.")
-	n.get(packSrc, 1)
-	n.get(packStride, 2)
-	n.op("MOVD $16, R3")
-	n.label("row")
-	n.op("MOVD R1, R4")
-	n.get(packK, 5)
-	n.label("line")
-	n.op("PRFM (R4), PLDL2KEEP")
-	n.op("ADD $64, R4")
-	n.op("SUBS $64, R5")
-	n.op("BGT line")
-	n.op("ADD R2, R1")
-	n.op("SUB $1, R3")
-	n.op("CBNZ R3, row")
-	n.op("RET")
+// prefetch asks for the line R(ahead) bytes from R(r).
+func (n *neon) prefetch(r, ahead int) {
+	n.arm(0xf8a06800|uint32(ahead)<<16|uint32(r)<<5, "PRFM PLDL1KEEP, [X%d, X%d]", r, ahead)
 }

@@ -16,11 +16,7 @@ import (
 const wideAhead = 2048
 
 // row is one row of weights among those that a wide product reads together.
-type row struct {
-	w     operand.Mem // next byte
-	scale operand.Mem // next group of an affine format, float32
-	bias  operand.Mem
-}
+type row struct{ w operand.Mem } // next byte
 
 func (w row) at(disp int) operand.Mem { return w.w.Offset(disp) }
 

@@ -1,0 +1,361 @@
+package main
+
+import "fmt"
+
+// neonRows are the numbers of activation rows that weights are multiplied with.
+var neonRows = []int{1, 2, 4}
+
+func neonMul(n *neon) {
+	neonSpread(n)
+	for i := range neonFloats {
+		f := &neonFloats[i]
+		for _, xs := range neonRows {
+			f.mul(n, xs)
+		}
+		f.widen(n)
+	}
+	for i := range neonQuants {
+		f := &neonQuants[i]
+		for _, xs := range neonRows {
+			f.mul(n, xs)
+		}
+		f.widen(n)
+	}
+}
+
+// neonProduct is what the multiplications of all formats have in common.
+//
+//	R1, R2    positions in the two runs of weights
+//	R3        rows left
+//	R4 … R7   activation rows, and their stride in R15
+//	R8, R9    counters of loops
+//	R10 … R13 scales and biases of affine formats
+//	R14       how far ahead of the positions is prefetched
+//	R16, R17  results
+//	R20 … R23 sums of the activation rows, and their stride in R24
+//	R19, R25  scratch
+//
+// V(4k) … V(4k+3) are the sums of run k: one for each activation row, or four
+// for the only one.
+type neonProduct struct {
+	*neon
+	xs int
+}
+
+func beginNEONProduct(n *neon, name, isa string, xs int) *neonProduct {
+	n.text(fmt.Sprintf("mul%dx%s%s", xs, name, isa), fmt.Sprintf("Two runs of %s rows with %d activation rows.", name, xs))
+	for _, f := range [][2]int{{mulW0, 1}, {mulW1, 2}, {mulCount, 3}, {mulAhead, 14}, {mulXStride, 15}, {mulY0, 16}, {mulY1, 17}} {
+		n.get(f[0], f[1])
+	}
+	return &neonProduct{n, xs}
+}
+
+// rows emits body for each row of weights: with the activations at the start,
+// and the results stored after it.
+func (p *neonProduct) rows(body func()) {
+	p.loop("row", 3, func() {
+		p.walk(mulX, 4, 15)
+		p.clear(0, 1, 2, 3, 4, 5, 6, 7)
+		body()
+		p.get(mulYStride, 19)
+		for k := range 2 {
+			p.store(4*k, 16+k)
+		}
+	})
+	p.op("RET")
+}
+
+// walk sets R(r) … to one pointer for each activation row.
+func (p *neonProduct) walk(field, r, stride int) {
+	p.get(field, r)
+	for row := 1; row < p.xs; row++ {
+		p.op("ADD R%d, R%d, R%d", stride, r+row-1, r+row)
+	}
+}
+
+// store adds the lanes of V(a) … V(a+3), and writes a row's results to R(y).
+func (p *neonProduct) store(a, y int) {
+	p.faddp(a, a, a+1)
+	p.faddp(a+2, a+2, a+3)
+	p.faddp(a, a, a+2)
+	if p.xs == 1 {
+		p.faddp(a, a, a)
+		p.faddp(a, a, a)
+	}
+	p.op("MOVD R%d, R25", y)
+	for row := range p.xs {
+		p.op("VST1.P V%d.S[%d], (R25)(R19)", a, row)
+	}
+	p.add(4, y)
+}
+
+// advance moves on by so many bytes of weights and columns of activations.
+func (p *neonProduct) advance(bytes, cols int) {
+	p.add(bytes, 1, 2)
+	for row := range p.xs {
+		p.add(4*cols, 4+row)
+	}
+}
+
+// prefetchRuns asks for the lines of the next n bytes of both runs, ahead of them.
+func (p *neonProduct) prefetchRuns(n int) {
+	ahead := 14
+	for line := 0; line < n; line += 64 {
+		if line > 0 {
+			p.op("ADD $%d, R14, R19", line)
+			ahead = 19
+		}
+		p.prefetch(1, ahead)
+		p.prefetch(2, ahead)
+	}
+}
+
+// mul: V16 … V19 are eight weights of both runs, V20, V21 eight activations. With
+// several activation rows, V8 … V15 are another set of sums: four multipliers
+// with a latency of four cycles want sixteen.
+func (f *neonFloat) mul(n *neon, xs int) {
+	p := beginNEONProduct(n, f.name, "NEON", xs)
+	p.rows(func() {
+		if xs > 1 {
+			p.clear(8, 9, 10, 11, 12, 13, 14, 15)
+		}
+		p.get(mulCols, 8)
+		p.columns(8, 9, func(cols int) {
+			if cols == unrolled {
+				p.prefetchRuns(cols * f.bytes)
+			}
+			for c := 0; c < cols; c += lanes {
+				f.load(n, 1, c*f.bytes, 16)
+				f.load(n, 2, c*f.bytes, 18)
+				for row := range xs {
+					p.op("FLDPQ %d(R%d), (F20, F21)", 4*c, 4+row)
+					for i := range 2 {
+						acc := row + 8*i
+						if xs == 1 {
+							acc = c/4%4 + i
+						}
+						p.fmla(20+i, 16+i, acc)
+						p.fmla(20+i, 18+i, acc+4)
+					}
+				}
+			}
+			p.advance(cols*f.bytes, cols)
+		})
+		p.get(mulSkip, 19)
+		p.op("ADD R19, R1")
+		p.op("ADD R19, R2")
+		for i := 0; i < 8 && xs > 1; i++ {
+			p.fadd(i, i, 8+i)
+		}
+	})
+}
+
+// mul: Σ_block scale·(Σ q·x) + minimum·(Σ x), where the last sum is given.
+// V8 … V15 are the sums of q·x like V0 … V7, V16 … V19 32 weights of either run as
+// bytes, V22 and V23 four of them, V20 activations; with one row V22, V23, V14 and
+// V15 eight of them, V10 and V11 activations.
+func (f *neonQuant) mul(n *neon, xs int) {
+	p := beginNEONProduct(n, f.name, "NEON", xs)
+	f.constants(n, true)
+	p.affine(f)
+	if f.biased {
+		p.op("LSR $5, R15, R24")
+	}
+	p.rows(func() {
+		if f.biased {
+			p.walk(mulSums, 20, 24)
+		}
+		f.eachBlock(n, mulCols, mulGroup, func() {
+			p.prefetchRuns(f.bytes)
+			for c := 0; c < f.cols; c += 32 {
+				f.mul32(p, c)
+			}
+			p.advance(f.bytes, f.cols)
+		})
+	})
+}
+
+// affine loads the pointers to scales and biases, if the format has them.
+func (p *neonProduct) affine(f *neonQuant) {
+	if f.affine {
+		for i, field := range []int{mulScale0, mulScale1, mulBias0, mulBias1} {
+			p.get(field, 10+i)
+		}
+	}
+}
+
+// eachBlock emits the loop over the blocks of a row: groups of them for affine
+// formats.
+func (f *neonQuant) eachBlock(n *neon, cols, group int, body func()) {
+	n.get(cols, 8)
+	if !f.affine {
+		n.loop("block", 8, body)
+		return
+	}
+	n.loop("group", 8, func() {
+		n.get(group, 9)
+		n.loop("block", 9, body)
+		n.add(4, 10, 11, 12, 13)
+	})
+}
+
+// mul32 multiplies the columns of a block from c on. Sums of q·x are kept for as
+// long as the scale is the same or, with one activation row, for sixteen columns:
+// the next have other registers, so that the core need not wait.
+func (f *neonQuant) mul32(p *neonProduct, c int) {
+	if f.firstScale(c) {
+		for k := range 2 {
+			f.scales(f, p.neon, 1+k, 0, k, c)
+		}
+		if f.biased {
+			f.addMinima(p)
+		}
+	}
+	var fraction int
+	for k := range 2 {
+		fraction = f.load(f, p.neon, 1+k, 0, c, 16+2*k)
+	}
+	for half := range 2 {
+		c := c + 16*half
+		sum := func(k, row int) int { return 8 + 4*k + row }
+		acc := func(k, row int) int { return 4*k + row }
+		first, last := c%f.step == 0, (c+16)%f.step == 0
+		if p.xs == 1 {
+			sum = func(k, _ int) int { return 8 + 4*k + half }
+			acc = func(k, _ int) int { return 4*k + c/16%4 }
+			first, last = true, true
+		}
+		f.mul16(p, c, half, fraction, first, sum)
+		for row := 0; row < p.xs && last; row++ {
+			for k := range 2 {
+				v, lane := f.scale(k, c)
+				p.fmlaLane(sum(k, row), v, lane, acc(k, row))
+			}
+		}
+	}
+}
+
+// mul16 multiplies the columns from c on, which are the given half of what was
+// loaded, into sum, which they begin if they are the first. It takes four of them
+// at a time, or eight with one activation row.
+func (f *neonQuant) mul16(p *neonProduct, c, half, fraction int, first bool, sum func(k, row int) int) {
+	fours := 1
+	if p.xs == 1 {
+		fours = 2
+	}
+	for part := 0; part < 4; part += fours {
+		each := func(do func(i, k, w int)) {
+			for i := range fours {
+				for k := range 2 {
+					do(i, k, []int{22, 14}[i]+k)
+				}
+			}
+		}
+		each(func(i, k, w int) { p.lookup(part+i, w, 16+2*k+half) })
+		each(func(i, k, w int) { p.fromFixed(f.signed, w, w, 24+fraction) })
+		for row := range p.xs {
+			x := 20
+			if off := 4 * (c + 4*part); fours == 1 {
+				p.op("FMOVQ %d(R%d), F20", off, 4+row)
+			} else {
+				x = 10
+				p.op("FLDPQ %d(R4), (F10, F11)", off)
+			}
+			each(func(i, k, w int) {
+				if first && part+i == 0 {
+					p.fmul(sum(k, row), w, x+i)
+				} else {
+					p.fmla(w, x+i, sum(k, row))
+				}
+			})
+		}
+	}
+}
+
+// addMinima adds minimum·Σ x for the scales that were loaded, and moves on.
+func (f *neonQuant) addMinima(p *neonProduct) {
+	n := f.cols / f.step
+	for row := range p.xs {
+		if n == 1 {
+			p.op("FMOVS (R%d), F22", 20+row)
+		} else {
+			p.op("FLDPQ (R%d), (F22, F23)", 20+row)
+		}
+		p.add(4*n, 20+row)
+		for k := range 2 {
+			for j := range (n + 3) / 4 {
+				p.fmla(f.minimum(k)+j, 22+j, 4*k+row)
+			}
+		}
+	}
+}
+
+// widen: R1 the weights, R2 the float32, R8, R9 counters of loops.
+func (f *neonFloat) widen(n *neon) {
+	beginNEONWiden(n, f.name)
+	n.get(widenCols, 8)
+	n.columns(8, 9, func(cols int) {
+		for c := 0; c < cols; c += lanes {
+			f.load(n, 1, c*f.bytes, 16)
+			n.op("FSTPQ (F16, F17), %d(R2)", 4*c)
+		}
+		n.add(cols*f.bytes, 1)
+		n.add(4*cols, 2)
+	})
+	n.op("RET")
+}
+
+func beginNEONWiden(n *neon, name string) {
+	n.text(fmt.Sprintf("widen%sNEON", name), fmt.Sprintf("%s weights to float32.", name))
+	n.get(widenSrc, 1)
+	n.get(widenDst, 2)
+}
+
+// widen: the same; R10 and R12 are scales and biases of affine formats. V16 and
+// V17 are 32 weights as bytes, V18 and V19 four of either half, V22 and V23 their
+// values, V20 the minimum.
+func (f *neonQuant) widen(n *neon) {
+	beginNEONWiden(n, f.name)
+	f.constants(n, true)
+	if f.affine {
+		n.get(widenScale, 10)
+		n.get(widenBias, 12)
+	}
+	f.eachBlock(n, widenCols, widenGroup, func() {
+		for c := 0; c < f.cols; c += 32 {
+			if f.firstScale(c) {
+				f.scales(f, n, 1, 0, 0, c)
+			}
+			if f.biased {
+				v, lane := f.scale(0, c)
+				n.op("VDUP V%d.S[%d], V20.S4", v-perBlock+f.minimum(0), lane)
+			}
+			fraction := f.load(f, n, 1, 0, c, 16)
+			for part := range 4 {
+				for half := range 2 {
+					q, w := 18+half, 22+half
+					n.spread4(f.signed, part, q, 16+half, fraction)
+					v, lane := f.scale(0, c+16*half)
+					if f.biased {
+						n.move(w, 20)
+						n.fmlaLane(q, v, lane, w)
+					} else {
+						n.fmulLane(w, q, v, lane)
+					}
+				}
+				if f.evenFirst {
+					n.op("VST2.P [V22.S4, V23.S4], 32(R2)")
+					continue
+				}
+				for half := range 2 {
+					n.op("FMOVQ F%d, %d(R2)", 22+half, 4*(c+16*half+4*part))
+				}
+			}
+		}
+		n.add(f.bytes, 1)
+		if !f.evenFirst {
+			n.add(4*f.cols, 2)
+		}
+	})
+	n.op("RET")
+}

@@ -1,0 +1,242 @@
+package main
+
+import "math"
+
+func neonVector(n *neon) {
+	var words []uint32
+	for _, k := range neonExpConstants {
+		words = append(words, math.Float32bits(k))
+	}
+	n.data("exp", words)
+	neonRMSNorm(n)
+	neonExpSum(n)
+	neonSwiGLU(n)
+	neonRope(n)
+	neonMaximum(n)
+	neonArrange(n)
+}
+
+// sum1 adds the lanes of V(v) … V(v+3) into the first of V(v).
+func (n *neon) sum1(v int) {
+	n.fadd(v, v, v+1)
+	n.fadd(v+2, v+2, v+3)
+	n.fadd(v, v, v+2)
+	n.faddp(v, v, v)
+	n.faddp(v, v, v)
+}
+
+// vectors emits a loop over the elements, eight at a time.
+func (n *neon) vectors(body func()) {
+	n.get(vecN, 8)
+	n.op("LSR $3, R8")
+	n.loop("columns", 8, body)
+	n.op("RET")
+}
+
+// neonRMSNorm: dst = x · w / sqrt(mean(x²) + eps).
+func neonRMSNorm(n *neon) {
+	n.text("rmsNormNEON", "The RMSNorm of one row.")
+	n.get(vecX, 1)
+	n.get(vecN, 8)
+	n.clear(0, 1, 2, 3)
+	n.columns(8, 9, func(cols int) {
+		for c := 0; c < cols; c += lanes {
+			n.op("FLDPQ %d(R1), (F16, F17)", 4*c)
+			n.fmla(16, 16, c/4%4)
+			n.fmla(17, 17, c/4%4+1)
+		}
+		n.add(4*cols, 1)
+	})
+	n.sum1(0)
+	n.get(vecN, 8)
+	n.op("SCVTFS R8, F1")
+	n.op("FDIVS F1, F0, F0")
+	n.op("FMOVS %d(R0), F1", vecScalar)
+	n.op("FADDS F1, F0, F0")
+	n.op("FSQRTS F0, F0")
+	n.op("FMOVS $1.0, F1")
+	n.op("FDIVS F0, F1, F0")
+	n.get(vecX, 1)
+	n.get(vecW, 2)
+	n.get(vecDst, 3)
+	n.vectors(func() {
+		n.op("FLDPQ.P 32(R1), (F16, F17)")
+		n.op("FLDPQ.P 32(R2), (F18, F19)")
+		for i := range 2 {
+			n.fmulLane(16+i, 16+i, 0, 0)
+			n.fmul(16+i, 16+i, 18+i)
+		}
+		n.op("FSTPQ.P (F16, F17), 32(R3)")
+	})
+}
+
+// The constants of exp, in V20 and up: the limits of x, and as in exp for AVX2
+// log2(e), ln2 in two parts and the polynomial.
+var neonExpConstants = []float32{
+	88, -87, math.Log2E, 0.693359375, -2.12194440e-4,
+	1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1, 1,
+}
+
+const expHigh, expLow, expLog2E, expLn2, expPoly, expOne = 20, 21, 22, 23, 25, 31
+
+func (n *neon) expConstants() {
+	n.op("MOVD $exp<>(SB), R9")
+	for i := range neonExpConstants {
+		n.op("VLD1R.P 4(R9), [V%d.S4]", expHigh+i)
+	}
+}
+
+// exp sets V(x) to e^V(x), as exp for AVX2 does it. V(x+1) … V(x+3) are scratch.
+func (n *neon) exp(x int) {
+	k, p, q := x+1, x+2, x+3
+	n.fmin(x, x, expHigh)
+	n.fmax(x, x, expLow)
+	n.fmul(k, x, expLog2E)
+	n.frintn(k, k)
+	n.fmls(k, expLn2, x)
+	n.fmls(k, expLn2+1, x)
+	n.move(p, expPoly)
+	for i := expPoly + 1; i < expOne; i++ {
+		n.move(q, i)
+		n.fmla(p, x, q)
+		p, q = q, p
+	}
+	n.fmul(q, x, x)
+	n.fmla(p, q, x)
+	n.fadd(x, x, expOne)
+	n.fcvtns(k, k)
+	n.op("VSHL $23, V%d.S4, V%[1]d.S4", k)
+	n.op("VADD V%d.S4, V%d.S4, V%[2]d.S4", k, x)
+}
+
+// neonExpSum: x = e^(x − shift) and its sum; what is 87 or more below the shift
+// becomes zero.
+func neonExpSum(n *neon) {
+	n.text("expSumNEON", "Exponentiates and adds.")
+	n.expConstants()
+	n.get(vecDst, 1)
+	n.get(vecN, 8)
+	n.op("ADD $%d, R0, R2", vecScalar)
+	n.op("VLD1R (R2), [V12.S4]")
+	n.clear(8, 9, 10, 11)
+	n.op("LSR $3, R8")
+	n.loop("columns", 8, func() {
+		n.op("FLDPQ (R1), (F0, F4)")
+		for i := range 2 {
+			x, small := 4*i, 13+i
+			n.fsub(x, x, 12)
+			n.fcmgt(small, expLow, x)
+			n.exp(x)
+			n.bic(x, x, small)
+			n.fadd(8+i, 8+i, x)
+		}
+		n.op("FSTPQ.P (F0, F4), 32(R1)")
+	})
+	n.sum1(8)
+	n.op("FMOVS F8, (R2)")
+	n.op("RET")
+}
+
+// neonSwiGLU: dst = silu(dst) ⊙ x, silu(g) = g / (1 + e^−g).
+func neonSwiGLU(n *neon) {
+	n.text("swigluNEON", "The gate of a feed-forward network.")
+	n.expConstants()
+	n.get(vecDst, 1)
+	n.get(vecX, 2)
+	n.vectors(func() {
+		n.op("FLDPQ (R1), (F8, F9)")
+		n.op("FLDPQ.P 32(R2), (F10, F11)")
+		for i := range 2 {
+			x, g := 4*i, 8+i
+			n.fneg(x, g)
+			n.exp(x)
+			n.fadd(x, x, expOne)
+			n.fdiv(g, g, x)
+			n.fmul(g, g, 10+i)
+		}
+		n.op("FSTPQ.P (F8, F9), 32(R1)")
+	})
+}
+
+// neonRope: R1, R2 the halves of dst, R3 the cosines and R4 the sines that the
+// first is rotated by against the second.
+func neonRope(n *neon) {
+	n.text("ropeNEON", "Rotates one head.")
+	n.get(vecDst, 1)
+	n.get(vecX, 3)
+	n.get(vecN, 8)
+	n.op("ADD R8<<2, R1, R2")
+	n.op("ADD R8<<2, R3, R4")
+	n.vectors(func() {
+		const a, b, cos, sin, first, second = 0, 2, 4, 6, 16, 18
+		n.op("FLDPQ (R1), (F0, F1)")
+		n.op("FLDPQ (R2), (F2, F3)")
+		n.op("FLDPQ.P 32(R3), (F4, F5)")
+		n.op("FLDPQ.P 32(R4), (F6, F7)")
+		for i := range 2 {
+			n.fmul(first+i, a+i, cos+i)
+			n.fmul(second+i, b+i, cos+i)
+			n.fmls(b+i, sin+i, first+i)
+			n.fmla(a+i, sin+i, second+i)
+		}
+		n.op("FSTPQ.P (F16, F17), 32(R1)")
+		n.op("FSTPQ.P (F18, F19), 32(R2)")
+	})
+}
+
+// neonMaximum: the largest element of dst.
+func neonMaximum(n *neon) {
+	n.text("maximumNEON", "The largest element.")
+	n.get(vecDst, 1)
+	n.get(vecN, 8)
+	for i := range 4 {
+		n.op("VLD1R (R1), [V%d.S4]", i)
+	}
+	n.columns(8, 9, func(cols int) {
+		for c := 0; c < cols; c += lanes {
+			n.op("FLDPQ %d(R1), (F16, F17)", 4*c)
+			n.fmax(c/4%4, c/4%4, 16)
+			n.fmax(c/4%4+1, c/4%4+1, 17)
+		}
+		n.add(4*cols, 1)
+	})
+	n.fmax(0, 0, 1)
+	n.fmax(2, 2, 3)
+	n.fmax(0, 0, 2)
+	n.fmaxv(0, 0)
+	n.op("FMOVS F0, %d(R0)", vecScalar)
+	n.op("RET")
+}
+
+// neonArrange: R1 the activations, R2 where they go, R3 their sums, R4 the order,
+// R5 the scales. The elements are loaded one by one: an order can be any.
+func neonArrange(n *neon) {
+	n.text("arrangeNEON", "Orders and scales activations for quantised weights.")
+	for _, f := range [][2]int{{arrX, 1}, {arrDst, 2}, {arrSums, 3}, {arrIndex, 4}, {arrScale, 5}, {arrN, 8}} {
+		n.get(f[0], f[1])
+	}
+	n.op("FMOVS %d(R0), F20", arrFactor)
+	n.op("LSR $5, R8")
+	n.loop("columns", 8, func() {
+		for i := range 4 {
+			n.op("FLDPQ %d(R1), (F%d, F%d)", 32*i, i, 4+i)
+		}
+		for i := range 4 {
+			n.fadd(i, i, 4+i)
+		}
+		n.sum1(0)
+		n.op("FMULS F20, F0, F0")
+		n.op("FMOVS.P F0, 4(R3)")
+		for i := 0; i < 128; i += 8 {
+			n.op("LDPW %d(R4), (R10, R11)", i)
+			n.op("FLDPS %d(R5), (F18, F19)", i)
+			for j := range 2 {
+				n.op("FMOVS (R1)(R%d<<2), F%d", 10+j, 16+j)
+				n.op("FMULS F%d, F%d, F%[2]d", 18+j, 16+j)
+			}
+			n.op("FSTPS (F16, F17), %d(R2)", i)
+		}
+		n.add(128, 1, 2)
+	})
+	n.op("RET")
+}
