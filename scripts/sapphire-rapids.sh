@@ -9,6 +9,7 @@
 # processor, and no network. A program starts after 3 seconds and runs some 200
 # million instructions a second, which the clock inside takes for a tenth of a
 # second. EMULATE_MB sets the memory (1024), EMULATE_MINUTES the time limit (60).
+# It exits as the program does, or with 125 where the emulator is at fault.
 #
 # The emulator is Bochs. The first use builds it (2 minutes on 2 cores) from
 # Debian's source package, and takes a kernel from Debian's package of it; both
@@ -16,8 +17,9 @@
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-# Another script may do things in another way, so it has a cache of its own.
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/openelm-emulator/$(cksum <"$root/scripts/sapphire-rapids.sh" | cut -d' ' -f1)
+# What is made in another way has a place of its own in the cache.
+version=$(cat "$root/scripts/sapphire-rapids.sh" "$root/internal/emulate/boot.go" | cksum | cut -d' ' -f1)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/openelm-emulator/$version
 suite=trixie
 
 say() { echo "sapphire-rapids.sh: $*" >&2; }
@@ -46,7 +48,7 @@ download() {
 	own_apt apt-get update
 	# The package that depends on the newest kernel; the one for virtual machines
 	# is small and has all that is needed built in.
-	kernel=$(own_apt apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: //p')
+	kernel=$(own_apt apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: //p' | head -n 1)
 	(cd "$work" && own_apt apt-get download "$kernel" && own_apt apt-get source --download-only --tar-only bochs)
 }
 

@@ -39,10 +39,10 @@ type tileArgs struct {
 
 // tileConfig is the layout of the tile registers (Intel manual, volume 1, 18.2).
 type tileConfig struct {
-	palette, start uint8
-	_              [14]uint8
-	rowBytes       [16]uint16
-	rows           [16]uint8
+	palette  uint8
+	_        [15]uint8
+	rowBytes [16]uint16
+	rows     [16]uint8
 }
 
 // set configures the sums of up to 32 rows, activations and weights.
