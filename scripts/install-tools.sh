@@ -1,13 +1,14 @@
 #!/bin/sh
 # Installs the Debian packages that the tests need and that are not there yet:
 # clang for Metal on Linux, qemu to run arm64 tests, Python for the comparisons
-# with huggingface_hub.
+# with huggingface_hub, and what building the emulator of AMX takes.
 set -eu
 cd "$(dirname "$0")/.."
 
 [ "$(uname -s)" = Linux ] || exit 0
 
 packages="qemu-user-static"
+[ "$(uname -m)" != x86_64 ] || packages="$packages g++ make zstd xz-utils"
 python3 -c "import venv, ensurepip" 2>/dev/null || packages="$packages python3 python3-venv"
 if [ -f internal/metalsim/packages.txt ]; then
 	packages="$packages $(sed 's/#.*//' internal/metalsim/packages.txt | tr '\n' ' ')"
