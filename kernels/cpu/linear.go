@@ -263,14 +263,11 @@ func (s *scratch) mul(dst []float32, stride int, w *kernels.Matrix, lo, n int, i
 		default:
 			f, xs = s.mul4[w.Format], 4
 		}
-		runs := 2
-		if xs > 1 && s.fourRuns[w.Format] {
-			runs = 4
-		}
 		// Runs that are far from each other: a processor foresees each of them.
+		runs := s.runs(w.Format, xs)
 		count := n / runs
 		if count > 0 {
-			run(f, r, 0, count, (runs-2)*count, count)
+			run(f, r, 0, count%n, (runs-2)*count, count) // rows1 of a single run does not matter
 		}
 		for i := count * runs; i < n; i++ {
 			run(f, r, i, i, 0, 1)

@@ -53,8 +53,9 @@ type routines struct {
 	// panels, for floating-point and for quantised formats.
 	few [2]int
 
-	// fourRuns: mul2 and mul4 read four runs of rows at a time.
-	fourRuns [formats]bool
+	// Routines read two runs of rows at a time, but for mul1 of oneRun's formats
+	// and mul2 and mul4 of fourRuns'.
+	oneRun, fourRuns [formats]bool
 }
 
 const (
@@ -70,6 +71,17 @@ func (r *routines) fewRows(f kernels.Format) int {
 		return r.few[0]
 	}
 	return r.few[1]
+}
+
+// runs is how many runs of rows the routine for xs activation rows reads.
+func (r *routines) runs(f kernels.Format, xs int) int {
+	switch {
+	case xs == 1 && r.oneRun[f]:
+		return 1
+	case xs > 1 && r.fourRuns[f]:
+		return 4
+	}
+	return 2
 }
 
 // mulArgs: for i < count and activation rows r < 1, 2 or 4,

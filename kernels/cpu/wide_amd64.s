@@ -2,6 +2,104 @@
 
 #include "textflag.h"
 
+// func mul1xF32RunAVX512(a *uint64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+TEXT ·mul1xF32RunAVX512(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  16(AX), CX
+	MOVL  $0x000000ff, DX
+	KMOVW DX, K1
+
+row1:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	MOVQ   32(AX), DX
+	MOVQ   72(AX), BX
+	SHRQ   $0x05, BX
+	MOVQ   BX, SI
+	SHRQ   $0x01, BX
+	TESTQ  BX, BX
+	JZ     done3
+
+loop2:
+	VMOVUPS     (CX), Z4
+	VMOVUPS     (DX), Z5
+	VFMADD231PS Z4, Z5, Z0
+	VMOVUPS     64(CX), Z4
+	VMOVUPS     64(DX), Z5
+	VFMADD231PS Z4, Z5, Z1
+	ADDQ        $+128, CX
+	ADDQ        $+128, DX
+	VMOVUPS     (CX), Z4
+	VMOVUPS     (DX), Z5
+	VFMADD231PS Z4, Z5, Z2
+	VMOVUPS     64(CX), Z4
+	VMOVUPS     64(DX), Z5
+	VFMADD231PS Z4, Z5, Z3
+	ADDQ        $+128, CX
+	ADDQ        $+128, DX
+	DECQ        BX
+	JNZ         loop2
+
+done3:
+	ANDQ  $+1, SI
+	TESTQ SI, SI
+	JZ    done5
+
+loop4:
+	VMOVUPS     (CX), Z4
+	VMOVUPS     (DX), Z5
+	VFMADD231PS Z4, Z5, Z0
+	VMOVUPS     64(CX), Z4
+	VMOVUPS     64(DX), Z5
+	VFMADD231PS Z4, Z5, Z1
+	ADDQ        $+128, CX
+	ADDQ        $+128, DX
+	DECQ        SI
+	JNZ         loop4
+
+done5:
+	MOVQ        72(AX), BX
+	ANDQ        $+16, BX
+	JZ          even6
+	VMOVUPS     (CX), Z4
+	VMOVUPS     (DX), Z5
+	VFMADD231PS Z4, Z5, Z2
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+
+even6:
+	MOVQ        72(AX), BX
+	ANDQ        $+8, BX
+	JZ          even7
+	VMOVUPS.Z   (CX), K1, Z4
+	VMOVUPS.Z   (DX), K1, Z5
+	VFMADD231PS Z4, Z5, Z3
+	ADDQ        $+32, CX
+
+even7:
+	ADDQ          80(AX), CX
+	VADDPS        Z2, Z0, Z0
+	VADDPS        Z3, Z1, Z1
+	VADDPS        Z1, Z0, Z0
+	MOVQ          (AX), DX
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPS        Y0, Y1, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VADDPS        X1, X0, X0
+	VPERMILPS     $0x4e, X0, X1
+	VADDPS        X1, X0, X0
+	VPERMILPS     $0xb1, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSS        X0, (DX)
+	ADDQ          $+4, (AX)
+	DECQ          88(AX)
+	JNZ           row1
+	VZEROUPPER
+	RET
+
 // func mul1xF32AVX512(a *uint64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
 TEXT ·mul1xF32AVX512(SB), NOSPLIT, $0-8
@@ -148,276 +246,6 @@ even7:
 	JNZ           row1
 	VZEROUPPER
 	RET
-
-// func mul1xF16AVX512(a *uint64)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
-TEXT ·mul1xF16AVX512(SB), NOSPLIT, $0-8
-	MOVQ  a+0(FP), AX
-	MOVQ  16(AX), CX
-	MOVQ  24(AX), DX
-	MOVL  $0x000000ff, BX
-	KMOVW BX, K1
-
-row1:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	MOVQ   32(AX), BX
-	MOVQ   72(AX), SI
-	SHRQ   $0x05, SI
-	MOVQ   SI, DI
-	SHRQ   $0x01, SI
-	TESTQ  SI, SI
-	JZ     done3
-
-loop2:
-	PREFETCHT0  2048(CX)
-	PREFETCHT0  2048(DX)
-	PREFETCHT0  2112(CX)
-	PREFETCHT0  2112(DX)
-	VCVTPH2PS   (CX), Z8
-	VCVTPH2PS   (DX), Z9
-	VMOVUPS     (BX), Z10
-	VFMADD231PS Z8, Z10, Z0
-	VFMADD231PS Z9, Z10, Z4
-	VCVTPH2PS   32(CX), Z8
-	VCVTPH2PS   32(DX), Z9
-	VMOVUPS     64(BX), Z10
-	VFMADD231PS Z8, Z10, Z1
-	VFMADD231PS Z9, Z10, Z5
-	ADDQ        $+64, CX
-	ADDQ        $+64, DX
-	ADDQ        $+128, BX
-	VCVTPH2PS   (CX), Z8
-	VCVTPH2PS   (DX), Z9
-	VMOVUPS     (BX), Z10
-	VFMADD231PS Z8, Z10, Z2
-	VFMADD231PS Z9, Z10, Z6
-	VCVTPH2PS   32(CX), Z8
-	VCVTPH2PS   32(DX), Z9
-	VMOVUPS     64(BX), Z10
-	VFMADD231PS Z8, Z10, Z3
-	VFMADD231PS Z9, Z10, Z7
-	ADDQ        $+64, CX
-	ADDQ        $+64, DX
-	ADDQ        $+128, BX
-	DECQ        SI
-	JNZ         loop2
-
-done3:
-	ANDQ  $+1, DI
-	TESTQ DI, DI
-	JZ    done5
-
-loop4:
-	VCVTPH2PS   (CX), Z8
-	VCVTPH2PS   (DX), Z9
-	VMOVUPS     (BX), Z10
-	VFMADD231PS Z8, Z10, Z0
-	VFMADD231PS Z9, Z10, Z4
-	VCVTPH2PS   32(CX), Z8
-	VCVTPH2PS   32(DX), Z9
-	VMOVUPS     64(BX), Z10
-	VFMADD231PS Z8, Z10, Z1
-	VFMADD231PS Z9, Z10, Z5
-	ADDQ        $+64, CX
-	ADDQ        $+64, DX
-	ADDQ        $+128, BX
-	DECQ        DI
-	JNZ         loop4
-
-done5:
-	MOVQ        72(AX), SI
-	ANDQ        $+16, SI
-	JZ          even6
-	VCVTPH2PS   (CX), Z8
-	VCVTPH2PS   (DX), Z9
-	VMOVUPS     (BX), Z10
-	VFMADD231PS Z8, Z10, Z2
-	VFMADD231PS Z9, Z10, Z6
-	ADDQ        $+32, CX
-	ADDQ        $+32, DX
-	ADDQ        $+64, BX
-
-even6:
-	MOVQ        72(AX), SI
-	ANDQ        $+8, SI
-	JZ          even7
-	VCVTPH2PS.Z (CX), K1, Z8
-	VCVTPH2PS.Z (DX), K1, Z9
-	VMOVUPS.Z   (BX), K1, Z10
-	VFMADD231PS Z8, Z10, Z3
-	VFMADD231PS Z9, Z10, Z7
-	ADDQ        $+16, CX
-	ADDQ        $+16, DX
-
-even7:
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
-	VADDPS        Z2, Z0, Z0
-	VADDPS        Z3, Z1, Z1
-	VADDPS        Z1, Z0, Z0
-	MOVQ          (AX), BX
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VADDPS        Y0, Y1, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VADDPS        X1, X0, X0
-	VPERMILPS     $0x4e, X0, X1
-	VADDPS        X1, X0, X0
-	VPERMILPS     $0xb1, X0, X1
-	VADDPS        X1, X0, X0
-	VMOVSS        X0, (BX)
-	VADDPS        Z6, Z4, Z4
-	VADDPS        Z7, Z5, Z5
-	VADDPS        Z5, Z4, Z4
-	MOVQ          8(AX), BX
-	VEXTRACTF64X4 $0x01, Z4, Y0
-	VADDPS        Y4, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0x4e, X1, X0
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0xb1, X1, X0
-	VADDPS        X0, X1, X1
-	VMOVSS        X1, (BX)
-	ADDQ          $+4, (AX)
-	ADDQ          $+4, 8(AX)
-	DECQ          88(AX)
-	JNZ           row1
-	VZEROUPPER
-	RET
-
-// func mul1xBF16AVX512(a *uint64)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
-TEXT ·mul1xBF16AVX512(SB), NOSPLIT, $0-8
-	MOVQ         a+0(FP), AX
-	MOVQ         16(AX), CX
-	MOVQ         24(AX), DX
-	VPBROADCASTD lanes_ffff0000<>+0(SB), Z0
-
-row1:
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	MOVQ   32(AX), BX
-	MOVQ   72(AX), SI
-	SHRQ   $0x05, SI
-	MOVQ   SI, DI
-	SHRQ   $0x01, SI
-	TESTQ  SI, SI
-	JZ     done3
-
-loop2:
-	PREFETCHT0  2048(CX)
-	PREFETCHT0  2048(DX)
-	PREFETCHT0  2112(CX)
-	PREFETCHT0  2112(DX)
-	VPSLLD      $0x10, (CX), Z9
-	VPSLLD      $0x10, (DX), Z10
-	VMOVUPS     (BX), Z11
-	VFMADD231PS Z9, Z11, Z1
-	VFMADD231PS Z10, Z11, Z5
-	VPANDD      (CX), Z0, Z9
-	VPANDD      (DX), Z0, Z10
-	VMOVUPS     64(BX), Z11
-	VFMADD231PS Z9, Z11, Z2
-	VFMADD231PS Z10, Z11, Z6
-	ADDQ        $+64, CX
-	ADDQ        $+64, DX
-	ADDQ        $+128, BX
-	VPSLLD      $0x10, (CX), Z9
-	VPSLLD      $0x10, (DX), Z10
-	VMOVUPS     (BX), Z11
-	VFMADD231PS Z9, Z11, Z3
-	VFMADD231PS Z10, Z11, Z7
-	VPANDD      (CX), Z0, Z9
-	VPANDD      (DX), Z0, Z10
-	VMOVUPS     64(BX), Z11
-	VFMADD231PS Z9, Z11, Z4
-	VFMADD231PS Z10, Z11, Z8
-	ADDQ        $+64, CX
-	ADDQ        $+64, DX
-	ADDQ        $+128, BX
-	DECQ        SI
-	JNZ         loop2
-
-done3:
-	ANDQ  $+1, DI
-	TESTQ DI, DI
-	JZ    done5
-
-loop4:
-	VPSLLD      $0x10, (CX), Z9
-	VPSLLD      $0x10, (DX), Z10
-	VMOVUPS     (BX), Z11
-	VFMADD231PS Z9, Z11, Z1
-	VFMADD231PS Z10, Z11, Z5
-	VPANDD      (CX), Z0, Z9
-	VPANDD      (DX), Z0, Z10
-	VMOVUPS     64(BX), Z11
-	VFMADD231PS Z9, Z11, Z2
-	VFMADD231PS Z10, Z11, Z6
-	ADDQ        $+64, CX
-	ADDQ        $+64, DX
-	ADDQ        $+128, BX
-	DECQ        DI
-	JNZ         loop4
-
-done5:
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
-	VADDPS        Z3, Z1, Z1
-	VADDPS        Z4, Z2, Z2
-	VADDPS        Z2, Z1, Z1
-	MOVQ          (AX), BX
-	VEXTRACTF64X4 $0x01, Z1, Y2
-	VADDPS        Y1, Y2, Y2
-	VEXTRACTF32X4 $0x01, Y2, X1
-	VADDPS        X2, X1, X1
-	VPERMILPS     $0x4e, X1, X2
-	VADDPS        X2, X1, X1
-	VPERMILPS     $0xb1, X1, X2
-	VADDPS        X2, X1, X1
-	VMOVSS        X1, (BX)
-	VADDPS        Z7, Z5, Z5
-	VADDPS        Z8, Z6, Z6
-	VADDPS        Z6, Z5, Z5
-	MOVQ          8(AX), BX
-	VEXTRACTF64X4 $0x01, Z5, Y1
-	VADDPS        Y5, Y1, Y1
-	VEXTRACTF32X4 $0x01, Y1, X2
-	VADDPS        X1, X2, X2
-	VPERMILPS     $0x4e, X2, X1
-	VADDPS        X1, X2, X2
-	VPERMILPS     $0xb1, X2, X1
-	VADDPS        X1, X2, X2
-	VMOVSS        X2, (BX)
-	ADDQ          $+4, (AX)
-	ADDQ          $+4, 8(AX)
-	DECQ          88(AX)
-	JNZ           row1
-	VZEROUPPER
-	RET
-
-DATA lanes_ffff0000<>+0(SB)/4, $0xffff0000
-DATA lanes_ffff0000<>+4(SB)/4, $0xffff0000
-DATA lanes_ffff0000<>+8(SB)/4, $0xffff0000
-DATA lanes_ffff0000<>+12(SB)/4, $0xffff0000
-DATA lanes_ffff0000<>+16(SB)/4, $0xffff0000
-DATA lanes_ffff0000<>+20(SB)/4, $0xffff0000
-DATA lanes_ffff0000<>+24(SB)/4, $0xffff0000
-DATA lanes_ffff0000<>+28(SB)/4, $0xffff0000
-GLOBL lanes_ffff0000<>(SB), RODATA|NOPTR, $32
 
 // func mul2xF32AVX512(a *uint64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
@@ -632,394 +460,6 @@ even5:
 	VPERMILPS     $0xb1, X1, X0
 	VADDPS        X0, X1, X1
 	VMOVSS        X1, (DI)
-	ADDQ          $+4, (AX)
-	ADDQ          $+4, 8(AX)
-	DECQ          88(AX)
-	JNZ           row1
-	VZEROUPPER
-	RET
-
-// func mul2xF16AVX512(a *uint64)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
-TEXT ·mul2xF16AVX512(SB), NOSPLIT, $0-8
-	MOVQ  a+0(FP), AX
-	MOVQ  16(AX), CX
-	MOVQ  24(AX), DX
-	MOVQ  136(AX), BX
-	MOVQ  96(AX), SI
-	MOVL  $0x000000ff, DI
-	KMOVW DI, K1
-
-row1:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	VXORPS Z12, Z12, Z12
-	VXORPS Z13, Z13, Z13
-	VXORPS Z14, Z14, Z14
-	VXORPS Z15, Z15, Z15
-	MOVQ   32(AX), DI
-	MOVQ   72(AX), R8
-	SHRQ   $0x05, R8
-	TESTQ  R8, R8
-	JZ     done3
-
-loop2:
-	PREFETCHT0  2048(CX)
-	PREFETCHT0  2048(CX)(BX*1)
-	PREFETCHT0  2048(DX)
-	PREFETCHT0  2048(DX)(BX*1)
-	VCVTPH2PS   (CX), Z16
-	VCVTPH2PS   (CX)(BX*1), Z17
-	VCVTPH2PS   (DX), Z18
-	VCVTPH2PS   (DX)(BX*1), Z19
-	VMOVUPS     (DI), Z20
-	VFMADD231PS Z16, Z20, Z0
-	VFMADD231PS Z17, Z20, Z4
-	VFMADD231PS Z18, Z20, Z8
-	VFMADD231PS Z19, Z20, Z12
-	VMOVUPS     (DI)(SI*1), Z20
-	VFMADD231PS Z16, Z20, Z1
-	VFMADD231PS Z17, Z20, Z5
-	VFMADD231PS Z18, Z20, Z9
-	VFMADD231PS Z19, Z20, Z13
-	VCVTPH2PS   32(CX), Z16
-	VCVTPH2PS   32(CX)(BX*1), Z17
-	VCVTPH2PS   32(DX), Z18
-	VCVTPH2PS   32(DX)(BX*1), Z19
-	VMOVUPS     64(DI), Z20
-	VFMADD231PS Z16, Z20, Z2
-	VFMADD231PS Z17, Z20, Z6
-	VFMADD231PS Z18, Z20, Z10
-	VFMADD231PS Z19, Z20, Z14
-	VMOVUPS     64(DI)(SI*1), Z20
-	VFMADD231PS Z16, Z20, Z3
-	VFMADD231PS Z17, Z20, Z7
-	VFMADD231PS Z18, Z20, Z11
-	VFMADD231PS Z19, Z20, Z15
-	ADDQ        $+64, CX
-	ADDQ        $+64, DX
-	ADDQ        $+128, DI
-	DECQ        R8
-	JNZ         loop2
-
-done3:
-	MOVQ        72(AX), R8
-	ANDQ        $+16, R8
-	JZ          even4
-	VCVTPH2PS   (CX), Z16
-	VCVTPH2PS   (CX)(BX*1), Z17
-	VCVTPH2PS   (DX), Z18
-	VCVTPH2PS   (DX)(BX*1), Z19
-	VMOVUPS     (DI), Z20
-	VFMADD231PS Z16, Z20, Z0
-	VFMADD231PS Z17, Z20, Z4
-	VFMADD231PS Z18, Z20, Z8
-	VFMADD231PS Z19, Z20, Z12
-	VMOVUPS     (DI)(SI*1), Z20
-	VFMADD231PS Z16, Z20, Z1
-	VFMADD231PS Z17, Z20, Z5
-	VFMADD231PS Z18, Z20, Z9
-	VFMADD231PS Z19, Z20, Z13
-	ADDQ        $+32, CX
-	ADDQ        $+32, DX
-	ADDQ        $+64, DI
-
-even4:
-	MOVQ        72(AX), R8
-	ANDQ        $+8, R8
-	JZ          even5
-	VCVTPH2PS.Z (CX), K1, Z16
-	VCVTPH2PS.Z (CX)(BX*1), K1, Z17
-	VCVTPH2PS.Z (DX), K1, Z18
-	VCVTPH2PS.Z (DX)(BX*1), K1, Z19
-	VMOVUPS.Z   (DI), K1, Z20
-	VFMADD231PS Z16, Z20, Z2
-	VFMADD231PS Z17, Z20, Z6
-	VFMADD231PS Z18, Z20, Z10
-	VFMADD231PS Z19, Z20, Z14
-	VMOVUPS.Z   (DI)(SI*1), K1, Z20
-	VFMADD231PS Z16, Z20, Z3
-	VFMADD231PS Z17, Z20, Z7
-	VFMADD231PS Z18, Z20, Z11
-	VFMADD231PS Z19, Z20, Z15
-	ADDQ        $+16, CX
-	ADDQ        $+16, DX
-
-even5:
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
-	VADDPS        Z2, Z0, Z0
-	VADDPS        Z3, Z1, Z1
-	MOVQ          (AX), DI
-	VEXTRACTF64X4 $0x01, Z0, Y2
-	VADDPS        Y0, Y2, Y2
-	VEXTRACTF32X4 $0x01, Y2, X0
-	VADDPS        X2, X0, X0
-	VPERMILPS     $0x4e, X0, X2
-	VADDPS        X2, X0, X0
-	VPERMILPS     $0xb1, X0, X2
-	VADDPS        X2, X0, X0
-	VMOVSS        X0, (DI)
-	ADDQ          104(AX), DI
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VADDPS        Y1, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0x4e, X1, X0
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0xb1, X1, X0
-	VADDPS        X0, X1, X1
-	VMOVSS        X1, (DI)
-	VADDPS        Z6, Z4, Z4
-	VADDPS        Z7, Z5, Z5
-	MOVQ          (AX), DI
-	ADDQ          144(AX), DI
-	VEXTRACTF64X4 $0x01, Z4, Y0
-	VADDPS        Y4, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0x4e, X1, X0
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0xb1, X1, X0
-	VADDPS        X0, X1, X1
-	VMOVSS        X1, (DI)
-	ADDQ          104(AX), DI
-	VEXTRACTF64X4 $0x01, Z5, Y0
-	VADDPS        Y5, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0x4e, X1, X0
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0xb1, X1, X0
-	VADDPS        X0, X1, X1
-	VMOVSS        X1, (DI)
-	VADDPS        Z10, Z8, Z8
-	VADDPS        Z11, Z9, Z9
-	MOVQ          8(AX), DI
-	VEXTRACTF64X4 $0x01, Z8, Y0
-	VADDPS        Y8, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0x4e, X1, X0
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0xb1, X1, X0
-	VADDPS        X0, X1, X1
-	VMOVSS        X1, (DI)
-	ADDQ          104(AX), DI
-	VEXTRACTF64X4 $0x01, Z9, Y0
-	VADDPS        Y9, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0x4e, X1, X0
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0xb1, X1, X0
-	VADDPS        X0, X1, X1
-	VMOVSS        X1, (DI)
-	VADDPS        Z14, Z12, Z12
-	VADDPS        Z15, Z13, Z13
-	MOVQ          8(AX), DI
-	ADDQ          144(AX), DI
-	VEXTRACTF64X4 $0x01, Z12, Y0
-	VADDPS        Y12, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0x4e, X1, X0
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0xb1, X1, X0
-	VADDPS        X0, X1, X1
-	VMOVSS        X1, (DI)
-	ADDQ          104(AX), DI
-	VEXTRACTF64X4 $0x01, Z13, Y0
-	VADDPS        Y13, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0x4e, X1, X0
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0xb1, X1, X0
-	VADDPS        X0, X1, X1
-	VMOVSS        X1, (DI)
-	ADDQ          $+4, (AX)
-	ADDQ          $+4, 8(AX)
-	DECQ          88(AX)
-	JNZ           row1
-	VZEROUPPER
-	RET
-
-// func mul2xBF16AVX512(a *uint64)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
-TEXT ·mul2xBF16AVX512(SB), NOSPLIT, $0-8
-	MOVQ         a+0(FP), AX
-	MOVQ         16(AX), CX
-	MOVQ         24(AX), DX
-	MOVQ         136(AX), BX
-	MOVQ         96(AX), SI
-	VPBROADCASTD lanes_ffff0000<>+0(SB), Z0
-
-row1:
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	VXORPS Z12, Z12, Z12
-	VXORPS Z13, Z13, Z13
-	VXORPS Z14, Z14, Z14
-	VXORPS Z15, Z15, Z15
-	VXORPS Z16, Z16, Z16
-	MOVQ   32(AX), DI
-	MOVQ   72(AX), R8
-	SHRQ   $0x05, R8
-	TESTQ  R8, R8
-	JZ     done3
-
-loop2:
-	PREFETCHT0  2048(CX)
-	PREFETCHT0  2048(CX)(BX*1)
-	PREFETCHT0  2048(DX)
-	PREFETCHT0  2048(DX)(BX*1)
-	VPSLLD      $0x10, (CX), Z17
-	VPSLLD      $0x10, (CX)(BX*1), Z18
-	VPSLLD      $0x10, (DX), Z19
-	VPSLLD      $0x10, (DX)(BX*1), Z20
-	VMOVUPS     (DI), Z21
-	VFMADD231PS Z17, Z21, Z1
-	VFMADD231PS Z18, Z21, Z5
-	VFMADD231PS Z19, Z21, Z9
-	VFMADD231PS Z20, Z21, Z13
-	VMOVUPS     (DI)(SI*1), Z21
-	VFMADD231PS Z17, Z21, Z2
-	VFMADD231PS Z18, Z21, Z6
-	VFMADD231PS Z19, Z21, Z10
-	VFMADD231PS Z20, Z21, Z14
-	VPANDD      (CX), Z0, Z17
-	VPANDD      (CX)(BX*1), Z0, Z18
-	VPANDD      (DX), Z0, Z19
-	VPANDD      (DX)(BX*1), Z0, Z20
-	VMOVUPS     64(DI), Z21
-	VFMADD231PS Z17, Z21, Z3
-	VFMADD231PS Z18, Z21, Z7
-	VFMADD231PS Z19, Z21, Z11
-	VFMADD231PS Z20, Z21, Z15
-	VMOVUPS     64(DI)(SI*1), Z21
-	VFMADD231PS Z17, Z21, Z4
-	VFMADD231PS Z18, Z21, Z8
-	VFMADD231PS Z19, Z21, Z12
-	VFMADD231PS Z20, Z21, Z16
-	ADDQ        $+64, CX
-	ADDQ        $+64, DX
-	ADDQ        $+128, DI
-	DECQ        R8
-	JNZ         loop2
-
-done3:
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
-	VADDPS        Z3, Z1, Z1
-	VADDPS        Z4, Z2, Z2
-	MOVQ          (AX), DI
-	VEXTRACTF64X4 $0x01, Z1, Y3
-	VADDPS        Y1, Y3, Y3
-	VEXTRACTF32X4 $0x01, Y3, X1
-	VADDPS        X3, X1, X1
-	VPERMILPS     $0x4e, X1, X3
-	VADDPS        X3, X1, X1
-	VPERMILPS     $0xb1, X1, X3
-	VADDPS        X3, X1, X1
-	VMOVSS        X1, (DI)
-	ADDQ          104(AX), DI
-	VEXTRACTF64X4 $0x01, Z2, Y1
-	VADDPS        Y2, Y1, Y1
-	VEXTRACTF32X4 $0x01, Y1, X2
-	VADDPS        X1, X2, X2
-	VPERMILPS     $0x4e, X2, X1
-	VADDPS        X1, X2, X2
-	VPERMILPS     $0xb1, X2, X1
-	VADDPS        X1, X2, X2
-	VMOVSS        X2, (DI)
-	VADDPS        Z7, Z5, Z5
-	VADDPS        Z8, Z6, Z6
-	MOVQ          (AX), DI
-	ADDQ          144(AX), DI
-	VEXTRACTF64X4 $0x01, Z5, Y1
-	VADDPS        Y5, Y1, Y1
-	VEXTRACTF32X4 $0x01, Y1, X2
-	VADDPS        X1, X2, X2
-	VPERMILPS     $0x4e, X2, X1
-	VADDPS        X1, X2, X2
-	VPERMILPS     $0xb1, X2, X1
-	VADDPS        X1, X2, X2
-	VMOVSS        X2, (DI)
-	ADDQ          104(AX), DI
-	VEXTRACTF64X4 $0x01, Z6, Y1
-	VADDPS        Y6, Y1, Y1
-	VEXTRACTF32X4 $0x01, Y1, X2
-	VADDPS        X1, X2, X2
-	VPERMILPS     $0x4e, X2, X1
-	VADDPS        X1, X2, X2
-	VPERMILPS     $0xb1, X2, X1
-	VADDPS        X1, X2, X2
-	VMOVSS        X2, (DI)
-	VADDPS        Z11, Z9, Z9
-	VADDPS        Z12, Z10, Z10
-	MOVQ          8(AX), DI
-	VEXTRACTF64X4 $0x01, Z9, Y1
-	VADDPS        Y9, Y1, Y1
-	VEXTRACTF32X4 $0x01, Y1, X2
-	VADDPS        X1, X2, X2
-	VPERMILPS     $0x4e, X2, X1
-	VADDPS        X1, X2, X2
-	VPERMILPS     $0xb1, X2, X1
-	VADDPS        X1, X2, X2
-	VMOVSS        X2, (DI)
-	ADDQ          104(AX), DI
-	VEXTRACTF64X4 $0x01, Z10, Y1
-	VADDPS        Y10, Y1, Y1
-	VEXTRACTF32X4 $0x01, Y1, X2
-	VADDPS        X1, X2, X2
-	VPERMILPS     $0x4e, X2, X1
-	VADDPS        X1, X2, X2
-	VPERMILPS     $0xb1, X2, X1
-	VADDPS        X1, X2, X2
-	VMOVSS        X2, (DI)
-	VADDPS        Z15, Z13, Z13
-	VADDPS        Z16, Z14, Z14
-	MOVQ          8(AX), DI
-	ADDQ          144(AX), DI
-	VEXTRACTF64X4 $0x01, Z13, Y1
-	VADDPS        Y13, Y1, Y1
-	VEXTRACTF32X4 $0x01, Y1, X2
-	VADDPS        X1, X2, X2
-	VPERMILPS     $0x4e, X2, X1
-	VADDPS        X1, X2, X2
-	VPERMILPS     $0xb1, X2, X1
-	VADDPS        X1, X2, X2
-	VMOVSS        X2, (DI)
-	ADDQ          104(AX), DI
-	VEXTRACTF64X4 $0x01, Z14, Y1
-	VADDPS        Y14, Y1, Y1
-	VEXTRACTF32X4 $0x01, Y1, X2
-	VADDPS        X1, X2, X2
-	VPERMILPS     $0x4e, X2, X1
-	VADDPS        X1, X2, X2
-	VPERMILPS     $0xb1, X2, X1
-	VADDPS        X1, X2, X2
-	VMOVSS        X2, (DI)
 	ADDQ          $+4, (AX)
 	ADDQ          $+4, 8(AX)
 	DECQ          88(AX)
@@ -1284,6 +724,463 @@ even5:
 	VZEROUPPER
 	RET
 
+// func mul1xF16RunAVX512(a *uint64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+TEXT ·mul1xF16RunAVX512(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  16(AX), CX
+	MOVL  $0x000000ff, DX
+	KMOVW DX, K1
+
+row1:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	MOVQ   32(AX), DX
+	MOVQ   72(AX), BX
+	SHRQ   $0x05, BX
+	MOVQ   BX, SI
+	SHRQ   $0x01, BX
+	TESTQ  BX, BX
+	JZ     done3
+
+loop2:
+	VCVTPH2PS   (CX), Z4
+	VMOVUPS     (DX), Z5
+	VFMADD231PS Z4, Z5, Z0
+	VCVTPH2PS   32(CX), Z4
+	VMOVUPS     64(DX), Z5
+	VFMADD231PS Z4, Z5, Z1
+	ADDQ        $+64, CX
+	ADDQ        $+128, DX
+	VCVTPH2PS   (CX), Z4
+	VMOVUPS     (DX), Z5
+	VFMADD231PS Z4, Z5, Z2
+	VCVTPH2PS   32(CX), Z4
+	VMOVUPS     64(DX), Z5
+	VFMADD231PS Z4, Z5, Z3
+	ADDQ        $+64, CX
+	ADDQ        $+128, DX
+	DECQ        BX
+	JNZ         loop2
+
+done3:
+	ANDQ  $+1, SI
+	TESTQ SI, SI
+	JZ    done5
+
+loop4:
+	VCVTPH2PS   (CX), Z4
+	VMOVUPS     (DX), Z5
+	VFMADD231PS Z4, Z5, Z0
+	VCVTPH2PS   32(CX), Z4
+	VMOVUPS     64(DX), Z5
+	VFMADD231PS Z4, Z5, Z1
+	ADDQ        $+64, CX
+	ADDQ        $+128, DX
+	DECQ        SI
+	JNZ         loop4
+
+done5:
+	MOVQ        72(AX), BX
+	ANDQ        $+16, BX
+	JZ          even6
+	VCVTPH2PS   (CX), Z4
+	VMOVUPS     (DX), Z5
+	VFMADD231PS Z4, Z5, Z2
+	ADDQ        $+32, CX
+	ADDQ        $+64, DX
+
+even6:
+	MOVQ        72(AX), BX
+	ANDQ        $+8, BX
+	JZ          even7
+	VCVTPH2PS.Z (CX), K1, Z4
+	VMOVUPS.Z   (DX), K1, Z5
+	VFMADD231PS Z4, Z5, Z3
+	ADDQ        $+16, CX
+
+even7:
+	ADDQ          80(AX), CX
+	VADDPS        Z2, Z0, Z0
+	VADDPS        Z3, Z1, Z1
+	VADDPS        Z1, Z0, Z0
+	MOVQ          (AX), DX
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPS        Y0, Y1, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VADDPS        X1, X0, X0
+	VPERMILPS     $0x4e, X0, X1
+	VADDPS        X1, X0, X0
+	VPERMILPS     $0xb1, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSS        X0, (DX)
+	ADDQ          $+4, (AX)
+	DECQ          88(AX)
+	JNZ           row1
+	VZEROUPPER
+	RET
+
+// func mul1xF16AVX512(a *uint64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
+TEXT ·mul1xF16AVX512(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  16(AX), CX
+	MOVQ  24(AX), DX
+	MOVL  $0x000000ff, BX
+	KMOVW BX, K1
+
+row1:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	MOVQ   32(AX), BX
+	MOVQ   72(AX), SI
+	SHRQ   $0x05, SI
+	MOVQ   SI, DI
+	SHRQ   $0x01, SI
+	TESTQ  SI, SI
+	JZ     done3
+
+loop2:
+	PREFETCHT0  2048(CX)
+	PREFETCHT0  2048(DX)
+	PREFETCHT0  2112(CX)
+	PREFETCHT0  2112(DX)
+	VCVTPH2PS   (CX), Z8
+	VCVTPH2PS   (DX), Z9
+	VMOVUPS     (BX), Z10
+	VFMADD231PS Z8, Z10, Z0
+	VFMADD231PS Z9, Z10, Z4
+	VCVTPH2PS   32(CX), Z8
+	VCVTPH2PS   32(DX), Z9
+	VMOVUPS     64(BX), Z10
+	VFMADD231PS Z8, Z10, Z1
+	VFMADD231PS Z9, Z10, Z5
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+128, BX
+	VCVTPH2PS   (CX), Z8
+	VCVTPH2PS   (DX), Z9
+	VMOVUPS     (BX), Z10
+	VFMADD231PS Z8, Z10, Z2
+	VFMADD231PS Z9, Z10, Z6
+	VCVTPH2PS   32(CX), Z8
+	VCVTPH2PS   32(DX), Z9
+	VMOVUPS     64(BX), Z10
+	VFMADD231PS Z8, Z10, Z3
+	VFMADD231PS Z9, Z10, Z7
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+128, BX
+	DECQ        SI
+	JNZ         loop2
+
+done3:
+	ANDQ  $+1, DI
+	TESTQ DI, DI
+	JZ    done5
+
+loop4:
+	VCVTPH2PS   (CX), Z8
+	VCVTPH2PS   (DX), Z9
+	VMOVUPS     (BX), Z10
+	VFMADD231PS Z8, Z10, Z0
+	VFMADD231PS Z9, Z10, Z4
+	VCVTPH2PS   32(CX), Z8
+	VCVTPH2PS   32(DX), Z9
+	VMOVUPS     64(BX), Z10
+	VFMADD231PS Z8, Z10, Z1
+	VFMADD231PS Z9, Z10, Z5
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+128, BX
+	DECQ        DI
+	JNZ         loop4
+
+done5:
+	MOVQ        72(AX), SI
+	ANDQ        $+16, SI
+	JZ          even6
+	VCVTPH2PS   (CX), Z8
+	VCVTPH2PS   (DX), Z9
+	VMOVUPS     (BX), Z10
+	VFMADD231PS Z8, Z10, Z2
+	VFMADD231PS Z9, Z10, Z6
+	ADDQ        $+32, CX
+	ADDQ        $+32, DX
+	ADDQ        $+64, BX
+
+even6:
+	MOVQ        72(AX), SI
+	ANDQ        $+8, SI
+	JZ          even7
+	VCVTPH2PS.Z (CX), K1, Z8
+	VCVTPH2PS.Z (DX), K1, Z9
+	VMOVUPS.Z   (BX), K1, Z10
+	VFMADD231PS Z8, Z10, Z3
+	VFMADD231PS Z9, Z10, Z7
+	ADDQ        $+16, CX
+	ADDQ        $+16, DX
+
+even7:
+	ADDQ          80(AX), CX
+	ADDQ          80(AX), DX
+	VADDPS        Z2, Z0, Z0
+	VADDPS        Z3, Z1, Z1
+	VADDPS        Z1, Z0, Z0
+	MOVQ          (AX), BX
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPS        Y0, Y1, Y1
+	VEXTRACTF32X4 $0x01, Y1, X0
+	VADDPS        X1, X0, X0
+	VPERMILPS     $0x4e, X0, X1
+	VADDPS        X1, X0, X0
+	VPERMILPS     $0xb1, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSS        X0, (BX)
+	VADDPS        Z6, Z4, Z4
+	VADDPS        Z7, Z5, Z5
+	VADDPS        Z5, Z4, Z4
+	MOVQ          8(AX), BX
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VADDPS        Y4, Y0, Y0
+	VEXTRACTF32X4 $0x01, Y0, X1
+	VADDPS        X0, X1, X1
+	VPERMILPS     $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPERMILPS     $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, (BX)
+	ADDQ          $+4, (AX)
+	ADDQ          $+4, 8(AX)
+	DECQ          88(AX)
+	JNZ           row1
+	VZEROUPPER
+	RET
+
+// func mul2xF16AVX512(a *uint64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
+TEXT ·mul2xF16AVX512(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  16(AX), CX
+	MOVQ  24(AX), DX
+	MOVQ  136(AX), BX
+	MOVQ  96(AX), SI
+	MOVL  $0x000000ff, DI
+	KMOVW DI, K1
+
+row1:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	MOVQ   32(AX), DI
+	MOVQ   72(AX), R8
+	SHRQ   $0x05, R8
+	TESTQ  R8, R8
+	JZ     done3
+
+loop2:
+	PREFETCHT0  2048(CX)
+	PREFETCHT0  2048(CX)(BX*1)
+	PREFETCHT0  2048(DX)
+	PREFETCHT0  2048(DX)(BX*1)
+	VCVTPH2PS   (CX), Z16
+	VCVTPH2PS   (CX)(BX*1), Z17
+	VCVTPH2PS   (DX), Z18
+	VCVTPH2PS   (DX)(BX*1), Z19
+	VMOVUPS     (DI), Z20
+	VFMADD231PS Z16, Z20, Z0
+	VFMADD231PS Z17, Z20, Z4
+	VFMADD231PS Z18, Z20, Z8
+	VFMADD231PS Z19, Z20, Z12
+	VMOVUPS     (DI)(SI*1), Z20
+	VFMADD231PS Z16, Z20, Z1
+	VFMADD231PS Z17, Z20, Z5
+	VFMADD231PS Z18, Z20, Z9
+	VFMADD231PS Z19, Z20, Z13
+	VCVTPH2PS   32(CX), Z16
+	VCVTPH2PS   32(CX)(BX*1), Z17
+	VCVTPH2PS   32(DX), Z18
+	VCVTPH2PS   32(DX)(BX*1), Z19
+	VMOVUPS     64(DI), Z20
+	VFMADD231PS Z16, Z20, Z2
+	VFMADD231PS Z17, Z20, Z6
+	VFMADD231PS Z18, Z20, Z10
+	VFMADD231PS Z19, Z20, Z14
+	VMOVUPS     64(DI)(SI*1), Z20
+	VFMADD231PS Z16, Z20, Z3
+	VFMADD231PS Z17, Z20, Z7
+	VFMADD231PS Z18, Z20, Z11
+	VFMADD231PS Z19, Z20, Z15
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+128, DI
+	DECQ        R8
+	JNZ         loop2
+
+done3:
+	MOVQ        72(AX), R8
+	ANDQ        $+16, R8
+	JZ          even4
+	VCVTPH2PS   (CX), Z16
+	VCVTPH2PS   (CX)(BX*1), Z17
+	VCVTPH2PS   (DX), Z18
+	VCVTPH2PS   (DX)(BX*1), Z19
+	VMOVUPS     (DI), Z20
+	VFMADD231PS Z16, Z20, Z0
+	VFMADD231PS Z17, Z20, Z4
+	VFMADD231PS Z18, Z20, Z8
+	VFMADD231PS Z19, Z20, Z12
+	VMOVUPS     (DI)(SI*1), Z20
+	VFMADD231PS Z16, Z20, Z1
+	VFMADD231PS Z17, Z20, Z5
+	VFMADD231PS Z18, Z20, Z9
+	VFMADD231PS Z19, Z20, Z13
+	ADDQ        $+32, CX
+	ADDQ        $+32, DX
+	ADDQ        $+64, DI
+
+even4:
+	MOVQ        72(AX), R8
+	ANDQ        $+8, R8
+	JZ          even5
+	VCVTPH2PS.Z (CX), K1, Z16
+	VCVTPH2PS.Z (CX)(BX*1), K1, Z17
+	VCVTPH2PS.Z (DX), K1, Z18
+	VCVTPH2PS.Z (DX)(BX*1), K1, Z19
+	VMOVUPS.Z   (DI), K1, Z20
+	VFMADD231PS Z16, Z20, Z2
+	VFMADD231PS Z17, Z20, Z6
+	VFMADD231PS Z18, Z20, Z10
+	VFMADD231PS Z19, Z20, Z14
+	VMOVUPS.Z   (DI)(SI*1), K1, Z20
+	VFMADD231PS Z16, Z20, Z3
+	VFMADD231PS Z17, Z20, Z7
+	VFMADD231PS Z18, Z20, Z11
+	VFMADD231PS Z19, Z20, Z15
+	ADDQ        $+16, CX
+	ADDQ        $+16, DX
+
+even5:
+	ADDQ          80(AX), CX
+	ADDQ          80(AX), DX
+	VADDPS        Z2, Z0, Z0
+	VADDPS        Z3, Z1, Z1
+	MOVQ          (AX), DI
+	VEXTRACTF64X4 $0x01, Z0, Y2
+	VADDPS        Y0, Y2, Y2
+	VEXTRACTF32X4 $0x01, Y2, X0
+	VADDPS        X2, X0, X0
+	VPERMILPS     $0x4e, X0, X2
+	VADDPS        X2, X0, X0
+	VPERMILPS     $0xb1, X0, X2
+	VADDPS        X2, X0, X0
+	VMOVSS        X0, (DI)
+	ADDQ          104(AX), DI
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VADDPS        Y1, Y0, Y0
+	VEXTRACTF32X4 $0x01, Y0, X1
+	VADDPS        X0, X1, X1
+	VPERMILPS     $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPERMILPS     $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, (DI)
+	VADDPS        Z6, Z4, Z4
+	VADDPS        Z7, Z5, Z5
+	MOVQ          (AX), DI
+	ADDQ          144(AX), DI
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VADDPS        Y4, Y0, Y0
+	VEXTRACTF32X4 $0x01, Y0, X1
+	VADDPS        X0, X1, X1
+	VPERMILPS     $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPERMILPS     $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, (DI)
+	ADDQ          104(AX), DI
+	VEXTRACTF64X4 $0x01, Z5, Y0
+	VADDPS        Y5, Y0, Y0
+	VEXTRACTF32X4 $0x01, Y0, X1
+	VADDPS        X0, X1, X1
+	VPERMILPS     $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPERMILPS     $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, (DI)
+	VADDPS        Z10, Z8, Z8
+	VADDPS        Z11, Z9, Z9
+	MOVQ          8(AX), DI
+	VEXTRACTF64X4 $0x01, Z8, Y0
+	VADDPS        Y8, Y0, Y0
+	VEXTRACTF32X4 $0x01, Y0, X1
+	VADDPS        X0, X1, X1
+	VPERMILPS     $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPERMILPS     $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, (DI)
+	ADDQ          104(AX), DI
+	VEXTRACTF64X4 $0x01, Z9, Y0
+	VADDPS        Y9, Y0, Y0
+	VEXTRACTF32X4 $0x01, Y0, X1
+	VADDPS        X0, X1, X1
+	VPERMILPS     $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPERMILPS     $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, (DI)
+	VADDPS        Z14, Z12, Z12
+	VADDPS        Z15, Z13, Z13
+	MOVQ          8(AX), DI
+	ADDQ          144(AX), DI
+	VEXTRACTF64X4 $0x01, Z12, Y0
+	VADDPS        Y12, Y0, Y0
+	VEXTRACTF32X4 $0x01, Y0, X1
+	VADDPS        X0, X1, X1
+	VPERMILPS     $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPERMILPS     $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, (DI)
+	ADDQ          104(AX), DI
+	VEXTRACTF64X4 $0x01, Z13, Y0
+	VADDPS        Y13, Y0, Y0
+	VEXTRACTF32X4 $0x01, Y0, X1
+	VADDPS        X0, X1, X1
+	VPERMILPS     $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPERMILPS     $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSS        X1, (DI)
+	ADDQ          $+4, (AX)
+	ADDQ          $+4, 8(AX)
+	DECQ          88(AX)
+	JNZ           row1
+	VZEROUPPER
+	RET
+
 // func mul4xF16AVX512(a *uint64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
 TEXT ·mul4xF16AVX512(SB), NOSPLIT, $0-8
@@ -1530,6 +1427,383 @@ even5:
 	VEXTRACTPS    $0x02, X1, (R8)
 	ADDQ          104(AX), R8
 	VEXTRACTPS    $0x03, X1, (R8)
+	ADDQ          $+4, (AX)
+	ADDQ          $+4, 8(AX)
+	DECQ          88(AX)
+	JNZ           row1
+	VZEROUPPER
+	RET
+
+// func mul1xBF16RunAVX512(a *uint64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+TEXT ·mul1xBF16RunAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         16(AX), CX
+	VPBROADCASTD lanes_ffff0000<>+0(SB), Z0
+
+row1:
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	MOVQ   32(AX), DX
+	MOVQ   72(AX), BX
+	SHRQ   $0x05, BX
+	MOVQ   BX, SI
+	SHRQ   $0x01, BX
+	TESTQ  BX, BX
+	JZ     done3
+
+loop2:
+	VPSLLD      $0x10, (CX), Z5
+	VMOVUPS     (DX), Z6
+	VFMADD231PS Z5, Z6, Z1
+	VPANDD      (CX), Z0, Z5
+	VMOVUPS     64(DX), Z6
+	VFMADD231PS Z5, Z6, Z2
+	ADDQ        $+64, CX
+	ADDQ        $+128, DX
+	VPSLLD      $0x10, (CX), Z5
+	VMOVUPS     (DX), Z6
+	VFMADD231PS Z5, Z6, Z3
+	VPANDD      (CX), Z0, Z5
+	VMOVUPS     64(DX), Z6
+	VFMADD231PS Z5, Z6, Z4
+	ADDQ        $+64, CX
+	ADDQ        $+128, DX
+	DECQ        BX
+	JNZ         loop2
+
+done3:
+	ANDQ  $+1, SI
+	TESTQ SI, SI
+	JZ    done5
+
+loop4:
+	VPSLLD      $0x10, (CX), Z5
+	VMOVUPS     (DX), Z6
+	VFMADD231PS Z5, Z6, Z1
+	VPANDD      (CX), Z0, Z5
+	VMOVUPS     64(DX), Z6
+	VFMADD231PS Z5, Z6, Z2
+	ADDQ        $+64, CX
+	ADDQ        $+128, DX
+	DECQ        SI
+	JNZ         loop4
+
+done5:
+	ADDQ          80(AX), CX
+	VADDPS        Z3, Z1, Z1
+	VADDPS        Z4, Z2, Z2
+	VADDPS        Z2, Z1, Z1
+	MOVQ          (AX), DX
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VADDPS        Y1, Y2, Y2
+	VEXTRACTF32X4 $0x01, Y2, X1
+	VADDPS        X2, X1, X1
+	VPERMILPS     $0x4e, X1, X2
+	VADDPS        X2, X1, X1
+	VPERMILPS     $0xb1, X1, X2
+	VADDPS        X2, X1, X1
+	VMOVSS        X1, (DX)
+	ADDQ          $+4, (AX)
+	DECQ          88(AX)
+	JNZ           row1
+	VZEROUPPER
+	RET
+
+DATA lanes_ffff0000<>+0(SB)/4, $0xffff0000
+DATA lanes_ffff0000<>+4(SB)/4, $0xffff0000
+DATA lanes_ffff0000<>+8(SB)/4, $0xffff0000
+DATA lanes_ffff0000<>+12(SB)/4, $0xffff0000
+DATA lanes_ffff0000<>+16(SB)/4, $0xffff0000
+DATA lanes_ffff0000<>+20(SB)/4, $0xffff0000
+DATA lanes_ffff0000<>+24(SB)/4, $0xffff0000
+DATA lanes_ffff0000<>+28(SB)/4, $0xffff0000
+GLOBL lanes_ffff0000<>(SB), RODATA|NOPTR, $32
+
+// func mul1xBF16AVX512(a *uint64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
+TEXT ·mul1xBF16AVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         16(AX), CX
+	MOVQ         24(AX), DX
+	VPBROADCASTD lanes_ffff0000<>+0(SB), Z0
+
+row1:
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	MOVQ   32(AX), BX
+	MOVQ   72(AX), SI
+	SHRQ   $0x05, SI
+	MOVQ   SI, DI
+	SHRQ   $0x01, SI
+	TESTQ  SI, SI
+	JZ     done3
+
+loop2:
+	PREFETCHT0  2048(CX)
+	PREFETCHT0  2048(DX)
+	PREFETCHT0  2112(CX)
+	PREFETCHT0  2112(DX)
+	VPSLLD      $0x10, (CX), Z9
+	VPSLLD      $0x10, (DX), Z10
+	VMOVUPS     (BX), Z11
+	VFMADD231PS Z9, Z11, Z1
+	VFMADD231PS Z10, Z11, Z5
+	VPANDD      (CX), Z0, Z9
+	VPANDD      (DX), Z0, Z10
+	VMOVUPS     64(BX), Z11
+	VFMADD231PS Z9, Z11, Z2
+	VFMADD231PS Z10, Z11, Z6
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+128, BX
+	VPSLLD      $0x10, (CX), Z9
+	VPSLLD      $0x10, (DX), Z10
+	VMOVUPS     (BX), Z11
+	VFMADD231PS Z9, Z11, Z3
+	VFMADD231PS Z10, Z11, Z7
+	VPANDD      (CX), Z0, Z9
+	VPANDD      (DX), Z0, Z10
+	VMOVUPS     64(BX), Z11
+	VFMADD231PS Z9, Z11, Z4
+	VFMADD231PS Z10, Z11, Z8
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+128, BX
+	DECQ        SI
+	JNZ         loop2
+
+done3:
+	ANDQ  $+1, DI
+	TESTQ DI, DI
+	JZ    done5
+
+loop4:
+	VPSLLD      $0x10, (CX), Z9
+	VPSLLD      $0x10, (DX), Z10
+	VMOVUPS     (BX), Z11
+	VFMADD231PS Z9, Z11, Z1
+	VFMADD231PS Z10, Z11, Z5
+	VPANDD      (CX), Z0, Z9
+	VPANDD      (DX), Z0, Z10
+	VMOVUPS     64(BX), Z11
+	VFMADD231PS Z9, Z11, Z2
+	VFMADD231PS Z10, Z11, Z6
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+128, BX
+	DECQ        DI
+	JNZ         loop4
+
+done5:
+	ADDQ          80(AX), CX
+	ADDQ          80(AX), DX
+	VADDPS        Z3, Z1, Z1
+	VADDPS        Z4, Z2, Z2
+	VADDPS        Z2, Z1, Z1
+	MOVQ          (AX), BX
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VADDPS        Y1, Y2, Y2
+	VEXTRACTF32X4 $0x01, Y2, X1
+	VADDPS        X2, X1, X1
+	VPERMILPS     $0x4e, X1, X2
+	VADDPS        X2, X1, X1
+	VPERMILPS     $0xb1, X1, X2
+	VADDPS        X2, X1, X1
+	VMOVSS        X1, (BX)
+	VADDPS        Z7, Z5, Z5
+	VADDPS        Z8, Z6, Z6
+	VADDPS        Z6, Z5, Z5
+	MOVQ          8(AX), BX
+	VEXTRACTF64X4 $0x01, Z5, Y1
+	VADDPS        Y5, Y1, Y1
+	VEXTRACTF32X4 $0x01, Y1, X2
+	VADDPS        X1, X2, X2
+	VPERMILPS     $0x4e, X2, X1
+	VADDPS        X1, X2, X2
+	VPERMILPS     $0xb1, X2, X1
+	VADDPS        X1, X2, X2
+	VMOVSS        X2, (BX)
+	ADDQ          $+4, (AX)
+	ADDQ          $+4, 8(AX)
+	DECQ          88(AX)
+	JNZ           row1
+	VZEROUPPER
+	RET
+
+// func mul2xBF16AVX512(a *uint64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
+TEXT ·mul2xBF16AVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         16(AX), CX
+	MOVQ         24(AX), DX
+	MOVQ         136(AX), BX
+	MOVQ         96(AX), SI
+	VPBROADCASTD lanes_ffff0000<>+0(SB), Z0
+
+row1:
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	MOVQ   32(AX), DI
+	MOVQ   72(AX), R8
+	SHRQ   $0x05, R8
+	TESTQ  R8, R8
+	JZ     done3
+
+loop2:
+	PREFETCHT0  2048(CX)
+	PREFETCHT0  2048(CX)(BX*1)
+	PREFETCHT0  2048(DX)
+	PREFETCHT0  2048(DX)(BX*1)
+	VPSLLD      $0x10, (CX), Z17
+	VPSLLD      $0x10, (CX)(BX*1), Z18
+	VPSLLD      $0x10, (DX), Z19
+	VPSLLD      $0x10, (DX)(BX*1), Z20
+	VMOVUPS     (DI), Z21
+	VFMADD231PS Z17, Z21, Z1
+	VFMADD231PS Z18, Z21, Z5
+	VFMADD231PS Z19, Z21, Z9
+	VFMADD231PS Z20, Z21, Z13
+	VMOVUPS     (DI)(SI*1), Z21
+	VFMADD231PS Z17, Z21, Z2
+	VFMADD231PS Z18, Z21, Z6
+	VFMADD231PS Z19, Z21, Z10
+	VFMADD231PS Z20, Z21, Z14
+	VPANDD      (CX), Z0, Z17
+	VPANDD      (CX)(BX*1), Z0, Z18
+	VPANDD      (DX), Z0, Z19
+	VPANDD      (DX)(BX*1), Z0, Z20
+	VMOVUPS     64(DI), Z21
+	VFMADD231PS Z17, Z21, Z3
+	VFMADD231PS Z18, Z21, Z7
+	VFMADD231PS Z19, Z21, Z11
+	VFMADD231PS Z20, Z21, Z15
+	VMOVUPS     64(DI)(SI*1), Z21
+	VFMADD231PS Z17, Z21, Z4
+	VFMADD231PS Z18, Z21, Z8
+	VFMADD231PS Z19, Z21, Z12
+	VFMADD231PS Z20, Z21, Z16
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+128, DI
+	DECQ        R8
+	JNZ         loop2
+
+done3:
+	ADDQ          80(AX), CX
+	ADDQ          80(AX), DX
+	VADDPS        Z3, Z1, Z1
+	VADDPS        Z4, Z2, Z2
+	MOVQ          (AX), DI
+	VEXTRACTF64X4 $0x01, Z1, Y3
+	VADDPS        Y1, Y3, Y3
+	VEXTRACTF32X4 $0x01, Y3, X1
+	VADDPS        X3, X1, X1
+	VPERMILPS     $0x4e, X1, X3
+	VADDPS        X3, X1, X1
+	VPERMILPS     $0xb1, X1, X3
+	VADDPS        X3, X1, X1
+	VMOVSS        X1, (DI)
+	ADDQ          104(AX), DI
+	VEXTRACTF64X4 $0x01, Z2, Y1
+	VADDPS        Y2, Y1, Y1
+	VEXTRACTF32X4 $0x01, Y1, X2
+	VADDPS        X1, X2, X2
+	VPERMILPS     $0x4e, X2, X1
+	VADDPS        X1, X2, X2
+	VPERMILPS     $0xb1, X2, X1
+	VADDPS        X1, X2, X2
+	VMOVSS        X2, (DI)
+	VADDPS        Z7, Z5, Z5
+	VADDPS        Z8, Z6, Z6
+	MOVQ          (AX), DI
+	ADDQ          144(AX), DI
+	VEXTRACTF64X4 $0x01, Z5, Y1
+	VADDPS        Y5, Y1, Y1
+	VEXTRACTF32X4 $0x01, Y1, X2
+	VADDPS        X1, X2, X2
+	VPERMILPS     $0x4e, X2, X1
+	VADDPS        X1, X2, X2
+	VPERMILPS     $0xb1, X2, X1
+	VADDPS        X1, X2, X2
+	VMOVSS        X2, (DI)
+	ADDQ          104(AX), DI
+	VEXTRACTF64X4 $0x01, Z6, Y1
+	VADDPS        Y6, Y1, Y1
+	VEXTRACTF32X4 $0x01, Y1, X2
+	VADDPS        X1, X2, X2
+	VPERMILPS     $0x4e, X2, X1
+	VADDPS        X1, X2, X2
+	VPERMILPS     $0xb1, X2, X1
+	VADDPS        X1, X2, X2
+	VMOVSS        X2, (DI)
+	VADDPS        Z11, Z9, Z9
+	VADDPS        Z12, Z10, Z10
+	MOVQ          8(AX), DI
+	VEXTRACTF64X4 $0x01, Z9, Y1
+	VADDPS        Y9, Y1, Y1
+	VEXTRACTF32X4 $0x01, Y1, X2
+	VADDPS        X1, X2, X2
+	VPERMILPS     $0x4e, X2, X1
+	VADDPS        X1, X2, X2
+	VPERMILPS     $0xb1, X2, X1
+	VADDPS        X1, X2, X2
+	VMOVSS        X2, (DI)
+	ADDQ          104(AX), DI
+	VEXTRACTF64X4 $0x01, Z10, Y1
+	VADDPS        Y10, Y1, Y1
+	VEXTRACTF32X4 $0x01, Y1, X2
+	VADDPS        X1, X2, X2
+	VPERMILPS     $0x4e, X2, X1
+	VADDPS        X1, X2, X2
+	VPERMILPS     $0xb1, X2, X1
+	VADDPS        X1, X2, X2
+	VMOVSS        X2, (DI)
+	VADDPS        Z15, Z13, Z13
+	VADDPS        Z16, Z14, Z14
+	MOVQ          8(AX), DI
+	ADDQ          144(AX), DI
+	VEXTRACTF64X4 $0x01, Z13, Y1
+	VADDPS        Y13, Y1, Y1
+	VEXTRACTF32X4 $0x01, Y1, X2
+	VADDPS        X1, X2, X2
+	VPERMILPS     $0x4e, X2, X1
+	VADDPS        X1, X2, X2
+	VPERMILPS     $0xb1, X2, X1
+	VADDPS        X1, X2, X2
+	VMOVSS        X2, (DI)
+	ADDQ          104(AX), DI
+	VEXTRACTF64X4 $0x01, Z14, Y1
+	VADDPS        Y14, Y1, Y1
+	VEXTRACTF32X4 $0x01, Y1, X2
+	VADDPS        X1, X2, X2
+	VPERMILPS     $0x4e, X2, X1
+	VADDPS        X1, X2, X2
+	VPERMILPS     $0xb1, X2, X1
+	VADDPS        X1, X2, X2
+	VMOVSS        X2, (DI)
 	ADDQ          $+4, (AX)
 	ADDQ          $+4, 8(AX)
 	DECQ          88(AX)

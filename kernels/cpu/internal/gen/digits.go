@@ -75,7 +75,7 @@ func (p *digitProduct) constant(name string, load func(p *digitProduct, v reg.Ve
 // emitting the product's parts into a function that is thrown away.
 func (p *digitProduct) loadConstants() {
 	ask := *p
-	ask.wide = &wide{routine: &routine{Context: build.NewContext()}, xs: p.xs, rows: p.rows, stride: p.stride}
+	ask.wide = &wide{routine: &routine{Context: build.NewContext()}, xs: p.xs, runs: p.runs, rows: p.rows, stride: p.stride}
 	ask.known = map[string]reg.VecVirtual{}
 	ask.table, ask.head = make([]reg.VecVirtual, len(p.rows)), make([]reg.VecVirtual, len(p.rows))
 	ask.Function("ask")
@@ -296,7 +296,7 @@ func digitRoutines(ctx *build.Context, c *constants) {
 
 // mulDigits emits the product for a quantised format.
 func mulDigits(ctx *build.Context, c *constants, f *digitFormat, xs int) {
-	p := &digitProduct{wide: beginWide(ctx, f.name, xs), c: c, f: f, known: map[string]reg.VecVirtual{}}
+	p := &digitProduct{wide: beginWide(ctx, f.name, xs, min(2*xs, 4)), c: c, f: f, known: map[string]reg.VecVirtual{}}
 	p.table, p.head = make([]reg.VecVirtual, len(p.rows)), make([]reg.VecVirtual, len(p.rows))
 	if f.affine {
 		p.bias = p.get(mulBias)

@@ -24,17 +24,24 @@ func (w row) at(disp int) operand.Mem { return w.w.Offset(disp) }
 type wide struct {
 	*routine
 	xs     int
-	runs   [2]reg.GPVirtual // position in the weights
-	rows   []row            // one of each run, or two: of its halves
+	runs   []reg.GPVirtual // position in the weights
+	rows   []row           // one of each run, or two: of its halves
+	ahead  bool            // prefetch
 	acc    [4][]reg.VecVirtual
 	stride [4]operand.Mem // of activation rows, added to an address: index and scale
 	eight  reg.Register   // the mask of the lower half of a vector
 }
 
-func beginWide(ctx *build.Context, name string, xs int) *wide {
-	r := begin(ctx, fmt.Sprintf("mul%dx%sAVX512", xs, name),
-		fmt.Sprintf("mul%dx%sAVX512 multiplies two runs of %s rows with %d activation rows.", xs, name, name, xs))
-	p := &wide{routine: r, xs: xs, runs: [2]reg.GPVirtual{r.get(mulW0), r.get(mulW1)}}
+func beginWide(ctx *build.Context, name string, xs, runs int) *wide {
+	full := fmt.Sprintf("mul%dx%s", xs, name)
+	if runs == 1 {
+		full += "Run"
+	}
+	r := begin(ctx, full+"AVX512", fmt.Sprintf("%sAVX512 multiplies %d runs of %s rows with %d activation rows.", full, runs, name, xs))
+	p := &wide{routine: r, xs: xs, ahead: runs > 1}
+	for _, off := range []int{mulW0, mulW1}[:min(runs, 2)] {
+		p.runs = append(p.runs, r.get(off))
+	}
 	var pair reg.GPVirtual
 	if xs > 1 {
 		pair = r.get(mulPair)
@@ -80,6 +87,9 @@ func (r *routine) zeroWide() reg.VecVirtual {
 
 // prefetch asks for the lines of n bytes of each row, ahead of their positions.
 func (p *wide) prefetch(from, n int) {
+	if !p.ahead {
+		return
+	}
 	for line := from &^ 63; line < from+n; line += 64 {
 		for _, w := range p.rows {
 			p.PREFETCHT0(w.at(wideAhead + line))
@@ -114,7 +124,7 @@ func (p *wide) store() {
 			acc = acc[:n]
 		}
 		y := p.GP64()
-		p.MOVQ(p.field([...]int{mulY0, mulY1}[k*2/len(p.rows)]), y)
+		p.MOVQ(p.field([...]int{mulY0, mulY1}[k*len(p.runs)/len(p.rows)]), y)
 		if k%2 == 1 && p.xs > 1 {
 			p.ADDQ(p.field(mulYPair), y)
 		}
@@ -136,7 +146,7 @@ func (p *wide) store() {
 			}
 		}
 	}
-	for _, off := range [...]int{mulY0, mulY1} {
+	for _, off := range []int{mulY0, mulY1}[:len(p.runs)] {
 		p.ADDQ(operand.I32(4), p.field(off))
 	}
 }
@@ -230,10 +240,11 @@ func wideFormats(high func() reg.VecVirtual) []wideFormat {
 
 func wideRoutines(ctx *build.Context) {
 	c := newConstants(ctx)
-	for _, xs := range []int{1, 2, 4} {
-		for i := range 3 {
-			mulWide(ctx, c, i, xs)
-		}
+	for i := range 3 {
+		mulWide(ctx, c, i, 1, 1)
+		mulWide(ctx, c, i, 1, 2)
+		mulWide(ctx, c, i, 2, 4)
+		mulWide(ctx, c, i, 4, 4)
 	}
 	digitRoutines(ctx, c)
 	parts(ctx, c)
@@ -242,11 +253,13 @@ func wideRoutines(ctx *build.Context) {
 	}
 }
 
-// mulWide emits the product for a floating-point format.
-func mulWide(ctx *build.Context, c *constants, format, xs int) {
+// mulWide emits the product for a floating-point format. Its twin that reads one
+// run, without asking for anything ahead, is for processors that foresee such a
+// run themselves.
+func mulWide(ctx *build.Context, c *constants, format, xs, runs int) {
 	var high reg.VecVirtual
 	f := wideFormats(func() reg.VecVirtual { return high })[format]
-	p := beginWide(ctx, f.name, xs)
+	p := beginWide(ctx, f.name, xs, runs)
 	if f.name == "BF16" {
 		high = p.ZMM()
 		p.VPBROADCASTD(c.bits(0xffff0000), high)
