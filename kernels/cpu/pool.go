@@ -150,7 +150,7 @@ func (j *job) drain(s *scratch) {
 		}
 		size := left
 		if j.parts > 1 {
-			size = min(max(left/(2*j.parts)/j.least*j.least, j.least), left)
+			size = min(max(left*3/(4*j.parts)/j.least*j.least, j.least), left)
 		}
 		if j.next.CompareAndSwap(lo, lo+int64(size)) {
 			j.task.run(int(lo), int(lo)+size, s)
