@@ -24,7 +24,7 @@ func Atomic(path string, write func(w io.Writer) error) (err error) {
 			err = errors.Join(err, os.Remove(f.Name()))
 		}
 	}()
-	w := bufio.NewWriterSize(f, 1<<20)
+	w := bufio.NewWriterSize(f, 2<<20) // a large page, which the file then has in the page cache
 	if err := write(w); err != nil {
 		return err
 	}
