@@ -2,4 +2,5 @@
 
 package mmap
 
-func advise([]byte) {}
+// largePages does nothing on systems without transparent large pages.
+func largePages([]byte) {}

@@ -20,7 +20,7 @@ func Map(f *os.File, size int64) (*Mapping, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mmap: %w", err)
 	}
-	advise(data)
+	largePages(data)
 	return &Mapping{
 		Data:  unsafe.Slice(unsafe.SliceData(data), wholePages(size)),
 		unmap: func() error { return unix.Munmap(data) },
