@@ -39,13 +39,12 @@ func BenchmarkMul(b *testing.B) {
 			for _, xs := range []int{1, 2, 4} {
 				b.Run(fmt.Sprintf("%s/%s/%d", r.isa, f, xs), func(b *testing.B) {
 					s := &scratch{routines: r}
-					p := newPass(&Backend{routines: r})
-					proj, y := projection{m: m}, aligned(8*runRows)
-					p.arrange(&proj, &p.arranged[0], aligned(4*cols))
+					p, y := newPass(New(Options{Threads: 1, ISA: r.isa})), aligned(8*runRows)
+					in := p.arrange(m, &p.arranged[0], aligned(4*cols))
 					best, lo := time.Duration(1<<62), 0
 					for b.Loop() {
 						start := time.Now()
-						s.mul(y, runRows, m, lo, runRows, proj.in, xs)
+						s.mul(y, runRows, m, lo, runRows, in, xs)
 						best = min(best, time.Since(start))
 						lo = (lo + runRows) % rows
 					}

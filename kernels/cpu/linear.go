@@ -83,42 +83,62 @@ func (p *pass) linear(t linear) {
 		p.many = many{}
 		return
 	}
-	p.arrange(&t.w, &p.arranged[0], t.x)
-	p.arrange(&t.up, &p.arranged[1], t.x)
+	t.w.in = p.arrange(t.w.m, &p.arranged[0], t.x)
+	if t.up.m != nil {
+		if t.up.in = t.w.in; p.scratch.order[t.up.m.Format] != p.scratch.order[t.w.m.Format] {
+			t.up.in = p.arrange(t.up.m, &p.arranged[1], t.x)
+		}
+	}
 	p.few = few(t)
 	p.run(t.w.m.Rows, wholeRuns(1<<15, t.w.m), &p.few) // a few microseconds
 	p.few = few{}
 }
 
-// arrange sets t.in to x as the routines for t.m want it.
-func (p *pass) arrange(t *projection, buf *[]float32, x []float32) {
-	if t.m == nil {
-		return
-	}
-	cols := t.m.Cols
-	t.in = activations{x: x, stride: cols}
-	order := p.scratch.order[t.m.Format]
+// arrange returns x as the routines for m want it.
+func (p *pass) arrange(m *kernels.Matrix, buf *[]float32, x []float32) activations {
+	order, rows := p.scratch.order[m.Format], len(x)/m.Cols
+	in := activations{x: x, stride: m.Cols}
 	switch {
 	case order == nil:
+		return in
 	case order.records:
-		t.in.stride = records(cols) * recordFloats
-		t.in.x = grow(buf, len(x)/cols*t.in.stride)
-		for r := range len(x) / cols {
-			p.scratch.digitArgs = digitArgs{dst: &t.in.x[r*t.in.stride], x: &x[r*cols], index: &order.index[0], blocks: cols / 32, factor: order.factor}
-			p.scratch.digits(&p.scratch.digitArgs)
-		}
+		in.stride = records(m.Cols) * recordFloats
+		in.x = grow(buf, rows*in.stride)
 	default:
 		all := grow(buf, len(x)+len(x)/32)
-		t.in.x, t.in.sums = all[:len(x)], all[len(x):]
-		for r := range len(x) / cols {
-			from, to := x[r*cols:(r+1)*cols], t.in.x[r*cols:(r+1)*cols]
-			n := wholeVectors(t.m.Format, cols)
-			if n > 0 {
-				p.scratch.arrangeArgs = arrangeArgs{dst: ptr(to), x: ptr(from), sums: &t.in.sums[r*(cols/32)], index: &order.index[0], scale: &order.scale[0], n: n, factor: order.factor}
-				p.scratch.arrange(&p.scratch.arrangeArgs)
-			}
-			copy(to[n:], from[n:])
+		in.x, in.sums = all[:len(x)], all[len(x):]
+	}
+	p.arranging = arranging{in, order, x, m.Cols, wholeVectors(m.Format, m.Cols)}
+	p.run(rows, 1+1<<14/m.Cols, &p.arranging)
+	p.arranging = arranging{}
+	return in
+}
+
+// arranging brings activations into an order. Its items are rows.
+type arranging struct {
+	to    activations
+	order *arrangement
+	from  []float32
+	cols  int
+	whole int // columns of whole vectors
+}
+
+func (t *arranging) run(lo, hi int, s *scratch) {
+	for r := lo; r < hi; r++ {
+		from, to := t.from[r*t.cols:(r+1)*t.cols], t.to.x[r*t.to.stride:(r+1)*t.to.stride]
+		if t.order.records {
+			s.digitArgs = digitArgs{dst: ptr(to), x: ptr(from), index: &t.order.index[0], blocks: t.cols / 32, factor: t.order.factor}
+			s.digits(&s.digitArgs)
+			continue
 		}
+		if t.whole > 0 {
+			s.arrangeArgs = arrangeArgs{
+				dst: ptr(to), x: ptr(from), sums: &t.to.sums[r*(t.cols/32)],
+				index: &t.order.index[0], scale: &t.order.scale[0], n: t.whole, factor: t.order.factor,
+			}
+			s.arrange(&s.arrangeArgs)
+		}
+		copy(to[t.whole:], from[t.whole:])
 	}
 }
 

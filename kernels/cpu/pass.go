@@ -21,9 +21,11 @@ type pass struct {
 	many    many
 	cut     toBlocks
 	split   toParts
-	rotate  rotate
-	attend  attend
-	norms   norms
+
+	arranging arranging
+	rotate    rotate
+	attend    attend
+	norms     norms
 
 	normed   []float32    // rmsnorm(x), all rows
 	arranged [2][]float32 // activations in the order that quantised weights want

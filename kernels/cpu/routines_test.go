@@ -126,14 +126,14 @@ func (o *operands) eachMatrix(test func(m *kernels.Matrix)) {
 
 func TestMul(t *testing.T) {
 	eachISA(t, func(o *operands, r *routines) {
-		p := newPass(&Backend{routines: r})
+		b := New(Options{Threads: 1, ISA: r.isa})
+		defer b.Close()
+		p := newPass(b)
 		o.eachMatrix(func(m *kernels.Matrix) {
 			rows := 1 + o.IntN(8)
 			x := o.floats(padded(rows) * m.Cols)
 			got := o.floats(padded(rows) * m.Rows)
-			proj := projection{m: m}
-			p.arrange(&proj, &p.arranged[0], x)
-			p.scratch.mul(got, m.Rows, m, 0, m.Rows, proj.in, rows)
+			p.scratch.mul(got, m.Rows, m, 0, m.Rows, p.arrange(m, &p.arranged[0], x), rows)
 			want := make([]float32, len(got))
 			s := scratch{routines: &portable}
 			s.mul(want, m.Rows, m, 0, m.Rows, activations{x: x, stride: m.Cols}, rows)
@@ -372,6 +372,18 @@ func TestDigits(t *testing.T) {
 
 // TestRecord holds the definition of records to what they stand for.
 func TestRecord(t *testing.T) {
+	// Numbers around the largest that three digits hold have a unit of their own.
+	for _, bits := range []uint32{0x3f7efefe, 0x3f7efeff, 0x3f7f7f7f, 0x3f7fffff, 0x3f800000, 1, 0x7f7fffff} {
+		var r record
+		x := [32]float32{math.Float32frombits(bits), -math.Float32frombits(bits)}
+		digits(&digitArgs{dst: (*float32)(unsafe.Pointer(&r)), x: &x[0], index: &natural.index[0], blocks: 1, factor: 1})
+		for i, v := range x[:2] {
+			d := [3]float64{float64(r.digits[0][0][i]), float64(r.digits[1][0][i]), float64(r.digits[2][0][i])}
+			if got := (d[0]*65536 + d[1]*256 + d[2]) * float64(r.unit); math.Abs(got-float64(v)) > float64(r.unit)/2 {
+				t.Errorf("%v is %v·%v", v, d, r.unit)
+			}
+		}
+	}
 	rng := rand.New(rand.NewPCG(3, 3))
 	for _, size := range []float64{1e-40, 1e-36, 1e-25, 1, 1e30} {
 		var x [128]float32
@@ -379,7 +391,7 @@ func TestRecord(t *testing.T) {
 			x[i] = float32(rng.NormFloat64() * size)
 		}
 		var r record
-		r.set(x[:], natural.index[:], 1)
+		digits(&digitArgs{dst: (*float32)(unsafe.Pointer(&r)), x: &x[0], index: &natural.index[0], blocks: 4, factor: 1})
 		for i, v := range x {
 			at := 16*(i/32) + i%16
 			d := [3]float64{}
@@ -387,7 +399,7 @@ func TestRecord(t *testing.T) {
 				d[k] = float64(r.digits[k][i%32/16][at])
 			}
 			got := (d[0]*65536 + d[1]*256 + d[2]) * float64(r.unit)
-			if math.Abs(got-float64(v)) > 0.51*float64(r.unit) {
+			if math.Abs(got-float64(v)) > float64(r.unit)/2 {
 				t.Errorf("element %d is %v, want %v ± %v", i, got, v, r.unit/2)
 			}
 		}

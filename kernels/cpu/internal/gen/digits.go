@@ -314,6 +314,14 @@ func mulDigits(ctx *build.Context, c *constants, f *digitFormat, xs int) {
 	p.loopRows(func() {
 		p.clear(xs)
 		p.steps(p.get(mulX))
+		x := p.get(mulX)
+		for i := range xs { // all records of a row have one unit
+			unit := p.ZMM()
+			p.VBROADCASTSS(p.x(x, recordUnit, i), unit)
+			for k := range p.rows {
+				p.VMULPS(unit, p.acc[k][i], p.acc[k][i])
+			}
+		}
 		for _, s := range p.scale {
 			p.ADDQ(p.field(mulScaleSkip), s)
 		}
@@ -409,8 +417,6 @@ func (p *digitProduct) multiply(x operand.Mem, weights []digitWeights, acc int) 
 		return sums
 	}
 	sums, middle, last := digit(0), digit(1), digit(2)
-	unit := p.ZMM()
-	p.VBROADCASTSS(x.Offset(recordUnit), unit)
 	var all operand.Op = x.Offset(recordSums)
 	if len(weights) > 1 {
 		all = p.load(all)
@@ -431,10 +437,9 @@ func (p *digitProduct) multiply(x operand.Mem, weights []digitWeights, acc int) 
 			p.VCVTDQ2PS(sum, sum)
 		}
 		if p.f.biased {
-			p.VMULPS(unit, sum, sum)
 			p.VFMADD231PS(all, w.m, p.acc[w.row][acc])
 		} else {
-			p.VFMSUB213PS(all, unit, sum)
+			p.VSUBPS(all, sum, sum)
 		}
 		p.VFMADD231PS(w.d, sum, p.acc[w.row][acc])
 	}
@@ -464,54 +469,55 @@ func toDigits(ctx *build.Context, c *constants) {
 	r.VPBROADCASTD(c.bits(0x80808080), flip)
 	r.VPBROADCASTD(c.bits(0x01010101), ones)
 
+	top := [2]reg.VecVirtual{r.zeroWide(), r.zeroWide()}
+	all, from := r.get(digBlocks), r.GP64()
+	r.MOVQ(x, from)
+	r.loop(all, func() {
+		for i, t := range top {
+			v := r.ZMM()
+			r.VPANDD(at(from, 64*i), magnitude, v)
+			r.VPMAXUD(v, t, t) // a NaN is larger than any number
+		}
+		r.ADDQ(operand.I32(128), from)
+	})
+	r.VPMAXUD(top[1], top[0], top[0])
+	y, h := r.YMM(), r.XMM()
+	r.VEXTRACTI64X4(operand.U8(1), top[0], y)
+	r.VPMAXUD(y, top[0].AsY(), y)
+	r.VEXTRACTI32X4(operand.U8(1), y, h)
+	r.VPMAXUD(y.AsX(), h, h)
+	for _, swap := range []operand.U8{0x4e, 0xb1} { // halves, then neighbours
+		other := r.XMM()
+		r.VPSHUFD(swap, h, other)
+		r.VPMAXUD(other, h, h)
+	}
+
+	// Package cpu's unitOf.
+	bits, unit, inverse := r.GP32(), r.GP32(), r.GP32()
+	odd, least, done := r.label("odd"), r.label("least"), r.label("unit")
+	r.VMOVD(h, bits)
+	r.MOVL(operand.U32(1<<23), unit)
+	r.CMPL(bits, operand.U32(math.Float32bits(float32(math.Inf(1)))))
+	r.JAE(operand.LabelRef(odd))
+	r.ADDL(operand.U32(0x10101), bits)
+	r.ANDL(operand.U32(0xff<<23), bits)
+	r.SUBL(operand.U32(22<<23), bits)
+	r.JLE(operand.LabelRef(least))
+	r.MOVL(bits, unit)
+	r.Label(least)
+	r.MOVL(operand.U32(254<<23), inverse)
+	r.SUBL(unit, inverse)
+	r.JMP(operand.LabelRef(done))
+	r.Label(odd) // infinite or not a number: so are the results
+	r.MOVL(operand.U32(math.Float32bits(float32(math.NaN()))), unit)
+	r.XORL(inverse, inverse)
+	r.Label(done)
+	scale := r.ZMM()
+	r.VPBROADCASTD(inverse, scale)
+
 	// record emits one for the next blocks; the lanes of others are zero.
 	record := func(blocks int) {
-		top := r.ZMM()
-		for i := range 2 * blocks {
-			v := r.ZMM()
-			r.VPANDD(at(x, 64*i), magnitude, v)
-			if i == 0 {
-				top = v
-			} else {
-				r.VPMAXUD(v, top, top) // a NaN is larger than any number
-			}
-		}
-		y := r.YMM()
-		r.VEXTRACTI64X4(operand.U8(1), top, y)
-		r.VPMAXUD(y, top.AsY(), y)
-		h := r.XMM()
-		r.VEXTRACTI32X4(operand.U8(1), y, h)
-		r.VPMAXUD(y.AsX(), h, h)
-		for _, swap := range []operand.U8{0x4e, 0xb1} {
-			other := r.XMM()
-			r.VPSHUFD(swap, h, other)
-			r.VPMAXUD(other, h, h)
-		}
-		bits := r.GP32()
-		r.VMOVD(h, bits)
-
-		// The unit, and what the activations are multiplied with: package cpu's unit.
-		unit, inverse := r.GP32(), r.GP32()
-		odd, least, done := r.label("odd"), r.label("least"), r.label("unit")
-		r.MOVL(operand.U32(1<<23), unit)
-		r.CMPL(bits, operand.U32(math.Float32bits(float32(math.Inf(1)))))
-		r.JAE(operand.LabelRef(odd))
-		r.ADDL(operand.U32(0x10101), bits)
-		r.ANDL(operand.U32(0xff<<23), bits)
-		r.SUBL(operand.U32(22<<23), bits)
-		r.JLE(operand.LabelRef(least))
-		r.MOVL(bits, unit)
-		r.Label(least)
-		r.MOVL(operand.U32(254<<23), inverse)
-		r.SUBL(unit, inverse)
-		r.JMP(operand.LabelRef(done))
-		r.Label(odd) // infinite or not a number: so are the results
-		r.MOVL(operand.U32(math.Float32bits(float32(math.NaN()))), unit)
-		r.XORL(inverse, inverse)
-		r.Label(done)
 		r.MOVL(unit, at(dst, recordUnit))
-		scale := r.ZMM()
-		r.VPBROADCASTD(inverse, scale)
 		if blocks < 4 {
 			empty := r.zeroWide()
 			for i := range 6 {
@@ -550,10 +556,7 @@ func toDigits(ctx *build.Context, c *constants) {
 			r.VPDPBUSD(at(dst, 128*digit+64), ones, sum)
 		}
 		r.VCVTDQ2PS(sum, sum)
-		u := r.ZMM()
-		r.VPBROADCASTD(unit, u)
-		r.VMULPS(u, factor, u)
-		r.VMULPS(u, sum, sum)
+		r.VMULPS(factor, sum, sum)
 		r.VMOVUPS(sum, at(dst, recordSums))
 		r.ADDQ(operand.I32(128*blocks), x)
 		r.ADDQ(operand.I32(recordBytes), dst)

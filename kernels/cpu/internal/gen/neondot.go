@@ -55,6 +55,7 @@ func (f *neonQuant) dot(n *neon, xs int) {
 				}
 				p.advance(f.bytes, f.cols/128*recordFloats)
 			})
+			p.inUnits()
 			return
 		}
 		p.op("AND $3, R8, R9")
@@ -68,7 +69,19 @@ func (f *neonQuant) dot(n *neon, xs int) {
 			})
 		}
 		p.nextGroups(f, mulScaleSkip)
+		p.inUnits()
 	})
+}
+
+// inUnits multiplies the sums with the unit that all records of a row have, the
+// last ones behind which the activations are.
+func (p *neonProduct) inUnits() {
+	for row := range p.xs {
+		p.op("FMOVS %d(R%d), F20", recordUnit-recordBytes, 4+row)
+		for k := range 2 {
+			p.fmulLane(4*k+row, 4*k+row, 20, 0)
+		}
+	}
 }
 
 const recordFloats = recordBytes / 4
@@ -91,8 +104,7 @@ func (p *neonProduct) nextGroups(f *neonQuant, field int) {
 }
 
 // record multiplies the next blocks of 32 columns, those of a block of weights
-// from column c on or as many blocks, with the record that they belong to. V8 …
-// are the sums of the record in its unit.
+// from column c on or as many blocks, with the record that they belong to.
 func (f *neonQuant) record(p *neonProduct, c, blocks int) {
 	base := c / 128 * recordBytes
 	for i := range blocks {
@@ -123,18 +135,8 @@ func (f *neonQuant) record(p *neonProduct, c, blocks int) {
 			products := f.multiply(p, base+16*i, row)
 			for k := range 2 {
 				v, lane := f.scale(k, c)
-				if i == 0 {
-					p.fmulLane(8+4*k+row, products+k, v, lane)
-				} else {
-					p.fmlaLane(products+k, v, lane, 8+4*k+row)
-				}
+				p.fmlaLane(products+k, v, lane, 4*k+row)
 			}
-		}
-	}
-	for row := range p.xs {
-		p.op("FMOVS %d(R%d), F20", base+recordUnit, 4+row)
-		for k := range 2 {
-			p.fmlaLane(8+4*k+row, 20, 0, 4*k+row)
 		}
 	}
 }
@@ -197,28 +199,21 @@ func neonDigits(n *neon) {
 	for _, f := range [][2]int{{digX, 1}, {digDst, 2}, {digIndex, 3}, {digBlocks, 4}} {
 		n.get(f[0], f[1])
 	}
-	const unit, inverse, factor, sumUnit, magnitude, offset, flip = 24, 25, 26, 27, 29, 30, 31
+	const unit, inverse, factor, magnitude, offset, flip = 24, 25, 26, 29, 30, 31
 	n.op("FMOVS %d(R0), F%d", digFactor, factor)
 	n.words(magnitude, 1<<31-1)
 	n.words(offset, 0x808080)
 	n.op("VMOVI $128, V%d.B16", flip)
-	n.label("record")
-	n.op("MOVD $4, R5")
-	n.op("MOVD $1, R6")
-	n.op("CMP $4, R4")
-	n.op("CSEL HS, R5, R6, R5")
-	n.op("SUB R5, R4")
 
-	// The largest magnitude; a NaN is larger than any number.
 	n.clear(0, 1)
 	n.op("MOVD R1, R7")
-	n.op("MOVD R5, R6")
+	n.op("MOVD R4, R6")
 	n.loop("block", 6, func() {
 		for range 4 {
 			n.op("FLDPQ.P 32(R7), (F16, F17)")
 			for i := range 2 {
 				n.op("VAND V%d.B16, V%d.B16, V%[2]d.B16", magnitude, 16+i)
-				n.op("VUMAX V%d.S4, V%d.S4, V%[2]d.S4", 16+i, i)
+				n.op("VUMAX V%d.S4, V%d.S4, V%[2]d.S4", 16+i, i) // a NaN is larger than any number
 			}
 		}
 	})
@@ -226,7 +221,7 @@ func neonDigits(n *neon) {
 	n.umaxv(0, 0)
 	n.op("FMOVS F0, R10")
 
-	// The unit, and what the activations are multiplied with: package cpu's unit.
+	// Package cpu's unitOf.
 	n.op("ADD $0x10101, R10, R11")
 	n.op("AND $%#x, R11", 0xff<<23)
 	n.op("SUBS $%#x, R11", 22<<23)
@@ -241,8 +236,13 @@ func neonDigits(n *neon) {
 	n.op("CSEL HS, ZR, R12, R12")
 	n.op("FMOVS R11, F%d", unit)
 	n.op("FMOVS R12, F%d", inverse)
-	n.op("FMULS F%d, F%d, F%d", factor, unit, sumUnit)
 
+	n.label("record")
+	n.op("MOVD $4, R5")
+	n.op("MOVD $1, R6")
+	n.op("CMP $4, R4")
+	n.op("CSEL HS, R5, R6, R5")
+	n.op("SUB R5, R4")
 	n.clear(0) // a record of one block is zero elsewhere
 	for i := 0; i < recordUnit; i += 32 {
 		n.op("FSTPQ (F0, F0), %d(R2)", i)
@@ -285,7 +285,7 @@ func neonDigits(n *neon) {
 		n.op("VADDP V11.S4, V10.S4, V10.S4")
 		n.op("VADDP V10.S4, V8.S4, V8.S4")
 		n.scvtf(8, 8)
-		n.fmulLane(8, 8, sumUnit, 0)
+		n.fmulLane(8, 8, factor, 0)
 		n.op("FMOVQ F8, %d(R7)", recordSums)
 		n.add(128, 1)
 		n.add(16, 7)
