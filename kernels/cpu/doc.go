@@ -5,7 +5,7 @@
 // says what each of them computes. The best table that the machine can run is
 // taken; [Options] can ask for another. The assembly is written by internal/gen, a
 // module of its own. Whatever the table and the format of the weights, results
-// are those of float32 arithmetic.
+// are within what float32 sums round.
 //
 // # A few rows
 //
