@@ -40,7 +40,7 @@ func BenchmarkMul(b *testing.B) {
 				b.Run(fmt.Sprintf("%s/%s/%d", r.isa, f, xs), func(b *testing.B) {
 					s := &scratch{routines: r}
 					p, y := newPass(New(Options{Threads: 1, ISA: r.isa})), aligned(4*runRows)
-					in := p.arrange(m, &p.arranged[0], aligned(4*cols))
+					in := p.arrange(m, &p.arranged[0], aligned(4*cols), xs)
 					best, lo := time.Duration(1<<62), 0
 					for b.Loop() {
 						start := time.Now()

@@ -83,10 +83,10 @@ func (p *pass) linear(t linear) {
 		p.many = many{}
 		return
 	}
-	t.w.in = p.arrange(t.w.m, &p.arranged[0], t.x)
+	t.w.in = p.arrange(t.w.m, &p.arranged[0], t.x, t.rows)
 	if t.up.m != nil {
 		if t.up.in = t.w.in; p.scratch.order[t.up.m.Format] != p.scratch.order[t.w.m.Format] {
-			t.up.in = p.arrange(t.up.m, &p.arranged[1], t.x)
+			t.up.in = p.arrange(t.up.m, &p.arranged[1], t.x, t.rows)
 		}
 	}
 	p.few = few(t)
@@ -94,9 +94,11 @@ func (p *pass) linear(t linear) {
 	p.few = few{}
 }
 
-// arrange returns x as the routines for m want it.
-func (p *pass) arrange(m *kernels.Matrix, buf *[]float32, x []float32) activations {
-	order, rows := p.scratch.order[m.Format], len(x)/m.Cols
+// arrange returns rows of x, and those that are read beyond them, as the routines
+// for m want them.
+func (p *pass) arrange(m *kernels.Matrix, buf *[]float32, x []float32, rows int) activations {
+	order := p.scratch.order[m.Format]
+	rows = p.scratch.reads(m.Format, rows)
 	in := activations{x: x, stride: m.Cols}
 	switch {
 	case order == nil:
@@ -105,8 +107,9 @@ func (p *pass) arrange(m *kernels.Matrix, buf *[]float32, x []float32) activatio
 		in.stride = records(m.Cols) * recordFloats
 		in.x = grow(buf, rows*in.stride)
 	default:
-		all := grow(buf, len(x)+len(x)/32)
-		in.x, in.sums = all[:len(x)], all[len(x):]
+		n := rows * m.Cols
+		all := grow(buf, n+n/32)
+		in.x, in.sums = all[:n], all[n:]
 	}
 	p.arranging = arranging{in, order, x, m.Cols, wholeVectors(m.Format, m.Cols)}
 	p.run(rows, 1+1<<14/m.Cols, &p.arranging)
@@ -236,8 +239,8 @@ func (t *few) product(s *scratch, w *projection, dst []float32, stride, lo, n in
 // prefetchAhead is what was best, of 256 to 4096, on a Zen 3.
 const prefetchAhead = 1024
 
-// mul sets dst[r·stride + i] = w[lo+i]·x[r] for n rows of w. dst and in have room
-// for padded(rows) rows.
+// mul sets dst[r·stride + i] = w[lo+i]·x[r] for n rows of w. dst has room for
+// padded(rows) rows, and in has as many as are read.
 func (s *scratch) mul(dst []float32, stride int, w *kernels.Matrix, lo, n int, in activations, rows int) {
 	if s.mul1[w.Format] == nil {
 		s.mulWidened(dst, stride, w, lo, n, in, rows)

@@ -128,8 +128,8 @@ func (p *pass) ProjAdd(x, in kernels.View, rows int, w kernels.Linear) {
 	if p.ready() {
 		a := p.floats("ProjAdd", "in", in, rows*w.W.Cols)
 		y := p.floats("ProjAdd", "x", x, rows*w.W.Rows)
-		if p.err == nil && rows <= p.scratch.fewRows(w.W.Format) && rows%4 > 1 {
-			a = grow(&p.normed, padded(rows)*w.W.Cols)
+		if n := p.scratch.reads(w.W.Format, rows); p.err == nil && rows <= p.scratch.fewRows(w.W.Format) && n > rows {
+			a = grow(&p.normed, n*w.W.Cols)
 			copy(a, in.Floats())
 		}
 		p.multiply(add, y, a, rows, w, kernels.Linear{})

@@ -73,6 +73,16 @@ func (r *routines) fewRows(f kernels.Format) int {
 	return r.few[1]
 }
 
+// reads is how many activation rows, at most padded(rows), the routines for a
+// format read where there are rows: without a mul2, mul4 takes the last two or
+// three.
+func (r *routines) reads(f kernels.Format, rows int) int {
+	if rows%4 > 1 && r.mul2[f] == nil {
+		return padded(rows)
+	}
+	return rows
+}
+
 // runs is how many runs of rows the routine for xs activation rows reads.
 func (r *routines) runs(f kernels.Format, xs int) int {
 	switch {
@@ -88,8 +98,8 @@ func (r *routines) runs(f kernels.Format, xs int) int {
 //
 //	y0[i + r·yStride] = Σ_c w0[i][c] · x[c + r·xStride]
 //
-// and the same for y1 and w1: two runs of rows are read at a time because two
-// streams use the memory better than one. Strides are in bytes.
+// and the same for y1 and w1, unless one run is read: which number of streams uses
+// the memory best depends on the processor. Strides are in bytes.
 type mulArgs struct {
 	y0, y1         *float32 // moved on by the routine
 	w0, w1         *byte

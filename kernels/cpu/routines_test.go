@@ -133,7 +133,7 @@ func TestMul(t *testing.T) {
 			rows := 1 + o.IntN(8)
 			x := o.floats(padded(rows) * m.Cols)
 			got := o.floats(padded(rows) * m.Rows)
-			p.scratch.mul(got, m.Rows, m, 0, m.Rows, p.arrange(m, &p.arranged[0], x), rows)
+			p.scratch.mul(got, m.Rows, m, 0, m.Rows, p.arrange(m, &p.arranged[0], x, rows), rows)
 			want := make([]float32, len(got))
 			s := scratch{routines: &portable}
 			s.mul(want, m.Rows, m, 0, m.Rows, activations{x: x, stride: m.Cols}, rows)
