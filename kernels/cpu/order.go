@@ -30,6 +30,11 @@ func arranged(factor float32, of func(i int) (column, power int)) *arrangement {
 	return &a
 }
 
+// inPlace and evenFirst are orders of 32 columns: as they are, and the even ones
+// before the odd ones.
+func inPlace(i int) int   { return i }
+func evenFirst(i int) int { return i%16*2 + i/16 }
+
 // inRecords is an arrangement of records for weights w = d·(q − factor), or for
 // w = d·q + m with a factor of one.
 func inRecords(factor float32, column func(i int) int) *arrangement {
@@ -50,14 +55,14 @@ var (
 	unsignedBytes = arranged(1.0/lanes, func(i int) (int, int) { return i%8*4 + i/8, 8 * (i / 8) % 24 })
 
 	// wholePairs: of each 32 columns the even ones first, for vectors of 16.
-	wholePairs = arranged(0, func(i int) (int, int) { return i%16*2 + i/16, 0 })
+	wholePairs = arranged(0, func(i int) (int, int) { return evenFirst(i), 0 })
 
 	// Records: columns as they are; for weights that are stored with an offset of
 	// 8 or 128; and for bytes of two neighbouring columns.
-	natural     = inRecords(1, func(i int) int { return i })
-	offset8     = inRecords(8, func(i int) int { return i })
-	offset128   = inRecords(128, func(i int) int { return i })
-	evenColumns = inRecords(1, func(i int) int { return i%16*2 + i/16 })
+	natural     = inRecords(1, inPlace)
+	offset8     = inRecords(8, inPlace)
+	offset128   = inRecords(128, inPlace)
+	evenColumns = inRecords(1, evenFirst)
 
 	// q4_0 subtracts 8 from each weight, which is a sum in each of eight lanes;
 	// q4_1 adds a minimum.

@@ -55,18 +55,17 @@ var neon = routines{
 	rope:     ropeNEON,
 	maximum:  maximumNEON,
 	order: [formats]*arrangement{
-		kernels.Q4_1: inOrder, kernels.Q4_K: inOrder, kernels.Affine4: evenFirst, kernels.Affine8: inOrder,
+		kernels.Q4_1: inOrder, kernels.Q4_K: inOrder, kernels.Affine4: evenNibbles, kernels.Affine8: inOrder,
 	},
 	arrange: arrangeNEON,
 }
 
 var (
 	// inOrder leaves columns as they are, for the sums that go with them.
-	inOrder = arranged(1, func(i int) (int, int) { return i, 0 })
+	inOrder = arranged(1, func(i int) (int, int) { return inPlace(i), 0 })
 
-	// evenFirst: of each 32 columns the even ones first, the low nibbles of an
-	// affine format.
-	evenFirst = arranged(1, func(i int) (int, int) { return i%16*2 + i/16, 0 })
+	// evenNibbles: the low nibbles of an affine format are its even columns.
+	evenNibbles = arranged(1, func(i int) (int, int) { return evenFirst(i), 0 })
 )
 
 //go:noescape

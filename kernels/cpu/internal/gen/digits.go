@@ -337,7 +337,7 @@ func (p *digitProduct) steps(x reg.GPVirtual) {
 	n := p.get(mulCols)
 	if f.super > 0 {
 		p.loop(n, func() {
-			p.prefetch(0, f.block)
+			p.prefetch(f.block)
 			p.blocks(x, f.super, 4)
 			p.advance(operand.I32(f.block))
 		})
@@ -346,7 +346,7 @@ func (p *digitProduct) steps(x reg.GPVirtual) {
 	step := func(n reg.GPVirtual, blocks, field int) {
 		p.loop(n, func() {
 			if blocks > 1 {
-				p.prefetch(0, blocks*f.block)
+				p.prefetch(blocks * f.block)
 			}
 			p.blocks(x, 1, blocks)
 			p.advance(operand.I32(blocks * f.block))

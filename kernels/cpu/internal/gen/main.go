@@ -1,5 +1,5 @@
-// Command gen writes the routines of package cpu, for AVX2 with avo and for NEON
-// as text. It is a module of its own so that programs which import the library do
+// Command gen writes the routines of package cpu, for AVX2 and AVX-512 with avo,
+// and for AMX and NEON as text. It is a module of its own so that programs which import the library do
 // not inherit avo. Run it with go generate in kernels/cpu.
 //
 // Every routine takes one pointer to a struct of package cpu; args.go repeats

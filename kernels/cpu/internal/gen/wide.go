@@ -86,11 +86,11 @@ func (r *routine) zeroWide() reg.VecVirtual {
 }
 
 // prefetch asks for the lines of n bytes of each row, ahead of their positions.
-func (p *wide) prefetch(from, n int) {
+func (p *wide) prefetch(n int) {
 	if !p.ahead {
 		return
 	}
-	for line := from &^ 63; line < from+n; line += 64 {
+	for line := 0; line < n; line += 64 {
 		for _, w := range p.rows {
 			p.PREFETCHT0(w.at(wideAhead + line))
 		}
@@ -309,7 +309,7 @@ func mulWide(ctx *build.Context, c *constants, format, xs, runs int) {
 			p.MOVQ(n, odd)
 			p.SHRQ(operand.U8(1), n)
 			p.loop(n, func() {
-				p.prefetch(0, 64*f.bytes)
+				p.prefetch(64 * f.bytes)
 				columns(2)
 				columns(2)
 			})
@@ -317,7 +317,7 @@ func mulWide(ctx *build.Context, c *constants, format, xs, runs int) {
 			p.loop(odd, func() { columns(2) })
 		} else {
 			p.loop(n, func() {
-				p.prefetch(0, 32*f.bytes)
+				p.prefetch(32 * f.bytes)
 				columns(2)
 			})
 		}
