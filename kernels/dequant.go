@@ -159,5 +159,22 @@ func FromF16(h uint16) float32 {
 	return math.Float32frombits(sign | (exp+127-15)<<23 | frac<<13)
 }
 
+// ToF16 rounds to the nearest IEEE 754 binary16 value, halves to even. Values of
+// 65520 and above become infinite; a NaN stays one.
+func ToF16(v float32) uint16 {
+	b := math.Float32bits(v)
+	sign, abs := uint16(b>>16)&0x8000, b&0x7fffffff
+	switch {
+	case abs > 0x7f800000:
+		return sign | 0x7e00
+	case abs >= 0x477ff000: // 65520 and above round to infinity
+		return sign | 0x7c00
+	case abs < 0x38800000: // below 2⁻¹⁴: subnormal, a multiple of 2⁻²⁴
+		return sign | uint16(math.RoundToEven(float64(math.Float32frombits(abs))*0x1p24))
+	}
+	abs -= (127 - 15) << 23
+	return sign | uint16((abs+0xfff+abs>>13&1)>>13)
+}
+
 // FromBF16 widens a bfloat16 value, exactly.
 func FromBF16(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }

@@ -16,9 +16,10 @@
 //
 // # Numerics
 //
-// Activations and the KV cache are float32, row-major and dense. Weights stay
-// in the [Format] they were stored in and are widened to float32 exactly; sums
-// are float32 or better, in any order. RMSNorm is
+// Activations are float32, row-major and dense; so is the KV cache, or float16
+// where a [Span] says so. Weights stay in the [Format] they were stored in and
+// are widened to float32 exactly; sums are float32 or better, in an order that
+// depends on nothing but the class of the operation ([ExactRows]). RMSNorm is
 //
 //	rmsnorm(x)_i = x_i · w_i / sqrt(mean_j(x_j²) + eps)
 //

@@ -40,7 +40,7 @@ type Backend interface {
 //
 // All activations are dense float32 rows; rows is at least 1. Which code runs
 // (a mat-vec for a few rows, a tiled matmul for many) is the backend's choice
-// and does not change the contract.
+// within what [ExactRows] promises.
 type Ops interface {
 	// Embed sets x[r] = table[token[r]], x [rows, table.Cols]; tokens holds
 	// rows int32 values, each in [0, table.Rows).
@@ -76,6 +76,20 @@ type Ops interface {
 	// dropped. The Ops must not be used afterwards.
 	End()
 }
+
+// ExactRows divides operations into two classes by their number of rows alone
+// (for Attend, of all spans together). What a row gets does not depend, in any
+// bit, on which rows it shares an operation with, nor on how many within a class:
+//
+//   - at most ExactRows rows: each row's result is what it would be in an
+//     operation of that one row;
+//   - more: each row's result is the same in every operation of more than
+//     ExactRows rows. It may differ from the other class's, which adds in
+//     another order.
+//
+// Both hold for every operation, weight format, adapter, cache format,
+// instruction set and number of threads.
+const ExactRows = 16
 
 // Norm is the weight and epsilon of an RMSNorm.
 type Norm struct {
@@ -117,12 +131,17 @@ type Attention struct {
 
 // Span is a run of consecutive rows that belong to one sequence.
 type Span struct {
-	// Keys and Values are the sequence's cache of this layer, float32
-	// [kv_heads, Capacity, head_dim]. Keys are stored normalised and rotated.
+	// Keys and Values are the sequence's cache of this layer, [kv_heads,
+	// Capacity, head_dim] in Format. Keys are stored normalised and rotated.
 	Keys, Values View
-	Capacity     int // positions the cache can hold
-	Pos          int // position of the first row; positions before it are cached
-	Rows         int // at least 1; Pos + Rows ≤ Capacity
+	// Format is how the cache stores its elements: F32, which is also the zero
+	// value, or F16, which rounds to the nearest value, halves to even. Scores
+	// and sums are float32 either way, and a row's own key and value are read
+	// as stored.
+	Format   Format
+	Capacity int // positions the cache can hold
+	Pos      int // position of the first row; positions before it are cached
+	Rows     int // at least 1; Pos + Rows ≤ Capacity
 }
 
 // ErrShape is wrapped by errors about operands whose sizes do not fit together.
@@ -147,7 +166,15 @@ func (a *Attention) Validate(spans []Span) error {
 		if s.Rows < 1 || s.Pos < 0 || s.Capacity < s.Rows || s.Pos > s.Capacity-s.Rows {
 			return fmt.Errorf("%w: span %d: %d rows at position %d of a cache of %d", ErrShape, i, s.Rows, s.Pos, s.Capacity)
 		}
-		if want := 4 * a.KVHeads * s.Capacity * a.HeadDim; s.Keys.Len < want || s.Values.Len < want {
+		size := 4
+		switch s.Format {
+		case 0, F32:
+		case F16:
+			size = 2
+		default:
+			return fmt.Errorf("%w: span %d: a cache in %s", ErrShape, i, s.Format)
+		}
+		if want := size * a.KVHeads * s.Capacity * a.HeadDim; s.Keys.Len < want || s.Values.Len < want {
 			return fmt.Errorf("%w: span %d: cache of %d and %d bytes, want %d each", ErrShape, i, s.Keys.Len, s.Values.Len, want)
 		}
 		if want := 4 * (s.Pos + s.Rows) * a.HeadDim; a.Rope.Len < want {

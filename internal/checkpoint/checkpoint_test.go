@@ -177,7 +177,7 @@ func TestBytes(t *testing.T) {
 	}
 }
 
-// TestRounding holds ToF16 and ToBF16 to be the nearest value, halves to even.
+// TestRounding holds kernels.ToF16 and ToBF16 to be the nearest value, halves to even.
 func TestRounding(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 200_000 {
@@ -185,15 +185,15 @@ func TestRounding(t *testing.T) {
 		if v != v || math.Abs(float64(v)) >= 65520 {
 			continue
 		}
-		nearest(t, v, checkpoint.ToF16(v), kernels.FromF16)
+		nearest(t, v, kernels.ToF16(v), kernels.FromF16)
 		nearest(t, v, checkpoint.ToBF16(v), kernels.FromBF16)
 	}
 	// Halfway between two neighbours, where the even one is right.
 	for _, v := range []float32{1 + 0x1p-11, 1 + 3*0x1p-11, 0x1p-25, 3 * 0x1p-25, 65504, 1 - 0x1p-12} {
-		nearest(t, v, checkpoint.ToF16(v), kernels.FromF16)
+		nearest(t, v, kernels.ToF16(v), kernels.FromF16)
 		nearest(t, v, checkpoint.ToBF16(v), kernels.FromBF16)
 	}
-	if got := kernels.FromF16(checkpoint.ToF16(65520)); !math.IsInf(float64(got), 1) {
+	if got := kernels.FromF16(kernels.ToF16(65520)); !math.IsInf(float64(got), 1) {
 		t.Errorf("65520 becomes %g", got)
 	}
 }

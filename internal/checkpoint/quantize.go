@@ -89,7 +89,7 @@ func extreme(x []float32) float32 {
 func putFloat(dst []byte, v float32, f kernels.Format) float32 {
 	switch f {
 	case kernels.F16:
-		h := ToF16(v)
+		h := kernels.ToF16(v)
 		binary.LittleEndian.PutUint16(dst, h)
 		return kernels.FromF16(h)
 	case kernels.BF16:
@@ -109,22 +109,6 @@ func ToBF16(v float32) uint16 {
 		return uint16(b>>16) | 1<<6 // keep a NaN one
 	}
 	return uint16((b + 0x7fff + b>>16&1) >> 16)
-}
-
-// ToF16 rounds to the nearest binary16, halves to even.
-func ToF16(v float32) uint16 {
-	b := math.Float32bits(v)
-	sign, abs := uint16(b>>16)&0x8000, b&0x7fffffff
-	switch {
-	case abs > 0x7f800000:
-		return sign | 0x7e00
-	case abs >= 0x477ff000: // 65520 and above round to infinity
-		return sign | 0x7c00
-	case abs < 0x38800000: // below 2⁻¹⁴: subnormal, a multiple of 2⁻²⁴
-		return sign | uint16(math.RoundToEven(float64(math.Float32frombits(abs))*0x1p24))
-	}
-	abs -= (127 - 15) << 23
-	return sign | uint16((abs+0xfff+abs>>13&1)>>13)
 }
 
 func encodeQ8_0(dst []byte, x []float32) {

@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -17,6 +18,10 @@ func (p *pass) Attend(out, qkv kernels.View, a *kernels.Attention, spans []kerne
 	}
 	rows, longest := 0, 0
 	for i := range spans {
+		if spans[i].Format == kernels.F16 {
+			p.err = fmt.Errorf("cpu: a cache in %s: %w", spans[i].Format, errors.ErrUnsupported)
+			return
+		}
 		rows += spans[i].Rows
 		longest = max(longest, spans[i].Pos+spans[i].Rows)
 	}

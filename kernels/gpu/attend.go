@@ -2,6 +2,7 @@ package gpu
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
 
 	"github.com/go-openelm/go-openelm/kernels"
@@ -63,6 +64,10 @@ func (p *pass) Attend(out, qkv kernels.View, a *kernels.Attention, spans []kerne
 	}
 	rows := 0
 	for i := range spans {
+		if spans[i].Format == kernels.F16 {
+			p.fail(fmt.Errorf("gpu: %s: a cache in %s: %w", op, spans[i].Format, errors.ErrUnsupported))
+			return
+		}
 		rows += spans[i].Rows
 	}
 	width := (a.QueryHeads + 2*a.KVHeads) * a.HeadDim
