@@ -47,7 +47,7 @@ func New(m *openelm.Model, o Options) (*Chat, error) {
 		o.Reserve = s.Capacity() / 4
 	}
 	c := &Chat{model: m, session: s, o: o}
-	if c.head, err = m.Encode(""); err == nil && o.System != "" {
+	if c.head, err = m.EncodePrompt(""); err == nil && o.System != "" {
 		c.head = append(c.head, c.said(o.Template.System, o.System)...)
 	}
 	if err == nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-openelm/go-openelm/internal/strictjson"
 	"github.com/go-openelm/go-openelm/kernels"
 	"github.com/go-openelm/go-openelm/loader/gguf"
 	"github.com/go-openelm/go-openelm/loader/safetensors"
@@ -22,7 +23,12 @@ type checkpoint struct {
 	tensors    map[string]*tensor
 	names      naming
 	gguf       *gguf.File // nil unless the checkpoint is a GGUF file
-	warnings   []string
+	special    ggufSpecial
+	warnings   []string // what is odd but harmless
+}
+
+func (c *checkpoint) warn(format string, args ...any) {
+	c.warnings = append(c.warnings, fmt.Sprintf(format, args...))
 }
 
 // tensor is a tensor of a checkpoint, in whatever kind of file.
@@ -66,7 +72,39 @@ func readConfig(ctx context.Context, src source) (*checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &checkpoint{checkpointConfig: *config, configFile: path, src: src, tensors: map[string]*tensor{}}, nil
+	c := &checkpoint{checkpointConfig: *config, configFile: path, src: src, tensors: map[string]*tensor{}}
+	if err := c.readGenerationConfig(ctx); err != nil {
+		return nil, err
+	}
+	return c, c.validate()
+}
+
+// readGenerationConfig takes from generation_config.json, which may be missing,
+// the tokens that end a text: they count for transformers and mlx-lm in place of
+// those in config.json.
+func (c *checkpoint) readGenerationConfig(ctx context.Context) error {
+	path, text, err := readText(ctx, c.src, "generation_config.json")
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	members, err := strictjson.Members(text)
+	if err != nil {
+		return corrupt(path, "", "%w", err)
+	}
+	r := &configReader{file: path, members: members}
+	if r.has("eos_token_id") {
+		c.EOS = r.tokens("eos_token_id")
+	}
+	return r.err
+}
+
+func (c *checkpoint) validate() error {
+	warnings, err := c.checkpointConfig.validate(c.configFile)
+	c.warnings = append(c.warnings, warnings...)
+	return err
 }
 
 // readCheckpoint reads config.json and the headers of the weights of a
@@ -180,7 +218,7 @@ func (c *checkpoint) checkUnused(used map[*tensor]bool) error {
 		switch {
 		case used[t]:
 		case c.harmless(t.name):
-			c.warnings = append(c.warnings, fmt.Sprintf("%s: tensor %s is not used", t.file.name, t.name))
+			c.warn("%s: tensor %s is not used", t.file.name, t.name)
 		default:
 			extra = append(extra, t)
 		}

@@ -2,11 +2,13 @@ package loader
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
 
 	"github.com/go-openelm/go-openelm/internal/strictjson"
+	"github.com/go-openelm/go-openelm/loader/tokenizer"
 	"github.com/go-openelm/go-openelm/openelm"
 )
 
@@ -44,13 +46,35 @@ const presetCommon = `{"num_gqa_groups": 4, "normalize_qk_projections": true, "s
 // ParseConfig reads a Hugging Face or MLX config.json of an OpenELM model, by
 // the rules of Apple's configuration_openelm.py. Whether the output matrix is
 // the embedding can depend on the weights: without share_input_output_layers
-// and tie_word_embeddings it is taken to have weights of its own.
+// and tie_word_embeddings it is taken to have weights of its own. Special tokens
+// outside the vocabulary count as none.
 func ParseConfig(text []byte) (*openelm.Config, error) {
 	c, err := parseConfig("config.json", text)
 	if err != nil {
 		return nil, err
 	}
+	if _, err := c.validate("config.json"); err != nil {
+		return nil, err
+	}
 	return &c.Config, nil
+}
+
+// validate checks the configuration. Special tokens that the model lacks are no
+// fault, since it cannot produce them: they are taken out, with a warning.
+func (c *checkpointConfig) validate(file string) (warnings []string, err error) {
+	lacks := func(id int32) bool { return int(id) >= c.VocabSize }
+	for _, id := range append([]int32{c.BOS}, c.EOS...) {
+		if lacks(id) {
+			warnings = append(warnings, fmt.Sprintf("%s: the special token %d is outside the vocabulary of %d and not used", file, id, c.VocabSize))
+		}
+	}
+	if c.EOS = slices.DeleteFunc(c.EOS, lacks); lacks(c.BOS) {
+		c.BOS = tokenizer.None
+	}
+	if err := c.Config.Validate(); err != nil {
+		return nil, corrupt(file, "", "%w", err)
+	}
+	return warnings, nil
 }
 
 // parseConfig reads a config.json by the rules of Apple's
@@ -73,9 +97,6 @@ func parseConfig(file string, text []byte) (*checkpointConfig, error) {
 	c.quant = parseQuantization(r)
 	if r.err != nil {
 		return nil, r.err
-	}
-	if err := c.Config.Validate(); err != nil {
-		return nil, corrupt(file, "", "%w", err)
 	}
 	return c, nil
 }
@@ -178,6 +199,15 @@ func (r *configReader) integers(key string) []int {
 	return list
 }
 
+// tokens is integers that are token ids.
+func (r *configReader) tokens(key string) []int32 {
+	var list []int32
+	for _, id := range r.integers(key) {
+		list = append(list, int32(id))
+	}
+	return list
+}
+
 // only refuses a value that the model code cannot honour.
 func (r *configReader) only(key string, allowed ...string) {
 	if v := r.text(key, allowed[0]); !slices.Contains(allowed, v) {
@@ -209,10 +239,7 @@ func (r *configReader) config() *checkpointConfig {
 		EOS:        []int32{2},
 	}}
 	if r.has("eos_token_id") {
-		c.EOS = nil
-		for _, id := range r.integers("eos_token_id") {
-			c.EOS = append(c.EOS, int32(id))
-		}
+		c.EOS = r.tokens("eos_token_id")
 	}
 	c.TiedHead, c.tiedUnlessHead = r.tiedHead()
 	if n := r.integer("num_transformer_layers", 12); n < 1 || n > maxLayers {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/go-openelm/go-openelm/kernels"
 	"github.com/go-openelm/go-openelm/loader/gguf"
+	"github.com/go-openelm/go-openelm/loader/tokenizer"
 	"github.com/go-openelm/go-openelm/openelm"
 )
 
@@ -110,6 +111,45 @@ func (r *ggufConfig) perLayer(key string, n int) []int {
 	return widths
 }
 
+// ggufSpecial is the special tokens that a GGUF file names, tokenizer.None where
+// there are none.
+type ggufSpecial struct{ bos, eos, unk, pad int32 }
+
+// special reads the ids of the special tokens. As in llama.cpp one that the
+// vocabulary does not have counts as not given, and those that are not given
+// are the ones of SentencePiece's models.
+func (r *ggufConfig) special(c *checkpoint) {
+	vocab := c.VocabSize
+	if tokens, ok := r.gguf.Metadata["tokenizer.ggml.tokens"].([]string); ok {
+		vocab = len(tokens)
+	}
+	id := func(name string, value int32) int32 {
+		key := "tokenizer.ggml." + name + "_token_id"
+		v, ok, err := r.gguf.Int(key)
+		switch {
+		case err != nil:
+			r.fail(err)
+		case ok && v >= int64(vocab):
+			c.warn("%s: %s is %d, which the vocabulary of %d does not have; it is not used", r.file, key, v, vocab)
+		case ok:
+			return int32(max(v, int64(tokenizer.None)))
+		}
+		if int(value) >= vocab {
+			return tokenizer.None
+		}
+		return value
+	}
+	c.special = ggufSpecial{bos: id("bos", 1), eos: id("eos", 2), unk: id("unknown", 0), pad: id("padding", tokenizer.None)}
+	c.BOS = c.special.bos
+	c.EOS = nil
+	// The end of a turn and of a message end a text too.
+	for _, end := range []int32{c.special.eos, id("eot", tokenizer.None), id("eom", tokenizer.None)} {
+		if end != tokenizer.None && !slices.Contains(c.EOS, end) {
+			c.EOS = append(c.EOS, end)
+		}
+	}
+}
+
 const arch = "openelm"
 
 func (r *ggufConfig) read(c *checkpoint) error {
@@ -143,12 +183,11 @@ func (r *ggufConfig) read(c *checkpoint) error {
 		RopeBase:   r.float(arch+".rope.freq_base", 10000),
 		MaxContext: r.int(arch+".context_length", 2048, 1<<31-1),
 		NormEps:    float32(r.float(arch+".attention.layer_norm_rms_epsilon", 1e-6)),
-		BOS:        int32(r.int("tokenizer.ggml.bos_token_id", 1, 1<<31-1)),
-		EOS:        []int32{int32(r.int("tokenizer.ggml.eos_token_id", 2, 1<<31-1))},
 	}
 	if t := c.tensors[ggml.embedding+".weight"]; t != nil && len(t.shape) == 2 {
 		c.VocabSize = t.shape[0]
 	}
+	r.special(c)
 	heads := r.perLayer(arch+".attention.head_count", layers)
 	kv := r.perLayer(arch+".attention.head_count_kv", layers)
 	ffn := r.perLayer(arch+".feed_forward_length", layers)
@@ -158,8 +197,5 @@ func (r *ggufConfig) read(c *checkpoint) error {
 	if r.err != nil {
 		return r.err
 	}
-	if err := c.Config.Validate(); err != nil {
-		return corrupt(r.file, "", "%w", err)
-	}
-	return nil
+	return c.validate()
 }

@@ -608,7 +608,6 @@ func TestGGUFErrors(t *testing.T) {
 		"no context":           {"openelm.context_length", 4, i32(0), loader.ErrCorrupt, "", "context length"},
 		"another width":        {"openelm.embedding_length", 4, i32(64), loader.ErrCorrupt, "token_embd.weight", "has shape"},
 		"key of a wrong type":  {"openelm.embedding_length", 0, i32(6), loader.ErrCorrupt, "openelm.embedding_length", "float32"},
-		"a foreign EOS":        {"tokenizer.ggml.eos_token_id", 4, i32(99), loader.ErrCorrupt, "", "outside the vocabulary"},
 		"a type not supported": {"blk.0.attn_output.weight", 20, i32(7), loader.ErrUnsupported, "blk.0.attn_output.weight", "Q5_1"},
 	} {
 		path := makeGGUF(t, checkpoint.Spec{Format: kernels.Q8_0})

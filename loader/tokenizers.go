@@ -22,6 +22,18 @@ type modelTokenizer struct{ *tokenizer.Tokenizer }
 
 func (t modelTokenizer) NewDecoder() openelm.Decoder { return t.Tokenizer.NewDecoder() }
 
+// Frame implements [openelm.Framer].
+func (t modelTokenizer) Frame() (bos, eos int32) {
+	bos, eos = tokenizer.None, tokenizer.None
+	if t.AddsBOS() {
+		bos = t.BOS()
+	}
+	if t.AddsEOS() {
+		eos = t.EOS()
+	}
+	return bos, eos
+}
+
 // llamaRepos are public repositories, open to all, that have the vocabulary of
 // Llama 2, which Apple's models use and their repositories lack: Meta's own is
 // gated. What is downloaded is held to llamaVocabulary.
@@ -62,7 +74,7 @@ func (c *checkpoint) loadTokenizer(ctx context.Context, o *Options, download boo
 // ownTokenizer is the tokenizer in or beside the weights.
 func (c *checkpoint) ownTokenizer(ctx context.Context) (t *tokenizer.Tokenizer, where string, err error) {
 	if c.gguf != nil {
-		t, err = ggufTokenizer(c.gguf)
+		t, err = ggufTokenizer(c.gguf, &c.special)
 		if t == nil && err == nil {
 			err = noTokenizer(c.configFile)
 		}
@@ -119,7 +131,7 @@ func ggufTokenizerModel(f *gguf.File) (string, error) {
 }
 
 // ggufTokenizer makes the tokenizer that a GGUF file holds, nil if it has none.
-func ggufTokenizer(f *gguf.File) (*tokenizer.Tokenizer, error) {
+func ggufTokenizer(f *gguf.File, special *ggufSpecial) (*tokenizer.Tokenizer, error) {
 	kind, err := ggufTokenizerModel(f)
 	if err != nil || kind == "" {
 		return nil, err
@@ -131,8 +143,7 @@ func ggufTokenizer(f *gguf.File) (*tokenizer.Tokenizer, error) {
 	v := tokenizer.Vocabulary{
 		Pieces: get(&r, "tokens", []string(nil)),
 		Scores: get(&r, "scores", []float32(nil)),
-		BOS:    r.id("bos_token_id"), EOS: r.id("eos_token_id"),
-		UNK: r.id("unknown_token_id"), PAD: r.id("padding_token_id"),
+		BOS:    special.bos, EOS: special.eos, UNK: special.unk, PAD: special.pad,
 		AddDummyPrefix: get(&r, "add_space_prefix", true),
 		AddBOS:         get(&r, "add_bos_token", true),
 		AddEOS:         get(&r, "add_eos_token", false),
@@ -167,13 +178,4 @@ func get[T any](r *ggufReader, key string, value T) T {
 		return value
 	}
 	return v
-}
-
-func (r *ggufReader) id(key string) int32 {
-	v, ok, err := r.f.Int("tokenizer.ggml." + key)
-	r.keep(err)
-	if !ok {
-		return tokenizer.None
-	}
-	return int32(min(v, 1<<31-1))
 }

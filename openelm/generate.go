@@ -67,17 +67,32 @@ func (o *GenerateOptions) validate(c *Config) error {
 	return nil
 }
 
-// Encode returns text as tokens, with the token that begins a text in front if
-// the model has one.
-func (m *Model) Encode(text string) ([]int32, error) {
+// Encode returns a whole text as tokens: what the tokenizer makes of it and, if
+// the model's files ask for them, the token that begins a text in front and
+// the one that ends it behind (add_bos_token and add_eos_token).
+func (m *Model) Encode(text string) ([]int32, error) { return m.encode(text, true) }
+
+// EncodePrompt is [Model.Encode] for a text that is to be continued: without
+// the token that ends it.
+func (m *Model) EncodePrompt(text string) ([]int32, error) { return m.encode(text, false) }
+
+func (m *Model) encode(text string, whole bool) ([]int32, error) {
 	if m.parts.Tokenizer == nil {
 		return nil, ErrNoTokenizer
 	}
+	bos, eos := m.parts.Config.BOS, int32(-1)
+	if f, ok := m.parts.Tokenizer.(Framer); ok {
+		bos, eos = f.Frame()
+	}
 	var tokens []int32
-	if bos := m.parts.Config.BOS; bos >= 0 {
+	if bos >= 0 {
 		tokens = append(tokens, bos)
 	}
-	return append(tokens, m.parts.Tokenizer.Encode(text)...), nil
+	tokens = append(tokens, m.parts.Tokenizer.Encode(text)...)
+	if whole && eos >= 0 {
+		tokens = append(tokens, eos)
+	}
+	return tokens, nil
 }
 
 // Generate continues prompt in a session of its own, which is closed when the
@@ -88,7 +103,7 @@ func (m *Model) Generate(ctx context.Context, prompt string, o *GenerateOptions)
 		if o == nil {
 			o = &GenerateOptions{}
 		}
-		tokens, err := m.Encode(prompt)
+		tokens, err := m.EncodePrompt(prompt)
 		if err != nil {
 			yield(Token{}, err)
 			return

@@ -19,6 +19,13 @@ type Tokenizer interface {
 	NewDecoder() Decoder
 }
 
+// A Framer is a [Tokenizer] that knows what its files put around a text. With
+// any other, a text begins with [Config].BOS and ends with nothing.
+type Framer interface {
+	// Frame is the tokens before and after a text, −1 for none.
+	Frame() (bos, eos int32)
+}
+
 // Decoder turns a stream of tokens into text. It returns whole characters only:
 // bytes of a character that is not complete yet stay inside.
 type Decoder interface {

@@ -110,10 +110,10 @@ func (p *jsonSource) readDecoder(raw json.RawMessage) error {
 // readPostProcessor takes from the template for single texts which special
 // tokens are put around them.
 func (p *jsonSource) readPostProcessor(raw json.RawMessage) error {
-	p.addBOS, p.addEOS = false, false
 	if isNull(raw) {
-		return nil
+		return nil // what the tokenizer's class does by itself, as without a tokenizer.json
 	}
+	p.addBOS, p.addEOS, p.framed = false, false, true
 	const path = "post_processor"
 	var template struct {
 		Type   string `json:"type"`

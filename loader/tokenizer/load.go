@@ -56,6 +56,9 @@ func Load(fsys fs.FS, dir string) (*Tokenizer, error) {
 	if err := c.apply(s, l.path("tokenizer_config.json")); err != nil { // last: it has the final say
 		return nil, err
 	}
+	if c.Class == "PreTrainedTokenizerFast" && !s.framed {
+		s.addBOS = false // this class adds what tokenizer.json says, and nothing else
+	}
 	if c.AddBOS != nil {
 		s.addBOS = *c.AddBOS
 	}
@@ -137,6 +140,7 @@ type config struct {
 	specialTokens
 	AddBOS         *bool                `json:"add_bos_token"`
 	AddEOS         *bool                `json:"add_eos_token"`
+	Class          string               `json:"tokenizer_class"`
 	AddPrefixSpace *bool                `json:"add_prefix_space"`
 	Legacy         *bool                `json:"legacy"`
 	Added          map[string]jsonAdded `json:"added_tokens_decoder"` // by id

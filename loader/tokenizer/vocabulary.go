@@ -99,6 +99,7 @@ type source struct {
 
 	bos, eos, unk, pad int32
 	addBOS, addEOS     bool
+	framed             bool // the vocabulary's file says what it adds
 
 	prefix            prefixRule
 	prefixUnlessSpace bool // the dummy prefix is left out where the text begins with a space
