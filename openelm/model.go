@@ -13,6 +13,11 @@ import (
 type Tokenizer interface {
 	// Encode returns the tokens of text, without begin- or end-of-text tokens.
 	Encode(text string) []int32
+	// EncodeAfter returns the tokens of text where it goes on after token prev of
+	// a longer text: as Encode after none (-1) and after the token that begins a
+	// text, as a part of its own after another control token, and otherwise as
+	// the rest of what came before. Only the tokenizer knows how they differ.
+	EncodeAfter(prev int32, text string) []int32
 	// Decode returns the text of tokens.
 	Decode(tokens []int32) string
 	// NewDecoder decodes tokens as they come.

@@ -17,6 +17,7 @@ func (byteTokens) Encode(text string) (tokens []int32) {
 	}
 	return tokens
 }
+func (b byteTokens) EncodeAfter(_ int32, text string) []int32 { return b.Encode(text) }
 func (byteTokens) Decode(tokens []int32) string {
 	var b strings.Builder
 	for _, t := range tokens {

@@ -220,7 +220,7 @@ func (p *jsonSource) finish() (*source, error) {
 		z := normalizer{prefix: p.prefix}
 		for i := range p.added {
 			if a := &p.added[i]; a.normalized {
-				a.content = string(z.append(nil, a.content, true))
+				a.content = string(z.append(nil, a.content, atStart))
 			}
 		}
 	}

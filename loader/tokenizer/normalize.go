@@ -14,6 +14,15 @@ const (
 	prefixNever
 )
 
+// place says what precedes a part of a text.
+type place int
+
+const (
+	atStart    place = iota // nothing
+	afterToken              // a token that cuts the text
+	inside                  // text, which the part goes on
+)
+
 // normalizer rewrites text into the alphabet of the pieces, where a space is "▁".
 type normalizer struct {
 	prefix            prefixRule
@@ -23,18 +32,18 @@ type normalizer struct {
 
 // append appends the normalized form of text to dst, which is empty. Bytes that
 // are not UTF-8 become U+FFFD, one for each, as in SentencePiece.
-func (z *normalizer) append(dst []byte, text string, atStart bool) []byte {
+func (z *normalizer) append(dst []byte, text string, at place) []byte {
 	if text == "" {
 		return dst
 	}
-	prefix := z.prefix == prefixAlways || z.prefix == prefixFirst && atStart
+	prefix := z.prefix == prefixAlways && at != inside || z.prefix == prefixFirst && at == atStart
 	if z.prefixUnlessSpace && (text[0] == ' ' || len(text) >= len(spaceMark) && text[:len(spaceMark)] == spaceMark) {
 		prefix = false
 	}
 	if prefix {
 		dst = append(dst, spaceMark...)
 	}
-	skip := z.removeExtraSpaces // whether a space here would be an extra one
+	skip := z.removeExtraSpaces && at != inside // whether a space here would be an extra one
 	for _, r := range text {
 		switch {
 		case r == ' ' && skip:

@@ -34,6 +34,16 @@ type splitter struct {
 	frozen *matcher
 }
 
+// cutsAt reports whether id is a token that the raw text is cut at.
+func (s *splitter) cutsAt(id int32) bool {
+	for _, m := range s.raw {
+		if m != nil && slices.ContainsFunc(m.tokens, func(a addedToken) bool { return a.id == id }) {
+			return true
+		}
+	}
+	return false
+}
+
 // EncodeOptions says what EncodeWith does beyond Encode. The zero value is Encode.
 type EncodeOptions struct {
 	AddBOS bool // begin with the beginning-of-sequence id, if the vocabulary has one
@@ -57,7 +67,23 @@ func (t *Tokenizer) Encode(text string) []int32 {
 // room in dst it allocates only where its working memory, kept between calls, is
 // new or too small.
 func (t *Tokenizer) AppendEncode(dst []int32, text string) []int32 {
-	return t.encode(dst, text, &t.plain)
+	return t.encode(dst, text, atStart, &t.plain)
+}
+
+// EncodeAfter returns the ids of text where it goes on after id prev of a longer
+// text, of which the ids so far are fixed, as those of a conversation are. After
+// a control token or another that cuts a text, such as EOS, it has the dummy
+// prefix only if the file gives one to every part; after any other token it has
+// none. Where nothing was before it (prev is BOS or [None]) it is Encode.
+func (t *Tokenizer) EncodeAfter(prev int32, text string) []int32 {
+	at := inside
+	switch {
+	case prev == t.bos, !t.has(prev):
+		at = atStart
+	case t.types[prev] == Control, t.plain.cutsAt(prev):
+		at = afterToken
+	}
+	return t.encode(make([]int32, 0, len(text)/3+2), text, at, &t.plain)
 }
 
 // EncodeWith encodes text as the options say.
@@ -70,35 +96,35 @@ func (t *Tokenizer) EncodeWith(text string, o EncodeOptions) []int32 {
 	if o.ParseSpecial {
 		split = &t.special
 	}
-	dst = t.encode(dst, text, split)
+	dst = t.encode(dst, text, atStart, split)
 	if o.AddEOS && t.eos != None {
 		dst = append(dst, t.eos)
 	}
 	return dst
 }
 
-func (t *Tokenizer) encode(dst []int32, text string, split *splitter) []int32 {
+func (t *Tokenizer) encode(dst []int32, text string, at place, split *splitter) []int32 {
 	s := t.scratch.Get().(*scratch)
-	dst = t.encodeParts(dst, s, text, true, split, split.raw[:])
+	dst = t.encodeParts(dst, s, text, at, split, split.raw[:])
 	t.scratch.Put(s)
 	return dst
 }
 
 // encodeParts cuts text at the tokens of the first matcher, the parts at those
-// of the next, and encodes what remains. atStart says that nothing precedes text.
-func (t *Tokenizer) encodeParts(dst []int32, s *scratch, text string, atStart bool, split *splitter, cut []*matcher) []int32 {
+// of the next, and encodes what remains.
+func (t *Tokenizer) encodeParts(dst []int32, s *scratch, text string, at place, split *splitter, cut []*matcher) []int32 {
 	if len(cut) == 0 {
-		s.text = t.normalizer.append(s.text[:0], text, atStart)
+		s.text = t.normalizer.append(s.text[:0], text, at)
 		return t.bpe.append(dst, s, split.frozen)
 	}
 	for {
 		id, start, n := cut[0].find(text)
-		dst = t.encodeParts(dst, s, text[:start], atStart, split, cut[1:])
+		dst = t.encodeParts(dst, s, text[:start], at, split, cut[1:])
 		if n == 0 {
 			return dst
 		}
 		dst = append(dst, id)
-		text, atStart = text[start+n:], false
+		text, at = text[start+n:], afterToken
 	}
 }
 

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/go-openelm/go-openelm/loader/tokenizer"
 )
@@ -125,6 +127,48 @@ func TestEncodeSpecialVectors(t *testing.T) {
 			if d := cmp.Diff(v.HF, got); d != "" {
 				t.Errorf("EncodeWith(%q, ParseSpecial): -want +got\n%s", v.Text, d)
 			}
+		}
+	})
+}
+
+// TestEncodeAfter holds texts that are encoded piece by piece to the reference's
+// ids of the whole: cut at end-of-text tokens, and after line breaks, over which
+// no piece of these vocabularies reaches.
+func TestEncodeAfter(t *testing.T) {
+	type vector struct {
+		Text string
+		IDs  []int32
+		HF   []int32 `json:"ids_hf"`
+	}
+	eachSource(t, func(t *testing.T, tok *tokenizer.Tokenizer, dir string) {
+		cuts := 0
+		check := func(text string, parts []string, between []int32, want []int32) {
+			var ids []int32
+			prev := tokenizer.None
+			for i, part := range parts {
+				if i > 0 && between != nil {
+					ids, prev = append(ids, between...), between[0]
+				}
+				ids = append(ids, tok.EncodeAfter(prev, part)...)
+				if len(ids) > 0 {
+					prev = ids[len(ids)-1]
+				}
+			}
+			if d := cmp.Diff(want, ids, cmpopts.EquateEmpty()); d != "" {
+				t.Errorf("%q in %d parts: -want +got\n%s", text, len(parts), d)
+			}
+			cuts += len(parts) - 1
+		}
+		for _, v := range lines[vector](t, filepath.Join(dir, "encode_special.jsonl")) {
+			if !strings.Contains(v.Text, "<s>") && !strings.Contains(v.Text, "<unk>") {
+				check(v.Text, strings.Split(v.Text, "</s>"), []int32{tok.EOS()}, v.HF)
+			}
+		}
+		for _, v := range lines[vector](t, filepath.Join(dir, "encode.jsonl")) {
+			check(v.Text, strings.SplitAfter(v.Text, "\n"), nil, v.IDs)
+		}
+		if cuts < 20 {
+			t.Errorf("only %d cuts were made", cuts)
 		}
 	})
 }
