@@ -6,7 +6,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # inherit what they need.
 MODULES = $(sort $(dir $(shell git ls-files 'go.mod' '*/go.mod')))
 
-.PHONY: help run build test tools lint cross arm64 amx bench bench-peers metal-report fuzz train
+.PHONY: help run build test tools lint cross arm64 amx soak bench bench-peers metal-report fuzz train
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ arm64: tools ## Run the CPU path's tests as arm64, emulated
 
 amx: tools ## Run the CPU kernels' tests on an emulated processor with AMX (builds the emulator the first time)
 	RAPID_CHECKS=10 CGO_ENABLED=0 $(GO) test -short -timeout 20m -exec $(CURDIR)/scripts/sapphire-rapids.sh ./kernels/cpu
+
+soak: tools ## Run the long forms of tests that CI runs reduced
+	OPENELM_SOAK=1 CGO_ENABLED=0 $(GO) test -timeout 6h -v -run '^TestSweep$$' ./kernels/gpu
 
 BENCH_MODELS ?= story random:270M:bf16 random:270M:q8_0 random:270M:mlx4 random:1.1B:bf16
 BENCH_FLAGS ?= --prefill 512 --decode 10,2000 --batch 8 --start --paper

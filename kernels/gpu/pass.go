@@ -140,6 +140,7 @@ func (p *pass) encode(cb *metal.CommandBuffer) error {
 		return fmt.Errorf("gpu: %w", err)
 	}
 	var set [maxBindings]binding // what the encoder has bound already
+	memory := 0                  // bytes of threadgroup memory that it has set
 	for i := range p.dispatches {
 		d := &p.dispatches[i]
 		pipeline, err := d.pipeline.wait(p.ctx)
@@ -164,8 +165,11 @@ func (p *pass) encode(cb *metal.CommandBuffer) error {
 		}
 		e.SetBytes(unsafe.Slice((*byte)(unsafe.Pointer(&d.args)), d.argsBytes), d.argsIndex)
 		set[d.argsIndex] = binding{}
-		if d.memory > 0 {
+		// Also for kernels that take none: what is set counts against the
+		// device's limit, beside the memory that a kernel declares itself.
+		if d.memory != memory {
 			e.SetThreadgroupMemory(d.memory, 0)
+			memory = d.memory
 		}
 		e.DispatchThreadgroups(d.groups, metal.Size{d.threads, 1, 1})
 	}

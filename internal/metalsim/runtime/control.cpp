@@ -84,7 +84,7 @@ std::string json(const Traffic &t) {
 bool configure(const char *key, const char *value);
 
 void from_environment() {
-  for (auto key : {"os", "family", "devices", "mode", "seed", "coverage", "execute", "memory"}) {
+  for (auto key : {"os", "family", "devices", "mode", "seed", "coverage", "execute", "memory", "buffer"}) {
     std::string variable = "METALSIM_";
     for (const char *p = key; *p; p++) variable += static_cast<char>(*p - 'a' + 'A');
     if (const char *v = std::getenv(variable.c_str()); v != nullptr && *v) {
@@ -166,6 +166,7 @@ bool configure(const char *key, const char *value) {
   if (k == "devices") return number(c.devices, 0, 4);
   if (k == "seed") return number(c.seed, 0, ~0ull);
   if (k == "memory") return number(c.memory, 1 << 20, 1ull << 40);
+  if (k == "buffer") return number(c.buffer, 1 << 12, 1ull << 40);
   if (k == "coverage") return number(c.coverage, 0, 1);
   if (k == "execute") return number(c.execute, 0, 1);
   if (k == "mode") {

@@ -69,6 +69,7 @@ struct Config {
   std::atomic<bool> execute{true};  // false: command buffers complete without running their dispatches
   std::atomic<uint64_t> seed{0};    // order of threadgroups, and of dispatches between barriers
   std::atomic<uint64_t> memory{16ull << 30};  // recommendedMaxWorkingSetSize; allocations beyond it fail
+  std::atomic<uint64_t> buffer{9ull << 30};   // maxBufferLength
   std::atomic<int> lost{0};  // MTLCommandBufferError of a device that is gone for good; 0: it is there
 };
 Config &config();

@@ -35,7 +35,7 @@ std::string device_name(const Device *d) {
 
 Object *new_buffer(Device *self, SEL, uint64_t length, uint64_t options) {
   const char *where = "-[MTLDevice newBufferWithLength:options:]: ";
-  if (length == 0 || length > kMaxBufferLength) {
+  if (length == 0 || length > config().buffer) {
     violation(Kind::kArgument, where + std::to_string(length) + " bytes");
     return nullptr;
   }
@@ -51,6 +51,10 @@ Object *wrap_buffer(Device *self, SEL, void *memory, uint64_t length, uint64_t o
   const char *where = "-[MTLDevice newBufferWithBytesNoCopy:length:options:deallocator:]: ";
   if (memory == nullptr || length == 0 || reinterpret_cast<uintptr_t>(memory) % page() != 0 || length % page() != 0) {
     violation(Kind::kArgument, where + std::string("the memory is not made of whole pages"));
+    return nullptr;
+  }
+  if (length > config().buffer) {
+    violation(Kind::kArgument, where + std::to_string(length) + " bytes");
     return nullptr;
   }
   if ((options & 0xf0) != 0) {
@@ -157,7 +161,7 @@ void define_device() {
   add(c, "isRemovable", "B", +[](Device *, SEL) { return false; });
   add(c, "recommendedMaxWorkingSetSize", "Q", +[](Device *, SEL) { return config().memory.load(); });
   add(c, "maxThreadgroupMemoryLength", "Q", +[](Device *, SEL) { return kMaxThreadgroupMemory; });
-  add(c, "maxBufferLength", "Q", +[](Device *, SEL) { return kMaxBufferLength; });
+  add(c, "maxBufferLength", "Q", +[](Device *, SEL) { return config().buffer.load(); });
   add(c, "currentAllocatedSize", "Q", +[](Device *self, SEL) { return self->allocated.load(); });
   add(c, "newBufferWithLength:options:", "@QQ", new_buffer);
   add(c, "newBufferWithBytesNoCopy:length:options:deallocator:", "@^QQ?", wrap_buffer);

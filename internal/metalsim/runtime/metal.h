@@ -22,7 +22,6 @@ struct Device : Object {
 constexpr uint64_t kMaxBuffers = METALSIM_MAX_BUFFERS;
 constexpr uint64_t kMaxSetBytes = 4096;
 constexpr uint64_t kMaxThreadgroupMemory = METALSIM_MAX_THREADGROUP_MEMORY;
-constexpr uint64_t kMaxBufferLength = 9ull << 30;
 constexpr uint64_t kMaxCommandBuffers = 64;  // uncompleted ones of a queue
 
 struct Labelled : Object {
