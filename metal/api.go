@@ -17,22 +17,10 @@ var api struct {
 
 	sels    [numSelectors]uintptr
 	classes [numClasses]uintptr
-	done    *block
+
+	globalBlock uintptr // the class of completion blocks
+	completed   uintptr // commandBufferDone for C
 }
-
-// block is an Objective-C block without captured variables, as the published block ABI lays it out.
-type block struct {
-	isa        uintptr
-	flags      int32
-	_          int32
-	invoke     uintptr
-	descriptor *blockDescriptor
-}
-
-type blockDescriptor struct{ _, size uintptr }
-
-// blockIsGlobal (BLOCK_IS_GLOBAL) says that copying the block is copying its address.
-const blockIsGlobal = 1 << 28
 
 // load opens Metal. A failure is not remembered: METALSIM may be set later.
 func load() error {
@@ -53,7 +41,7 @@ func load() error {
 		}
 		return 0
 	}
-	var getClass, registerName, globalBlock uintptr
+	var getClass, registerName uintptr
 	for _, f := range [...]struct {
 		name string
 		addr *uintptr
@@ -64,7 +52,7 @@ func load() error {
 		{"objc_autoreleasePoolPop", &api.poolPop},
 		{"objc_getClass", &getClass},
 		{"sel_registerName", &registerName},
-		{"_NSConcreteGlobalBlock", &globalBlock},
+		{"_NSConcreteGlobalBlock", &api.globalBlock},
 		{"MTLCreateSystemDefaultDevice", &api.createDevice},
 	} {
 		if *f.addr = find(f.name); *f.addr == 0 {
@@ -78,8 +66,7 @@ func load() error {
 	for i, name := range classNames {
 		api.classes[i] = callC(getClass, cString(name))
 	}
-	api.done = &block{isa: globalBlock, flags: blockIsGlobal, invoke: newCallback(commandBufferDone)}
-	api.done.descriptor = &blockDescriptor{size: unsafe.Sizeof(block{})}
+	api.completed = newCallback(commandBufferDone)
 	api.loaded = true
 	return nil
 }
@@ -101,5 +88,3 @@ func available(obj uintptr, s selector) error {
 	m := &methods[s]
 	return &UnavailableError{Class: m.class, Method: m.name, Since: m.since}
 }
-
-func blockAddress(b *block) uintptr { return uintptr(unsafe.Pointer(b)) }

@@ -36,12 +36,6 @@ const (
 	discardedState // released without commit
 )
 
-// inflight finds the command buffer a completion handler is called for.
-var inflight = struct {
-	sync.Mutex
-	m map[uintptr]*CommandBuffer
-}{m: map[uintptr]*CommandBuffer{}}
-
 // SetLabel names the command buffer in errors, debuggers and captures.
 func (c *CommandBuffer) SetLabel(label string) {
 	if c == nil {
@@ -98,51 +92,41 @@ func (c *CommandBuffer) Commit() error {
 	if c == nil {
 		return fmt.Errorf("%s: %w", op, ErrReleased)
 	}
-	if err := c.toCommitted(op); err != nil {
+	handler, err := c.toCommitted(op)
+	if err != nil {
 		return err
 	}
-	// Not under the lock, and with memory of its own: the completion handler may run before commit returns.
+	// Not under the lock, with memory of its own, and with a reference of its own: the completion handler may run, and
+	// release the command buffer, before commit returns.
 	send := callers.Get().(*caller)
 	m := &send.msgs
-	m[0].set(selCommandAddCompletedHandler)
-	m[0].args[0] = blockAddress(api.done)
-	m[1].set(selCommandCommit)
-	send.run(c.id, &m[0], 2, true)
+	m[0].set(selRetain)
+	m[1].set(selCommandAddCompletedHandler)
+	m[1].args[0] = handler
+	m[2].set(selCommandCommit)
+	m[3].set(selRelease)
+	send.run(c.id, &m[0], 4, true)
 	callers.Put(send)
 	return nil
 }
 
-// toCommitted makes the command buffer one in flight, or says why not.
-func (c *CommandBuffer) toCommitted(op string) error {
+// toCommitted makes the command buffer one in flight and returns its completion handler, or says why not.
+func (c *CommandBuffer) toCommitted(op string) (handler uintptr, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.state == committedState || c.state == finishedState:
-		return fmt.Errorf("%s: committed before: %w", op, ErrState)
+		return 0, fmt.Errorf("%s: committed before: %w", op, ErrState)
 	case c.state == discardedState:
-		return fmt.Errorf("%s: %w", op, ErrReleased)
+		return 0, fmt.Errorf("%s: %w", op, ErrReleased)
 	case c.open != nil:
-		return fmt.Errorf("%s: an encoder has not ended: %w", op, ErrState)
+		return 0, fmt.Errorf("%s: an encoder has not ended: %w", op, ErrState)
 	case c.err != nil:
 		c.close(finishedState)
-		return c.err
+		return 0, c.err
 	}
 	c.state = committedState
-	inflight.Lock()
-	inflight.m[c.id] = c
-	inflight.Unlock()
-	return nil
-}
-
-// commandBufferDone is the completion handler. Metal calls it on a thread of its own.
-func commandBufferDone(_, id uintptr) {
-	inflight.Lock()
-	c := inflight.m[id]
-	delete(inflight.m, id)
-	inflight.Unlock()
-	if c != nil {
-		c.finish()
-	}
+	return await(c), nil
 }
 
 func (c *CommandBuffer) finish() {

@@ -247,3 +247,45 @@ func TestCommandBufferLimit(t *testing.T) {
 		t.Errorf("%d command buffers", n)
 	}
 }
+
+// A command buffer may complete, and its handler release it, while -commit is still running.
+func TestCompletionBeforeCommitReturns(t *testing.T) {
+	testFinish(t, "early")
+}
+
+// The handler is for the command buffer it was added to, whatever object it is called with.
+func TestCompletionOfAnotherObject(t *testing.T) {
+	testFinish(t, "another")
+}
+
+func testFinish(t *testing.T, when string) {
+	g := newGPU(t)
+	g.sim.Set(t, "finish", when)
+	var wg sync.WaitGroup
+	for range 3 { // with completion blocks in use for the first time, together, and again
+		x := g.floats(t, "x", 1)
+		wg.Go(func() {
+			for range 5 {
+				cb := g.encode(t, metal.Serial, func(e *metal.ComputeEncoder) {
+					e.SetPipeline(g.scale)
+					e.SetBuffer(x, 0, 0)
+					e.SetBytes([]byte{0, 0, 0, 0x40}, 1) // 2.0
+					e.DispatchThreads(metal.Size{1, 1, 1}, metal.Size{1, 1, 1})
+				})
+				if err := cb.Commit(); err != nil {
+					t.Error(err)
+					return
+				}
+				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+				if err := cb.Wait(ctx); err != nil {
+					t.Error(err)
+				}
+				cancel()
+			}
+			if got := asFloats(x)[0]; got != 32 {
+				t.Errorf("x = %v, want 32", got)
+			}
+		})
+	}
+	wg.Wait()
+}

@@ -53,7 +53,7 @@ type batch struct {
 type caller struct {
 	b    batch
 	arg  [1]uintptr // purego.SyscallN allocates a slice for arguments written out, none for arg[:]...
-	msgs [3]message
+	msgs [4]message
 	out  uintptr // where a method stores its NSError
 }
 

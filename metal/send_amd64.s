@@ -4,14 +4,15 @@
 #include "textflag.h"
 
 GLOBL ·sendAllABI0(SB), NOPTR|RODATA, $8
-DATA ·sendAllABI0(SB)/8, $sendAll(SB)
+DATA ·sendAllABI0(SB)/8, $sendAll<>(SB)
 
-// void sendAll(batch *b), System V calling convention, on a C stack.
+// void sendAll(batch *b), seen in this file only (it must not be a C symbol of a program that links Go in),
+// System V calling convention, on a C stack.
 //
 // 0..47(SP) are the stack words of an outgoing call. A message's six words are loaded into the argument registers and
 // copied there too: a method taking two MTLSize by value finds them on the stack, every other one in registers.
 // The frame is a multiple of 16 (Go's assembler adds BP), which keeps SP aligned at calls.
-TEXT sendAll(SB), NOSPLIT, $96
+TEXT sendAll<>(SB), NOSPLIT, $96
 	MOVQ BX, 48(SP)
 	MOVQ R12, 56(SP)
 	MOVQ R13, 64(SP)

@@ -4,13 +4,14 @@
 #include "textflag.h"
 
 GLOBL ·sendAllABI0(SB), NOPTR|RODATA, $8
-DATA ·sendAllABI0(SB)/8, $sendAll(SB)
+DATA ·sendAllABI0(SB)/8, $sendAll<>(SB)
 
-// void sendAll(batch *b), AAPCS64 calling convention, on a C stack.
+// void sendAll(batch *b), seen in this file only (it must not be a C symbol of a program that links Go in),
+// AAPCS64 calling convention, on a C stack.
 //
 // A struct above 16 bytes is passed as the address of the caller's copy: for two MTLSize the addresses of the message's
 // own words. R18 (the platform's) and R28 (a C callee-saved register that Go calls g) are not touched.
-TEXT sendAll(SB), NOSPLIT, $0
+TEXT sendAll<>(SB), NOSPLIT, $0
 	SUB  $48, RSP
 	MOVD R19, 0(RSP)
 	MOVD R20, 8(RSP)

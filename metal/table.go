@@ -38,6 +38,7 @@ type selector int
 const (
 	selAlloc selector = iota
 	selInit
+	selRetain
 	selRelease
 	selAutorelease
 	selRespondsToSelector
@@ -167,6 +168,7 @@ const appleDocs = "https://developer.apple.com/documentation/"
 var methods = [numSelectors]method{
 	selAlloc:              {class: "NSObject", static: true, name: "alloc", types: "@"},
 	selInit:               {class: "NSObject", name: "init", types: "@"},
+	selRetain:             {class: "NSReferencing", name: "retain", types: "@"},
 	selRelease:            {class: "NSReferencing", name: "release", types: "v"},
 	selAutorelease:        {class: "NSReferencing", name: "autorelease", types: "@"},
 	selRespondsToSelector: {class: "NSObject", name: "respondsToSelector:", types: "B:"},

@@ -204,6 +204,8 @@ func (s *Simulator) SetSeed(seed uint64) { s.Configure("seed", fmt.Sprint(seed))
 //	coverage  1: count executed lines of kernels compiled from now on (0)
 //	execute   0: command buffers complete without running their dispatches (1)
 //	buffer    bytes of the largest buffer (9 GiB)
+//	finish    when a command buffer completes: later than -commit; early, before -commit returns; or another, which is
+//	          later, with another object handed to its handlers than the client has (later)
 //	memory    bytes that can be allocated before allocations are refused (16 GiB)
 //
 // A setting or value that does not exist is a mistake in the test and panics.
@@ -216,7 +218,7 @@ func (s *Simulator) Configure(name, value string) {
 // Set is Configure for the length of a test, with the value it had at start restored after it.
 func (s *Simulator) Set(t testing.TB, name, value string) {
 	t.Helper()
-	initial := map[string]string{"os": "15", "family": "9", "devices": "1", "mode": "check", "seed": "0", "coverage": "0", "execute": "1", "memory": "17179869184", "buffer": "9663676416"}
+	initial := map[string]string{"os": "15", "family": "9", "devices": "1", "mode": "check", "seed": "0", "coverage": "0", "execute": "1", "memory": "17179869184", "buffer": "9663676416", "finish": "later"}
 	back, ok := initial[name]
 	if v := os.Getenv("METALSIM_" + strings.ToUpper(name)); v != "" {
 		back = v

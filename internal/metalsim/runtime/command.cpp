@@ -32,12 +32,10 @@ void run_worker(std::shared_ptr<Worker> w) {
     w->waiting.pop_front();
     lock.unlock();
     cb->complete(cb->execute());
+    cb = {};
     lock.lock();
     w->committed--, w->uncompleted--;
     w->changed.notify_all();
-    lock.unlock();
-    cb = {};
-    lock.lock();
   }
 }
 
@@ -79,11 +77,14 @@ void commit(CommandBuffer *self, SEL) {
     self->status = kCommitted;
   }
   counters().commits++;
-  Worker &w = *self->queue->worker;
-  std::lock_guard lock(w.mutex);
-  w.committed++;
-  w.waiting.push_back(retain(self));
-  w.changed.notify_all();
+  std::shared_ptr<Worker> w = self->queue->worker;
+  std::unique_lock lock(w->mutex);
+  w->committed++;
+  w->waiting.push_back(retain(self));
+  w->changed.notify_all();
+  if (config().finish != kCompletesEarly) return;
+  w->changed.wait(lock, [&] { return w->committed == 0; });
+  if (self->magic != Object::kLive) violation(Kind::kReleased, "a command buffer was freed while -[MTLCommandBuffer commit] was still running");
 }
 
 void add_handler(CommandBuffer *self, SEL, const Block *b) {
@@ -144,9 +145,11 @@ void CommandBuffer::complete(int64_t code) {
     calls.swap(handlers);
     retained.clear();
   }
+  Ref<Object> handed(this);
+  if (config().finish == kNamesAnother) handed = Ref<Object>::adopt(new Object(root_class()));
   // waitUntilCompleted returns after the handlers have run, as documented.
   for (Block *b : calls) {
-    reinterpret_cast<void (*)(Block *, CommandBuffer *)>(b->invoke)(b, this);
+    reinterpret_cast<void (*)(Block *, Object *)>(b->invoke)(b, handed.get());
     dispose_block(b);
   }
   std::lock_guard lock(mutex);

@@ -84,7 +84,7 @@ std::string json(const Traffic &t) {
 bool configure(const char *key, const char *value);
 
 void from_environment() {
-  for (auto key : {"os", "family", "devices", "mode", "seed", "coverage", "execute", "memory", "buffer"}) {
+  for (auto key : {"os", "family", "devices", "mode", "seed", "coverage", "execute", "memory", "buffer", "finish"}) {
     std::string variable = "METALSIM_";
     for (const char *p = key; *p; p++) variable += static_cast<char>(*p - 'a' + 'A');
     if (const char *v = std::getenv(variable.c_str()); v != nullptr && *v) {
@@ -169,6 +169,11 @@ bool configure(const char *key, const char *value) {
   if (k == "buffer") return number(c.buffer, 1 << 12, 1ull << 40);
   if (k == "coverage") return number(c.coverage, 0, 1);
   if (k == "execute") return number(c.execute, 0, 1);
+  if (k == "finish") {
+    if (v == "later") return c.finish = kCompletesLater, true;
+    if (v == "early") return c.finish = kCompletesEarly, true;
+    if (v == "another") return c.finish = kNamesAnother, true;
+  }
   if (k == "mode") {
     if (v == "plain") return c.mode = 0, true;
     if (v == "count") return c.mode = 1, true;

@@ -60,6 +60,13 @@ enum class Fault { kBuffer, kLibrary, kFunction, kPipeline, kQueue, kCommandBuff
 // True when this call is the one to fail; *code is the code given with it.
 bool fault(Fault f, int64_t *code = nullptr);
 
+// What Metal leaves open about the end of a command buffer.
+enum Finish {
+  kCompletesLater,   // some time after -commit
+  kCompletesEarly,   // its handlers have run, and all but the client have let go of it, before -commit returns
+  kNamesAnother,     // handlers get another object than the client has, as from a layer in between
+};
+
 struct Config {
   std::atomic<int> os{15};          // macOS version: decides which selectors and language versions exist
   std::atomic<int> family{9};       // Apple GPU family: 7 M1, 8 M2, 9 M3
@@ -70,6 +77,7 @@ struct Config {
   std::atomic<uint64_t> seed{0};    // order of threadgroups, and of dispatches between barriers
   std::atomic<uint64_t> memory{16ull << 30};  // recommendedMaxWorkingSetSize; allocations beyond it fail
   std::atomic<uint64_t> buffer{9ull << 30};   // maxBufferLength
+  std::atomic<int> finish{0};  // a Finish
   std::atomic<int> lost{0};  // MTLCommandBufferError of a device that is gone for good; 0: it is there
 };
 Config &config();
