@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 
 	"github.com/go-openelm/go-openelm/openelm"
 )
 
-// ErrTooLong is wrapped by the error about a turn that leaves no room for a
+// ErrTooLong is wrapped by the error about a message that leaves no room for a
 // reply even when everything said before is forgotten.
 var ErrTooLong = errors.New("chat: the message does not fit into the context")
 
@@ -27,11 +28,10 @@ type Options struct {
 
 // Chat is one conversation. It is used by one goroutine.
 type Chat struct {
-	model   *openelm.Model
 	session *openelm.Session
-	o       Options
-	head    []int32   // begin-of-text and the system turn
-	turns   [][]int32 // what was said and replied, oldest first
+	layout  layout
+	reserve int
+	turns   []turn // oldest first
 }
 
 // New begins a conversation with m.
@@ -39,19 +39,34 @@ func New(m *openelm.Model, o Options) (*Chat, error) {
 	if m.Tokenizer() == nil {
 		return nil, openelm.ErrNoTokenizer
 	}
+	begin, err := m.EncodePrompt("")
+	if err != nil {
+		return nil, err
+	}
+	l := layout{Template: o.Template, tokenizer: m.Tokenizer(), begin: begin, system: o.System}
+	if l.EndToken {
+		eos := m.Config().EOS
+		if len(eos) == 0 {
+			return nil, fmt.Errorf("%w: the template ends turns with the end-of-text token, and the model names none", openelm.ErrArgument)
+		}
+		l.end = eos[:1]
+	}
 	s, err := m.NewSession(&o.Session)
 	if err != nil {
 		return nil, err
 	}
-	if o.Reserve == 0 {
-		o.Reserve = s.Capacity() / 4
+	c := &Chat{session: s, layout: l, reserve: o.Reserve}
+	if c.reserve == 0 {
+		c.reserve = s.Capacity() / 4
 	}
-	c := &Chat{model: m, session: s, o: o}
-	if c.head, err = m.EncodePrompt(""); err == nil && o.System != "" {
-		c.head = append(c.head, c.said(o.Template.System, o.System)...)
-	}
-	if err == nil {
-		err = c.Reset()
+	first := len(l.prompt(nil, ""))
+	switch {
+	case c.reserve < 0 || c.reserve >= s.Capacity():
+		err = fmt.Errorf("%w: %d tokens reserved for a reply in a context of %d", openelm.ErrArgument, c.reserve, s.Capacity())
+	case first >= s.Capacity():
+		err = fmt.Errorf("%w: an empty one takes %d tokens with the system message, of %d", ErrTooLong, first, s.Capacity())
+	default:
+		err = s.Push(l.history(nil)...)
 	}
 	if err != nil {
 		s.Close()
@@ -74,7 +89,7 @@ func (c *Chat) Capacity() int { return c.session.Capacity() }
 // Reset forgets everything but the system turn.
 func (c *Chat) Reset() error {
 	c.turns = nil
-	return c.rewind()
+	return c.rewind(c.layout.history(nil))
 }
 
 // Undo forgets the last turn, if there is one.
@@ -82,80 +97,50 @@ func (c *Chat) Undo() error {
 	if n := len(c.turns); n > 0 {
 		c.turns = c.turns[:n-1]
 	}
-	return c.rewind()
+	return c.rewind(c.layout.history(c.turns))
 }
 
-// rewind makes the session hold just the head and the turns, keeping what it
-// has evaluated already.
-func (c *Chat) rewind() error {
-	want := append([]int32(nil), c.head...)
-	for _, t := range c.turns {
-		want = append(want, t...)
-	}
-	have := c.session.Tokens()
+// rewind forgets what the session holds beyond the beginning that it shares with
+// tokens.
+func (c *Chat) rewind(tokens []int32) error {
 	same := 0
-	for same < min(len(have), len(want)) && have[same] == want[same] {
+	for _, id := range c.session.Tokens() {
+		if same == len(tokens) || tokens[same] != id {
+			break
+		}
 		same++
 	}
-	if err := c.session.Truncate(same); err != nil {
-		return err
-	}
-	return c.session.Push(want[same:]...)
-}
-
-// said is a finished turn of somebody.
-func (c *Chat) said(prefix, text string) []int32 {
-	t := c.o.Template
-	if !t.EndToken {
-		return c.encode(prefix + text + t.End)
-	}
-	tokens := append(c.encode(prefix+text), c.end()...)
-	return append(tokens, c.encode(t.End)...)
-}
-
-func (c *Chat) encode(text string) []int32 {
-	if text == "" {
-		return nil
-	}
-	return c.model.Tokenizer().Encode(text)
-}
-
-func (c *Chat) end() []int32 {
-	if eos := c.model.Config().EOS; c.o.Template.EndToken && len(eos) > 0 {
-		return eos[:1]
-	}
-	return nil
+	return c.session.Truncate(same)
 }
 
 // Say adds the user's message and streams the reply. Leaving the loop early, and
 // a cancelled context, end the reply where it is; the conversation goes on from
-// there. When the context is full the oldest turns are forgotten.
+// the text that the loop was given. When the context is full the oldest turns
+// are forgotten.
 func (c *Chat) Say(ctx context.Context, message string, o *openelm.GenerateOptions) iter.Seq2[openelm.Token, error] {
 	return func(yield func(openelm.Token, error) bool) {
 		options := openelm.GenerateOptions{}
 		if o != nil {
 			options = *o
 		}
-		options.Stop = append(append([]string(nil), options.Stop...), c.o.Template.Stop...)
-		prompt := c.said(c.o.Template.User, message)
-		prompt = append(prompt, c.encode(c.o.Template.Assistant)...)
-		if err := c.makeRoom(len(prompt)); err != nil {
+		options.Stop = append(append([]string(nil), options.Stop...), c.layout.Stop...)
+		prompt, err := c.makeRoom(message)
+		if err == nil {
+			err = c.rewind(prompt)
+		}
+		if err != nil {
 			yield(openelm.Token{}, err)
 			return
 		}
-		if err := c.rewind(); err != nil {
-			yield(openelm.Token{}, err)
-			return
-		}
-		var reply []openelm.Token
+		var r reply
 		defer func() {
-			if len(reply) > 0 {
-				c.keep(prompt, reply)
+			if len(r.ids) > 0 {
+				c.keep(message, prompt, &r)
 			}
 		}()
-		for t, err := range c.session.Generate(ctx, prompt, &options) {
+		for t, err := range c.session.Generate(ctx, prompt[c.session.Len():], &options) {
 			if err == nil {
-				reply = append(reply, t)
+				r.add(t)
 			}
 			if !yield(t, err) {
 				return
@@ -164,45 +149,49 @@ func (c *Chat) Say(ctx context.Context, message string, o *openelm.GenerateOptio
 	}
 }
 
-// keep records a turn: the tokens the model chose, without the end-of-text
-// token or stop string that ended them, and closed like any other turn.
-func (c *Chat) keep(prompt []int32, reply []openelm.Token) {
-	text := 0
-	ids := make([]int32, len(reply))
-	for i, t := range reply {
-		ids[i] = t.ID
-		text += len(t.Text)
-	}
-	switch reply[len(reply)-1].Stop {
-	case openelm.StopEOS:
-		ids = ids[:len(ids)-1]
-	case openelm.StopString:
-		for len(ids) > 0 && len(c.model.Tokenizer().Decode(ids)) > text {
-			ids = ids[:len(ids)-1]
-		}
-	}
-	var all []int32
-	for _, part := range [][]int32{prompt, ids, c.end(), c.encode(c.o.Template.End)} {
-		all = append(all, part...)
-	}
-	c.turns = append(c.turns, all)
+// reply is what the model generates.
+type reply struct {
+	ids  []int32
+	text strings.Builder // what was shown of them
+	stop openelm.StopReason
 }
 
-// makeRoom forgets the oldest turns until n tokens and a reply fit.
-func (c *Chat) makeRoom(n int) error {
+func (r *reply) add(t openelm.Token) {
+	r.ids = append(r.ids, t.ID)
+	r.text.WriteString(t.Text)
+	r.stop = t.Stop
+}
+
+// keep remembers a turn, with just the text of the reply that was shown. Where a
+// stop string or the caller ended it, the tokens may say more: then it is the
+// text that counts.
+func (c *Chat) keep(message string, prompt []int32, r *reply) {
+	ids := r.ids
+	switch r.stop {
+	case openelm.StopEOS:
+		ids = ids[:len(ids)-1]
+	case openelm.StopLength:
+	default:
+		ids = c.layout.tokenizer.EncodeAfter(prompt[len(prompt)-1], r.text.String())
+	}
+	c.turns = append(c.turns, turn{message, ids})
+	// An error is the session's state, and the next call returns it as well.
+	_ = c.rewind(c.layout.history(c.turns))
+}
+
+// makeRoom forgets the oldest turns until message and a reply fit, and returns
+// the tokens of the conversation up to that reply.
+func (c *Chat) makeRoom(message string) ([]int32, error) {
 	for {
-		used := len(c.head)
-		for _, t := range c.turns {
-			used += len(t)
-		}
-		if used+n+c.o.Reserve <= c.session.Capacity() {
-			return nil
+		prompt := c.layout.prompt(c.turns, message)
+		if len(prompt)+c.reserve <= c.Capacity() {
+			return prompt, nil
 		}
 		if len(c.turns) == 0 {
-			if used+n < c.session.Capacity() {
-				return nil // a short reply still fits
+			if len(prompt) < c.Capacity() {
+				return prompt, nil // a short reply still fits
 			}
-			return fmt.Errorf("%w: %d tokens, %d of %d are left", ErrTooLong, n, c.session.Capacity()-used, c.session.Capacity())
+			return nil, fmt.Errorf("%w: it takes %d tokens with what surrounds it, of %d", ErrTooLong, len(prompt), c.Capacity())
 		}
 		c.turns = c.turns[1:]
 	}

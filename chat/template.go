@@ -1,9 +1,13 @@
 package chat
 
 // Template is how turns are laid out. Each turn is a prefix, its text and an
-// end; the reply is generated after the assistant's prefix.
+// end; the reply is generated after the assistant's prefix. All of them are one
+// text, and are encoded as one.
 type Template struct {
 	System, User, Assistant string // prefixes
+	// EmptySystem begins a conversation that has no system message with an empty
+	// system turn.
+	EmptySystem bool
 	// EndToken ends a turn with the model's end-of-text token; End is text that
 	// follows it, or that ends a turn alone.
 	EndToken bool
@@ -12,16 +16,21 @@ type Template struct {
 	Stop []string
 }
 
-// Instruct is the layout of OpenELM's Instruct models. The one public source is
-// the chat_template in CoreNet's instruction-tuning configuration
-// (projects/openelm/instruction_tuning/openelm-instruct.yaml); Apple's model
-// repositories name none. The role markers are ordinary text.
+// Instruct is the layout that OpenELM's Instruct models were trained with. Its
+// one public source is the chat_template of CoreNet's instruction-tuning
+// configuration (projects/openelm/instruction_tuning/openelm-instruct.yaml), with
+// the alignment-handbook revision that it names, which puts an empty system turn
+// before conversations without one; Apple's model repositories say nothing. The
+// role markers are ordinary text.
+//
+// The models were trained on prompts of at most 512 tokens.
 var Instruct = Template{
-	System:    "<|system|>\n",
-	User:      "<|user|>\n",
-	Assistant: "<|assistant|>\n",
-	EndToken:  true,
-	End:       "\n",
+	System:      "<|system|>\n",
+	User:        "<|user|>\n",
+	Assistant:   "<|assistant|>\n",
+	EmptySystem: true,
+	EndToken:    true,
+	End:         "\n",
 	// The smaller models sometimes go on with the next turn by themselves.
 	Stop: []string{"<|user|>", "<|system|>", "<|assistant|>"},
 }
