@@ -136,7 +136,7 @@ func (b *countingBackend) Begin(ctx context.Context) (kernels.Ops, error) {
 	return &countingOps{ops, b}, err
 }
 
-func (o *countingOps) Embed(x kernels.View, t *kernels.Matrix, tokens kernels.View, rows int) {
+func (o *countingOps) Embed(x kernels.View, t kernels.Linear, tokens kernels.View, rows int) {
 	o.b.operations++
 	o.Ops.Embed(x, t, tokens, rows)
 }

@@ -43,8 +43,9 @@ type Backend interface {
 // within what [ExactRows] promises.
 type Ops interface {
 	// Embed sets x[r] = table[token[r]], x [rows, table.Cols]; tokens holds
-	// rows int32 values, each in [0, table.Rows).
-	Embed(x View, table *Matrix, tokens View, rows int)
+	// rows int32 values, each in [0, table.Rows). With an adapter the table is
+	// RowScale ⊙ (W + B·A).
+	Embed(x View, table Linear, tokens View, rows int)
 
 	// NormQKV sets qkv[r] = w·rmsnorm(x[r]); x [rows, w.Cols], qkv [rows, w.Rows].
 	NormQKV(qkv, x View, rows int, norm Norm, w Linear)

@@ -10,8 +10,11 @@ import (
 // weights are never touched, so that several adapters can be used over one
 // model, each by its own sessions. Package loader reads adapters.
 type Adapter struct {
-	Layers []LayerAdapter // one per layer of the model
-	Head   *kernels.LowRank
+	// Embedding changes what tokens are looked up in. Where the head is tied to
+	// the embedding, the head's own update is still Head.
+	Embedding *kernels.LowRank
+	Layers    []LayerAdapter // one per layer of the model
+	Head      *kernels.LowRank
 
 	// Release gives the adapter's buffers back; may be nil.
 	Release func()
@@ -63,6 +66,9 @@ func (a *Adapter) Validate(m *Model) error {
 			}
 		}
 	}
+	if err := check("embedding", a.Embedding, &m.parts.Weights.Embedding); err != nil {
+		return err
+	}
 	return check("head", a.Head, &m.parts.Weights.Head)
 }
 
@@ -79,4 +85,11 @@ func (a *Adapter) head() *kernels.LowRank {
 		return nil
 	}
 	return a.Head
+}
+
+func (a *Adapter) embedding() *kernels.LowRank {
+	if a == nil {
+		return nil
+	}
+	return a.Embedding
 }

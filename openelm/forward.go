@@ -12,7 +12,7 @@ import "github.com/go-openelm/go-openelm/kernels"
 //
 // NormLogits is left to the caller, who knows which rows need logits.
 func (m *Model) forward(ops kernels.Ops, ws *workspace, b *batch) error {
-	ops.Embed(ws.x, &m.parts.Weights.Embedding, ws.tokens, b.rows)
+	ops.Embed(ws.x, kernels.Linear{W: &m.parts.Weights.Embedding, LoRA: b.adapter.embedding()}, ws.tokens, b.rows)
 	if err := b.observe(ops, 0, ws.x); err != nil {
 		return err
 	}

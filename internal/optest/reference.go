@@ -52,6 +52,24 @@ func (d *dense) product(o int, x []float64) value {
 	return v
 }
 
+// element is the matrix at row o and column c.
+func (d *dense) element(o, c int) value {
+	want := d.w[o][c]
+	v := value{want, 2 * unit * math.Abs(want)}
+	if d.b != nil {
+		abs := math.Abs(want)
+		for k, b := range d.b[o] {
+			v.want += b * d.a[k][c]
+			abs += math.Abs(b * d.a[k][c])
+		}
+		v.tolerance = sumTolerance(len(d.b[o])+1, abs)
+	}
+	if d.scale != nil {
+		v = mul(v, value{d.scale[o][0], 0})
+	}
+	return v
+}
+
 // dot is Σ a·b and Σ |a·b|.
 func dot(a, b []float64) (sum, abs float64) {
 	for i, v := range a {

@@ -121,7 +121,7 @@ func (w *stopwatch) took(start time.Time) {
 	w.n++
 }
 
-func (w *stopwatch) Embed(x kernels.View, t *kernels.Matrix, tokens kernels.View, rows int) {
+func (w *stopwatch) Embed(x kernels.View, t kernels.Linear, tokens kernels.View, rows int) {
 	defer w.took(time.Now())
 	w.ops.Embed(x, t, tokens, rows)
 }

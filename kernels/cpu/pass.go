@@ -96,10 +96,11 @@ func (p *pass) floats(op, name string, v kernels.View, n int) []float32 {
 	return v.Floats()[:n]
 }
 
-func (p *pass) Embed(x kernels.View, table *kernels.Matrix, tokens kernels.View, rows int) {
+func (p *pass) Embed(x kernels.View, l kernels.Linear, tokens kernels.View, rows int) {
 	if !p.ready() {
 		return
 	}
+	table := l.W
 	dst := p.floats("Embed", "x", x, rows*table.Cols)
 	if tokens.Len < 4*rows {
 		p.err = fmt.Errorf("cpu: %w: Embed: %d bytes of tokens for %d rows", kernels.ErrShape, tokens.Len, rows)
@@ -112,7 +113,27 @@ func (p *pass) Embed(x kernels.View, table *kernels.Matrix, tokens kernels.View,
 			p.err = fmt.Errorf("cpu: %w: Embed: token %d is outside the table of %d rows", kernels.ErrShape, id, table.Rows)
 			return
 		}
-		p.scratch.widenRow(dst[r*table.Cols:(r+1)*table.Cols], table, int(id), 0)
+		row := dst[r*table.Cols : (r+1)*table.Cols]
+		p.scratch.widenRow(row, table, int(id), 0)
+		if l.LoRA != nil {
+			addRow(row, l.LoRA, int(id))
+		}
+	}
+}
+
+// addRow adds row i of the adapter's B·A to x and scales it.
+func addRow(x []float32, r *kernels.LowRank, i int) {
+	a := r.A.Data.Floats()
+	for k, b := range r.B.Data.Floats()[i*r.B.Cols:][:r.B.Cols] {
+		for c, v := range a[k*r.A.Cols:][:len(x)] {
+			x[c] += b * v
+		}
+	}
+	if !r.RowScale.IsZero() {
+		scale := r.RowScale.Floats()[i]
+		for c := range x {
+			x[c] *= scale
+		}
 	}
 }
 

@@ -271,7 +271,7 @@ func TestRecordingDoesNotAllocate(t *testing.T) {
 	a := &kernels.Attention{QueryHeads: lc.QueryHeads, KVHeads: lc.KVHeads, HeadDim: cfg.HeadDim, QueryNorm: norm(l.QNorm), KeyNorm: norm(l.KNorm), Rope: v}
 	spans := []kernels.Span{{Keys: v, Values: v, Capacity: 8, Pos: 3, Rows: 1}}
 	record := func() {
-		ops.Embed(v, &w.Embedding, v, 1)
+		ops.Embed(v, kernels.Linear{W: &w.Embedding}, v, 1)
 		ops.NormQKV(v, v, 1, norm(l.AttnNorm), kernels.Linear{W: &l.QKV})
 		ops.Attend(v, v, a, spans)
 		ops.ProjAdd(v, v, 1, kernels.Linear{W: &l.Out})

@@ -14,22 +14,31 @@ var embedSource = source{
 	name:      "embed.metal",
 	headers:   []string{"formats.h", formatsHeader},
 	text:      embedText,
-	constants: constScaleFormat + 1,
+	constants: embedConstants,
 	number:    constScaleFormat,
 	threads:   embedThreads,
 }
 
 const embedThreads = 64 // two SIMD-groups; a row of 1,280 columns is 40 to 160 units
 
+// Function constants of embed.metal, by index, beside those of formats.h.
+const (
+	constEmbedLoRA = constScaleFormat + 1 + iota
+	constEmbedRowScale
+	embedConstants
+)
+
 // embedArgs is EmbedArgs of embed.metal.
-type embedArgs struct{ vocabulary, cols, rowBytes, group uint32 }
+type embedArgs struct{ vocabulary, cols, rowBytes, group, rank uint32 }
 
 // Embed records x[r] = table[token[r]].
-func (p *pass) Embed(x kernels.View, table *kernels.Matrix, tokens kernels.View, rows int) {
+func (p *pass) Embed(x kernels.View, l kernels.Linear, tokens kernels.View, rows int) {
 	const op = "Embed"
 	if !p.ready() || !p.checkRows(op, rows) {
 		return
 	}
+	table := l.W
+	p.checkLinear(op, "table", l)
 	wide := true
 	data, scales, biases := p.matrix(op, table, &wide)
 	to := p.floats(op, "x", x, rows*table.Cols)
@@ -52,6 +61,20 @@ func (p *pass) Embed(x kernels.View, table *kernels.Matrix, tokens kernels.View,
 	if affine {
 		key.number = uint32(table.ScaleFormat - kernels.F32)
 	}
+	args := embedArgs{uint32(table.Rows), uint32(table.Cols), uint32(table.RowBytes()), uint32(table.Group), 0}
+	var a, b, scale binding
+	if r := l.LoRA; r != nil {
+		args.rank = uint32(r.A.Rows)
+		key.flags |= flag(constEmbedLoRA, true) | flag(constEmbedRowScale, !r.RowScale.IsZero())
+		a = p.floats(op, "adapter A", r.A.Data, r.A.Rows*r.A.Cols)
+		b = p.floats(op, "adapter B", r.B.Data, r.B.Rows*r.B.Cols)
+		if !r.RowScale.IsZero() {
+			scale = p.floats(op, "adapter row scale", r.RowScale, table.Rows)
+		}
+		if p.err != nil {
+			return
+		}
+	}
 	p.depends()
 	d := p.launch(key)
 	d.bind(0, to)
@@ -66,5 +89,12 @@ func (p *pass) Embed(x kernels.View, table *kernels.Matrix, tokens kernels.View,
 		unit = 8
 	}
 	d.threads, d.groups = embedThreads, [3]int{ceilDiv(table.Cols, unit*embedThreads), rows, 1}
-	setArgs(d, 5, embedArgs{uint32(table.Rows), uint32(table.Cols), uint32(table.RowBytes()), uint32(table.Group)})
+	setArgs(d, 5, args)
+	if l.LoRA != nil {
+		d.bind(6, a)
+		d.bind(7, b)
+		if key.flags>>constEmbedRowScale&1 == 1 {
+			d.bind(8, scale)
+		}
+	}
 }
