@@ -10,6 +10,7 @@ import (
 	"github.com/go-openelm/go-openelm/internal/strictjson"
 	"github.com/go-openelm/go-openelm/kernels"
 	"github.com/go-openelm/go-openelm/loader/gguf"
+	"github.com/go-openelm/go-openelm/loader/hub"
 	"github.com/go-openelm/go-openelm/loader/safetensors"
 )
 
@@ -136,20 +137,25 @@ func readCheckpoint(ctx context.Context, src source, weightFile string) (_ *chec
 }
 
 func (c *checkpoint) findWeights(ctx context.Context, src source) error {
-	err := c.addSafetensors(ctx, src, singleFile, nil)
-	if !errors.Is(err, ErrNotFound) {
-		return err
+	var absent []error
+	for _, add := range []func() error{
+		func() error { return c.addSafetensors(ctx, src, singleFile, nil) },
+		func() error { return c.addShards(ctx, src) },
+		func() error { return c.addSafetensors(ctx, src, corenetFile, nil) },
+	} {
+		err := add()
+		if !errors.Is(err, ErrNotFound) || len(c.files) > 0 {
+			return err
+		}
+		absent = append(absent, err)
 	}
-	err = c.addShards(ctx, src)
-	if !errors.Is(err, ErrNotFound) || len(c.files) > 0 {
-		return err
+	for _, err := range absent {
+		if errors.Is(err, hub.ErrNotCached) {
+			return err // it may be there
+		}
 	}
-	err = c.addSafetensors(ctx, src, corenetFile, nil)
-	if errors.Is(err, ErrNotFound) {
-		return &FileError{File: src.String(), Kind: ErrNotFound,
-			Err: fmt.Errorf("none of %s, %s and %s is there", singleFile, indexFile, corenetFile)}
-	}
-	return err
+	return &FileError{File: src.String(), Kind: ErrNotFound,
+		Err: fmt.Errorf("none of %s, %s and %s is there", singleFile, indexFile, corenetFile)}
 }
 
 // addShards adds the files that the index names and holds them to it.

@@ -40,7 +40,7 @@ func CheckGGUF(data []byte) (c *openelm.Config, weights int64, err error) {
 			}
 		}
 	}
-	if _, _, err = ck.ownTokenizer(context.Background()); err != nil {
+	if _, _, err = ck.ownTokenizer(context.Background(), &Options{}); err != nil {
 		return nil, 0, err
 	}
 	return &ck.Config, weights, nil

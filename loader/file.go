@@ -157,28 +157,39 @@ func (s hubSource) open(ctx context.Context, name string) (*file, error) {
 		return openPath(path)
 	case errors.Is(err, hub.ErrFileNotFound):
 		return nil, &FileError{File: s.name + "/" + name, Kind: ErrNotFound}
-	case errors.Is(err, hub.ErrRepoNotFound):
-		return nil, noPath(ErrNotFound)
-	case errors.Is(err, hub.ErrUnavailable), errors.Is(err, hub.ErrNotCached):
+	case errors.Is(err, hub.ErrNotCached), errors.Is(err, hub.ErrRepoNotFound):
+		return nil, noPath(ErrNotFound) // what a snapshot lacks is not there, as for transformers
+	case errors.Is(err, hub.ErrUnavailable):
 		return nil, noPath(nil)
 	}
 	return nil, err
+}
+
+// isListed reports whether err is about a file that a repository is known to
+// have, though the cache does not.
+func isListed(err error) bool {
+	e, ok := errors.AsType[*hub.Error](err)
+	return ok && e.Kind == hub.ErrNotCached && e.Listed
 }
 
 // sourceFS shows a source to what reads from file systems, whole files only.
 type sourceFS struct {
 	ctx context.Context
 	source
+	missing error // about the first file that is not there but should be
 }
 
 // ReadFile is for [fs.ReadFile].
-func (s sourceFS) ReadFile(name string) ([]byte, error) {
+func (s *sourceFS) ReadFile(name string) ([]byte, error) {
 	_, text, err := readText(s.ctx, s.source, name)
+	if s.missing == nil && isListed(err) {
+		s.missing = err
+	}
 	return text, err
 }
 
 // Open makes it an [fs.FS]; nothing calls it.
-func (s sourceFS) Open(name string) (fs.File, error) {
+func (s *sourceFS) Open(name string) (fs.File, error) {
 	return nil, &fs.PathError{Op: "open", Path: name, Err: errors.ErrUnsupported}
 }
 

@@ -58,7 +58,7 @@ func noTokenizer(where string) error {
 // loadTokenizer returns the checkpoint's tokenizer, or one from elsewhere that is
 // known to be the same where download allows that.
 func (c *checkpoint) loadTokenizer(ctx context.Context, o *Options, download bool) (*tokenizer.Tokenizer, error) {
-	t, where, err := c.ownTokenizer(ctx)
+	t, where, err := c.ownTokenizer(ctx, o)
 	if errors.Is(err, ErrNoTokenizer) && download && llamaSizes[c.VocabSize] {
 		t, where, err = llamaTokenizer(ctx, o)
 	}
@@ -72,7 +72,7 @@ func (c *checkpoint) loadTokenizer(ctx context.Context, o *Options, download boo
 }
 
 // ownTokenizer is the tokenizer in or beside the weights.
-func (c *checkpoint) ownTokenizer(ctx context.Context) (t *tokenizer.Tokenizer, where string, err error) {
+func (c *checkpoint) ownTokenizer(ctx context.Context, o *Options) (t *tokenizer.Tokenizer, where string, err error) {
 	if c.gguf != nil {
 		t, err = ggufTokenizer(c.gguf, &c.special)
 		if t == nil && err == nil {
@@ -81,9 +81,15 @@ func (c *checkpoint) ownTokenizer(ctx context.Context) (t *tokenizer.Tokenizer, 
 		return t, c.configFile, inFile(c.configFile, err)
 	}
 	where = c.src.String()
-	t, err = tokenizer.Load(sourceFS{ctx, c.src}, ".")
-	if errors.Is(err, fs.ErrNotExist) {
+	fsys := &sourceFS{ctx: ctx, source: c.src}
+	t, err = tokenizer.Load(fsys, ".")
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && fsys.missing != nil:
+		err = fsys.missing // no other tokenizer will do
+	case errors.Is(err, fs.ErrNotExist):
 		err = noTokenizer(where)
+	case fsys.missing != nil:
+		o.Logger.Warn("a file of the repository is not in the cache and not used", "reason", fsys.missing)
 	}
 	return t, where, inFile(where, err)
 }
@@ -93,7 +99,7 @@ func llamaTokenizer(ctx context.Context, o *Options) (*tokenizer.Tokenizer, stri
 	var errs []error
 	for _, id := range llamaRepos {
 		src := o.hubSource(hub.Repo{ID: id})
-		t, err := tokenizer.Load(sourceFS{ctx, src}, ".")
+		t, err := tokenizer.Load(&sourceFS{ctx: ctx, source: src}, ".")
 		if err == nil {
 			err = checkLlama(t)
 		}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -52,19 +53,28 @@ func (c repoCache) commit(revision string) string {
 func (c repoCache) lookup(revision, name string) (path, commit string, err error) {
 	commit = c.commit(revision)
 	if commit == "" {
-		return "", "", c.notCached()
+		return "", "", c.notCached(false)
 	}
 	if path := c.pointer(commit, name); isFile(path) {
 		return path, commit, nil
 	}
-	if isFile(filepath.Join(c.dir(), ".no_exist", commit, filepath.FromSlash(name))) {
+	names := c.readTree(commit)
+	listed := slices.Contains(names, name)
+	if len(names) > 0 && !listed || isFile(filepath.Join(c.dir(), ".no_exist", commit, filepath.FromSlash(name))) {
 		return "", commit, &Error{Kind: ErrFileNotFound, Detail: "commit " + commit + " does not have it"}
 	}
-	return "", commit, c.notCached()
+	return "", commit, c.notCached(listed)
 }
 
-func (c repoCache) notCached() error {
-	return &Error{Kind: ErrNotCached, Detail: c.hubDir + " does not have it and the client is offline (HF_HUB_OFFLINE); download it once with the network"}
+func (c repoCache) notCached(listed bool) error {
+	return &Error{Kind: ErrNotCached, Listed: listed,
+		Detail: c.hubDir + " does not have it and the hub is not asked (HF_HUB_OFFLINE) or cannot be; download it once with the network"}
+}
+
+// hasSnapshot reports whether the cache has files of a commit.
+func (c repoCache) hasSnapshot(commit string) bool {
+	info, err := os.Stat(c.snapshot(commit))
+	return commit != "" && err == nil && info.IsDir()
 }
 
 func isFile(path string) bool {

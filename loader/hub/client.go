@@ -99,17 +99,27 @@ func (s *settings) file(ctx context.Context, repo Repo, name string) (path, comm
 	}
 	cache := s.cache(repo)
 	cached, cachedCommit, cachedErr := cache.lookup(repo.revision(), name)
-	if s.offline || (isCommit(repo.revision()) && !errors.Is(cachedErr, ErrNotCached)) {
-		return cached, cachedCommit, cachedErr
+	lost := s.contact.lostBy()
+	if s.offline || lost != nil || (isCommit(repo.revision()) && !errors.Is(cachedErr, ErrNotCached)) {
+		return cached, cachedCommit, because(cachedErr, lost)
 	}
-
 	meta, err := s.metadata(ctx, repo, name)
-	if err != nil && !errors.Is(cachedErr, ErrNotCached) && canUseCache(err) {
-		s.log.Warn("using the cache", "repo", repo.String(), "file", name, "commit", cachedCommit, "reason", s.scrub(err.Error()))
-		return cached, cachedCommit, cachedErr
-	}
-	if errors.Is(err, ErrUnavailable) {
+	known := !errors.Is(cachedErr, ErrNotCached)
+	// Before the hub has answered at all, a snapshot counts as what there is.
+	complete := s.contact.never() && cache.hasSnapshot(cachedCommit)
+	busy := isBusy(err)
+	if errors.Is(err, ErrUnavailable) && !known && (busy || !complete) {
 		meta, err = retry(ctx, s, err, func() (metadata, error) { return s.metadata(ctx, repo, name) })
+	}
+	if canUseCache(err) && (known || complete) {
+		s.log.Warn("using the cache", "repo", repo.String(), "file", name, "commit", cachedCommit, "reason", s.scrub(err.Error()))
+		if !busy || !known { // else the hub may have time for the next file
+			s.contact.lose(err)
+		}
+		return cached, cachedCommit, because(cachedErr, err)
+	}
+	if err == nil || errors.Is(err, ErrFileNotFound) {
+		s.contact.hear()
 	}
 	if err != nil {
 		if errors.Is(err, ErrFileNotFound) && meta.commit != "" {
@@ -128,6 +138,20 @@ func (s *settings) file(ctx context.Context, repo Repo, name string) (path, comm
 	}
 	path, err = s.download(ctx, repo, name, meta)
 	return path, meta.commit, err
+}
+
+// isBusy reports whether err is a hub's that answers, but not now.
+func isBusy(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Kind == ErrUnavailable && e.Status != 0
+}
+
+// because gives an [ErrNotCached] the reason for which the hub was not asked.
+func because(err, reason error) error {
+	if e, ok := errors.AsType[*Error](err); ok && e.Kind == ErrNotCached && reason != nil {
+		e.Err = reason
+	}
+	return err
 }
 
 // canUseCache reports whether a request that failed with err says nothing

@@ -36,7 +36,8 @@
 //     this once and stays on that commit.
 //   - When the server cannot be reached, fails, or refuses access, the commit in
 //     refs is used if the cache has what is asked for, so a second run works
-//     without a network. The reason goes to the Logger.
+//     without a network. The reason goes to the Logger. A [Source] then stays
+//     with the cache, and takes what a snapshot has for all that there is.
 //   - With Offline set: never.
 //
 // # The environment

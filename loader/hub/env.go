@@ -29,6 +29,7 @@ type settings struct {
 	progress   func(Progress)
 	log        *slog.Logger
 	userAgent  string
+	contact    *contact // nil for a call on its own
 }
 
 func (c *Client) settings() (*settings, error) {

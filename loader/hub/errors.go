@@ -17,7 +17,7 @@ var (
 	ErrFileNotFound     = errors.New("file not found")                    // the commit has no such file
 	ErrGated            = errors.New("access to the repository is gated") // its licence is not accepted yet
 	ErrUnauthorized     = errors.New("access denied")                     // the token is not valid or not sufficient
-	ErrNotCached        = errors.New("not in the cache")                  // and the client is offline
+	ErrNotCached        = errors.New("not in the cache")                  // and the hub is not or cannot be asked
 	ErrUnavailable      = errors.New("hub not available")                 // network, timeout, overload, cut-off body
 	ErrBadResponse      = errors.New("bad response from the hub")         // malformed, hostile or insecure
 	ErrMismatch         = errors.New("contents do not match")             // the size or hash the hub announced
@@ -33,6 +33,10 @@ type Error struct {
 	Status int    // HTTP status, 0 if there was none
 	Detail string // what was wrong and what to do about it
 	Err    error  // the cause, may be nil
+
+	// Listed says of an [ErrNotCached] that the commit is known to have the file.
+	// Otherwise it may be one that the repository does not have.
+	Listed bool
 
 	retryAfter time.Duration // what the server asked for
 }

@@ -28,6 +28,9 @@ func (s *settings) metadata(ctx context.Context, repo Repo, name string) (metada
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode >= 400 {
+		// A mirror's redirects lead to another hub, not to a storage server: that one's
+		// absent is absent.
+		resp.onHub = resp.onHub || resp.StatusCode == http.StatusNotFound
 		err := s.statusError(resp, repo, name)
 		meta := metadata{commit: resp.Header.Get("X-Repo-Commit")}
 		if resp.Header.Get("X-Error-Code") != "EntryNotFound" || !isCommit(meta.commit) {

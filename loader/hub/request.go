@@ -136,7 +136,7 @@ func (s *settings) statusError(resp *response, repo Repo, file string) error {
 		}
 		return err
 	}
-	if !resp.onHub {
+	if code := resp.Header.Get("X-Error-Code"); !resp.onHub && code == "" {
 		// A storage server refuses a signed URL that has expired; the hub gives a new one.
 		return resp.fail(ErrUnavailable, "the storage server refused the request")
 	}

@@ -90,12 +90,12 @@ func (s *settings) list(ctx context.Context, repo Repo) (list listing, cached bo
 	}
 	cache := s.cache(repo)
 	commit := cache.commit(repo.revision())
-	if _, err := os.Stat(cache.snapshot(commit)); err != nil {
+	if !cache.hasSnapshot(commit) {
 		commit = ""
 	}
 	if s.offline {
 		if commit == "" {
-			return listing{}, false, cache.notCached()
+			return listing{}, false, cache.notCached(false)
 		}
 		return listing{commit: commit}, true, nil
 	}

@@ -18,13 +18,62 @@ type Source interface {
 // Source returns a repository's files, all of one commit: the one that the revision
 // is when the first file is asked for. Changes on the hub in between do not mix
 // two commits' files.
+//
+// If the hub cannot be reached when it is first needed and the cache has a
+// snapshot of the revision, the source stays with the cache: it neither asks nor
+// waits again, and what the snapshot lacks is an [ErrNotCached].
 func (c *Client) Source(repo Repo) Source {
 	return &source{client: c, repo: repo}
+}
+
+// contact is what a source knows of the way to its hub.
+type contact struct {
+	mu    sync.Mutex
+	heard bool  // the hub has answered
+	lost  error // why it is not asked any more
+}
+
+// never reports whether a source has not heard from its hub. It does not hold
+// for a call on its own, whose caller asks for just that file.
+func (c *contact) never() bool {
+	if c == nil {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.heard
+}
+
+func (c *contact) hear() {
+	if c != nil {
+		c.mu.Lock()
+		c.heard = true
+		c.mu.Unlock()
+	}
+}
+
+func (c *contact) lose(reason error) {
+	if c != nil {
+		c.mu.Lock()
+		c.lost = reason
+		c.mu.Unlock()
+	}
+}
+
+func (c *contact) lostBy() error {
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lost
 }
 
 type source struct {
 	client *Client
 	repo   Repo
+
+	contact contact
 
 	mu     sync.Mutex
 	commit string // "" until known
@@ -35,6 +84,7 @@ func (s *source) File(ctx context.Context, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	settings.contact = &s.contact
 	repo := s.repo
 	s.mu.Lock()
 	if s.commit != "" {
