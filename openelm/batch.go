@@ -3,167 +3,315 @@ package openelm
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
 
 	"github.com/go-openelm/go-openelm/kernels"
 )
 
-// batch is the sequences of one pass, and how their rows lie in the workspace:
-// the first sequence's rows, then the second's, and so on.
-type batch struct {
-	sessions []*Session
-	counts   []int // rows of each session
-	rows     int
-	adapter  *Adapter
-
-	spanBuf []kernels.Span
-	attend  kernels.Attention
+// BatchOptions configure a batch. The zero value, and nil, are usable.
+type BatchOptions struct {
+	// MaxDelay is how long the evaluation of prompts may hold up the texts that
+	// are being generated at a time; 0 means 100 ms. Prompts are evaluated in
+	// pieces that take about as long, and no fewer than 34 tokens.
+	MaxDelay time.Duration
+	// Places is how many callers Enter lets in at a time; 0 means 16, as many as
+	// share one pass.
+	Places int
+	// Queue is how many more wait in Enter; 0 means 64, less than 0 none.
+	Queue int
 }
 
-// evaluate runs every token of the sessions that is not in their caches, in
-// passes of as many rows as the backend likes, and leaves each session's logits after its last
-// token. each, if not nil, sees the logits after every evaluated token, for one
-// session only.
-func (m *Model) evaluate(ctx context.Context, sessions []*Session, each func(row int, logits []float32) error) error {
-	todo := 0
-	for _, s := range sessions {
-		todo += len(s.tokens) - s.cached
-	}
-	if todo == 0 {
-		return ctx.Err()
-	}
-	ws, err := m.workspaces.take(m, todo)
-	if err != nil {
-		return fmt.Errorf("openelm: activations: %w", err)
-	}
-	defer m.workspaces.give(ws)
-	ops, err := m.parts.Backend.Begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer ops.End()
-	for done := 0; done < todo; {
-		ws.batch.fill(ws, sessions)
-		if err := m.pass(ops, ws, done, each); err != nil {
-			return err
-		}
-		done += ws.batch.rows
-	}
-	return nil
+// Batch runs the calls of many sessions of one model together: those that
+// generate share passes over the weights, and a long prompt is evaluated in
+// pieces between them, so that it delays nobody for long. Sessions belong to it
+// by [SessionOptions], and otherwise are used as ever, each by a goroutine of its
+// own; they may come and go at any time.
+//
+// What a session gets is the same, bit by bit, as without the batch. A caller that
+// is slow to take its tokens holds up nobody but itself, and one whose context is
+// done leaves after the pass under way, at most. An error of the device, or a
+// panic, in a pass of several sessions makes each of them go alone: those that
+// fail again get it.
+//
+// A batch needs no closing: what it runs in ends with the last call.
+type Batch struct {
+	model    *Model
+	maxDelay time.Duration
+	places   places
+
+	mu      sync.Mutex
+	decided sync.Cond
+	queue   []*Session         // who waits for an evaluation
+	flight  []*Session         // who is in the pass under way
+	members int                // of flight, those that still want it
+	cancel  context.CancelFunc // of the pass under way
+	running bool               // the goroutine is there
+
+	// deciding counts the sessions that were given a prediction and have not yet
+	// said how they go on. The next round waits for them: they choose their
+	// tokens at the same time, in their own goroutines.
+	deciding int
+
+	perRow float64 // seconds that a row of a prompt takes
 }
 
-// fill takes as many rows as fit from the sessions, in order.
-func (b *batch) fill(ws *workspace, sessions []*Session) {
-	b.sessions, b.counts, b.rows = b.sessions[:0], b.counts[:0], 0
-	b.adapter = sessions[0].adapter
-	for _, s := range sessions {
-		n := min(len(s.tokens)-s.cached, ws.rows-b.rows)
-		if n == 0 {
-			continue
-		}
-		copy(ws.tokens.Ints()[b.rows:], s.tokens[s.cached:s.cached+n])
-		b.sessions, b.counts = append(b.sessions, s), append(b.counts, n)
-		b.rows += n
+// turn is where a session stands in its batch.
+type turn struct {
+	state    turnState
+	waiting  bool // its caller waits for the evaluation
+	deciding bool
+	left     bool // its caller does not want it any more
+	done     chan struct{}
+	err      error
+}
+
+type turnState uint8
+
+const (
+	idleTurn turnState = iota
+	queued
+	inFlight
+	evaluated
+)
+
+// panicked is a panic on its way to the goroutine of the caller it belongs to.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+func (p *panicked) Error() string { return fmt.Sprintf("%v\n\nin a batch:\n%s", p.value, p.stack) }
+
+// NewBatch makes a batch of m's sessions. Errors wrap [ErrArgument].
+func NewBatch(m *Model, o *BatchOptions) (*Batch, error) {
+	if o == nil {
+		o = &BatchOptions{}
+	}
+	if o.MaxDelay < 0 || o.Places < 0 {
+		return nil, fmt.Errorf("%w: a batch with a delay of %v and %d places", ErrArgument, o.MaxDelay, o.Places)
+	}
+	b := &Batch{model: m, maxDelay: o.MaxDelay, places: places{free: o.Places, queue: max(o.Queue, 0)}}
+	if b.maxDelay == 0 {
+		b.maxDelay = 100 * time.Millisecond
+	}
+	if o.Places == 0 {
+		b.places.free = kernels.ExactRows
+	}
+	if o.Queue == 0 {
+		b.places.queue = 64
+	}
+	b.decided.L = &b.mu
+	return b, nil
+}
+
+// submit queues the pending tokens of s.
+func (b *Batch) submit(s *Session) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.settle(s)
+	s.turn.state = queued
+	b.queue = append(b.queue, s)
+	if !b.running {
+		b.running = true
+		go b.run()
 	}
 }
 
-// pass runs the batch in ws, delivers its logits, and moves its sessions on.
-// done is the number of rows of earlier passes.
-func (m *Model) pass(ops kernels.Ops, ws *workspace, done int, each func(row int, logits []float32) error) error {
-	b := &ws.batch
-	if err := m.forward(ops, ws, b); err != nil {
-		return err
+// wait returns when s is evaluated, or when ctx is done and no pass uses s. What
+// s does next is then waited for, until it submits or withdraws.
+func (b *Batch) wait(ctx context.Context, s *Session) error {
+	if err := ctx.Err(); err != nil {
+		b.withdraw(s)
+		return context.Cause(ctx)
 	}
-	vocab := m.parts.Config.VocabSize
-	ran := false
-	for first, n := b.wanted(0, each != nil); n > 0; first, n = b.wanted(first+n, each != nil) {
-		m.logits(ops, ws, b, first, n)
-		if err := ops.Run(); err != nil {
-			return err
+	b.mu.Lock()
+	s.turn.waiting = true
+	b.mu.Unlock()
+	select {
+	case <-s.turn.done:
+	case <-ctx.Done():
+		b.withdraw(s)
+		return context.Cause(ctx)
+	}
+	err := s.turn.err
+	s.turn.state, s.turn.waiting, s.turn.err = idleTurn, false, nil
+	if p, ok := err.(*panicked); ok {
+		panic(p)
+	}
+	return err
+}
+
+// withdraw takes back what s has submitted and nobody waits for; after it, no
+// pass uses s.
+func (b *Batch) withdraw(s *Session) {
+	b.mu.Lock()
+	b.settle(s)
+	switch s.turn.state {
+	case queued:
+		b.queue = slices.DeleteFunc(b.queue, func(q *Session) bool { return q == s })
+	case inFlight:
+		s.turn.left = true
+		if b.members--; b.members == 0 {
+			b.cancel()
 		}
-		ran = true
-		for r := range n {
-			logits := ws.logits.Floats()[r*vocab : (r+1)*vocab]
-			if s, last := b.owner(first + r); last {
-				copy(s.logits, logits)
+		b.mu.Unlock()
+		<-s.turn.done
+		b.mu.Lock()
+	case evaluated:
+		<-s.turn.done
+	}
+	s.turn = turn{done: s.turn.done}
+	b.mu.Unlock()
+}
+
+// settle ends the wait for what s does next.
+func (b *Batch) settle(s *Session) {
+	if s.turn.deciding {
+		s.turn.deciding = false
+		if b.deciding--; b.deciding == 0 {
+			b.decided.Signal()
+		}
+	}
+}
+
+// decoding is how many other sessions are about to decode.
+func (b *Batch) decoding() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := max(b.deciding-1, 0)
+	for _, s := range b.queue {
+		if !s.isPrompt() {
+			n++
+		}
+	}
+	return n
+}
+
+// run evaluates what is queued, in rounds, until nothing is: first whoever
+// generates takes a step, then a piece of a prompt is evaluated.
+func (b *Batch) run() {
+	for {
+		b.mu.Lock()
+		for b.deciding > 0 {
+			b.decided.Wait()
+		}
+		if len(b.queue) == 0 {
+			b.running = false
+			b.mu.Unlock()
+			return
+		}
+		steps := 0
+		for _, s := range b.queue {
+			if !s.isPrompt() {
+				steps++
 			}
-			if each != nil {
-				if err := each(done+first+r, logits); err != nil {
-					return err
-				}
+		}
+		piece := b.piece(steps > 0)
+		b.mu.Unlock()
+		for steps > 0 {
+			n := b.pass(false, kernels.ExactRows)
+			if n == 0 {
+				break
 			}
+			steps -= n
+		}
+		b.pass(true, piece)
+	}
+}
+
+// piece is how many rows of prompts to evaluate at once.
+func (b *Batch) piece(delays bool) int {
+	most := max(b.model.parts.Backend.PassRows(), minPassRows)
+	switch {
+	case !delays:
+		return most
+	case b.perRow == 0: // unknown yet
+		return minPassRows
+	}
+	return int(min(max(b.maxDelay.Seconds()/b.perRow, minPassRows), float64(most)))
+}
+
+// pass evaluates at most limit rows of who is first in the queue, of its class,
+// and of others that can share the pass. It returns how many took part.
+func (b *Batch) pass(prompts bool, limit int) int {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	b.mu.Lock()
+	b.take(prompts, limit)
+	sessions := b.flight
+	b.members, b.cancel = len(sessions), cancel
+	b.mu.Unlock()
+	if len(sessions) == 0 {
+		return 0
+	}
+	err := b.evaluate(ctx, sessions, limit)
+	for _, s := range sessions {
+		if s.turn.err = err; err != nil && len(sessions) > 1 && ctx.Err() == nil {
+			s.turn.err = b.evaluate(ctx, []*Session{s}, limit)
 		}
 	}
-	if !ran {
-		if err := ops.Run(); err != nil {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range sessions {
+		b.deliver(s)
+	}
+	clear(sessions)
+	b.flight = sessions[:0]
+	return len(sessions)
+}
+
+// take moves the sessions of the next pass from the queue to b.flight.
+func (b *Batch) take(prompts bool, limit int) {
+	rows := 0
+	var adapter *Adapter
+	b.queue = slices.DeleteFunc(b.queue, func(s *Session) bool {
+		if s.isPrompt() != prompts || rows > 0 && (s.adapter != adapter || s.pending() > limit-rows) {
+			return false
+		}
+		rows += s.pending()
+		adapter = s.adapter
+		s.turn.state = inFlight
+		b.flight = append(b.flight, s)
+		return true
+	})
+}
+
+// evaluate runs one pass. A panic is an error here.
+func (b *Batch) evaluate(ctx context.Context, sessions []*Session, limit int) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &panicked{v, debug.Stack()}
+		}
+	}()
+	prompts := sessions[0].isPrompt()
+	start := time.Now()
+	return b.model.inPass(ctx, prompts, func(ops kernels.Ops, ws *workspace) error {
+		ws.pass.fill(ws, sessions, limit)
+		if err := b.model.run(ops, ws); err != nil {
 			return err
 		}
-	}
-	for i, s := range b.sessions {
-		s.cached += b.counts[i]
-	}
-	return nil
-}
-
-// wanted is the next run of at most logitRows rows, from row on, whose logits
-// are needed: all rows, or those that end a session's text.
-func (b *batch) wanted(row int, all bool) (first, n int) {
-	for ; row < b.rows; row++ {
-		if _, last := b.owner(row); all || last {
-			break
+		if prompts {
+			mix(&b.perRow, time.Since(start).Seconds()/float64(ws.pass.rows), 4)
 		}
-	}
-	first = row
-	for ; row < b.rows && n < logitRows; row++ {
-		if _, last := b.owner(row); !all && !last {
-			break
-		}
-		n++
-	}
-	return first, n
-}
-
-// owner is the session that row belongs to, and whether the row is the last
-// token of its text.
-func (b *batch) owner(row int) (s *Session, last bool) {
-	for i, s := range b.sessions {
-		if row < b.counts[i] {
-			return s, s.cached+row == len(s.tokens)-1
-		}
-		row -= b.counts[i]
-	}
-	panic("openelm: row outside the batch")
-}
-
-// attention is layer i's attention with a RoPE table that reaches far enough
-// for all sequences.
-func (b *batch) attention(i int) *kernels.Attention {
-	b.attend = b.sessions[0].model.layers[i].attention
-	for _, s := range b.sessions {
-		if s.rope.Len > b.attend.Rope.Len {
-			b.attend.Rope = s.rope
-		}
-	}
-	return &b.attend
-}
-
-// spans is where layer i's keys and values of each sequence are.
-func (b *batch) spans(i int) []kernels.Span {
-	b.spanBuf = b.spanBuf[:0]
-	for j, s := range b.sessions {
-		b.spanBuf = append(b.spanBuf, s.cache.span(i, s.cached, b.counts[j]))
-	}
-	return b.spanBuf
-}
-
-// observe shows the residual stream to a session's trace, in tests.
-func (b *batch) observe(ops kernels.Ops, layer int, x kernels.View) error {
-	trace := b.sessions[0].trace
-	if trace == nil {
 		return nil
+	})
+}
+
+// deliver tells the caller of s that it is evaluated, or puts what is left of a
+// prompt at the end of the queue.
+func (b *Batch) deliver(s *Session) {
+	if s.turn.err == nil && s.pending() > 0 && !s.turn.left {
+		s.turn.state = queued
+		b.queue = append(b.queue, s)
+		return
 	}
-	if err := ops.Run(); err != nil {
-		return err
+	s.turn.state = evaluated
+	if s.turn.waiting && !s.turn.left {
+		s.turn.deciding = true
+		b.deciding++
 	}
-	trace(layer, x.Floats()[:b.rows*b.sessions[0].model.parts.Config.ModelDim])
-	return nil
+	s.turn.done <- struct{}{}
 }

@@ -41,6 +41,8 @@ const (
 	maxLayers = 1 << 12
 	maxDim    = 1 << 20
 	maxVocab  = 1 << 24
+
+	maxPositions = 1 << 24
 )
 
 // Validate reports the first thing about c that no OpenELM model can have.
@@ -57,7 +59,7 @@ func (c *Config) Validate() error {
 		check("model dimension", c.ModelDim, maxDim),
 		check("head dimension", c.HeadDim, maxDim),
 		check("number of layers", len(c.Layers), maxLayers),
-		check("maximum context length", c.MaxContext, maxVocab),
+		check("maximum context length", c.MaxContext, maxPositions),
 	); err != nil {
 		return err
 	}
@@ -120,7 +122,8 @@ func (c *Config) Parameters() int64 {
 	return n
 }
 
-// CacheBytes is the size of a KV cache for one position, all layers together.
+// CacheBytes is the size of a KV cache in float32 for one position, all layers
+// together; in float16 it is half of that.
 func (c *Config) CacheBytes() int64 {
 	var n int64
 	for _, l := range c.Layers {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"strings"
+	"sync"
 
 	"github.com/go-openelm/go-openelm/openelm"
 	"github.com/go-openelm/go-openelm/story"
@@ -150,7 +152,9 @@ func ExampleStep() {
 	next := make([]int32, len(sessions))
 	for range 4 {
 		for i, s := range sessions {
-			next[i] = sampler.Sample(s.Logits(), s.Tokens(), 0)
+			if next[i], err = sampler.Sample(s.Logits(), s.Tokens(), 0); err != nil {
+				log.Fatal(err)
+			}
 		}
 		if err := openelm.Step(ctx, sessions, next); err != nil {
 			log.Fatal(err)
@@ -162,4 +166,47 @@ func ExampleStep() {
 	// Output:
 	// The capital of Spain is Madrid.
 	// The capital of Peru is Lima.
+}
+
+// A batch runs the calls of many goroutines in shared passes. Each session is
+// used as it would be alone.
+func ExampleBatch() {
+	ctx := context.Background()
+	model := open()
+	defer model.Close()
+	batch, err := openelm.NewBatch(model, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	countries := []string{"Spain", "Peru", "Egypt"}
+	answers := make([]string, len(countries))
+	var wg sync.WaitGroup
+	for i, country := range countries {
+		wg.Go(func() {
+			leave, err := batch.Enter(ctx) // no more sessions than there are places
+			if err != nil {
+				log.Fatal(err)
+			}
+			defer leave()
+			session, err := model.NewSession(&openelm.SessionOptions{Capacity: 50, Batch: batch})
+			if err != nil {
+				log.Fatal(err)
+			}
+			defer session.Close()
+			prompt, err := model.EncodePrompt("The capital of " + country + " is")
+			if err != nil {
+				log.Fatal(err)
+			}
+			for token, err := range session.Generate(ctx, prompt, &openelm.GenerateOptions{Stop: []string{"."}}) {
+				if err != nil {
+					log.Fatal(err)
+				}
+				answers[i] += token.Text
+			}
+		})
+	}
+	wg.Wait()
+	fmt.Println(strings.Join(answers, ","))
+	// Output: Madrid, Lima, Cairo
 }

@@ -3,7 +3,7 @@ package openelm
 import "github.com/go-openelm/go-openelm/kernels"
 
 // forward records the whole model for the rows in ws, which belong to the
-// sequences of b:
+// sequences of p:
 //
 //	x = E[token]
 //	for each layer:
@@ -11,30 +11,33 @@ import "github.com/go-openelm/go-openelm/kernels"
 //	    x += W_2·(silu(W_g·n) ⊙ W_u·n),  n = rmsnorm(x)
 //
 // NormLogits is left to the caller, who knows which rows need logits.
-func (m *Model) forward(ops kernels.Ops, ws *workspace, b *batch) error {
-	ops.Embed(ws.x, kernels.Linear{W: &m.parts.Weights.Embedding, LoRA: b.adapter.embedding()}, ws.tokens, b.rows)
-	if err := b.observe(ops, 0, ws.x); err != nil {
+func (m *Model) forward(ops kernels.Ops, ws *workspace, p *pass) error {
+	ops.Embed(ws.x, kernels.Linear{W: &m.parts.Weights.Embedding, LoRA: p.adapter.embedding()}, ws.tokens, p.rows)
+	if err := p.observe(ops, 0, ws.x); err != nil {
 		return err
 	}
 	for i := range m.layers {
-		l, a := &m.layers[i], b.adapter.layer(i)
-		attention := b.attention(i)
-		ops.NormQKV(ws.qkv, ws.x, b.rows, l.attnNorm, kernels.Linear{W: l.qkv, LoRA: a.QKV})
-		ops.Attend(ws.attended, ws.qkv, attention, b.spans(i))
-		ops.ProjAdd(ws.x, ws.attended, b.rows, kernels.Linear{W: l.out, LoRA: a.Out})
-		ops.NormSwiGLU(ws.hidden, ws.x, b.rows, l.ffnNorm, kernels.Linear{W: l.gate, LoRA: a.Gate}, kernels.Linear{W: l.up, LoRA: a.Up})
-		ops.ProjAdd(ws.x, ws.hidden, b.rows, kernels.Linear{W: l.down, LoRA: a.Down})
-		if err := b.observe(ops, i+1, ws.x); err != nil {
+		l, a := &m.layers[i], p.adapter.layer(i)
+		attention := p.attention(i)
+		ops.NormQKV(ws.qkv, ws.x, p.rows, l.attnNorm, kernels.Linear{W: l.qkv, LoRA: a.QKV})
+		ops.Attend(ws.attended, ws.qkv, attention, p.spans(i))
+		ops.ProjAdd(ws.x, ws.attended, p.rows, kernels.Linear{W: l.out, LoRA: a.Out})
+		ops.NormSwiGLU(ws.hidden, ws.x, p.rows, l.ffnNorm, kernels.Linear{W: l.gate, LoRA: a.Gate}, kernels.Linear{W: l.up, LoRA: a.Up})
+		ops.ProjAdd(ws.x, ws.hidden, p.rows, kernels.Linear{W: l.down, LoRA: a.Down})
+		if err := p.observe(ops, i+1, ws.x); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// logits records the last norm and the output matrix for rows [first, first+n).
-func (m *Model) logits(ops kernels.Ops, ws *workspace, b *batch, first, n int) {
-	width := 4 * m.parts.Config.ModelDim
-	ops.NormLogits(ws.logits, ws.x.Slice(first*width, n*width), n, m.norm, kernels.Linear{W: &m.parts.Weights.Head, LoRA: b.adapter.head()})
+// logits records the last norm and the output matrix for rows [first, first+n),
+// to offset off of ws.logits, and returns the offset for the next ones.
+func (m *Model) logits(ops kernels.Ops, ws *workspace, first, n, off int) int {
+	width, size := 4*m.parts.Config.ModelDim, 4*n*m.parts.Config.VocabSize
+	head := kernels.Linear{W: &m.parts.Weights.Head, LoRA: ws.pass.adapter.head()}
+	ops.NormLogits(ws.logits.Slice(off, size), ws.x.Slice(first*width, n*width), n, m.norm, head)
+	return align(off + size)
 }
 
 // workspace is the activations of one pass.
@@ -48,13 +51,10 @@ type workspace struct {
 	qkv      kernels.View // [rows, widest qkv]
 	attended kernels.View // [rows, widest q]
 	hidden   kernels.View // [rows, widest ffn]
-	logits   kernels.View // [logitRows, vocab]
+	logits   kernels.View // ExactRows rows of vocab, in aligned runs
 
-	batch batch
+	pass pass
 }
-
-// logitRows is how many rows of logits are computed at once.
-const logitRows = 16
 
 func (m *Model) newWorkspace(rows int) (*workspace, error) {
 	c := &m.parts.Config
@@ -71,13 +71,13 @@ func (m *Model) newWorkspace(rows int) (*workspace, error) {
 	total := 0
 	for _, p := range parts {
 		p.view.Off, p.view.Len = total, 4*rows*p.width
-		total += (p.view.Len + viewAlign - 1) / viewAlign * viewAlign
+		total += align(p.view.Len)
 	}
 	var err error
 	if ws.buf, err = m.parts.Backend.NewBuffer(total); err != nil {
 		return nil, err
 	}
-	if ws.out, err = m.parts.Backend.NewBuffer(4 * logitRows * c.VocabSize); err != nil {
+	if ws.out, err = m.parts.Backend.NewBuffer(kernels.ExactRows * align(4*c.VocabSize)); err != nil {
 		ws.buf.Release()
 		return nil, err
 	}
@@ -91,6 +91,8 @@ func (m *Model) newWorkspace(rows int) (*workspace, error) {
 // viewAlign keeps each part of a shared buffer on its own cache lines, and on
 // offsets that Metal accepts for any type.
 const viewAlign = 256
+
+func align(n int) int { return (n + viewAlign - 1) / viewAlign * viewAlign }
 
 func (ws *workspace) release() {
 	ws.buf.Release()

@@ -2,11 +2,8 @@ package openelm
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
-	"math"
-	"slices"
 )
 
 // GenerateOptions configure a generation. The zero value, and nil, are usable:
@@ -21,11 +18,32 @@ type GenerateOptions struct {
 	Stop []string
 	// IgnoreEOS goes on after tokens that end a text.
 	IgnoreEOS bool
-	// TopLogProbs is how many of the most probable tokens Token.Top lists.
+	// LogProbs asks for Token.LogProb, and TopLogProbs for so many of the most
+	// probable tokens in Token.Top besides.
+	LogProbs    bool
 	TopLogProbs int
-	// Adapter and Capacity are for Model.Generate, which makes the session.
-	Adapter  *Adapter
-	Capacity int
+	// Constraint, if not nil, says which tokens may come next. It belongs to one
+	// generation.
+	Constraint Constraint
+	// Lookup guesses what comes next from what the text already contains, and
+	// evaluates the guesses in one pass. The text is the same, bit by bit; it is
+	// faster where it repeats itself or its prompt, and nearly as fast where not.
+	Lookup bool
+
+	// Session is for Model.Generate, which makes the session; an error elsewhere.
+	// A Capacity of 0 is what prompt and MaxTokens need.
+	Session *SessionOptions
+}
+
+// Constraint restricts a generation, as to what a grammar or a schema allows.
+type Constraint interface {
+	// Mask sets the bit of each token that may come next, bit id%64 of
+	// allowed[id/64]; all are clear before. A text that is complete allows the
+	// model's end-of-text tokens.
+	Mask(allowed []uint64)
+	// Accept moves on by a token, one that was allowed. An error ends the
+	// generation.
+	Accept(token int32) error
 }
 
 // StopReason says why a generation ended.
@@ -46,25 +64,12 @@ type Token struct {
 	// out to be a stop string. All Texts joined are the generated text.
 	Text string
 	// LogProb is the natural logarithm of the token's probability by the model
-	// itself, before any sampling option.
+	// itself, before any sampling option; 0 where it was not asked for.
 	LogProb float32
 	// Top are the most probable tokens, best first, also by the model itself.
 	Top []TokenProb
 	// Stop is set on the last token only.
 	Stop StopReason
-}
-
-func (o *GenerateOptions) validate(c *Config) error {
-	if o.MaxTokens < 0 {
-		return fmt.Errorf("%w: %d tokens at most", ErrArgument, o.MaxTokens)
-	}
-	if o.TopLogProbs < 0 || o.TopLogProbs > c.VocabSize {
-		return fmt.Errorf("%w: top %d of a vocabulary of %d", ErrArgument, o.TopLogProbs, c.VocabSize)
-	}
-	if slices.Contains(o.Stop, "") {
-		return fmt.Errorf("%w: an empty stop string", ErrArgument)
-	}
-	return nil
 }
 
 // Encode returns a whole text as tokens: what the tokenizer makes of it and, if
@@ -108,13 +113,21 @@ func (m *Model) Generate(ctx context.Context, prompt string, o *GenerateOptions)
 			yield(Token{}, err)
 			return
 		}
-		s, err := m.NewSession(&SessionOptions{Capacity: o.Capacity, Adapter: o.Adapter})
+		rest := *o
+		var so SessionOptions
+		if o.Session != nil {
+			so, rest.Session = *o.Session, nil
+		}
+		if longest := m.parts.Config.MaxContext; so.Capacity == 0 && o.MaxTokens > 0 && o.MaxTokens < longest-len(tokens) {
+			so.Capacity = len(tokens) + o.MaxTokens
+		}
+		s, err := m.NewSession(&so)
 		if err != nil {
 			yield(Token{}, err)
 			return
 		}
 		defer s.Close()
-		for t, err := range s.Generate(ctx, tokens, o) {
+		for t, err := range s.Generate(ctx, tokens, &rest) {
 			if !yield(t, err) {
 				return
 			}
@@ -122,32 +135,30 @@ func (m *Model) Generate(ctx context.Context, prompt string, o *GenerateOptions)
 	}
 }
 
-// Generate adds prompt to the session and continues its text. The session must
-// not be used until the loop ends; leaving the loop early is fine. Every yielded
-// token is then part of the session's text, the last one not yet evaluated,
-// which the next call makes up for. The sequence yields one error at most, as
-// its last element; it may be ranged over once.
+// Generate adds prompt to the session and continues its text. The session is
+// busy until the loop ends; leaving the loop early is fine. Every yielded token
+// is then part of the session's text, the last one not yet evaluated, which the
+// next call makes up for. The sequence yields one error at most, as its last
+// element.
 func (s *Session) Generate(ctx context.Context, prompt []int32, o *GenerateOptions) iter.Seq2[Token, error] {
 	return func(yield func(Token, error) bool) {
 		if o == nil {
 			o = &GenerateOptions{}
 		}
+		if err := s.enter(); err != nil {
+			yield(Token{}, err)
+			return
+		}
+		defer s.leave()
 		if err := s.generate(ctx, prompt, o, yield); err != nil {
 			yield(Token{}, err)
 		}
 	}
 }
 
+// generate is Generate in a busy session.
 func (s *Session) generate(ctx context.Context, prompt []int32, o *GenerateOptions, yield func(Token, error) bool) error {
-	c := s.model.Config()
-	if err := o.validate(c); err != nil {
-		return err
-	}
-	sampler, err := NewSampler(o.Sampling, c.VocabSize)
-	if err != nil {
-		return err
-	}
-	text, err := newTextStream(s.model.parts.Tokenizer, o.Stop)
+	g, err := newGeneration(s.model, o)
 	if err != nil {
 		return err
 	}
@@ -155,116 +166,45 @@ func (s *Session) generate(ctx context.Context, prompt []int32, o *GenerateOptio
 		return fmt.Errorf("%w: %d tokens and a prompt of %d leave no room in its capacity of %d",
 			ErrContextFull, len(s.tokens), len(prompt), s.Capacity())
 	}
-	if err := s.Append(ctx, prompt...); err != nil {
+	if err := s.extend(ctx, prompt, 0, nil); err != nil {
 		return err
 	}
-	if s.Logits() == nil {
+	if len(s.tokens) == 0 {
 		return fmt.Errorf("%w to continue", ErrEmpty)
 	}
-	text.follow(s.tokens)
-	start := len(s.tokens)
-	for n := 1; ; n++ {
-		t := Token{ID: sampler.Sample(s.logits, s.tokens, start)}
-		t.LogProb, t.Top = logProbs(s.logits, t.ID, o.TopLogProbs)
-		if err := s.Push(t.ID); err != nil {
+	g.begin(s.tokens, s.Capacity())
+	yielded := len(s.tokens)
+	defer func() { s.endGeneration(yielded) }()
+	for rows := s.logits; ; {
+		// rows is what the last evaluation predicts: what follows the text, and
+		// what follows each token of the draft.
+		last, err := g.advance(s, rows)
+		if last {
+			s.settle()
+		} else {
+			rows = g.prepare(s)
+			s.evaluateAhead()
+		}
+		for _, t := range g.tokens {
+			yielded++
+			if !yield(t, nil) {
+				return nil
+			}
+		}
+		if last {
 			return err
 		}
-		if !o.IgnoreEOS && slices.Contains(c.EOS, t.ID) {
-			t.Text, t.Stop = text.flush(), StopEOS
-		} else if t.Text, t.Stop = text.next(t.ID); t.Stop == "" && (n == o.MaxTokens || len(s.tokens) == s.Capacity()) {
-			t.Text, t.Stop = t.Text+text.flush(), StopLength
-		}
-		if !yield(t, nil) || t.Stop != "" {
-			return nil
-		}
-		if err := s.Append(ctx); err != nil {
+		if err := s.await(ctx); err != nil {
 			return err
 		}
 	}
 }
 
-// Score evaluates tokens without generating: it adds them to the session and
-// yields each with its log-probability given the text before it. The first
-// token of an empty session has no text before it and is not yielded. Leaving
-// the loop early, and an error, take the tokens back. The sequence yields one
-// error at most, as its last element; the session is busy until the loop ends.
-func (s *Session) Score(ctx context.Context, tokens []int32, top int) iter.Seq2[Token, error] {
-	return func(yield func(Token, error) bool) {
-		if err := s.score(ctx, tokens, top, yield); err != nil && err != errLeft {
-			yield(Token{}, err)
-		}
+// endGeneration leaves a text of n tokens, the last not yet evaluated.
+func (s *Session) endGeneration(n int) {
+	if s.batch != nil {
+		s.batch.withdraw(s)
 	}
-}
-
-// errLeft is the internal sign that the caller left the loop.
-var errLeft = errors.New("openelm: the loop was left")
-
-func (s *Session) score(ctx context.Context, tokens []int32, top int, yield func(Token, error) bool) error {
-	o := GenerateOptions{TopLogProbs: top}
-	if err := o.validate(s.model.Config()); err != nil {
-		return err
-	}
-	text, err := newTextStream(s.model.parts.Tokenizer, nil)
-	if err != nil {
-		return err
-	}
-	text.follow(s.tokens)
-	start, next := len(s.tokens), s.cached+1
-	emit := func(i int, logits []float32) error {
-		t := Token{ID: tokens[i]}
-		t.LogProb, t.Top = logProbs(logits, t.ID, top)
-		t.Text, _ = text.next(t.ID)
-		if i == len(tokens)-1 {
-			t.Text += text.flush()
-		}
-		if !yield(t, nil) {
-			return errLeft
-		}
-		return nil
-	}
-	switch {
-	case len(tokens) == 0:
-		return nil
-	case start == 0:
-		text.follow(tokens[:1])
-	case s.Logits() != nil:
-		// The first token was predicted before this call. s.logits is
-		// overwritten only after the last token.
-		if err := emit(0, s.logits); err != nil {
-			return err
-		}
-	}
-	return s.append(ctx, tokens, func(row int, logits []float32) error {
-		if i := next + row - start; i >= 0 && i < len(tokens) {
-			return emit(i, logits)
-		}
-		return nil
-	})
-}
-
-// logProbs is the log-probability of token id by the model, log softmax, and
-// the top most probable tokens.
-func logProbs(logits []float32, id int32, top int) (float32, []TokenProb) {
-	highest := math.Inf(-1)
-	for _, l := range logits {
-		highest = max(highest, float64(l))
-	}
-	sum := 0.0
-	for _, l := range logits {
-		sum += math.Exp(float64(l) - highest)
-	}
-	total := highest + math.Log(sum)
-	if top == 0 {
-		return float32(float64(logits[id]) - total), nil
-	}
-	all := make(candidates, len(logits))
-	for i, l := range logits {
-		all[i] = TokenProb{ID: int32(i), LogProb: float32(float64(l) - total)}
-	}
-	all.build()
-	best := make([]TokenProb, 0, top)
-	for range top {
-		best = append(best, all.pop())
-	}
-	return float32(float64(logits[id]) - total), best
+	s.draft = nil
+	s.rewind(n, max(n-1, 0))
 }

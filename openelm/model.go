@@ -66,6 +66,7 @@ type Model struct {
 
 	rope       ropeCache
 	workspaces workspaces
+	pace       pace
 
 	closeOnce sync.Once
 	closeErr  error

@@ -1,6 +1,7 @@
 package openelm
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -86,7 +87,8 @@ type Sampler struct {
 	o   Sampling
 	rng *rand.Rand
 
-	logits []float32
+	logits []float32 // adjusted
+	best   int32     // the first of the largest
 	heap   candidates
 	kept   []TokenProb
 	counts map[int32]int
@@ -104,29 +106,64 @@ func NewSampler(o Sampling, vocab int) (*Sampler, error) {
 	}, nil
 }
 
+// ErrNoChoice is returned when every token is banned.
+var ErrNoChoice = errors.New("openelm: no token may come next")
+
+// LogitError says that a prediction is not made of numbers, as when weights are
+// damaged, or too large for float32.
+type LogitError struct {
+	Position int     // of the token that was predicted, from 0
+	Token    int32   // the first whose logit is wrong
+	Logit    float32 // NaN or infinite
+}
+
+func (e *LogitError) Error() string {
+	return fmt.Sprintf("openelm: the prediction for position %d is not finite: the logit of token %d is %v", e.Position, e.Token, e.Logit)
+}
+
+// checkLogits returns a [*LogitError] if not all of logits are finite.
+func checkLogits(logits []float32, position int) error {
+	const exponent = 0x7f800000
+	for i, l := range logits {
+		if math.Float32bits(l)&exponent == exponent {
+			return &LogitError{Position: position, Token: int32(i), Logit: l}
+		}
+	}
+	return nil
+}
+
 // Sample draws the next token. logits is the model's prediction and is not
 // changed; text is the tokens so far, of which the first prompt were not
-// generated.
-func (s *Sampler) Sample(logits []float32, text []int32, prompt int) int32 {
-	s.adjust(logits, text, prompt)
+// generated. Errors are [*LogitError] or [ErrNoChoice].
+func (s *Sampler) Sample(logits []float32, text []int32, prompt int) (int32, error) {
+	return s.sample(logits, text, prompt, nil)
+}
+
+// sample is Sample among the allowed tokens, one bit each; nil allows all.
+func (s *Sampler) sample(logits []float32, text []int32, prompt int, allowed []uint64) (int32, error) {
+	if err := s.adjust(logits, text, prompt, allowed); err != nil {
+		return 0, err
+	}
 	if s.o.Temperature == 0 {
-		return argMax(s.logits)
+		return s.best, nil
 	}
 	s.gather()
 	if !s.filters() { // no need to put the vocabulary in order
-		return draw(s.heap, s.rng.Float64())
+		return draw(s.heap, s.rng.Float64()), nil
 	}
 	s.filter()
-	return draw(s.kept, s.rng.Float64())
+	return draw(s.kept, s.rng.Float64()), nil
 }
 
 // Distribution is what Sample draws from, most probable token first. The slice
-// is valid until the next call.
-func (s *Sampler) Distribution(logits []float32, text []int32, prompt int) []TokenProb {
-	s.adjust(logits, text, prompt)
+// is valid until the next call. Errors are those of Sample.
+func (s *Sampler) Distribution(logits []float32, text []int32, prompt int) ([]TokenProb, error) {
+	if err := s.adjust(logits, text, prompt, nil); err != nil {
+		return nil, err
+	}
 	if s.o.Temperature == 0 {
-		s.kept = append(s.kept[:0], TokenProb{ID: argMax(s.logits)})
-		return s.kept
+		s.kept = append(s.kept[:0], TokenProb{ID: s.best})
+		return s.kept, nil
 	}
 	s.gather()
 	s.filter()
@@ -134,14 +171,18 @@ func (s *Sampler) Distribution(logits []float32, text []int32, prompt int) []Tok
 	for i := range s.kept {
 		s.kept[i].LogProb -= float32(total)
 	}
-	return s.kept
+	return s.kept, nil
 }
 
-// adjust sets s.logits to logits with bias and penalties.
-func (s *Sampler) adjust(logits []float32, text []int32, prompt int) {
+// adjust sets s.logits to logits with bias and penalties, and −Inf for what is
+// not allowed, and s.best to the first of the largest.
+func (s *Sampler) adjust(logits []float32, text []int32, prompt int, allowed []uint64) error {
+	if err := checkLogits(logits, len(text)); err != nil {
+		return err
+	}
 	copy(s.logits, logits)
 	for id, b := range s.o.LogitBias {
-		s.logits[id] += b
+		s.set(id, s.logits[id]+b)
 	}
 	from := 0
 	if w := s.o.PenaltyWindow; w > 0 {
@@ -153,10 +194,10 @@ func (s *Sampler) adjust(logits []float32, text []int32, prompt int) {
 			if s.counts[id]++; s.counts[id] > 1 {
 				continue
 			}
-			if s.logits[id] > 0 {
-				s.logits[id] /= r
+			if l := s.logits[id]; l > 0 {
+				s.set(id, l/r)
 			} else {
-				s.logits[id] *= r
+				s.set(id, l*r)
 			}
 		}
 	}
@@ -164,24 +205,41 @@ func (s *Sampler) adjust(logits []float32, text []int32, prompt int) {
 		clear(s.counts)
 		for _, id := range text[max(from, min(prompt, len(text))):] {
 			if s.counts[id]++; s.counts[id] == 1 {
-				s.logits[id] -= s.o.PresencePenalty
+				s.set(id, s.logits[id]-s.o.PresencePenalty)
 			}
-			s.logits[id] -= s.o.FrequencyPenalty
+			s.set(id, s.logits[id]-s.o.FrequencyPenalty)
 		}
 	}
+	if allowed != nil {
+		for id := range s.logits {
+			if allowed[id/64]>>(id%64)&1 == 0 {
+				s.logits[id] = banned
+			}
+		}
+	}
+	s.best = argMax(s.logits)
+	if s.logits[s.best] == banned {
+		return ErrNoChoice
+	}
+	return nil
 }
 
+// banned is the logit of a token that cannot be drawn.
+var banned = float32(math.Inf(-1))
+
+// set keeps extreme options from making logits +Inf, whose differences would
+// not be numbers; −Inf bans.
+func (s *Sampler) set(id int32, logit float32) { s.logits[id] = min(logit, math.MaxFloat32) }
+
 // gather fills the heap with every token that is not banned and its tempered
-// logit.
+// logit, less the largest: 0 for the best, however small the temperature.
 func (s *Sampler) gather() {
 	s.heap = s.heap[:0]
+	highest, perDegree := float64(s.logits[s.best]), 1/float64(s.o.Temperature) // finite for every float32
 	for id, l := range s.logits {
-		if l > float32(math.Inf(-1)) {
-			s.heap = append(s.heap, TokenProb{ID: int32(id), LogProb: l / s.o.Temperature})
+		if l > banned {
+			s.heap = append(s.heap, TokenProb{ID: int32(id), LogProb: float32((float64(l) - highest) * perDegree)})
 		}
-	}
-	if len(s.heap) == 0 { // everything is banned: what else
-		s.heap = append(s.heap, TokenProb{ID: argMax(s.logits)})
 	}
 }
 
@@ -231,12 +289,17 @@ func (s *Sampler) filter() {
 // the exponentials of c.
 func draw(c []TokenProb, u float64) int32 {
 	total := logSumExp(c)
+	last := c[0].ID
 	for _, t := range c {
-		if u -= math.Exp(float64(t.LogProb) - total); u < 0 {
+		p := math.Exp(float64(t.LogProb) - total)
+		if u -= p; u < 0 {
 			return t.ID
 		}
+		if p > 0 {
+			last = t.ID
+		}
 	}
-	return c[len(c)-1].ID // rounding
+	return last // rounding
 }
 
 // logSumExp is log Σ e^LogProb.

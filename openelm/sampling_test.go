@@ -112,7 +112,10 @@ func TestSamplerDistribution(t *testing.T) {
 		}
 		before := slices.Clone(logits)
 		want := distribution(o, logits, text, prompt)
-		got := s.Distribution(logits, text, prompt)
+		got, err := s.Distribution(logits, text, prompt)
+		if err != nil {
+			r.Fatal(err)
+		}
 		if !slices.Equal(logits, before) {
 			r.Fatal("Distribution changed its logits")
 		}
@@ -132,7 +135,7 @@ func TestSamplerDistribution(t *testing.T) {
 			r.Fatalf("%+v:\ngot  %v\nwant %v", o, got, want)
 		}
 		for range 20 {
-			if id := s.Sample(logits, text, prompt); want[id] == 0 {
+			if id, err := s.Sample(logits, text, prompt); err != nil || want[id] == 0 {
 				r.Fatalf("%+v: drew token %d, which has no probability", o, id)
 			}
 		}
@@ -156,7 +159,11 @@ func TestSamplerFrequencies(t *testing.T) {
 		const draws = 200_000
 		counts := make([]float64, len(logits))
 		for range draws {
-			counts[s.Sample(logits, nil, 0)]++
+			id, err := s.Sample(logits, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			counts[id]++
 		}
 		chi := 0.0
 		for id, p := range distribution(o, logits, nil, 0) {
@@ -176,7 +183,11 @@ func TestSamplerSeed(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 10 {
-			ids = append(ids, s.Sample(logits, nil, 0))
+			id, err := s.Sample(logits, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, id)
 		}
 		return ids
 	}

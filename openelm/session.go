@@ -33,26 +33,48 @@ type SessionOptions struct {
 	// Capacity is the largest number of tokens; 0 means the model's maximum
 	// context length. The whole KV cache is reserved when the session is made.
 	Capacity int
+	// CacheFormat is how keys and values are stored: kernels.F32, which is also
+	// the zero value, or kernels.F16, in half the memory.
+	CacheFormat kernels.Format
 	// Adapter is used for every token of the session; nil for the model's own,
 	// if it was opened with one. SetAdapter(nil) goes back to the bare model.
 	Adapter *Adapter
+	// Batch, if not nil, is what runs the session's calls: in passes that they
+	// share with those of its other sessions, of the same model.
+	Batch *Batch
 	// Trace, if not nil, sees the residual stream of each pass, [rows,
 	// model_dim]: after the embedding (layer 0) and after each layer (1, 2, …).
-	// It makes every layer a pass of its own, which costs speed.
+	// It makes every layer a pass of its own, which costs speed. A session in a
+	// batch cannot be traced.
 	Trace func(layer int, x []float32)
 }
 
 // Session is one text in progress: its tokens and their keys and values. It may
 // be used by one goroutine at a time; a second one gets [ErrBusy].
+//
+// What a session predicts depends, in every bit, on its tokens and on the calls
+// that added them, and on nothing else: not on the sessions it shares passes
+// with. At most [kernels.ExactRows] tokens added by one call are evaluated as if
+// one by one; more are evaluated in another order of sums, the same one wherever
+// the text is cut into several such calls.
 type Session struct {
 	model   *Model
 	cache   *cache
 	rope    kernels.View
 	adapter *Adapter
+	batch   *Batch
 
-	tokens []int32 // the text; the first cached of them are in the cache
-	cached int
+	tokens []int32   // the text
+	cached int       // how many of them are in the cache
+	exact  int       // how many from the start were evaluated as a prompt's are
 	logits []float32 // after the last cached token
+
+	// What is evaluated next: the text and the draft, proposals for what follows
+	// it, up to position upTo. wanted takes the predictions after the last few.
+	draft  []int32
+	upTo   int
+	wanted []float32
+	turn   turn // in the batch
 
 	state atomic.Int32 // idle, busy or closed
 	trace func(layer int, x []float32)
@@ -74,8 +96,11 @@ func (m *Model) NewSession(o *SessionOptions) (*Session, error) {
 	if capacity == 0 {
 		capacity = c.MaxContext
 	}
-	if capacity < 1 || capacity > maxVocab {
+	if capacity < 1 || capacity > maxPositions {
 		return nil, fmt.Errorf("%w: a session capacity of %d tokens", ErrArgument, capacity)
+	}
+	if o.Batch != nil && (o.Batch.model != m || o.Trace != nil) {
+		return nil, fmt.Errorf("%w: a traced session, or one of another model, in a batch", ErrArgument)
 	}
 	adapter := o.Adapter
 	if adapter == nil {
@@ -83,19 +108,24 @@ func (m *Model) NewSession(o *SessionOptions) (*Session, error) {
 	} else if err := adapter.Validate(m); err != nil {
 		return nil, err
 	}
+	kv, err := newCache(m.parts.Backend, c, capacity, o.CacheFormat)
+	if err != nil {
+		return nil, err
+	}
 	rope, err := m.rope.table(m.parts.Backend, c, capacity)
 	if err != nil {
+		kv.buf.Release()
 		return nil, err
 	}
-	kv, err := newCache(m.parts.Backend, c, capacity)
-	if err != nil {
-		return nil, err
-	}
-	return &Session{
-		model: m, cache: kv, rope: rope, adapter: adapter,
+	s := &Session{
+		model: m, cache: kv, rope: rope, adapter: adapter, batch: o.Batch,
 		tokens: make([]int32, 0, min(capacity, 4096)), trace: o.Trace,
 		logits: make([]float32, c.VocabSize),
-	}, nil
+	}
+	if s.batch != nil {
+		s.turn.done = make(chan struct{}, 1)
+	}
+	return s, nil
 }
 
 // Model is the model that the session runs.
@@ -135,7 +165,7 @@ func (s *Session) SetAdapter(a *Adapter) error {
 	}
 	defer s.leave()
 	if a != s.adapter {
-		s.adapter, s.cached = a, 0
+		s.adapter, s.cached, s.exact = a, 0, 0
 	}
 	return nil
 }
@@ -150,55 +180,154 @@ func (s *Session) Append(ctx context.Context, tokens ...int32) error {
 // in order: logits, [vocab], is valid during the call only. An error of each
 // ends the call and is returned. The session is busy until then.
 func (s *Session) AppendEach(ctx context.Context, each func(i int, logits []float32) error, tokens ...int32) error {
-	skip := len(s.tokens) - s.cached // evaluated first, but not asked for
-	return s.append(ctx, tokens, func(row int, logits []float32) error {
-		if row < skip {
-			return nil
-		}
-		return each(row-skip, logits)
-	})
+	return s.append(ctx, tokens, each)
 }
 
-func (s *Session) append(ctx context.Context, tokens []int32, each func(row int, logits []float32) error) error {
+func (s *Session) append(ctx context.Context, tokens []int32, each func(i int, logits []float32) error) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
 	defer s.leave()
-	if err := s.add(tokens); err != nil {
+	return s.extend(ctx, tokens, len(s.tokens), each)
+}
+
+// extend adds tokens and evaluates them, in a busy session. each, if not nil,
+// sees the predictions after the tokens from position from on.
+func (s *Session) extend(ctx context.Context, tokens []int32, from int, each func(i int, logits []float32) error) error {
+	before, cached := len(s.tokens), s.cached
+	err := s.add(tokens)
+	switch {
+	case err != nil:
 		return err
+	case each != nil:
+		err = s.evaluateEach(ctx, from, each)
+	default:
+		s.wantLast()
+		err = s.evaluate(ctx)
 	}
-	before := len(s.tokens) - len(tokens)
-	cached := s.cached
-	sessions := [...]*Session{s}
-	if err := s.model.evaluate(ctx, sessions[:], each); err != nil {
-		s.tokens, s.cached = s.tokens[:before], cached
-		return err
+	if err != nil {
+		s.rewind(before, cached)
 	}
+	return err
+}
+
+// rewind goes back to n tokens, of which some are cached.
+func (s *Session) rewind(n, cached int) {
+	s.tokens = s.tokens[:n]
+	s.cached = min(s.cached, cached)
+	s.exact = min(s.exact, cached)
+}
+
+// eachRows is how many predictions are kept at once for who wants to see them
+// all: enough for a pass over the weights to be worth it.
+const eachRows = 64
+
+// evaluateEach evaluates the pending tokens and shows the predictions after
+// those from position from on.
+func (s *Session) evaluateEach(ctx context.Context, from int, each func(i int, logits []float32) error) error {
+	vocab := len(s.logits)
+	rows := make([]float32, min(len(s.tokens)-s.cached, eachRows)*vocab)
+	var last []float32
+	for s.cached < len(s.tokens) {
+		first, n := s.cached, cut(len(s.tokens)-s.cached, eachRows)
+		s.upTo, s.wanted = first+n, rows[:n*vocab]
+		if err := s.evaluate(ctx); err != nil {
+			return err
+		}
+		for i := range n {
+			last = rows[i*vocab : (i+1)*vocab]
+			if first+i < from {
+				continue
+			}
+			if err := each(first+i-from, last); err != nil {
+				return err
+			}
+		}
+	}
+	copy(s.logits, last)
 	return nil
 }
 
-// Step adds tokens[i] to sessions[i] and evaluates them in one pass over the
-// weights, which costs little more than one token of one session. The sessions
-// must be of one model and use the same adapter. On an error they hold what
-// they held before.
+// wantLast makes the next evaluation one of the whole text, which leaves the
+// prediction after it.
+func (s *Session) wantLast() { s.upTo, s.wanted = len(s.tokens), s.logits }
+
+// wantDraft makes the next evaluation one of the text, which has one token that
+// is not cached, and of the draft. rows takes the predictions after that token
+// and after each one of the draft.
+func (s *Session) wantDraft(rows []float32) {
+	s.upTo = len(s.tokens) + len(s.draft)
+	s.wanted = rows[:(1+len(s.draft))*len(s.logits)]
+}
+
+// pending is how many tokens the next evaluation has left to do.
+func (s *Session) pending() int { return s.upTo - s.cached }
+
+// predictFrom is the position of the first token whose prediction is wanted.
+func (s *Session) predictFrom() int { return s.upTo - len(s.wanted)/len(s.logits) }
+
+// copyTokens sets dst to the tokens that follow the cached ones.
+func (s *Session) copyTokens(dst []int32) {
+	n := copy(dst, s.tokens[min(s.cached, len(s.tokens)):])
+	copy(dst[n:], s.draft)
+}
+
+// evaluate runs the pending tokens, in the session's batch if it has one.
+func (s *Session) evaluate(ctx context.Context) error {
+	if s.batch != nil {
+		s.batch.submit(s)
+		defer s.batch.withdraw(s)
+		return s.batch.wait(ctx, s)
+	}
+	sessions := [...]*Session{s}
+	return s.model.evaluate(ctx, sessions[:])
+}
+
+// evaluateAhead begins an evaluation that await waits for: at once in a batch,
+// while the caller looks at its token, and not before await without one.
+func (s *Session) evaluateAhead() {
+	if s.batch != nil {
+		s.batch.submit(s)
+	}
+}
+
+func (s *Session) await(ctx context.Context) error {
+	if s.batch != nil {
+		return s.batch.wait(ctx, s)
+	}
+	return s.evaluate(ctx)
+}
+
+// settle tells the batch not to wait for what the session does next.
+func (s *Session) settle() {
+	if s.batch != nil {
+		s.batch.withdraw(s)
+	}
+}
+
+// Step adds tokens[i] to sessions[i] and evaluates them, as many in one pass over
+// the weights as possible, which costs little more than one token of one session.
+// The sessions must be of one model; those that share an adapter share passes. On
+// an error they hold what they held before. A [Batch] does the same for sessions
+// that come and go.
 func Step(ctx context.Context, sessions []*Session, tokens []int32) (err error) {
 	if len(sessions) == 0 || len(sessions) != len(tokens) {
 		return fmt.Errorf("%w: %d tokens for %d sessions", ErrArgument, len(tokens), len(sessions))
 	}
-	first := sessions[0]
+	m := sessions[0].model
 	var entered, added int
 	defer func() {
 		for i, s := range sessions[:entered] {
 			if err != nil && i < added {
-				s.tokens = s.tokens[:len(s.tokens)-1]
-				s.cached = min(s.cached, len(s.tokens))
+				n := len(s.tokens) - 1
+				s.rewind(n, n)
 			}
 			s.leave()
 		}
 	}()
 	for i, s := range sessions {
-		if s.model != first.model || s.adapter != first.adapter {
-			return fmt.Errorf("%w: sessions of different models or adapters", ErrArgument)
+		if s.model != m {
+			return fmt.Errorf("%w: sessions of different models", ErrArgument)
 		}
 		if err := s.enter(); err != nil {
 			return err
@@ -208,8 +337,9 @@ func Step(ctx context.Context, sessions []*Session, tokens []int32) (err error) 
 			return err
 		}
 		added++
+		s.wantLast()
 	}
-	return first.model.evaluate(ctx, sessions, nil)
+	return m.evaluate(ctx, sessions)
 }
 
 // Push adds tokens to the text without evaluating them: the next Append, Step
@@ -224,16 +354,24 @@ func (s *Session) Push(tokens ...int32) error {
 
 // add checks tokens and adds them to the text.
 func (s *Session) add(tokens []int32) error {
+	if err := s.check(len(s.tokens), tokens); err != nil {
+		return err
+	}
+	s.tokens = append(s.tokens, tokens...)
+	return nil
+}
+
+// check tells whether tokens exist, and fit behind a text of n.
+func (s *Session) check(n int, tokens []int32) error {
 	vocab := s.model.parts.Config.VocabSize
 	for i, t := range tokens {
 		if t < 0 || int(t) >= vocab {
 			return fmt.Errorf("%w: token %d (number %d) is outside the vocabulary of %d", ErrToken, t, i, vocab)
 		}
 	}
-	if len(tokens) > s.cache.capacity-len(s.tokens) {
-		return fmt.Errorf("%w: %d tokens and %d more exceed its capacity of %d", ErrContextFull, len(s.tokens), len(tokens), s.cache.capacity)
+	if len(tokens) > s.cache.capacity-n {
+		return fmt.Errorf("%w: %d tokens and %d more exceed its capacity of %d", ErrContextFull, n, len(tokens), s.cache.capacity)
 	}
-	s.tokens = append(s.tokens, tokens...)
 	return nil
 }
 
@@ -249,14 +387,38 @@ func (s *Session) Truncate(n int) error {
 	if n < len(s.tokens) {
 		s.tokens = s.tokens[:n]
 		// The last token is evaluated again when its logits are wanted.
-		s.cached = min(s.cached, max(n-1, 0))
+		s.rewind(n, max(n-1, 0))
 	}
 	return nil
 }
 
+// Rebase makes tokens the session's text. It keeps what is evaluated of it
+// already as far as that cannot be told from evaluating all of tokens, in one
+// call, in a new session, and returns how many tokens that is: for a text of
+// more than [kernels.ExactRows] tokens the longest common beginning that was
+// evaluated by calls with more than so many, if as many are left to evaluate. The
+// rest is evaluated by the next call.
+func (s *Session) Rebase(tokens []int32) (kept int, err error) {
+	if err := s.enter(); err != nil {
+		return 0, err
+	}
+	defer s.leave()
+	if err := s.check(0, tokens); err != nil {
+		return 0, err
+	}
+	most := min(s.exact, len(s.tokens), len(tokens)-kernels.ExactRows-1)
+	for kept < most && s.tokens[kept] == tokens[kept] {
+		kept++
+	}
+	s.rewind(kept, kept)
+	s.tokens = append(s.tokens, tokens[kept:]...)
+	return kept, nil
+}
+
 // Fork returns a new session with the same text, keys and values on model m,
 // which may be another model object on another backend but must have the same
-// configuration; nil means the session's own. The two sessions are independent.
+// configuration; nil means the session's own. The two sessions are independent;
+// on the same model they are of the same batch.
 func (s *Session) Fork(m *Model) (*Session, error) {
 	if m == nil {
 		m = s.model
@@ -268,13 +430,20 @@ func (s *Session) Fork(m *Model) (*Session, error) {
 	if !reflect.DeepEqual(m.parts.Config, s.model.parts.Config) {
 		return nil, fmt.Errorf("%w: forking a session to a model of another configuration", ErrArgument)
 	}
-	f, err := m.NewSession(&SessionOptions{Capacity: s.cache.capacity})
+	o := &SessionOptions{Capacity: s.cache.capacity, CacheFormat: s.cache.format}
+	if m == s.model {
+		o.Batch = s.batch
+	}
+	f, err := m.NewSession(o)
 	if err != nil {
 		return nil, err
 	}
 	f.adapter = s.adapter
 	f.tokens = append(f.tokens, s.tokens...)
 	f.cached = s.cached
+	if m == s.model {
+		f.exact = s.exact
+	}
 	f.cache.copyFrom(s.cache, s.cached)
 	copy(f.logits, s.logits)
 	return f, nil

@@ -315,8 +315,8 @@ func TestGenerateSteps(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, tok := range got {
-		if want := sampler.Sample(check.Logits(), check.Tokens(), 2); tok.ID != want {
-			t.Fatalf("token %d is %d, want %d", i, tok.ID, want)
+		if want, err := sampler.Sample(check.Logits(), check.Tokens(), 2); err != nil || tok.ID != want {
+			t.Fatalf("token %d is %d, want %d (error %v)", i, tok.ID, want, err)
 		}
 		sum := 0.0
 		for _, l := range check.Logits() {

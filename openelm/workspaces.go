@@ -1,6 +1,10 @@
 package openelm
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/go-openelm/go-openelm/kernels"
+)
 
 // workspaces are a model's idle workspaces. Sessions take one for each pass, so
 // that a thousand idle sessions hold none.
@@ -9,15 +13,17 @@ type workspaces struct {
 	idle []*workspace
 }
 
-// decodeRows is the capacity of a small workspace, for decoding.
-const decodeRows = logitRows
-
-func (w *workspaces) take(m *Model, rows int) (*workspace, error) {
+// take returns a workspace for decoding, or a large one for prompts. A decode
+// takes a small one even where a large one is idle, so that steady decoding
+// touches little memory.
+func (w *workspaces) take(m *Model, prompts bool) (*workspace, error) {
+	rows := kernels.ExactRows
+	if prompts {
+		rows = max(m.parts.Backend.PassRows(), minPassRows)
+	}
 	w.mu.Lock()
 	for i, ws := range w.idle {
-		// A decode takes a small workspace even where a large one is idle, so
-		// that steady decoding touches little memory.
-		if ws.rows >= rows && (rows > decodeRows || ws.rows == decodeRows) {
+		if ws.rows == rows {
 			last := len(w.idle) - 1
 			w.idle[i] = w.idle[last]
 			w.idle = w.idle[:last]
@@ -26,10 +32,7 @@ func (w *workspaces) take(m *Model, rows int) (*workspace, error) {
 		}
 	}
 	w.mu.Unlock()
-	if rows <= decodeRows {
-		return m.newWorkspace(decodeRows)
-	}
-	return m.newWorkspace(max(m.parts.Backend.PassRows(), decodeRows))
+	return m.newWorkspace(rows)
 }
 
 func (w *workspaces) give(ws *workspace) {

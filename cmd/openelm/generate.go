@@ -68,6 +68,7 @@ to standard error.`,
 			defer model.Close()
 			o := sampling.options(cmd)
 			o.IgnoreEOS = ignoreEOS
+			o.LogProbs = asJSON
 			g := generation{out: cmd.OutOrStdout(), json: asJSON, echo: prompt}
 			if err := g.run(cmd, model.Model, prompt, o); err != nil {
 				return err
