@@ -11,7 +11,7 @@ import (
 // fast path. The value of a quantised weight is taken in float64, where it is
 // exact, and rounded to float32 once.
 //
-// The layouts are those of the GGUF specification (block_q8_0 … block_q6_K of
+// The layouts are those of the GGUF specification (block_q8_0 … block_iq4_xs of
 // ggml) and of MLX's affine mode (mlx.core.quantize). All are little-endian.
 func (m *Matrix) ReadRow(dst []float32, row int) {
 	if row < 0 || row >= m.Rows || len(dst) != m.Cols {
@@ -35,7 +35,9 @@ func (m *Matrix) ReadRow(dst []float32, row int) {
 }
 
 var readBlock = map[Format]func(dst []float32, b []byte){
-	Q8_0: readQ8_0, Q4_0: readQ4_0, Q4_1: readQ4_1, Q4_K: readQ4_K, Q6_K: readQ6_K,
+	Q8_0: readQ8_0, Q4_0: readQ4_0, Q4_1: readQ4_1, Q5_0: readQ5_0, Q5_1: readQ5_1,
+	Q2_K: readQ2_K, Q3_K: readQ3_K, Q4_K: readQ4_K, Q5_K: readQ5_K, Q6_K: readQ6_K,
+	IQ4_NL: readIQ4_NL, IQ4_XS: readIQ4_XS,
 }
 
 // readAffine: w = scale·q + bias, one scale and bias for each Group columns;
@@ -78,6 +80,59 @@ func readQ4_1(dst []float32, b []byte) {
 	}
 }
 
+// readQ5_0: f16 d, 32 upper bits, one a column, 16 bytes as in Q4_0;
+// w = d·(q − 16).
+func readQ5_0(dst []float32, b []byte) {
+	d := float64(float(F16, b, 0))
+	for c := range dst {
+		dst[c] = float32(d * float64(fiveBits(b[2:], c)-16))
+	}
+}
+
+// readQ5_1: f16 d, f16 m, then as Q5_0; w = d·q + m.
+func readQ5_1(dst []float32, b []byte) {
+	d, m := float64(float(F16, b, 0)), float64(float(F16, b, 1))
+	for c := range dst {
+		dst[c] = float32(d*float64(fiveBits(b[4:], c)) + m)
+	}
+}
+
+// fiveBits is q of column c of 32: its upper bit is bit c of a little-endian
+// word, its lower four are in the 16 bytes behind.
+func fiveBits(b []byte, c int) int {
+	return nibble(int(b[4+c%16]), c/16) | int(b[c/8]>>(c%8)&1)<<4
+}
+
+// readQ2_K: 16 bytes of a 4-bit scale s (low) and minimum m (high) for each 16
+// columns, 64 bytes of q, f16 d, f16 dmin. Each half of 128 columns is four runs
+// of 32: run r has bits 2r and 2r+1 of the half's 32 bytes; w = d·s·q − dmin·m.
+func readQ2_K(dst []float32, b []byte) {
+	scales, qs := b[:16], b[16:80]
+	d, dmin := float64(float(F16, b[80:], 0)), float64(float(F16, b[80:], 1))
+	for c := range dst {
+		s := int(scales[c/16])
+		q := bitPair(qs, c)
+		dst[c] = float32(d*float64(nibble(s, 0)*q) - dmin*float64(nibble(s, 1)))
+	}
+}
+
+// bitPair is q of column c of 256 in 64 bytes; see readQ2_K.
+func bitPair(qs []byte, c int) int { return int(qs[32*(c/128)+c%32]>>(2*(c%128/32))) & 3 }
+
+// readQ3_K: 32 bytes of upper bits, 64 bytes of lower bit pairs as in Q2_K, 12
+// bytes of 6-bit scales s for each 16 columns, f16 d. Bit j of upper byte i is
+// of column 32·j + i; w = d·(s − 32)·(q − 4).
+func readQ3_K(dst []float32, b []byte) {
+	upper, qs, packed := b[:32], b[32:96], b[96:108]
+	d := float64(float(F16, b[108:], 0))
+	for c := range dst {
+		g := c / 16
+		s := nibble(int(packed[g%8]), g/8) | int(packed[8+g%4]>>(2*(g/4))&3)<<4
+		q := bitPair(qs, c) | int(upper[c%32]>>(c/32)&1)<<2
+		dst[c] = float32(d * float64((s-32)*(q-4)))
+	}
+}
+
 // readQ4_K: f16 d, f16 dmin, 12 bytes of scales and minima, 128 bytes of q.
 // Group j of 32 columns has a 6-bit scale s and minimum m; bytes 32·(j/2) on
 // of q hold group j in their low nibbles if j is even, high ones if odd;
@@ -89,6 +144,19 @@ func readQ4_K(dst []float32, b []byte) {
 		j := c / 32
 		s, m := scaleMinQ4_K(packed, j)
 		q := nibble(int(qs[32*(j/2)+c%32]), j%2)
+		dst[c] = float32(d*float64(s*q) - dmin*float64(m))
+	}
+}
+
+// readQ5_K: as Q4_K, with 32 bytes of upper bits before q: bit j of byte i is of
+// column 32·j + i.
+func readQ5_K(dst []float32, b []byte) {
+	d, dmin := float64(float(F16, b, 0)), float64(float(F16, b, 1))
+	packed, upper, qs := b[4:16], b[16:48], b[48:]
+	for c := range dst {
+		j := c / 32
+		s, m := scaleMinQ4_K(packed, j)
+		q := nibble(int(qs[32*(j/2)+c%32]), j%2) | int(upper[c%32]>>j&1)<<4
 		dst[c] = float32(d*float64(s*q) - dmin*float64(m))
 	}
 }
@@ -114,6 +182,32 @@ func readQ6_K(dst []float32, b []byte) {
 		half, run, i := c/128, c%128/32, c%32
 		q := nibble(int(low[64*half+32*(run%2)+i]), run/2) | int(high[32*half+i]>>(2*run))&3<<4
 		dst[c] = float32(d * float64(int(int8(scales[c/16]))*(q-32)))
+	}
+}
+
+// IQ4Values are what the 4-bit indices of IQ4_NL and IQ4_XS stand for
+// (kvalues_iq4nl of ggml).
+var IQ4Values = [16]int8{-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113}
+
+// readIQ4_NL: f16 d, 16 bytes of indices as in Q4_0; w = d·v.
+func readIQ4_NL(dst []float32, b []byte) {
+	d := float64(float(F16, b, 0))
+	for c := range dst {
+		dst[c] = float32(d * float64(IQ4Values[nibble(int(b[2+c%16]), c/16)]))
+	}
+}
+
+// readIQ4_XS: f16 d, 16 bits of upper scale bits, 4 bytes of lower ones, 128
+// bytes of indices. Group j of 32 columns has bits 2j and 2j+1 of the 16, nibble
+// j%2 of byte j/2, and 16 bytes of indices as in Q4_0; w = d·(s − 32)·v.
+func readIQ4_XS(dst []float32, b []byte) {
+	d := float64(float(F16, b, 0))
+	upper, lower, qs := int(binary.LittleEndian.Uint16(b[2:])), b[4:8], b[8:]
+	for c := range dst {
+		j := c / 32
+		s := nibble(int(lower[j/2]), j%2) | upper>>(2*j)&3<<4
+		v := int(IQ4Values[nibble(int(qs[16*j+c%16]), c%32/16)])
+		dst[c] = float32(d * float64((s-32)*v))
 	}
 }
 

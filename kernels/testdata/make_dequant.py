@@ -17,7 +17,10 @@ def half(n):  # scales of every size, positive and negative, subnormal ones too
 
 ROWS, BLOCKS = 4, 2
 halves = {T.Q8_0: [0], T.Q4_0: [0], T.Q4_1: [0, 2], T.Q4_K: [0, 2], T.Q6_K: [208]}
-for t, places in halves.items():
+later = {T.Q5_0: [0], T.Q5_1: [0, 2], T.Q2_K: [80, 82], T.Q3_K: [108], T.Q5_K: [0, 2], T.IQ4_NL: [0], T.IQ4_XS: [0]}
+
+
+def blocks(t, places):
     cols, size = GGML_QUANT_SIZES[t]
     b = rng.integers(0, 256, (ROWS * BLOCKS, size), dtype=np.uint8)
     for p in places:
@@ -26,6 +29,9 @@ for t, places in halves.items():
     out[t.name + ".data"] = b
     out[t.name + ".want"] = gguf.quants.dequantize(b, t).astype(np.float32)
 
+
+for t, places in halves.items():
+    blocks(t, places)
 for bits in 4, 8:
     for group in 32, 64, 128:
         name = f"Affine{bits}.{group}"
@@ -35,5 +41,8 @@ for bits in 4, 8:
         w = mx.dequantize(mx.array(q), mx.array(s), mx.array(z), group_size=group, bits=bits)
         out[name + ".data"], out[name + ".scales"], out[name + ".biases"] = q, s, z
         out[name + ".want"] = np.array(w)
+
+for t, places in later.items():  # last, so that the others stay as they were
+    blocks(t, places)
 
 save_file(out, "dequant.safetensors")
