@@ -1,6 +1,7 @@
 package loader_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -183,4 +184,62 @@ func TestEnds(t *testing.T) {
 	dir := generation(`{"eos_token_id": "</s>"}`)
 	_, err := loader.Open(t.Context(), dir, noTokenizer)
 	checkFileError(t, "a word", err, loader.ErrCorrupt, "eos_token_id", "generation_config.json")
+}
+
+// TestGGUFVocabularyAlone: a GGUF file may come without types and scores, of
+// which only the order of merges depends on.
+func TestGGUFVocabularyAlone(t *testing.T) {
+	metadata := miniMetadata(t)
+	for _, missing := range []int{2, 3} {
+		some := slices.Delete(slices.Clone(metadata), missing, missing+1)
+		tok, err := loader.OpenTokenizer(t.Context(), makeGGUF(t, checkpoint.Spec{Config: miniSized(), Format: kernels.F16, Metadata: some}), nil)
+		if err != nil {
+			t.Errorf("without %s: %v", metadata[missing].Key, err)
+			continue
+		}
+		const text = "Once upon a time 中\n"
+		if got := tok.Decode(tok.Encode(text)); got != text || !tok.IsControl(1) || tok.UNK() != 0 {
+			t.Errorf("without %s: %q", metadata[missing].Key, got)
+		}
+		if got := tok.Encode("the hey"); missing == 3 && !slices.Equal(got, []int32{278, 298, 387, 406}) {
+			t.Errorf("without types: %v", got)
+		}
+	}
+}
+
+// TestTokensBeyondTheModel: a tokenizer may have tokens added that the model has
+// no rows for. Only a text with one of them is an error.
+func TestTokensBeyondTheModel(t *testing.T) {
+	pad := strings.Replace(string(must(os.ReadFile(filepath.Join(tokenizerDir, "mini", "tokenizer.json")))),
+		`"added_tokens": [`, `"added_tokens": [{"id": 512, "content": "[PAD]", "special": false, "normalized": false},`, 1)
+	metadata := miniMetadata(t)
+	for i := range metadata {
+		switch v := metadata[i].Value.(type) {
+		case []string:
+			metadata[i].Value = append(v, "[PAD]")
+		case []float32:
+			metadata[i].Value = append(v, 0)
+		case []int32:
+			metadata[i].Value = append(v, int32(tokenizer.UserDefined))
+		}
+	}
+	for name, path := range map[string]string{
+		"tokenizer.json":    makeMini(t, nil, map[string]string{"tokenizer.json": pad}),
+		"added_tokens.json": makeMini(t, []string{"tokenizer.model"}, map[string]string{"added_tokens.json": `{"[PAD]": 512}`}),
+		"GGUF":              makeGGUF(t, checkpoint.Spec{Config: miniSized(), Format: kernels.F16, Metadata: metadata}),
+	} {
+		m := open(t, path, nil)
+		if got, err := m.Encode("the hey"); err != nil || !slices.Equal(got, []int32{1, 278, 298, 387, 406}) {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+		got, err := m.Encode("[PAD]")
+		if err != nil || !slices.Contains(got, 512) {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+		s := must(m.NewSession(nil))
+		defer s.Close()
+		if err := s.Append(t.Context(), got...); !errors.Is(err, openelm.ErrToken) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
 }

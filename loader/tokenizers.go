@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"regexp"
 
 	"github.com/go-openelm/go-openelm/loader/gguf"
 	"github.com/go-openelm/go-openelm/loader/hub"
@@ -65,10 +66,25 @@ func (c *checkpoint) loadTokenizer(ctx context.Context, o *Options, download boo
 	if err != nil {
 		return nil, err
 	}
+	if err := c.checkVocabulary(t, where); err != nil {
+		return nil, err
+	}
 	if n := t.VocabSize(); n > c.VocabSize {
-		return nil, corrupt(where, "", "the tokenizer has %d tokens, the model only %d", n, c.VocabSize)
+		o.Logger.Warn("the tokenizer has tokens that the model does not know; a text with one of them is an error", "file", where, "first", t.Piece(int32(c.VocabSize)), "tokens", n-c.VocabSize)
 	}
 	return t, nil
+}
+
+// checkVocabulary refuses a tokenizer of another model: one with pieces of
+// ordinary text that the model has no rows for. Tokens that were added to it
+// may be beyond the rows, as padding tokens often are.
+func (c *checkpoint) checkVocabulary(t *tokenizer.Tokenizer, where string) error {
+	for id := int32(c.VocabSize); t.Type(id) != 0; id++ {
+		if kind := t.Type(id); kind == tokenizer.Normal || kind == tokenizer.Byte {
+			return corrupt(where, "", "the tokenizer has %d tokens, the model only %d", t.VocabSize(), c.VocabSize)
+		}
+	}
+	return nil
 }
 
 // ownTokenizer is the tokenizer in or beside the weights.
@@ -162,8 +178,36 @@ func ggufTokenizer(f *gguf.File, special *ggufSpecial) (*tokenizer.Tokenizer, er
 	for _, t := range types {
 		v.Types = append(v.Types, tokenizer.PieceType(t))
 	}
+	// llama.cpp does without either.
+	if _, ok := f.Metadata["tokenizer.ggml.scores"]; !ok {
+		v.Scores = make([]float32, len(v.Pieces))
+	}
+	if _, ok := f.Metadata["tokenizer.ggml.token_type"]; !ok {
+		v.Types = guessTypes(v.Pieces, special)
+	}
 	return tokenizer.FromPieces(v)
 }
+
+// guessTypes makes the types of pieces that came without: those of special
+// tokens and bytes show.
+func guessTypes(pieces []string, special *ggufSpecial) []tokenizer.PieceType {
+	types := make([]tokenizer.PieceType, len(pieces))
+	for i, p := range pieces {
+		switch id := int32(i); {
+		case id == special.unk:
+			types[i] = tokenizer.Unknown
+		case id == special.bos || id == special.eos || id == special.pad:
+			types[i] = tokenizer.Control
+		case byteSpelling.MatchString(p):
+			types[i] = tokenizer.Byte
+		default:
+			types[i] = tokenizer.Normal
+		}
+	}
+	return types
+}
+
+var byteSpelling = regexp.MustCompile(`^<0x[0-9A-F]{2}>$`)
 
 // ggufReader reads metadata of the tokenizer and keeps the first error.
 type ggufReader struct {

@@ -6,6 +6,9 @@ type addedToken struct {
 	content    string
 	special    bool // found only when control tokens are parsed
 	normalized bool // found in the normalized text rather than in the raw text
+
+	singleWord     bool // not found beside a letter or digit
+	lstrip, rstrip bool // takes the white space before it, behind it
 }
 
 // jsonAdded is an entry of added_tokens, and of tokenizer_config.json's added_tokens_decoder.
@@ -25,8 +28,6 @@ func (s *source) add(file, path string, id int32, a jsonAdded) error {
 	switch {
 	case a.Content == "":
 		return fieldError(file, path, "has no content")
-	case a.SingleWord, a.LStrip, a.RStrip:
-		return unsupported(file, path, "%s has single_word, lstrip or rstrip on, which is not supported", quote(a.Content))
 	case id < 0 || int(id) > len(s.pieces):
 		return fieldError(file, path, "%s has id %d; expected one of the vocabulary or the next, %d", quote(a.Content), id, len(s.pieces))
 	case int(id) == len(s.pieces):
@@ -41,7 +42,10 @@ func (s *source) add(file, path string, id int32, a jsonAdded) error {
 	if a.Special && s.types[id] != Unknown {
 		s.types[id] = Control
 	}
-	s.declare(addedToken{id: id, content: a.Content, special: a.Special, normalized: a.Normalized})
+	s.declare(addedToken{
+		id: id, content: a.Content, special: a.Special, normalized: a.Normalized,
+		singleWord: a.SingleWord, lstrip: a.LStrip, rstrip: a.RStrip,
+	})
 	return nil
 }
 

@@ -199,7 +199,6 @@ var badJSONs = []struct {
 	{"added id past the end", replaced(`"normalizer"`, `"added_tokens": [{"id": 3, "content": "x"}], "normalizer"`), "added_tokens[0]", "the next, 2"},
 	{"added id of another", replaced(`"normalizer"`, `"added_tokens": [{"id": 1, "content": "x"}], "normalizer"`), "added_tokens[0]", `that of "a"`},
 	{"added content known", replaced(`"normalizer"`, `"added_tokens": [{"id": 2, "content": "a"}], "normalizer"`), "piece 2", "piece 1 already"},
-	{"unsupported: added single word", replaced(`"normalizer"`, `"added_tokens": [{"id": 2, "content": "x", "single_word": true}], "normalizer"`), "added_tokens[0]", "single_word"},
 	{"special token made by a merge", edited(`"vocab": {"u": 0, "a": 1, "aa": 2}, "merges": ["a a"]`, `"added_tokens": [{"id": 2, "content": "aa", "special": true}]`), "model.merges[0]", "special token"},
 }
 

@@ -30,19 +30,12 @@ type scratch struct {
 	unk   bool // the last id appended is an unknown piece
 }
 
-// append encodes s.text. Wherever no merge can reach across two characters it
+// append encodes text. Wherever no merge can reach across two characters it
 // merges what came before: the segments (words, in English) are independent,
-// which keeps the lists short without changing the result. frozen, which may
-// be nil, finds pieces that are taken whole.
-func (b *bpe) append(dst []int32, s *scratch, frozen *matcher) []int32 {
+// which keeps the lists short without changing the result.
+func (b *bpe) append(dst []int32, s *scratch, text []byte) []int32 {
 	s.unk = false
-	for text := s.text; len(text) > 0; {
-		if id, n := longest(frozen, text); n > 0 {
-			dst = append(b.flush(dst, s), id)
-			s.unk = false
-			text = text[n:]
-			continue
-		}
+	for len(text) > 0 {
 		r, n := rune(text[0]), 1
 		if r >= utf8.RuneSelf {
 			r, n = utf8.DecodeRune(text)

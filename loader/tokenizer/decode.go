@@ -63,7 +63,7 @@ func (d *Decoder) append(dst []byte, id int32) []byte {
 		return append(dst, t.unkSurface...)
 	}
 	text := t.texts[id]
-	if !d.started && t.stripPrefix && strings.HasPrefix(t.pieces[id], spaceMark) {
+	if !d.started && t.stripPrefix && strings.HasPrefix(text, " ") {
 		text = text[1:]
 		// Where extra spaces are removed, all leading ones go.
 		d.started = !t.stripSpaces

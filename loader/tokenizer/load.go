@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -18,9 +19,10 @@ import (
 // former comes first because it is what transformers and mlx-lm read, and because
 // a fine-tuned checkpoint may name its own tokens only there. In addition it
 // takes from tokenizer_config.json and special_tokens_map.json, where present:
-// bos_token, eos_token and pad_token; add_bos_token and add_eos_token (see
-// Tokenizer.AddsBOS); added_tokens_decoder; and for tokenizer.model legacy and
-// add_prefix_space, which tokenizer.json settles itself.
+// bos_token, eos_token, pad_token and additional_special_tokens; add_bos_token
+// and add_eos_token (see Tokenizer.AddsBOS); added_tokens_decoder; and for
+// tokenizer.model legacy and add_prefix_space, which tokenizer.json settles
+// itself. added_tokens.json adds what none of these has.
 //
 // Where the directory has neither file the error wraps fs.ErrNotExist. A file
 // that is there but cannot be used gives a *FormatError; the other is not tried.
@@ -45,10 +47,8 @@ func Load(fsys fs.FS, dir string) (*Tokenizer, error) {
 	if err := c.addTokens(s, l.path("tokenizer_config.json")); err != nil {
 		return nil, err
 	}
-	if isModel {
-		if err := l.checkAddedTokens(s); err != nil {
-			return nil, err
-		}
+	if err := l.addedTokens(s, append(m.names(), c.names()...)); err != nil {
+		return nil, err
 	}
 	if err := m.apply(s, l.path("special_tokens_map.json")); err != nil {
 		return nil, err
@@ -56,8 +56,8 @@ func Load(fsys fs.FS, dir string) (*Tokenizer, error) {
 	if err := c.apply(s, l.path("tokenizer_config.json")); err != nil { // last: it has the final say
 		return nil, err
 	}
-	if c.Class == "PreTrainedTokenizerFast" && !s.framed {
-		s.addBOS = false // this class adds what tokenizer.json says, and nothing else
+	if (c.Class == "PreTrainedTokenizerFast" || c.Class == "TokenizersBackend") && !s.framed {
+		s.addBOS = false // these classes add what tokenizer.json says, and nothing else
 	}
 	if c.AddBOS != nil {
 		s.addBOS = *c.AddBOS
@@ -119,17 +119,22 @@ func (l loader) read(name string, v any) error {
 	return nil
 }
 
-// checkAddedTokens refuses tokens that only added_tokens.json knows, as old
-// versions of transformers wrote it beside tokenizer.model: it does not say how
-// they are to be found in a text.
-func (l loader) checkAddedTokens(s *source) error {
+// addedTokens adds the tokens of added_tokens.json, as old versions of
+// transformers wrote it, that no other file has. They are found wherever the
+// text has them; those that are named as special ones are control tokens.
+func (l loader) addedTokens(s *source, special []tokenName) error {
 	var added map[string]int32
 	if err := l.read("added_tokens.json", &added); err != nil {
 		return err
 	}
-	for content, id := range added {
-		if id < 0 || int(id) >= len(s.pieces) || s.pieces[id] != content {
-			return unsupported(l.path("added_tokens.json"), quote(content), "is a token that neither tokenizer.model nor tokenizer_config.json has; save the tokenizer with a current transformers, which writes tokenizer.json")
+	for _, content := range slices.SortedFunc(maps.Keys(added), func(a, b string) int { return cmp.Or(cmp.Compare(added[a], added[b]), cmp.Compare(a, b)) }) {
+		id := added[content]
+		if id >= 0 && int(id) < len(s.pieces) && s.pieces[id] == content {
+			continue
+		}
+		a := jsonAdded{Content: content, Special: slices.Contains(special, tokenName(content))}
+		if err := s.add(l.path("added_tokens.json"), quote(content), id, a); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -189,6 +194,30 @@ type specialTokens struct {
 	BOS tokenName `json:"bos_token"`
 	EOS tokenName `json:"eos_token"`
 	PAD tokenName `json:"pad_token"`
+
+	More      moreTokens `json:"additional_special_tokens"`
+	MoreSince moreTokens `json:"extra_special_tokens"` // since transformers 5
+}
+
+// names are the tokens that are named.
+func (t *specialTokens) names() []tokenName {
+	return slices.Concat([]tokenName{t.BOS, t.EOS, t.PAD}, t.More, t.MoreSince)
+}
+
+// moreTokens is a list of tokens, or an object that gives them names.
+type moreTokens []tokenName
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (m *moreTokens) UnmarshalJSON(data []byte) error {
+	if data[0] != '{' {
+		return json.Unmarshal(data, (*[]tokenName)(m))
+	}
+	var named map[string]tokenName
+	err := json.Unmarshal(data, &named)
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		*m = append(*m, named[name])
+	}
+	return err
 }
 
 // tokenName is a token's spelling, written as a string or as an object with content.
@@ -206,18 +235,23 @@ func (n *tokenName) UnmarshalJSON(data []byte) error {
 }
 
 // apply makes the named pieces the special ones; null and absent names change nothing,
-// nor does a padding token that only names what the vocabulary lacks.
+// nor does a padding or additional token that only names what the vocabulary lacks.
 func (t *specialTokens) apply(s *source, file string) error {
-	for _, special := range []struct {
+	type named struct {
 		field string
 		name  tokenName
 		id    *int32
-	}{{"bos_token", t.BOS, &s.bos}, {"eos_token", t.EOS, &s.eos}, {"pad_token", t.PAD, &s.pad}} {
+	}
+	list := []named{{"bos_token", t.BOS, &s.bos}, {"eos_token", t.EOS, &s.eos}, {"pad_token", t.PAD, &s.pad}}
+	for _, name := range slices.Concat(t.More, t.MoreSince) {
+		list = append(list, named{"additional_special_tokens", name, new(int32)})
+	}
+	for _, special := range list {
 		if special.name == "" {
 			continue
 		}
 		i := slices.Index(s.pieces, string(special.name))
-		if i < 0 && special.id == &s.pad {
+		if i < 0 && special.id != &s.bos && special.id != &s.eos {
 			continue // transformers would append it, but the model has no such token
 		}
 		if i < 0 {

@@ -3,6 +3,7 @@ package tokenizer_test
 import (
 	"errors"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -135,6 +136,35 @@ func TestLoadHonoursConfig(t *testing.T) {
 	})
 }
 
+// TestAddedTokensJSON: tokens that only added_tokens.json has. The expected ids
+// are those of transformers 4.57.1 (LlamaTokenizer, use_fast=False); its fast
+// tokenizer has the special ones the same, but does not find plain ones in a word.
+func TestAddedTokensJSON(t *testing.T) {
+	for _, names := range [][]string{{"tokenizer.model"}, {"tokenizer.json"}} {
+		for file, special := range map[string]string{
+			"tokenizer_config.json":   `{"additional_special_tokens": ["<|end|>"]}`,
+			"special_tokens_map.json": `{"additional_special_tokens": [{"content": "<|end|>", "lstrip": false}], "pad_token": "<pad>"}`,
+			"./tokenizer_config.json": `{"extra_special_tokens": {"end": "<|end|>"}}`,
+		} {
+			tok := load(t, checkpoint(t, names, map[string]string{path.Clean(file): special, "added_tokens.json": `{"<|end|>": 513, "<tool>": 512, "<s>": 1}`}))
+			if tok.VocabSize() != 514 || !tok.IsControl(513) || tok.Type(512) != tokenizer.UserDefined || tok.PAD() != tokenizer.None {
+				t.Errorf("%s: %d pieces, types %d and %d, pad %d", file, tok.VocabSize(), tok.Type(512), tok.Type(513), tok.PAD())
+			}
+			for text, want := range map[string][]int32{
+				"a<tool>b": {263, 512, 289}, "a <tool> b": {263, 386, 512, 386, 289}, "<tool>": {512}, "<tool><tool>x": {512, 512, 386, 431},
+				"a<|end|>b": {263, 513, 289}, "a <|end|> b\n": {263, 386, 513, 386, 289, 13}, "the<|end|>the": {278, 513, 278},
+			} {
+				if got := tok.EncodeWith(text, tokenizer.EncodeOptions{ParseSpecial: true}); !slices.Equal(got, want) {
+					t.Errorf("%s: %q is %v, want %v", file, text, got, want)
+				}
+				if got := tok.Encode(text); slices.Contains(got, 513) {
+					t.Errorf("%s: %q is %v, with a special token", file, text, got)
+				}
+			}
+		}
+	}
+}
+
 // TestLoadRefuses lists what the files around the vocabulary can get wrong.
 func TestLoadRefuses(t *testing.T) {
 	for _, c := range []struct{ name, file, content, field, reason string }{
@@ -148,8 +178,10 @@ func TestLoadRefuses(t *testing.T) {
 		{"added id negative", "tokenizer_config.json", `{"added_tokens_decoder": {"-1": {"content": "a"}}}`, "added_tokens_decoder[-1]", "512"},
 		{"added id of another", "tokenizer_config.json", `{"added_tokens_decoder": {"300": {"content": "nonsense"}}}`, "added_tokens_decoder[300]", "that of"},
 		{"added without content", "tokenizer_config.json", `{"added_tokens_decoder": {"512": {}}}`, "added_tokens_decoder[512]", "no content"},
-		{"added with lstrip", "tokenizer_config.json", `{"added_tokens_decoder": {"512": {"content": "x", "lstrip": true}}}`, "added_tokens_decoder[512]", "lstrip"},
-		{"only in added_tokens.json", "added_tokens.json", `{"<tool>": 512}`, `"<tool>"`, "tokenizer.json"},
+		{"added_tokens.json with a gap", "added_tokens.json", `{"<tool>": 513}`, `"<tool>"`, "the next, 512"},
+		{"added_tokens.json with the id of another", "added_tokens.json", `{"<tool>": 300}`, `"<tool>"`, "that of"},
+		{"added_tokens.json without content", "added_tokens.json", `{"": 512}`, `""`, "no content"},
+		{"additional token a number", "special_tokens_map.json", `{"additional_special_tokens": [1]}`, "additional_special_tokens", "number"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := tokenizer.Load(checkpoint(t, []string{"tokenizer.model"}, map[string]string{c.file: c.content}), "ckpt")

@@ -115,16 +115,31 @@ func (t *Tokenizer) encode(dst []int32, text string, at place, split *splitter) 
 func (t *Tokenizer) encodeParts(dst []int32, s *scratch, text string, at place, split *splitter, cut []*matcher) []int32 {
 	if len(cut) == 0 {
 		s.text = t.normalizer.append(s.text[:0], text, at)
-		return t.bpe.append(dst, s, split.frozen)
+		return t.encodeNormal(dst, s, split.frozen)
 	}
-	for {
-		id, start, n := cut[0].find(text)
-		dst = t.encodeParts(dst, s, text[:start], at, split, cut[1:])
-		if n == 0 {
+	for c := (cutter[string]{text: text}); ; {
+		id, start, end := c.next(cut[0])
+		if c.done < start {
+			dst = t.encodeParts(dst, s, text[c.done:start], at, split, cut[1:])
+		}
+		if end == 0 {
 			return dst
 		}
-		dst = append(dst, id)
-		text, at = text[start+n:], afterToken
+		dst, c.done, at = append(dst, id), end, afterToken
+	}
+}
+
+// encodeNormal encodes s.text, which is normalized, and is cut at frozen's tokens.
+func (t *Tokenizer) encodeNormal(dst []int32, s *scratch, frozen *matcher) []int32 {
+	for c := (cutter[[]byte]{text: s.text}); ; {
+		id, start, end := c.next(frozen)
+		if c.done < start {
+			dst = t.bpe.append(dst, s, c.text[c.done:start])
+		}
+		if end == 0 {
+			return dst
+		}
+		dst, c.done = append(dst, id), end
 	}
 }
 
@@ -141,8 +156,16 @@ func (t *Tokenizer) Piece(id int32) string {
 	return ""
 }
 
+// Type returns what a piece is for, 0 if there is no such id.
+func (t *Tokenizer) Type(id int32) PieceType {
+	if t.has(id) {
+		return t.types[id]
+	}
+	return 0
+}
+
 // IsControl reports whether id is a control piece, which decodes to nothing.
-func (t *Tokenizer) IsControl(id int32) bool { return t.has(id) && t.types[id] == Control }
+func (t *Tokenizer) IsControl(id int32) bool { return t.Type(id) == Control }
 
 func (t *Tokenizer) has(id int32) bool { return id >= 0 && int(id) < len(t.pieces) }
 
@@ -184,6 +207,9 @@ func (s *source) build() (*Tokenizer, error) {
 		bpe:         bpe{syms: syms, pairs: pairs, unk: s.unk, singleUnk: s.singleUnk},
 		stripPrefix: s.stripPrefix, stripSpaces: s.removeExtraSpaces,
 		unkSurface: s.unkSurface,
+	}
+	for _, a := range s.added { // one found in normalized text stands for that
+		t.texts[a.id] = strings.ReplaceAll(a.content, spaceMark, " ")
 	}
 	if s.byteFallback {
 		t.bpe.bytes = new([256]int32)

@@ -90,14 +90,14 @@ model("model-no-bytes", no_bytes)
 model("model-missing-characters", missing_characters)
 
 
-def from_json(name, change):
+def from_json(name, change, texts=TEXTS):
     with open(os.path.join(mini, "tokenizer.json")) as f:
         j = json.load(f)
     change(j)
     data = json.dumps(j, ensure_ascii=False, indent=1)
     hf = Tokenizer.from_str(data)
     vectors = []
-    for t in TEXTS:
+    for t in texts:
         hf.encode_special_tokens = True
         plain = hf.encode(t, add_special_tokens=False).ids
         hf.encode_special_tokens = False
@@ -109,10 +109,10 @@ def from_json(name, change):
     write(name, "tokenizer.json", data.encode(), vectors)
 
 
-def added(j, content, special, normalized):
+def added(j, content, special, normalized, single_word=False, lstrip=False, rstrip=False):
     size = max(max(j["model"]["vocab"].values()), max(a["id"] for a in j["added_tokens"])) + 1
-    j["added_tokens"].append({"id": j["model"]["vocab"].get(content, size), "content": content, "single_word": False,
-                              "lstrip": False, "rstrip": False, "normalized": normalized, "special": special})
+    j["added_tokens"].append({"id": j["model"]["vocab"].get(content, size), "content": content, "single_word": single_word,
+                              "lstrip": lstrip, "rstrip": rstrip, "normalized": normalized, "special": special})
 
 
 def metaspace(scheme):
@@ -153,9 +153,31 @@ def unknown(fuse):
     return change
 
 
+# White space around tokens that take it, and words beside tokens that must be words.
+PARTS = ["<l>", "<r>", "<b>", "<w>", "<lw>", "<n>", "<s>", " ", "  ", "\n", "\t", "\u00a0", "\u3000", "\u200d", "▁", "the", "é", "1", "_", "-", ".", "中", "😀"]
+
+
+def white(change):
+    def both(j):
+        change(j)
+        added(j, "<l>", True, False, lstrip=True)
+        added(j, "<r>", True, False, rstrip=True)
+        added(j, "<b>", False, False, lstrip=True, rstrip=True)
+        added(j, "<w>", False, False, single_word=True)
+        added(j, "<lw>", True, False, single_word=True, lstrip=True)
+        added(j, "<n>", False, True, single_word=True, lstrip=True, rstrip=True)
+        added(j, "  ", False, False)
+    return both
+
+
 for s in ["first", "always", "never"]:
     from_json("json-metaspace-" + s, metaspace(s))
 from_json("json-normalized", normalized)
 from_json("json-replace-only", replace_only)
 from_json("json-fused-unknown", unknown(True))
 from_json("json-single-unknown", unknown(False))
+
+rng = random.Random(2)
+around = ["".join(rng.choice(PARTS) for _ in range(rng.choice([2, 3, 4, 7]))) for _ in range(150)]
+from_json("json-strip", white(lambda j: None), around)
+from_json("json-strip-metaspace", white(metaspace("first")), around)
