@@ -2,6 +2,7 @@ package openelm_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 type fake struct {
 	perPass, perRow time.Duration
 	rows            int // PassRows
+	largest         int // bytes that cannot be had
 
 	mu     sync.Mutex
 	passes []int // rows of each pass that was run
@@ -58,10 +60,15 @@ type memory []byte
 func (m memory) Bytes() []byte { return m }
 func (m memory) Release()      {}
 
-func (f *fake) Name() string                            { return "fake" }
-func (f *fake) NewBuffer(n int) (kernels.Buffer, error) { return memory(make([]byte, n)), nil }
-func (f *fake) PassRows() int                           { return max(f.rows, 64) }
-func (f *fake) Close() error                            { return nil }
+func (f *fake) Name() string { return "fake" }
+func (f *fake) NewBuffer(n int) (kernels.Buffer, error) {
+	if f.largest > 0 && n >= f.largest {
+		return nil, errors.New("no memory")
+	}
+	return memory(make([]byte, n)), nil
+}
+func (f *fake) PassRows() int { return max(f.rows, 64) }
+func (f *fake) Close() error  { return nil }
 func (f *fake) Begin(ctx context.Context) (kernels.Ops, error) {
 	return &fakeOps{fake: f, ctx: ctx}, nil
 }
