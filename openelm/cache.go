@@ -33,11 +33,11 @@ func newCache(b kernels.Backend, c *Config, capacity int, format kernels.Format)
 	kv := &cache{format: format, capacity: capacity, rowBytes: int(size) * c.HeadDim, layers: make([]cacheLayer, len(c.Layers))}
 	bytes := c.CacheBytes() / 4 * size // a position
 	if bytes > math.MaxInt/int64(capacity) {
-		return nil, fmt.Errorf("openelm: a KV cache for %d tokens of %d bytes each is too large", capacity, bytes)
+		return nil, fmt.Errorf("%w: a KV cache for %d tokens of %d bytes each", ErrMemory, capacity, bytes)
 	}
 	buf, err := b.NewBuffer(int(bytes) * capacity)
 	if err != nil {
-		return nil, fmt.Errorf("openelm: a KV cache for %d tokens needs %d bytes: %w", capacity, bytes*int64(capacity), err)
+		return nil, fmt.Errorf("%w: a KV cache for %d tokens needs %d bytes: %w", ErrMemory, capacity, bytes*int64(capacity), err)
 	}
 	kv.buf = buf
 	all, off := kernels.Whole(buf), 0

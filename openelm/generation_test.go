@@ -75,7 +75,7 @@ func TestModelGenerateCapacity(t *testing.T) {
 		t.Errorf("%d tokens, want 5", n)
 	}
 	for _, err := range m.Generate(t.Context(), "once", nil) {
-		if want := "openelm: a KV cache for 4096 tokens needs 65536 bytes: no memory"; err == nil || err.Error() != want {
+		if want := "openelm: not enough memory: a KV cache for 4096 tokens needs 65536 bytes: no memory"; !errors.Is(err, openelm.ErrMemory) || err.Error() != want {
 			t.Errorf("got error %v, want %q", err, want)
 		}
 	}

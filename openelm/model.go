@@ -167,7 +167,7 @@ func (r *ropeCache) table(b kernels.Backend, c *Config, positions int) (kernels.
 	}
 	buf, err := b.NewBuffer(n)
 	if err != nil {
-		return kernels.View{}, fmt.Errorf("openelm: RoPE table for %d positions: %w", positions, err)
+		return kernels.View{}, fmt.Errorf("%w: the RoPE table of %d positions needs %d bytes: %w", ErrMemory, positions, n, err)
 	}
 	v := kernels.Whole(buf)
 	kernels.RopeTable(v.Floats(), c.HeadDim, 0, c.RopeBase)

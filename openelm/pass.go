@@ -73,7 +73,10 @@ func (m *Model) inPass(ctx context.Context, prompts bool, f func(kernels.Ops, *w
 	if err != nil {
 		return fmt.Errorf("openelm: activations: %w", err)
 	}
-	defer m.workspaces.give(ws)
+	defer func() {
+		clear(ws.pass.segments) // an idle workspace keeps no session
+		m.workspaces.give(ws)
+	}()
 	ops, err := m.parts.Backend.Begin(ctx)
 	if err != nil {
 		return err

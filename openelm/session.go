@@ -23,6 +23,9 @@ var (
 	ErrBusy = errors.New("openelm: the session is in use by another call")
 	// ErrEmpty is returned by what needs at least one token.
 	ErrEmpty = errors.New("openelm: no tokens")
+	// ErrMemory is wrapped by the error of a session that is too large, which
+	// says how much it would need.
+	ErrMemory = errors.New("openelm: not enough memory")
 	// ErrArgument is wrapped by errors about an argument or option that makes
 	// no sense.
 	ErrArgument = errors.New("openelm: invalid argument")

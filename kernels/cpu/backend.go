@@ -63,12 +63,23 @@ const alignment = 64 // a cache line, and the widest vector register
 // ErrBufferSize is returned for a buffer of fewer than one byte.
 var ErrBufferSize = errors.New("cpu: buffer size is not positive")
 
+// largeBuffer is the size from which a buffer is memory of its own, not of Go's
+// heap: one that cannot be had is an error then, and not the program's end.
+const largeBuffer = 1 << 20
+
 // NewBuffer allocates size zeroed bytes.
 func (b *Backend) NewBuffer(size int) (kernels.Buffer, error) {
 	if size < 1 {
 		return nil, fmt.Errorf("%w: %d", ErrBufferSize, size)
 	}
-	return &buffer{alignedBytes(size)}, nil
+	if size < largeBuffer {
+		return &buffer{mem: alignedBytes(size)}, nil
+	}
+	mem, release, err := reserve(size)
+	if err != nil {
+		return nil, fmt.Errorf("cpu: a buffer of %d bytes: %w", size, err)
+	}
+	return &buffer{mem, release}, nil
 }
 
 func alignedBytes(n int) []byte {
@@ -87,13 +98,22 @@ func (b *Backend) WrapBuffer(mem []byte) (kernels.Buffer, bool, error) {
 	if len(mem) < 1 {
 		return nil, false, fmt.Errorf("%w: %d", ErrBufferSize, len(mem))
 	}
-	return &buffer{mem}, true, nil
+	return &buffer{mem: mem}, true, nil
 }
 
-type buffer struct{ mem []byte }
+type buffer struct {
+	mem     []byte
+	release func([]byte) // of what is not Go's; nil otherwise
+}
 
 func (b *buffer) Bytes() []byte { return b.mem }
-func (b *buffer) Release()      { b.mem = nil }
+
+func (b *buffer) Release() {
+	if b.release != nil && b.mem != nil {
+		b.release(b.mem)
+	}
+	b.mem = nil
+}
 
 // Begin starts a pass. Operations run as they are recorded.
 func (b *Backend) Begin(ctx context.Context) (kernels.Ops, error) {

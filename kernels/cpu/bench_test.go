@@ -19,7 +19,7 @@ func randomMatrix(f kernels.Format, rows, cols int) *kernels.Matrix {
 		for i := range b {
 			b[i] = byte(rng.Uint32()) & 0x3f
 		}
-		return kernels.Whole(&buffer{b})
+		return kernels.Whole(&buffer{mem: b})
 	}
 	if f.Affine() {
 		m.Group, m.ScaleFormat = 64, kernels.F16
@@ -107,7 +107,7 @@ func BenchmarkAttend(b *testing.B) {
 					for i := range f {
 						f[i] = float32(i%7) / 7
 					}
-					return kernels.Whole(&buffer{unsafe.Slice((*byte)(unsafe.Pointer(&f[0])), 4*n)})
+					return kernels.Whole(&buffer{mem: unsafe.Slice((*byte)(unsafe.Pointer(&f[0])), 4*n)})
 				}
 				a := &kernels.Attention{QueryHeads: 4 * heads, KVHeads: 4, HeadDim: headDim, Rope: view(positions * headDim)}
 				var spans [layers][]kernels.Span

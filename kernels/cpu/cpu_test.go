@@ -2,6 +2,9 @@ package cpu_test
 
 import (
 	"context"
+	"math"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/go-openelm/go-openelm/internal/optest"
@@ -37,5 +40,30 @@ func TestAllocations(t *testing.T) {
 		}); n != 0 {
 			t.Errorf("%s: a token allocates %v times", f, n)
 		}
+	}
+}
+
+// TestHugeBuffer: memory that nobody has is an error that says how much it was.
+func TestHugeBuffer(t *testing.T) {
+	b := cpu.New(cpu.Options{Threads: 1})
+	defer b.Close()
+	const size = math.MaxInt / 2
+	if _, err := b.NewBuffer(size); err == nil || !strings.Contains(err.Error(), strconv.Itoa(size)) {
+		t.Errorf("got error %v, want one about %d bytes", err, size)
+	}
+	large, err := b.NewBuffer(2 << 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range large.Bytes() {
+		if v != 0 {
+			t.Fatalf("byte %d is %d", i, v)
+		}
+	}
+	large.Bytes()[2<<20-1] = 1
+	large.Release()
+	large.Release()
+	if large.Bytes() != nil {
+		t.Error("a released buffer has bytes")
 	}
 }

@@ -70,7 +70,7 @@ func (o *operands) matrix(f kernels.Format, rows, cols, group int, scales kernel
 				binary.LittleEndian.PutUint16(b[i:], uint16(o.Uint32())&0xbfff) // |v| < 2, some subnormal
 			}
 		}
-		return kernels.Whole(&buffer{b})
+		return kernels.Whole(&buffer{mem: b})
 	}
 	if f.Affine() {
 		m.Group, m.ScaleFormat = group, scales
