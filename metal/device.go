@@ -60,12 +60,9 @@ func Devices() ([]*Device, error) {
 }
 
 func newDevice(s scope, id uintptr) *Device {
-	d := &Device{
-		name:             s.text(s.send(id, selDeviceName)),
-		threadgroupBytes: int(s.send(id, selDeviceThreadgroupMemory)),
-		maxBuffer:        int(s.send(id, selDeviceMaxBufferLength)),
-	}
+	d := &Device{name: s.text(s.send(id, selDeviceName))}
 	d.adopt(id, id)
+	d.threadgroupBytes, d.maxBuffer = int(d.number(selDeviceThreadgroupMemory)), int(d.number(selDeviceMaxBufferLength))
 	return d
 }
 
@@ -96,20 +93,20 @@ func (d *Device) RegistryID() uint64 { return d.number(selDeviceRegistryID) }
 
 // SupportsFamily reports whether the GPU has all features of f.
 func (d *Device) SupportsFamily(f Family) bool {
-	return d.ok() && sendBool(d.id, selDeviceSupportsFamily, uintptr(f))
+	return d.property(selDeviceSupportsFamily, uintptr(f))&0xff != 0
 }
 
 // HasUnifiedMemory reports whether CPU and GPU share one memory, as all Apple GPUs do.
-func (d *Device) HasUnifiedMemory() bool { return d.ok() && sendBool(d.id, selDeviceUnifiedMemory) }
+func (d *Device) HasUnifiedMemory() bool { return d.is(selDeviceUnifiedMemory) }
 
 // IsLowPower reports an integrated GPU beside a faster one.
-func (d *Device) IsLowPower() bool { return d.ok() && sendBool(d.id, selDeviceLowPower) }
+func (d *Device) IsLowPower() bool { return d.is(selDeviceLowPower) }
 
 // IsHeadless reports a GPU without a display.
-func (d *Device) IsHeadless() bool { return d.ok() && sendBool(d.id, selDeviceHeadless) }
+func (d *Device) IsHeadless() bool { return d.is(selDeviceHeadless) }
 
 // IsRemovable reports a GPU that can be unplugged.
-func (d *Device) IsRemovable() bool { return d.ok() && sendBool(d.id, selDeviceRemovable) }
+func (d *Device) IsRemovable() bool { return d.is(selDeviceRemovable) }
 
 // RecommendedMaxWorkingSetSize is how many bytes the GPU can use without slowing down.
 func (d *Device) RecommendedMaxWorkingSetSize() uint64 { return d.number(selDeviceWorkingSet) }
@@ -133,11 +130,18 @@ func (d *Device) MaxBufferLength() int {
 	return d.maxBuffer
 }
 
-func (d *Device) number(s selector) uint64 {
-	if !d.ok() {
+func (d *Device) number(s selector) uint64 { return uint64(d.property(s)) }
+
+func (d *Device) is(s selector) bool { return d.property(s)&0xff != 0 }
+
+// property is a property of the device, 0 where its driver lacks it: iOS has no
+// isLowPower, drivers of virtual machines lack what their makers forgot, and an
+// unrecognized selector ends the process.
+func (d *Device) property(s selector, args ...uintptr) uintptr {
+	if !d.ok() || available(d.id, s) != nil {
 		return 0
 	}
-	return uint64(send(d.id, s))
+	return send(d.id, s, args...)
 }
 
 // check is the error for using a device, or an object of another device with it.

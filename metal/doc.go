@@ -28,8 +28,10 @@
 // (internal/metalsim), which this package loads in place of Apple's frameworks. Without it every entry returns an error
 // matching ErrNoDevice. Everywhere else the error is ErrUnsupported.
 //
-// Everything used is in macOS 12, the oldest system Go supports, except what says otherwise. Those methods ask first
-// (respondsToSelector:) and return an *UnavailableError on a system that lacks them.
+// The oldest supported systems are macOS 13 and iOS 16, the first with Metal 3 and version 3.0 of its language. What only
+// later ones have says so: those methods ask first (respondsToSelector:) and return an *UnavailableError on a system that
+// lacks them. A driver may lack properties of a device, as those of virtual machines do and iOS does (IsLowPower): they are
+// asked for, too, and zero then.
 //
 // # Ownership
 //
@@ -56,6 +58,11 @@
 // (ErrForeignDevice), bad sizes, offsets and indices (ErrInvalidArgument), calls in the wrong order (ErrState). An encoder
 // remembers its first error and ignores what follows; End returns it, and Commit refuses the command buffer. What kernels
 // do to memory is beyond the package: see the simulator.
+//
+// What raises an exception in Objective-C ends the process, since exceptions cannot pass through Go: a message to an object
+// without such a method, what Metal's validation layers object to (MTL_DEBUG_LAYER), a failed assertion in a driver. The
+// checks above come before the message, so that only memory that kernels or the caller destroyed, or a fault in a driver,
+// should lead there.
 //
 // When the GPU fails, the error of Wait is a *CommandBufferError: errors.Is(err, metal.ErrOutOfMemory) and so on.
 // IsGPUError tells failures of GPU, driver and compiler from wrong calls.

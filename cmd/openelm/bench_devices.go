@@ -6,20 +6,22 @@ import (
 
 	"github.com/go-openelm/go-openelm/bench"
 	"github.com/go-openelm/go-openelm/bench/metaldevice"
-	"github.com/go-openelm/go-openelm/metal"
+	"github.com/go-openelm/go-openelm/kernels/gpu"
 )
 
 // benchDevices are all devices that --backend can name.
 func benchDevices() []bench.Device { return []bench.Device{metaldevice.New(), bench.CPU()} }
 
 // chooseDevices are the devices of these names. Without names it is the CPU
-// and, on a Mac that has one, the GPU.
+// and, on a Mac whose GPU runs the kernels, the GPU.
 func chooseDevices(names []string) ([]bench.Device, error) {
 	all := benchDevices()
 	if len(names) == 0 {
-		if d, err := metal.SystemDefaultDevice(); runtime.GOOS == "darwin" && err == nil {
-			d.Release()
-			return all, nil
+		if runtime.GOOS == "darwin" {
+			if b, err := gpu.Open(gpu.Options{}); err == nil {
+				b.Close()
+				return all, nil
+			}
 		}
 		return []bench.Device{bench.CPU()}, nil
 	}

@@ -198,6 +198,9 @@ func (s *Simulator) SetSeed(seed uint64) { s.Configure("seed", fmt.Sprint(seed))
 //
 //	os        macOS version, 12 to 26: which selectors and language versions exist (15)
 //	family    Apple GPU family, 5 to 9: apple7 is an M1, apple9 an M3 (9)
+//	gpu       apple, paravirtual (what virtual machines see), intel or amd (apple)
+//	width     threads of a SIMD-group that pipelines report; 0: what the GPU has (0)
+//	lacks     selectors, separated by spaces, that no object has ("")
 //	devices   how many devices there are, 0 to 4 (1)
 //	mode      of kernels compiled from now on: plain, count or check (check)
 //	seed      see SetSeed (0)
@@ -218,7 +221,8 @@ func (s *Simulator) Configure(name, value string) {
 // Set is Configure for the length of a test, with the value it had at start restored after it.
 func (s *Simulator) Set(t testing.TB, name, value string) {
 	t.Helper()
-	initial := map[string]string{"os": "15", "family": "9", "devices": "1", "mode": "check", "seed": "0", "coverage": "0", "execute": "1", "memory": "17179869184", "buffer": "9663676416", "finish": "later"}
+	initial := map[string]string{"os": "15", "family": "9", "devices": "1", "mode": "check", "seed": "0", "coverage": "0", "execute": "1", "memory": "17179869184", "buffer": "9663676416",
+		"gpu": "apple", "width": "0", "lacks": "", "finish": "later"}
 	back, ok := initial[name]
 	if v := os.Getenv("METALSIM_" + strings.ToUpper(name)); v != "" {
 		back = v

@@ -30,10 +30,11 @@ var allowed = map[string][]string{
 	"loader/tokenizer": {},
 	"loader/hub":       {"internal", "golang.org/x/sys"},
 	"story":            {"loader", "openelm"},
+	"internal/device":  {"kernels", "kernels/cpu", "kernels/gpu"},
 }
 
 // darwinOnly are imports that only files for Apple's systems may add.
-var darwinOnly = map[string][]string{"loader": {"kernels/gpu", "metal"}}
+var darwinOnly = map[string][]string{"loader": {"internal/device"}}
 
 // owner is the entry of allowed that a folder falls under.
 func owner(dir string) string {

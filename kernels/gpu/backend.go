@@ -42,8 +42,9 @@ type Backend struct {
 
 var _ kernels.Backend = (*Backend)(nil)
 
-// Open makes a backend on a GPU. Without one the error is
-// [metal.ErrUnsupported] or [metal.ErrNoDevice].
+// Open makes a backend on a GPU and tries a small kernel. Without a GPU the error
+// is [metal.ErrUnsupported] or [metal.ErrNoDevice], with one that cannot run the
+// kernels a [*DeviceError]; see [Unusable].
 func Open(o Options) (*Backend, error) {
 	b := &Backend{device: o.Device}
 	if b.device == nil {
@@ -53,12 +54,34 @@ func Open(o Options) (*Backend, error) {
 		}
 		b.device, b.owned = d, true
 	}
-	queue, err := b.device.NewCommandQueue()
-	if err != nil {
+	if err := b.open(); err != nil {
 		if b.owned {
 			b.device.Release()
 		}
-		return nil, fmt.Errorf("gpu: %w", err)
+		return nil, err
+	}
+	if err := b.trial(); err != nil {
+		b.Close()
+		return nil, err
+	}
+	b.stats = counters{}
+	return b, nil
+}
+
+// Unusable reports whether err, of [Open], says that this machine has no GPU that
+// runs the kernels, or that it does not work: a program may use the CPU instead.
+func Unusable(err error) bool {
+	var device *DeviceError
+	return errors.As(err, &device) || errors.Is(err, metal.ErrNoDevice) || errors.Is(err, metal.ErrUnsupported) || metal.IsGPUError(err)
+}
+
+func (b *Backend) open() error {
+	if err := checkDevice(b.device); err != nil {
+		return err
+	}
+	queue, err := b.device.NewCommandQueue()
+	if err != nil {
+		return fmt.Errorf("gpu: %w", err)
 	}
 	b.queue, b.compiler = queue, acquireCompiler(b.device)
 	if set, err := b.device.NewResidencySet("openelm", 0); err == nil {
@@ -68,7 +91,7 @@ func Open(o Options) (*Backend, error) {
 			set.Release()
 		}
 	}
-	return b, nil
+	return nil
 }
 
 // Name is the GPU's name, such as "Apple M2".

@@ -182,6 +182,10 @@ func compilePipeline(b *Backend, key kernelKey) (*metal.ComputePipeline, error) 
 	if err != nil {
 		return nil, fmt.Errorf("gpu: %w", err)
 	}
+	if err := checkWidth(b.device, p); err != nil {
+		p.Release()
+		return nil, err
+	}
 	return p, nil
 }
 

@@ -8,6 +8,7 @@
 //	attend_decode   Attend for one row
 //	attend_prefill  Attend for more rows
 //	embed           Embed
+//	trial           nothing: it tells Open whether the GPU runs such kernels
 //
 // The sources are compiled on the machine, for the weight format and the
 // function constants an operation needs, when it is first recorded; all that a

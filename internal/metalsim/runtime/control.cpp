@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <set>
+#include <sstream>
 
 namespace sim {
 namespace {
@@ -28,6 +30,7 @@ struct State {
   std::map<std::string, KernelCounters> kernels;
   std::map<std::string, Traffic> labels;
   FaultPlan faults[static_cast<int>(Fault::kCount)];
+  std::set<std::string> lacks;  // selectors
 };
 
 State &state() {
@@ -56,6 +59,7 @@ const char *name(Kind k) {
   return "?";
 }
 
+constexpr const char *kGPUNames[] = {"apple", "paravirtual", "intel", "amd"};
 constexpr const char *kFaultNames[] = {"buffer", "library", "function", "pipeline", "queue", "command buffer", "encoder", "execution", "residency set"};
 
 std::string quoted(const std::string &s) {
@@ -84,7 +88,7 @@ std::string json(const Traffic &t) {
 bool configure(const char *key, const char *value);
 
 void from_environment() {
-  for (auto key : {"os", "family", "devices", "mode", "seed", "coverage", "execute", "memory", "buffer", "finish"}) {
+  for (auto key : {"os", "family", "devices", "mode", "seed", "coverage", "execute", "memory", "buffer", "gpu", "width", "lacks", "finish"}) {
     std::string variable = "METALSIM_";
     for (const char *p = key; *p; p++) variable += static_cast<char>(*p - 'a' + 'A');
     if (const char *v = std::getenv(variable.c_str()); v != nullptr && *v) {
@@ -117,6 +121,13 @@ Counters &counters() {
 Config &config() {
   static Config *c = new Config;
   return *c;
+}
+
+bool driver_lacks(const std::string &selector) {
+  if (!config().lacking) return false;
+  State &s = state();
+  std::lock_guard lock(s.mutex);
+  return s.lacks.count(selector) != 0;
 }
 
 static void add_traffic(Traffic &a, const Traffic &b) {
@@ -165,6 +176,21 @@ bool configure(const char *key, const char *value) {
   }
   if (k == "devices") return number(c.devices, 0, 4);
   if (k == "seed") return number(c.seed, 0, ~0ull);
+  if (k == "gpu") {
+    for (int i = 0; i < static_cast<int>(GPU::kCount); i++)
+      if (v == kGPUNames[i]) return c.gpu = static_cast<GPU>(i), true;
+    return false;
+  }
+  if (k == "width") return number(c.width, 0, 64);
+  if (k == "lacks") {
+    State &s = state();
+    std::lock_guard lock(s.mutex);
+    s.lacks.clear();
+    std::istringstream list{std::string(v)};
+    for (std::string name; list >> name;) s.lacks.insert(name);
+    c.lacking = !s.lacks.empty();
+    return true;
+  }
   if (k == "memory") return number(c.memory, 1 << 20, 1ull << 40);
   if (k == "buffer") return number(c.buffer, 1 << 12, 1ull << 40);
   if (k == "coverage") return number(c.coverage, 0, 1);

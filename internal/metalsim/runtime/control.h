@@ -67,9 +67,15 @@ enum Finish {
   kNamesAnother,     // handlers get another object than the client has, as from a layer in between
 };
 
+// Makers of GPUs: the kind decides a device's name, families, SIMD-groups, and which pipelines its driver can build.
+enum class GPU { kApple, kParavirtual, kIntel, kAMD, kCount };
+
 struct Config {
   std::atomic<int> os{15};          // macOS version: decides which selectors and language versions exist
   std::atomic<int> family{9};       // Apple GPU family: 7 M1, 8 M2, 9 M3
+  std::atomic<GPU> gpu{GPU::kApple};
+  std::atomic<int> width{0};        // threads of a SIMD-group that pipelines report; 0: what the GPU has
+  std::atomic<bool> lacking{false};  // driver_lacks has something to say
   std::atomic<int> devices{1};      // how many MTLCopyAllDevices returns
   std::atomic<int> mode{2};         // metalsim_mode of libraries compiled from now on
   std::atomic<bool> coverage{false};
@@ -81,5 +87,7 @@ struct Config {
   std::atomic<int> lost{0};  // MTLCommandBufferError of a device that is gone for good; 0: it is there
 };
 Config &config();
+// Whether the setting "lacks" names this selector: no object has it then.
+bool driver_lacks(const std::string &selector);
 
 }  // namespace sim

@@ -20,16 +20,26 @@ uint64_t page() {
   return size;
 }
 
-// Families of a simulated device: AppleN and all below, Mac2, Common1 to 3, Metal3.
+// Families of a simulated device: those of Apple's GPUs up to its own, Mac2, Common1 to 3, Metal3.
 bool supports_family(int64_t family) {
-  if (family >= 1001 && family <= 1010) return family - 1000 <= config().family;
-  if (family == 5001) return config().family >= 7 && config().os >= 13;
-  return family == 2002 || (family >= 3001 && family <= 3003);
+  const GPU gpu = config().gpu;
+  const int apple = gpu == GPU::kApple ? config().family.load() : gpu == GPU::kParavirtual ? 5 : 0;
+  if (family >= 1001 && family <= 1010) return family - 1000 <= apple;
+  if (family == 5001) return config().os >= 13 && (apple == 0 || apple >= 7);
+  if (family == 2002) return apple == 0 || apple >= 7;
+  return family >= 3001 && family <= 3003;
 }
 
 std::string device_name(const Device *d) {
   static const char *chips[] = {"A12", "A13", "M1", "M2", "M3"};  // Apple5 to Apple9
-  std::string n = std::string("Apple ") + chips[config().family - 5] + " (simulated)";
+  std::string n = std::string("Apple ") + chips[config().family - 5];
+  switch (config().gpu) {
+    case GPU::kParavirtual: n = "Apple Paravirtual device"; break;
+    case GPU::kIntel: n = "Intel(R) Iris(TM) Plus Graphics"; break;
+    case GPU::kAMD: n = "AMD Radeon RX Vega 64"; break;
+    default: break;
+  }
+  n += " (simulated)";
   return d->index == 0 ? n : n + " #" + std::to_string(d->index + 1);
 }
 
@@ -155,8 +165,8 @@ void define_device() {
   add(c, "name", "@", +[](Device *self, SEL) -> Object * { return autorelease(new String(device_name(self))); });
   add(c, "registryID", "Q", +[](Device *self, SEL) -> uint64_t { return 0x100000500 + self->index; });
   add(c, "supportsFamily:", "Bq", +[](Device *, SEL, int64_t f) { return supports_family(f); });
-  add(c, "hasUnifiedMemory", "B", +[](Device *, SEL) { return true; });
-  add(c, "isLowPower", "B", +[](Device *, SEL) { return false; });
+  add(c, "hasUnifiedMemory", "B", +[](Device *, SEL) { return config().gpu != GPU::kAMD; });
+  add(c, "isLowPower", "B", +[](Device *, SEL) { return config().gpu == GPU::kIntel; });
   add(c, "isHeadless", "B", +[](Device *, SEL) { return false; });
   add(c, "isRemovable", "B", +[](Device *, SEL) { return false; });
   add(c, "recommendedMaxWorkingSetSize", "Q", +[](Device *, SEL) { return config().memory.load(); });

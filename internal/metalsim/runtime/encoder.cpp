@@ -132,7 +132,7 @@ void dispatch(Encoder *e, const char *m, const Size &grid, const Size &threads, 
   auto complain = [&](Kind kind, const std::string &text) { violation(kind, where(m) + k.name + ": " + text); };
   if (n == 0 || grid.width * grid.height * grid.depth == 0) return complain(Kind::kThreads, "the grid or the threadgroup is empty");
   if (n > p->max_threads) return complain(Kind::kThreads, std::to_string(n) + " threads per threadgroup, the pipeline allows " + std::to_string(p->max_threads));
-  if (p->whole_simd_groups && n % k.thread_execution_width != 0) return complain(Kind::kThreads, std::to_string(n) + " threads are not a multiple of the execution width, as the pipeline promised");
+  if (p->whole_simd_groups && n % p->width != 0) return complain(Kind::kThreads, std::to_string(n) + " threads are not a multiple of the execution width, as the pipeline promised");
   if (uint64_t bytes = e->threadgroup_bytes + k.static_threadgroup_memory_length; bytes > kMaxThreadgroupMemory)
     return complain(Kind::kLength, std::to_string(bytes) + " bytes of threadgroup memory, at most " + std::to_string(kMaxThreadgroupMemory));
   if (!complete(e, k, m)) return;

@@ -52,7 +52,7 @@ Object *new_library(Device *self, SEL, Object *source, CompileOptions *options, 
   }
   if (compiled == nullptr) return nullptr;
   counters().libraries++;
-  return new Library(self, compiled);
+  return new Library(self, compiled, *text);
 }
 
 bool has_function(const metalsim_library *l, const std::string &name) {
@@ -98,6 +98,28 @@ void set_constant(ConstantValues *self, const void *value, uint64_t type, std::s
   violation(Kind::kArgument, "-[MTLFunctionConstantValues setConstantValue:type:...]: MTLDataType " + std::to_string(type) + " is not supported here");
 }
 
+// What the driver says of a kernel that its GPU has no instructions for, as it does when a pipeline is built. Kernels are
+// told by their library's source.
+const char *refusal(const Library *l) {
+  Config &c = config();
+  switch (c.gpu) {
+    case GPU::kApple:
+      if (c.family >= 7) return nullptr;
+      [[fallthrough]];
+    case GPU::kParavirtual: return l->reduces || l->multiplies ? "Encountered unlowered function call to air.simd_sum.f32" : nullptr;
+    default: return l->multiplies ? "SC compilation failure\nThere is a call to an undefined label" : nullptr;
+  }
+}
+
+uint64_t simd_width() {
+  if (int w = config().width; w != 0) return w;
+  switch (config().gpu) {
+    case GPU::kIntel: return 16;
+    case GPU::kAMD: return 64;
+    default: return 32;
+  }
+}
+
 Object *new_pipeline(Device *self, SEL, PipelineDescriptor *d, uint64_t, void *, Object **error) {
   const char *where = "-[MTLDevice newComputePipelineStateWithDescriptor:options:reflection:error:]: ";
   if (d == nullptr || !d->function) {
@@ -119,6 +141,10 @@ Object *new_pipeline(Device *self, SEL, PipelineDescriptor *d, uint64_t, void *,
   }
   if (d->max_threads > METALSIM_MAX_THREADS_PER_THREADGROUP) {
     set_error(error, kPipelineDomain, 3, "maxTotalThreadsPerThreadgroup " + std::to_string(d->max_threads) + " exceeds " + std::to_string(METALSIM_MAX_THREADS_PER_THREADGROUP));
+    return nullptr;
+  }
+  if (const char *text = refusal(d->function->library.get())) {
+    set_error(error, kPipelineDomain, 3, text);
     return nullptr;
   }
   counters().pipelines++;
@@ -186,7 +212,7 @@ void define_pipeline() {
   add_device_method<Pipeline>(p);
   add(p, "label", "@", +[](Pipeline *self, SEL) { return text_or_nil(self->label); });
   add(p, "maxTotalThreadsPerThreadgroup", "Q", +[](Pipeline *self, SEL) { return self->max_threads; });
-  add(p, "threadExecutionWidth", "Q", +[](Pipeline *self, SEL) -> uint64_t { return self->info->thread_execution_width; });
+  add(p, "threadExecutionWidth", "Q", +[](Pipeline *self, SEL) -> uint64_t { return self->width; });
   add(p, "staticThreadgroupMemoryLength", "Q", +[](Pipeline *self, SEL) -> uint64_t { return self->info->static_threadgroup_memory_length; });
 }
 
@@ -196,14 +222,18 @@ CompileOptions::CompileOptions() : Object(classes.options) {}
 ConstantValues::ConstantValues() : Object(classes.constants) {}
 PipelineDescriptor::PipelineDescriptor() : Labelled(classes.descriptor) {}
 
-Library::Library(Device *d, metalsim_library *l) : Labelled(classes.library), device(d), library(l) {}
+Library::Library(Device *d, metalsim_library *l, const std::string &source) : Labelled(classes.library), device(d), library(l) {
+  auto has = [&](const char *name) { return source.find(name) != std::string::npos; };
+  reduces = has("simd_sum") || has("simd_max") || has("simd_min");
+  multiplies = has("simdgroup_multiply");
+}
 Library::~Library() { metalsim_library_release(library); }
 
 Function::Function(Library *l, std::string n, metalsim_kernel *k) : Labelled(classes.function), library(l), name(std::move(n)), kernel(k) {}
 Function::~Function() { metalsim_kernel_release(kernel); }
 
 Pipeline::Pipeline(Device *d, const PipelineDescriptor &desc)
-    : Labelled(classes.pipeline), device(d), kernel(desc.function->kernel), info(metalsim_kernel_describe(kernel)), max_threads(info->max_total_threads_per_threadgroup), whole_simd_groups(desc.whole_simd_groups) {
+    : Labelled(classes.pipeline), device(d), kernel(desc.function->kernel), info(metalsim_kernel_describe(kernel)), max_threads(info->max_total_threads_per_threadgroup), width(simd_width()), whole_simd_groups(desc.whole_simd_groups) {
   label = desc.label.empty() ? desc.function->name : desc.label;
   if (desc.max_threads && desc.max_threads < max_threads) max_threads = desc.max_threads;
   metalsim_kernel_retain(kernel);

@@ -52,10 +52,11 @@ struct CompileOptions : Object {
 };
 
 struct Library : Labelled {
-  Library(Device *device, metalsim_library *library);
+  Library(Device *device, metalsim_library *library, const std::string &source);
   ~Library() override;
   Ref<Device> device;
   metalsim_library *library;
+  bool reduces, multiplies;  // has reductions of SIMD-groups, products of their matrices
 };
 
 struct ConstantValues : Object {
@@ -89,7 +90,7 @@ struct Pipeline : Labelled {
   Ref<Device> device;
   metalsim_kernel *kernel;
   const metalsim_kernel_info *info;
-  uint64_t max_threads;
+  uint64_t max_threads, width;
   bool whole_simd_groups;
 };
 

@@ -63,7 +63,7 @@ const Method *Class::find(SEL s) const {
   for (const Class *c = this; c != nullptr; c = c->super) {
     if (s->index < c->methods.size() && c->methods[s->index].imp != nullptr) {
       const Method &m = c->methods[s->index];
-      return m.since <= config().os ? &m : nullptr;
+      return m.since <= config().os && !driver_lacks(s->name) ? &m : nullptr;
     }
   }
   return nullptr;

@@ -1,0 +1,25 @@
+// Package device chooses what models run on: the GPU where there is one that
+// runs the kernels, the CPU elsewhere.
+package device
+
+import (
+	"log/slog"
+
+	"github.com/go-openelm/go-openelm/kernels"
+	"github.com/go-openelm/go-openelm/kernels/cpu"
+	"github.com/go-openelm/go-openelm/kernels/gpu"
+)
+
+// Default opens the GPU or, where none can be used, as in virtual machines and
+// on Macs with Intel's processors, the CPU, which log then tells.
+func Default(log *slog.Logger) (kernels.Backend, error) {
+	b, err := gpu.Open(gpu.Options{})
+	switch {
+	case err == nil:
+		return b, nil
+	case gpu.Unusable(err):
+		log.Info("running on the CPU", "reason", err)
+		return cpu.New(cpu.Options{}), nil
+	}
+	return nil, err
+}
