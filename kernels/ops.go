@@ -34,6 +34,12 @@ type Backend interface {
 	Close() error
 }
 
+// BufferLimiter is a Backend whose buffers cannot be of any size.
+type BufferLimiter interface {
+	// MaxBuffer is the size in bytes of the largest buffer.
+	MaxBuffer() int
+}
+
 // Ops records the operations of one pass, in order. Each operation sees the
 // results of the ones before it. Errors, of a shape or of the device, are kept
 // and returned by Run. An Ops is used by one goroutine.

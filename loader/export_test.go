@@ -45,3 +45,23 @@ func CheckGGUF(data []byte) (c *openelm.Config, weights int64, err error) {
 	}
 	return &ck.Config, weights, nil
 }
+
+// Windows is what a file of tensors at these offsets and of these sizes is
+// divided into: begin and end of each, and the tensors in it.
+func Windows(off, size []int64, page, limit int64) (begin, end []int64, in [][]int) {
+	var list []*tensor
+	index := map[*tensor]int{}
+	for i := range off {
+		list = append(list, &tensor{off: off[i], size: size[i]})
+		index[list[i]] = i
+	}
+	for _, w := range windows(list, page, limit) {
+		begin, end = append(begin, w.start), append(end, w.end)
+		var of []int
+		for _, t := range w.tensors {
+			of = append(of, index[t])
+		}
+		in = append(in, of)
+	}
+	return begin, end, in
+}

@@ -1,10 +1,14 @@
 package loader
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
+	"os"
+	"slices"
 
 	"github.com/go-openelm/go-openelm/internal/mmap"
 	"github.com/go-openelm/go-openelm/kernels"
@@ -123,70 +127,121 @@ func (m *memory) loadNorms(backend kernels.Backend, roles []*role) error {
 // that can stay where it is, and the tensors that cannot.
 func (m *memory) mapFiles(backend kernels.Backend, roles []*role, log *slog.Logger) (views map[*tensor]kernels.View, copied []*tensor, err error) {
 	views = map[*tensor]kernels.View{}
-	whole := map[*file]kernels.View{}
+	var files []*file
+	stay := map[*file][]*tensor{}
 	for _, r := range roles {
 		if r.matrix == nil {
 			continue
 		}
 		for _, t := range r.tensors() {
-			if t.file.os == nil || !t.aligned() {
+			switch {
+			case t.file.os == nil || !t.aligned():
 				copied = append(copied, t)
 				continue
+			case stay[t.file] == nil:
+				files = append(files, t.file)
 			}
-			if _, mapped := whole[t.file]; !mapped {
-				v, err := m.mapFile(backend, t.file, log)
-				if err != nil {
-					return nil, nil, err
-				}
-				whole[t.file] = v
-			}
-			if v := whole[t.file]; v.IsZero() {
-				copied = append(copied, t)
-			} else {
-				views[t] = v.Slice(int(t.off), int(t.size))
-			}
+			stay[t.file] = append(stay[t.file], t)
+		}
+	}
+	for _, f := range files {
+		err := m.mapFile(backend, f, stay[f], views, log)
+		if errors.Is(err, mmap.ErrUnsupported) {
+			copied = append(copied, stay[f]...)
+		} else if err != nil {
+			return nil, nil, inFile(f.name, err)
 		}
 	}
 	return views, copied, nil
 }
 
-// mapFile makes one buffer of a file. The view is zero where the system has no
-// mappings.
-func (m *memory) mapFile(backend kernels.Backend, f *file, log *slog.Logger) (kernels.View, error) {
+// mapFile maps a file, makes it one buffer, or several where the device has no
+// buffer as large, and adds the views of its tensors.
+func (m *memory) mapFile(backend kernels.Backend, f *file, tensors []*tensor, views map[*tensor]kernels.View, log *slog.Logger) error {
 	mapping, err := mmap.Map(f.os, f.size)
-	if errors.Is(err, mmap.ErrUnsupported) {
-		return kernels.View{}, nil
-	}
-	if err != nil {
-		return kernels.View{}, inFile(f.name, err)
-	}
-	m.mappings = append(m.mappings, mapping)
-	buf, shared, err := backend.WrapBuffer(mapping.Data)
-	if err != nil {
-		return kernels.View{}, inFile(f.name, fmt.Errorf("%s: %w", backend.Name(), err))
-	}
-	m.buffers = append(m.buffers, buf)
-	if !shared {
-		log.Info("the device cannot use the mapped file and has copied it", "file", f.name, "bytes", f.size, "device", backend.Name())
-	}
-	return kernels.Whole(buf), nil
-}
-
-// copyTensors reads tensors into one buffer and adds their views.
-func (m *memory) copyTensors(ctx context.Context, backend kernels.Backend, list []*tensor, views map[*tensor]kernels.View, log *slog.Logger) error {
-	size, files := 0, map[string]bool{}
-	for _, t := range list {
-		size += alignUp(int(t.size), copyAlign)
-		files[t.file.name] = t.file.os != nil
-	}
-	all, err := m.newBuffer(backend, size)
 	if err != nil {
 		return err
+	}
+	m.mappings = append(m.mappings, mapping)
+	for _, w := range windows(tensors, int64(os.Getpagesize()), int64(maxBuffer(backend))) {
+		buf, shared, err := backend.WrapBuffer(mapping.Data[w.start:w.end])
+		if err != nil {
+			return fmt.Errorf("%s: %w", backend.Name(), err)
+		}
+		m.buffers = append(m.buffers, buf)
+		if !shared {
+			log.Info("the device cannot use the mapped file and has copied it", "file", f.name, "bytes", w.end-w.start, "device", backend.Name())
+		}
+		for _, t := range w.tensors {
+			views[t] = kernels.Whole(buf).Slice(int(t.off-w.start), int(t.size))
+		}
+	}
+	return nil
+}
+
+// maxBuffer is the size of the backend's largest buffer.
+func maxBuffer(b kernels.Backend) int {
+	if l, ok := b.(kernels.BufferLimiter); ok {
+		return l.MaxBuffer()
+	}
+	return math.MaxInt
+}
+
+// window is whole pages of a file, from byte start to byte end, in which tensors
+// lie wholly.
+type window struct {
+	start, end int64
+	tensors    []*tensor
+}
+
+// windows divides tensors of one file among few windows of at most limit bytes;
+// a tensor that is larger has one of its own. Neighbours may share a page.
+func windows(tensors []*tensor, page, limit int64) (list []window) {
+	tensors = slices.SortedFunc(slices.Values(tensors), func(a, b *tensor) int { return cmp.Compare(a.off, b.off) })
+	for _, t := range tensors {
+		start, end := t.off/page*page, (t.off+t.size+page-1)/page*page
+		if n := len(list) - 1; n >= 0 && max(end, list[n].end)-list[n].start <= limit {
+			list[n].end = max(end, list[n].end)
+			list[n].tensors = append(list[n].tensors, t)
+			continue
+		}
+		list = append(list, window{start, end, []*tensor{t}})
+	}
+	return list
+}
+
+// copyTensors reads tensors into one buffer, or several where the device has no
+// buffer as large, and adds their views.
+func (m *memory) copyTensors(ctx context.Context, backend kernels.Backend, list []*tensor, views map[*tensor]kernels.View, log *slog.Logger) error {
+	files := map[string]bool{}
+	for _, t := range list {
+		files[t.file.name] = t.file.os != nil
 	}
 	for name, misaligned := range files {
 		if misaligned {
 			log.Info("weights are copied, because they are not aligned in their file", "file", name)
 		}
+	}
+	limit := maxBuffer(backend)
+	for len(list) > 0 {
+		n, size := 0, 0
+		for n < len(list) && (n == 0 || alignUp(int(list[n].size), copyAlign) <= limit-size) {
+			size += alignUp(int(list[n].size), copyAlign)
+			n++
+		}
+		if err := m.copyInto(ctx, backend, size, list[:n], views); err != nil {
+			return err
+		}
+		list = list[n:]
+	}
+	return nil
+}
+
+// copyInto reads tensors into a buffer of size bytes.
+func (m *memory) copyInto(ctx context.Context, backend kernels.Backend, size int, list []*tensor, views map[*tensor]kernels.View) error {
+	all, err := m.newBuffer(backend, size)
+	if err != nil {
+		return err
 	}
 	off := 0
 	for _, t := range list {

@@ -19,7 +19,7 @@ func (e *BufferSizeError) Error() string {
 	if e.Size < 1 {
 		return fmt.Sprintf("gpu: buffer size %d is not positive", e.Size)
 	}
-	return fmt.Sprintf("gpu: a buffer of %d bytes: the device takes %d at most; use a sharded checkpoint or the CPU backend", e.Size, e.Max)
+	return fmt.Sprintf("gpu: a buffer of %d bytes: the device takes %d at most; use the CPU backend", e.Size, e.Max)
 }
 
 // ErrForeignBuffer is wrapped by errors about views of memory that is not the
@@ -52,11 +52,16 @@ func (m *buffer) Release() {
 	})
 }
 
+var _ kernels.BufferLimiter = (*Backend)(nil)
+
+// MaxBuffer is the size in bytes of the device's largest buffer.
+func (b *Backend) MaxBuffer() int { return b.device.MaxBufferLength() }
+
 func (b *Backend) checkSize(size int) error {
 	if b.closed.Load() {
 		return ErrClosed
 	}
-	if longest := b.device.MaxBufferLength(); size < 1 || size > longest {
+	if longest := b.MaxBuffer(); size < 1 || size > longest {
 		return &BufferSizeError{size, longest}
 	}
 	return nil
