@@ -21,6 +21,9 @@ func (d *Device) StartCapture(path string) (*Capture, error) {
 	if path == "" {
 		return nil, fmt.Errorf("%s: no path: %w", op, ErrInvalidArgument)
 	}
+	if err := checkText("path", path); err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
 	s := openScope()
 	defer s.close()
 	manager := s.send(api.classes[classCaptureManager], selCaptureShared)

@@ -1,6 +1,7 @@
 package metal
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -34,8 +35,8 @@ func (d *Device) NewLibrary(source string, opts *CompileOptions) (*Library, erro
 	if err := d.check(op); err != nil {
 		return nil, err
 	}
-	if strings.IndexByte(source, 0) >= 0 {
-		return nil, fmt.Errorf("%s: NUL in the source: %w", op, ErrInvalidArgument)
+	if err := checkText("source", source); err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
 	}
 	s := openScope()
 	defer s.close()
@@ -75,6 +76,9 @@ func (o *CompileOptions) object(s scope) (uintptr, error) {
 	if len(o.Macros) > 0 {
 		var keys, values []uintptr
 		for _, k := range slices.Sorted(maps.Keys(o.Macros)) {
+			if err := errors.Join(checkText("macro", k), checkText("value of macro "+k, o.Macros[k])); err != nil {
+				return 0, err
+			}
 			keys, values = append(keys, s.string(k)), append(values, s.string(o.Macros[k]))
 		}
 		dict := s.send(api.classes[classNSDictionary], selDictionaryWithObjects,
@@ -201,11 +205,17 @@ func (l *Library) NewFunction(name string, constants ...FunctionConstant) (*Func
 	if l == nil || !l.alive() {
 		return nil, fmt.Errorf("%s: %w", op, ErrReleased)
 	}
+	if err := checkText("name", name); err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
 	s := openScope()
 	defer s.close()
 	values := s.new(classFunctionConstantValues)
 	for i := range constants {
 		c := &constants[i]
+		if err := checkText("name of a function constant", c.name); err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", op, name, err)
+		}
 		switch {
 		case c.typ == 0 || c.index < 0 || c.index > 65535:
 			return nil, fmt.Errorf("%s: %s: function constant %d: %w", op, name, c.index, ErrInvalidArgument)

@@ -29,8 +29,12 @@ func TestCompileError(t *testing.T) {
 	if !metal.IsGPUError(err) {
 		t.Error("a program cannot go on without this kernel")
 	}
-	if _, err := g.NewLibrary("kernel\x00", nil); !errors.Is(err, metal.ErrInvalidArgument) {
-		t.Errorf("NUL in the source: %v", err)
+	for _, bad := range []string{"kernel\x00", "kernel \xff"} { // no text that an NSString could be made of
+		_, asSource := g.NewLibrary(bad, nil)
+		_, asMacro := g.NewLibrary(options, &metal.CompileOptions{Macros: map[string]string{"EXTRA": bad}})
+		if !errors.Is(asSource, metal.ErrInvalidArgument) || !errors.Is(asMacro, metal.ErrInvalidArgument) {
+			t.Errorf("%q: as source %v, as macro %v", bad, asSource, asMacro)
+		}
 	}
 }
 

@@ -1,9 +1,12 @@
 package metal
 
 import (
+	"fmt"
 	"math"
 	"runtime"
+	"strings"
 	"sync"
+	"unicode/utf8"
 	"unsafe"
 )
 
@@ -133,9 +136,18 @@ func (s scope) errorOut() uintptr {
 	return uintptr(unsafe.Pointer(&s.c.out))
 }
 
-// string makes an NSString that lives until the scope closes.
+// checkText is the error for text that no NSString of a C string can hold. Objective-C then has nil, which most methods
+// answer by ending the process.
+func checkText(what, v string) error {
+	if utf8.ValidString(v) && strings.IndexByte(v, 0) < 0 {
+		return nil
+	}
+	return fmt.Errorf("%s %.60q is not UTF-8, or has a NUL: %w", what, v, ErrInvalidArgument)
+}
+
+// string makes an NSString that lives until the scope closes. Text that checkText refuses, as a label may be, is mended.
 func (s scope) string(v string) uintptr {
-	b := append([]byte(v), 0)
+	b := append([]byte(strings.ToValidUTF8(v, "\uFFFD")), 0)
 	return s.send(api.classes[classNSString], selStringWithUTF8String, uintptr(unsafe.Pointer(&b[0])))
 }
 

@@ -30,13 +30,32 @@ void define_object() {
   add(c->isa, "new", "@", create);
 }
 
+// UTF-8 as Unicode defines it: shortest forms, no surrogates, nothing beyond U+10FFFF.
+bool is_utf8(const char *text) {
+  auto *s = reinterpret_cast<const unsigned char *>(text);
+  while (*s) {
+    if (*s < 0x80) {
+      s++;
+      continue;
+    }
+    int more = *s >= 0xf0 ? 3 : *s >= 0xe0 ? 2 : 1;
+    if (*s < 0xc2 || *s > 0xf4) return false;
+    unsigned char low = *s == 0xe0 ? 0xa0 : *s == 0xf0 ? 0x90 : 0x80, high = *s == 0xed ? 0x9f : *s == 0xf4 ? 0x8f : 0xbf;
+    for (s++; more > 0; more--, s++, low = 0x80, high = 0xbf)
+      if (*s < low || *s > high) return false;
+  }
+  return true;
+}
+
 void define_string() {
   Class *c = classes.string = define_class("NSString", classes.object);
   add(c->isa, "string", "@", +[](Class *, SEL) -> Object * { return autorelease(new String("")); });
   add(c->isa, "stringWithUTF8String:", "@*", +[](Class *, SEL, const char *s) -> Object * {
-    if (s != nullptr) return autorelease(new String(s));
-    violation(Kind::kArgument, "+[NSString stringWithUTF8String:]: NULL");
-    return nullptr;
+    if (s == nullptr) {
+      violation(Kind::kArgument, "+[NSString stringWithUTF8String:]: NULL");
+      return nullptr;
+    }
+    return is_utf8(s) ? autorelease(new String(s)) : nullptr;
   });
   add(c, "UTF8String", "*", +[](String *self, SEL) { return self->text.c_str(); });
   add(c, "length", "Q", +[](String *self, SEL) -> uint64_t {
