@@ -2,10 +2,11 @@ package metal
 
 import "fmt"
 
-// Family is a set of features a GPU has (MTLGPUFamily). Apple7 is the M1 and A14, Apple8 the M2, Apple9 the M3 and M4.
+// Family is a set of features a GPU has (MTLGPUFamily). Apple7 is the M1 and A14, Apple8 the M2, Apple9 the M3 and M4,
+// Apple10 the M5.
 type Family int
 
-// GPU families, and the generation-independent Metal3.
+// GPU families, and the generation-independent Metal3 and Metal4 (macOS 26). A system does not know newer ones than itself.
 const (
 	FamilyApple1  Family = 1001
 	FamilyApple2  Family = 1002
@@ -16,9 +17,11 @@ const (
 	FamilyApple7  Family = 1007
 	FamilyApple8  Family = 1008
 	FamilyApple9  Family = 1009
+	FamilyApple10 Family = 1010
 	FamilyMac2    Family = 2002
 	FamilyCommon3 Family = 3003
 	FamilyMetal3  Family = 5001
+	FamilyMetal4  Family = 5002
 )
 
 // LanguageVersion is a version of the Metal Shading Language (MTLLanguageVersion). The zero value is the newest one the

@@ -197,7 +197,8 @@ func TestSimulatorHasOnlyApplesSelectors(t *testing.T) {
 }
 
 // enumNames says which of Apple's constants each constant of enums.go is. Those newer than the headers have their value
-// from Apple's documentation: MTLLanguageVersion3_2 and MTLMathMode are of macOS 15.
+// from Apple's documentation: MTLLanguageVersion3_2 and MTLMathMode are of macOS 15; MTLGPUFamilyApple10 and
+// MTLGPUFamilyMetal4, of macOS 26, are what programs on an M5 print (ggml-metal's log).
 var enumNames = map[string]struct {
 	apple string
 	value int64
@@ -208,6 +209,7 @@ var enumNames = map[string]struct {
 	"FamilyApple7": {"MTLGPUFamilyApple7", int64(FamilyApple7)}, "FamilyApple8": {"MTLGPUFamilyApple8", int64(FamilyApple8)},
 	"FamilyApple9": {"MTLGPUFamilyApple9", int64(FamilyApple9)}, "FamilyMac2": {"MTLGPUFamilyMac2", int64(FamilyMac2)},
 	"FamilyCommon3": {"MTLGPUFamilyCommon3", int64(FamilyCommon3)}, "FamilyMetal3": {"MTLGPUFamilyMetal3", int64(FamilyMetal3)},
+	"FamilyApple10": {"=1010", int64(FamilyApple10)}, "FamilyMetal4": {"=5002", int64(FamilyMetal4)},
 	"Language2_3": {"MTLLanguageVersion2_3", int64(Language2_3)}, "Language2_4": {"MTLLanguageVersion2_4", int64(Language2_4)},
 	"Language3_0": {"MTLLanguageVersion3_0", int64(Language3_0)}, "Language3_1": {"MTLLanguageVersion3_1", int64(Language3_1)},
 	"Language3_2":             {"=196610", int64(Language3_2)},
