@@ -31,10 +31,10 @@ cross: ## Build and vet for every platform, without cgo
 	@for p in darwin/arm64 darwin/amd64 linux/arm64 windows/amd64; do echo "== $$p"; \
 		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 sh -c '$(GO) build ./... && $(GO) vet ./...' || exit 1; done
 
-ARM64_PACKAGES = ./kernels ./kernels/cpu ./openelm ./loader
-arm64: tools ## Run the CPU path's tests as arm64, emulated
+ARM64_PACKAGES = ./kernels ./kernels/cpu ./openelm ./loader ./metal
+arm64: tools ## Run the tests of the CPU path and of package metal as arm64, emulated
 	@for p in $(ARM64_PACKAGES); do \
-		GOARCH=arm64 CGO_ENABLED=0 RAPID_CHECKS=10 $(GO) test -short -timeout 20m -exec "qemu-aarch64-static -cpu max" $$p || exit 1; done
+		GOARCH=arm64 CGO_ENABLED=0 RAPID_CHECKS=10 $(GO) test -short -timeout 20m -exec "qemu-aarch64-static -cpu max -L /usr/aarch64-linux-gnu" $$p || exit 1; done
 
 amx: tools ## Run the CPU kernels' tests on an emulated processor with AMX (builds the emulator the first time)
 	RAPID_CHECKS=10 CGO_ENABLED=0 $(GO) test -short -timeout 20m -exec $(CURDIR)/scripts/sapphire-rapids.sh ./kernels/cpu

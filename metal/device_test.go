@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/go-openelm/go-openelm/internal/metalsim"
@@ -98,7 +99,11 @@ func TestWithoutSimulator(t *testing.T) {
 	for _, value := range []string{"", "/nonexistent/libmetalsim.so"} {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestWithoutSimulator$", "-test.v")
 		cmd.Env = append(os.Environ(), "METAL_TEST_CHILD=1", metalsim.Variable+"="+value)
-		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestWithoutSimulator") {
+		out, err := cmd.CombinedOutput()
+		if errors.Is(err, syscall.ENOEXEC) {
+			t.Skip("an emulated process cannot start itself:", err)
+		}
+		if err != nil || !strings.Contains(string(out), "--- PASS: TestWithoutSimulator") {
 			t.Errorf("METALSIM=%q: %v\n%s", value, err, out)
 		}
 	}

@@ -1,18 +1,23 @@
 #!/bin/sh
 # Installs the Debian packages that the tests need and that are not there yet:
-# clang for Metal on Linux, qemu to run arm64 tests, Python for the comparisons
-# with huggingface_hub, and what building the emulator of AMX takes.
+# clang for Metal on Linux, GNUstep's Foundation, qemu and arm64 libraries to run
+# arm64 tests, Python for the comparisons with huggingface_hub, and what building
+# the emulator of AMX takes.
 set -eu
 cd "$(dirname "$0")/.."
 
 [ "$(uname -s)" = Linux ] || exit 0
 
 packages="qemu-user-static"
-[ "$(uname -m)" != x86_64 ] || packages="$packages g++ make zstd xz-utils"
-python3 -c "import venv, ensurepip" 2>/dev/null || packages="$packages python3 python3-venv"
-if [ -f internal/metalsim/packages.txt ]; then
-	packages="$packages $(sed 's/#.*//' internal/metalsim/packages.txt | tr '\n' ' ')"
+lists=internal/metalsim/packages.txt
+if [ "$(uname -m)" = x86_64 ]; then
+	packages="$packages g++ make zstd xz-utils binutils-aarch64-linux-gnu libstdc++-12-dev-arm64-cross"
+	lists="$lists internal/gnustep/packages.txt"
 fi
+python3 -c "import venv, ensurepip" 2>/dev/null || packages="$packages python3 python3-venv"
+for list in $lists; do
+	[ ! -f "$list" ] || packages="$packages $(sed 's/#.*//' "$list" | tr '\n' ' ')"
+done
 missing=
 for p in $packages; do
 	dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $p"

@@ -19,9 +19,12 @@ import (
 // compilerVariable chooses the clang++ that builds the simulator and compiles kernels.
 const compilerVariable = "METALSIM_CLANG"
 
+// target is the machine of this process. An emulated process runs the compiler of the machine that it is emulated on.
+var target = "--target=" + map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH] + "-linux-gnu"
+
 // compileFlags build every C++ file; those that run for each memory access or barrier of a kernel are optimised more.
 var (
-	compileFlags = []string{"-std=c++20", "-O1", "-fPIC", "-fvisibility=hidden"}
+	compileFlags = []string{target, "-std=c++20", "-O1", "-fPIC", "-fvisibility=hidden"}
 	hotFiles     = map[string]bool{"engine/check.cpp": true, "engine/schedule.cpp": true}
 )
 
@@ -81,7 +84,7 @@ func buildLibrary() (string, error) {
 		return "", err
 	}
 	// The C library's mathematical functions are linked whether or not the simulator itself calls them: kernels do.
-	args := append([]string{"-shared", "-o", filepath.Join(temporary, "libmetalsim.so")}, objects...)
+	args := append([]string{target, "-shared", "-o", filepath.Join(temporary, "libmetalsim.so")}, objects...)
 	args = append(args, "-Wl,--no-as-needed", "-lm", "-ldl", "-lpthread", "-Wl,-z,defs", "-Wl,-z,nodelete")
 	if err := runCompiler(compiler, args...); err != nil {
 		return "", err

@@ -240,13 +240,14 @@ type Method struct {
 	Selector    string
 	Types       string // as in package metal's table
 	Since       string // first macOS that has it, "0" for all
+	Sent        string // messages with this selector since the process began, "0" for none
 }
 
 // Methods lists what the simulator implements.
 func (s *Simulator) Methods() []Method {
 	var out []Method
-	for _, m := range decode[[][5]string](s, "metalsim_methods_json") {
-		out = append(out, Method{m[0], m[1], m[2], m[3], m[4]})
+	for _, m := range decode[[][6]string](s, "metalsim_methods_json") {
+		out = append(out, Method{m[0], m[1], m[2], m[3], m[4], m[5]})
 	}
 	slices.SortFunc(out, func(a, b Method) int {
 		return strings.Compare(a.Class+a.Kind+a.Selector, b.Class+b.Kind+b.Selector)

@@ -15,21 +15,23 @@ namespace metalsim {
 
 namespace {
 
-// Instruction sets: half needs conversion instructions to be fast.
-std::vector<std::string> machine_flags() {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) return {"-march=x86-64-v3"};
-  return {};
+const char kTriple[] = "x86_64-linux-gnu";
 #else
-  return {"-march=armv8.2-a+fp16"};
+const char kTriple[] = "aarch64-linux-gnu";
 #endif
-}
 
+// The machine that kernels run on; the compiler may be another's (under emulation). Half needs conversion instructions
+// to be fast.
+std::vector<std::string> machine_flags() {
+  std::vector<std::string> f = {std::string("--target=") + kTriple};
 #if defined(__x86_64__)
-const char kTriple[] = "x86_64-pc-linux-gnu";
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) f.push_back("-march=x86-64-v3");
 #else
-const char kTriple[] = "aarch64-unknown-linux-gnu";
+  f.push_back("-march=armv8.2-a+fp16");
 #endif
+  return f;
+}
 
 std::vector<std::string> language_flags(const Options &o) {
   std::vector<std::string> f = {

@@ -269,14 +269,14 @@ METALSIM_EXPORT const char *metalsim_objects_json() {
   return hand_out(object(out));
 }
 
-// Every method of the simulated classes: [class, "+" or "-", selector, types, first macOS or 0].
+// Every method of the simulated classes: [class, "+" or "-", selector, types, first macOS or 0, messages with the selector].
 METALSIM_EXPORT const char *metalsim_methods_json() {
   std::string out = "[";
   auto list = [&](const Class *c, const char *sign) {
     for (auto &m : c->methods) {
       if (m.imp == nullptr) continue;
       if (out.size() > 1) out += ",";
-      out += "[" + quoted(c->name) + "," + quoted(sign) + "," + quoted(m.sel->name) + "," + quoted(m.types) + "," + quoted(std::to_string(m.since)) + "]";
+      out += "[" + quoted(c->name) + "," + quoted(sign) + "," + quoted(m.sel->name) + "," + quoted(m.types) + "," + quoted(std::to_string(m.since)) + "," + quoted(std::to_string(m.sel->sent)) + "]";
     }
   };
   for (Class *c : all_classes()) list(c, "-"), list(c->isa, "+");

@@ -44,7 +44,7 @@ SEL selector(std::string_view name) {
   std::lock_guard lock(r.mutex);
   auto it = r.selectors.find(name);
   if (it != r.selectors.end()) return it->second;
-  auto *s = new Selector{std::string(name), static_cast<uint32_t>(r.selectors.size())};
+  auto *s = new Selector{std::string(name), static_cast<uint32_t>(r.selectors.size()), 0};
   r.selectors.emplace(s->name, s);
   return s;
 }
@@ -207,7 +207,9 @@ __attribute__((visibility("hidden"))) sim::IMP metalsim_lookup(sim::Object *o, s
     violation(Kind::kSelector, method_name(o, o->isa, s) + ": unrecognized selector");
     return metalsim_nil_method;
   }
-  return arguments_match(o, *m, registers) ? m->imp : metalsim_nil_method;
+  if (!arguments_match(o, *m, registers)) return metalsim_nil_method;
+  s->sent.fetch_add(1, std::memory_order_relaxed);
+  return m->imp;
 }
 }
 

@@ -22,6 +22,7 @@ namespace sim {
 struct Selector {
   std::string name;
   uint32_t index;
+  mutable std::atomic<uint64_t> sent{0};  // messages with it, since the process began
 };
 using SEL = const Selector *;
 
