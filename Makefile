@@ -28,7 +28,7 @@ lint: ## gofmt, go vet and staticcheck
 	@for m in $(MODULES); do echo "== $$m"; (cd $$m && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./...) || exit 1; done
 
 cross: ## Build and vet for every platform, without cgo
-	@for p in darwin/arm64 darwin/amd64 linux/arm64 windows/amd64; do echo "== $$p"; \
+	@for p in darwin/arm64 darwin/amd64 linux/arm64 linux/386 linux/s390x windows/amd64; do echo "== $$p"; \
 		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 sh -c '$(GO) build ./... && $(GO) vet ./...' || exit 1; done
 
 ARM64_PACKAGES = ./kernels ./kernels/cpu ./openelm ./loader ./metal

@@ -201,7 +201,7 @@ func (e *ComputeEncoder) dispatch(method string, s selector, grid, threads *Size
 		return
 	}
 	for _, n := range [...]int{grid[0], grid[1], grid[2], threads[0], threads[1], threads[2]} {
-		if n < 1 || n > math.MaxUint32 {
+		if n < 1 || int64(n) > math.MaxUint32 {
 			e.failed(method, ErrInvalidArgument, "%s: grid %v of threadgroups %v, want at least 1 each way", p.label, *grid, *threads)
 			return
 		}

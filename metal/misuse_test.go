@@ -165,7 +165,7 @@ var misuses = []recorded{
 	{"threadgroup whose product overflows", metal.ErrInvalidArgument,
 		func(f *fixture, e *metal.ComputeEncoder) {
 			f.bind(e)
-			e.DispatchThreads(metal.Size{64, 1, 1}, metal.Size{math.MaxUint32, math.MaxUint32, 4})
+			e.DispatchThreads(metal.Size{64, 1, 1}, metal.Size{math.MaxInt32, math.MaxInt32, 8})
 		},
 		func(f *fixture, e *metal.ComputeEncoder) {
 			f.bind(e)

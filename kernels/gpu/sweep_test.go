@@ -79,8 +79,8 @@ func newSweep(t *testing.T, sim *metalsim.Simulator, b *gpu.Backend, name string
 	sim.Set(t, "execute", "0")
 	sim.Set(t, "mode", "plain")
 	sim.Set(t, "coverage", "0")
-	sim.Set(t, "memory", fmt.Sprint(1<<40)) // of zeros, which take none
-	sim.Set(t, "buffer", fmt.Sprint(1<<40))
+	sim.Set(t, "memory", fmt.Sprint(int64(1<<40))) // of zeros, which take none
+	sim.Set(t, "buffer", fmt.Sprint(int64(1<<40)))
 	c := config(t, name)
 	m, _, err := checkpoint.Zeros(b, c, layout)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"reflect"
@@ -157,7 +158,7 @@ func TestWrite(t *testing.T) {
 		{Name: "a", DType: "F7", Shape: []int{1}},
 		{Name: "a", DType: "F4", Shape: []int{1}},
 		{Name: "a", DType: "U8", Shape: []int{-1}},
-		{Name: "a", DType: "U8", Shape: []int{1 << 62, 4}},
+		{Name: "a", DType: "U8", Shape: []int{math.MaxInt, 4}},
 	} {
 		var f *safetensors.FormatError
 		if err := safetensors.Write(io.Discard, nil, []safetensors.Source{s}); !errors.As(err, &f) {
