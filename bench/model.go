@@ -122,23 +122,12 @@ func (s *store) random(ctx context.Context, shape, format string, safetensors bo
 	if err != nil {
 		return "", err
 	}
-	done := make(chan error, 1)
-	go func() {
-		defer os.RemoveAll(temporary)
-		err := write(filepath.Join(temporary, name), spec)
-		if err == nil && ctx.Err() == nil {
-			err = os.Rename(filepath.Join(temporary, name), path)
-		}
-		done <- err
-	}()
-	// The maker takes no context: when the caller goes, it finishes for nothing.
-	select {
-	case <-ctx.Done():
-		return "", context.Cause(ctx)
-	case err := <-done:
-		if err != nil {
-			return "", fmt.Errorf("bench: making %s: %w", name, err)
-		}
+	defer os.RemoveAll(temporary)
+	if err := write(ctx, filepath.Join(temporary, name), spec); err != nil {
+		return "", orCause(ctx, fmt.Errorf("bench: making %s: %w", name, err))
+	}
+	if err := os.Rename(filepath.Join(temporary, name), path); err != nil {
+		return "", err
 	}
 	s.made = append(s.made, path)
 	return path, nil

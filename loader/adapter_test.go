@@ -67,7 +67,7 @@ func writeAdapter(t *testing.T, config, file string, arrays map[string]array) st
 			return err
 		}})
 	}
-	err := filewrite.Atomic(filepath.Join(dir, file), func(w io.Writer) error { return safetensors.Write(w, nil, list) })
+	err := filewrite.Atomic(t.Context(), filepath.Join(dir, file), func(w io.Writer) error { return safetensors.Write(w, nil, list) })
 	if err != nil {
 		t.Fatal(err)
 	}

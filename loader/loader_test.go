@@ -37,7 +37,7 @@ func makeDir(t testing.TB, s checkpoint.Spec) string {
 	if s.Config.VocabSize == 0 {
 		s.Config = tiny
 	}
-	if err := checkpoint.WriteDir(dir, s); err != nil {
+	if err := checkpoint.WriteDir(t.Context(), dir, s); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -49,7 +49,7 @@ func makeGGUF(t testing.TB, s checkpoint.Spec) string {
 	if s.Config.VocabSize == 0 {
 		s.Config = tiny
 	}
-	if err := checkpoint.WriteGGUF(path, s); err != nil {
+	if err := checkpoint.WriteGGUF(t.Context(), path, s); err != nil {
 		t.Fatal(err)
 	}
 	return path

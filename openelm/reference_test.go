@@ -1,6 +1,7 @@
 package openelm_test
 
 import (
+	"context"
 	"math"
 	"testing"
 
@@ -153,7 +154,7 @@ func TestAnyConfig(t *testing.T) {
 		}
 		dir := t.TempDir()
 		spec := checkpoint.Spec{Config: c, Format: format, Group: 32, Seed: rapid.Uint64().Draw(r, "seed")}
-		path, err := write(dir, spec)
+		path, err := write(t.Context(), dir, spec)
 		if err != nil {
 			r.Fatal(err)
 		}
@@ -190,10 +191,10 @@ func TestAnyConfig(t *testing.T) {
 }
 
 // write makes a checkpoint of the kind that the format belongs to.
-func write(dir string, spec checkpoint.Spec) (path string, err error) {
+func write(ctx context.Context, dir string, spec checkpoint.Spec) (path string, err error) {
 	if spec.Format.Float() || spec.Format.Affine() {
-		return dir, checkpoint.WriteDir(dir, spec)
+		return dir, checkpoint.WriteDir(ctx, dir, spec)
 	}
 	path = dir + "/model.gguf"
-	return path, checkpoint.WriteGGUF(path, spec)
+	return path, checkpoint.WriteGGUF(ctx, path, spec)
 }

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"math"
@@ -130,8 +131,9 @@ func (s *Spec) write(w io.Writer, t *tensor, f kernels.Format) error {
 }
 
 // WriteDir makes a directory with config.json and safetensors files, as
-// transformers writes them or, for the affine formats, mlx-lm.
-func WriteDir(dir string, spec Spec) error {
+// transformers writes them or, for the affine formats, mlx-lm. When ctx ends
+// before, it leaves no weights.
+func WriteDir(ctx context.Context, dir string, spec Spec) error {
 	s, err := spec.withDefaults()
 	if err != nil {
 		return err
@@ -146,11 +148,11 @@ func WriteDir(dir string, spec Spec) error {
 	if err := os.WriteFile(filepath.Join(dir, "config.json"), config, 0o666); err != nil {
 		return err
 	}
-	return s.writeShards(dir)
+	return s.writeShards(ctx, dir)
 }
 
-// WriteGGUF makes a GGUF file.
-func WriteGGUF(path string, spec Spec) error {
+// WriteGGUF makes a GGUF file, or none when ctx ends before.
+func WriteGGUF(ctx context.Context, path string, spec Spec) error {
 	s, err := spec.withDefaults()
 	if err != nil {
 		return err
@@ -174,7 +176,7 @@ func WriteGGUF(path string, spec Spec) error {
 		src.Data = func(w io.Writer) error { return s.write(w, &t, format) }
 		sources = append(sources, src)
 	}
-	return filewrite.Atomic(path, func(w io.Writer) error {
+	return filewrite.Atomic(ctx, path, func(w io.Writer) error {
 		return gguf.Write(w, append(s.ggufMetadata(), s.Metadata...), sources)
 	})
 }

@@ -59,7 +59,7 @@ func makeModel(t *testing.T, i int, seed uint64) (path string) {
 		path += ".gguf"
 		write = checkpoint.WriteGGUF
 	}
-	if err := write(path, k.spec); err != nil {
+	if err := write(t.Context(), path, k.spec); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -215,11 +215,11 @@ func TestUnwritable(t *testing.T) {
 	odd := small
 	odd.ModelDim = 96
 	for name, err := range map[string]error{
-		"no format":      checkpoint.WriteDir(t.TempDir(), checkpoint.Spec{Config: small}),
-		"GGUF in a dir":  checkpoint.WriteDir(t.TempDir(), checkpoint.Spec{Config: small, Format: kernels.Q8_0}),
-		"MLX in GGUF":    checkpoint.WriteGGUF(filepath.Join(t.TempDir(), "m"), checkpoint.Spec{Config: small, Format: kernels.Affine4}),
-		"partial blocks": checkpoint.WriteGGUF(filepath.Join(t.TempDir(), "m"), checkpoint.Spec{Config: odd, Format: kernels.Q4_K}),
-		"no config":      checkpoint.WriteDir(t.TempDir(), checkpoint.Spec{Format: kernels.F32}),
+		"no format":      checkpoint.WriteDir(t.Context(), t.TempDir(), checkpoint.Spec{Config: small}),
+		"GGUF in a dir":  checkpoint.WriteDir(t.Context(), t.TempDir(), checkpoint.Spec{Config: small, Format: kernels.Q8_0}),
+		"MLX in GGUF":    checkpoint.WriteGGUF(t.Context(), filepath.Join(t.TempDir(), "m"), checkpoint.Spec{Config: small, Format: kernels.Affine4}),
+		"partial blocks": checkpoint.WriteGGUF(t.Context(), filepath.Join(t.TempDir(), "m"), checkpoint.Spec{Config: odd, Format: kernels.Q4_K}),
+		"no config":      checkpoint.WriteDir(t.Context(), t.TempDir(), checkpoint.Spec{Format: kernels.F32}),
 	} {
 		if err == nil {
 			t.Errorf("%s: no error", name)
@@ -239,7 +239,7 @@ func BenchmarkWrite270M(b *testing.B) {
 		b.Run(f.String(), func(b *testing.B) {
 			b.SetBytes(config.Parameters())
 			for b.Loop() {
-				if err := checkpoint.WriteDir(dir, checkpoint.Spec{Config: *config, Format: f}); err != nil {
+				if err := checkpoint.WriteDir(b.Context(), dir, checkpoint.Spec{Config: *config, Format: f}); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -248,7 +248,7 @@ func BenchmarkWrite270M(b *testing.B) {
 	b.Run("Q4_K", func(b *testing.B) {
 		b.SetBytes(config.Parameters())
 		for b.Loop() {
-			if err := checkpoint.WriteGGUF(filepath.Join(dir, "m.gguf"), checkpoint.Spec{Config: *config, Format: kernels.Q4_K}); err != nil {
+			if err := checkpoint.WriteGGUF(b.Context(), filepath.Join(dir, "m.gguf"), checkpoint.Spec{Config: *config, Format: kernels.Q4_K}); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -60,7 +61,7 @@ var dtypes = map[kernels.Format]safetensors.DType{
 
 // writeShards writes the tensors, in order, to s.Shards files of about the same
 // size, and an index if that is more than one.
-func (s *Spec) writeShards(dir string) error {
+func (s *Spec) writeShards(ctx context.Context, dir string) error {
 	if !s.Format.Float() && !s.Format.Affine() {
 		return fmt.Errorf("checkpoint: safetensors files have no format %s", s.Format)
 	}
@@ -85,7 +86,7 @@ func (s *Spec) writeShards(dir string) error {
 		for _, src := range sources {
 			files[src.Name] = name
 		}
-		err := filewrite.Atomic(filepath.Join(dir, name), func(w io.Writer) error {
+		err := filewrite.Atomic(ctx, filepath.Join(dir, name), func(w io.Writer) error {
 			return safetensors.Write(w, map[string]string{"format": "pt"}, sources)
 		})
 		if err != nil {

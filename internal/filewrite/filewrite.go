@@ -3,6 +3,7 @@ package filewrite
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,9 +12,9 @@ import (
 )
 
 // Atomic gives write a file that takes the place of path when write succeeds,
-// and is removed when it does not. A reader, or a mapping, of an older file of
-// that name keeps that one.
-func Atomic(path string, write func(w io.Writer) error) (err error) {
+// and is removed when it does not, or when ctx ends before. A reader, or a
+// mapping, of an older file of that name keeps that one.
+func Atomic(ctx context.Context, path string, write func(w io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return err
@@ -24,7 +25,7 @@ func Atomic(path string, write func(w io.Writer) error) (err error) {
 			err = errors.Join(err, os.Remove(f.Name()))
 		}
 	}()
-	w := bufio.NewWriterSize(f, 2<<20) // a large page, which the file then has in the page cache
+	w := bufio.NewWriterSize(whileContext{ctx, f}, 2<<20) // a large page, which the file then has in the page cache
 	if err := write(w); err != nil {
 		return err
 	}
@@ -38,6 +39,19 @@ func Atomic(path string, write func(w io.Writer) error) (err error) {
 		return err
 	}
 	return os.Rename(f.Name(), path)
+}
+
+// whileContext writes until its context ends.
+type whileContext struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (w whileContext) Write(p []byte) (int, error) {
+	if w.ctx.Err() != nil {
+		return 0, context.Cause(w.ctx)
+	}
+	return w.w.Write(p)
 }
 
 // Exactly runs write and fails unless it writes n bytes.

@@ -24,17 +24,17 @@ func TestAtomic(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"first", "second"} {
-		if err := filewrite.Atomic(path, func(w io.Writer) error { _, err := io.WriteString(w, text); return err }); err != nil {
+		if err := filewrite.Atomic(t.Context(), path, func(w io.Writer) error { _, err := io.WriteString(w, text); return err }); err != nil {
 			t.Fatal(err)
 		}
 		check(text)
 	}
 	stop := errors.New("stop")
-	if err := filewrite.Atomic(path, func(w io.Writer) error { io.WriteString(w, "third"); return stop }); !errors.Is(err, stop) {
+	if err := filewrite.Atomic(t.Context(), path, func(w io.Writer) error { io.WriteString(w, "third"); return stop }); !errors.Is(err, stop) {
 		t.Errorf("error %v", err)
 	}
 	check("second")
-	if err := filewrite.Atomic(filepath.Join(dir, "no", "such", "folder"), func(io.Writer) error { return nil }); err == nil {
+	if err := filewrite.Atomic(t.Context(), filepath.Join(dir, "no", "such", "folder"), func(io.Writer) error { return nil }); err == nil {
 		t.Error("no error")
 	}
 }
