@@ -32,7 +32,8 @@ type Options struct {
 	// that have them. Default: all cores.
 	Threads []int
 
-	// What to measure; none of the four means all of them.
+	// What to measure; none of the four means all of them. A list of nothing but
+	// 0 leaves that one out.
 	Prefill []int // prompts of so many tokens. Default: 512
 	Decode  []int // one token after another, with so many in the KV cache. Default: 10
 	Batch   []int // so many sessions decoding in one pass, at the first of Decode. Default: 8
@@ -132,11 +133,8 @@ func (o Options) withDefaults() (Options, error) {
 	if len(o.Threads) == 0 {
 		o.Threads = []int{runtime.GOMAXPROCS(0)}
 	}
-	if len(o.Prefill)+len(o.Decode)+len(o.Batch) == 0 && !o.Start {
-		o.Prefill, o.Decode, o.Batch, o.Start = []int{512}, []int{10}, []int{8}, len(o.Child) > 0
-	}
-	if len(o.Batch) > 0 && len(o.Decode) == 0 {
-		o.Decode = []int{10} // what a batch is compared with
+	if err := o.choose(); err != nil {
+		return o, err
 	}
 	setDefault(&o.Tokens, 32)
 	setDefault(&o.Repetitions, 5)
@@ -158,29 +156,65 @@ func (o Options) withDefaults() (Options, error) {
 	return o, o.check()
 }
 
+// choose decides what is measured.
+func (o *Options) choose() error {
+	off := func(list []int) bool { return len(list) == 1 && list[0] == 0 }
+	none := func(list []int) bool { return len(list) == 0 || off(list) }
+	noDecode := off(o.Decode)
+	if none(o.Prefill) && none(o.Decode) && none(o.Batch) && !o.Start {
+		o.Start = len(o.Child) > 0
+		if o.Prefill == nil {
+			o.Prefill = []int{512}
+		}
+		if o.Decode == nil {
+			o.Decode = []int{10}
+		}
+		if o.Batch == nil && !noDecode {
+			o.Batch = []int{8}
+		}
+	}
+	for _, list := range []*[]int{&o.Prefill, &o.Decode, &o.Batch} {
+		if off(*list) {
+			*list = nil
+		}
+	}
+	switch {
+	case len(o.Batch) > 0 && noDecode:
+		return fmt.Errorf("%w: batches are compared with decoding, which is left out", ErrOptions)
+	case len(o.Batch) > 0 && len(o.Decode) == 0:
+		o.Decode = []int{10}
+	case len(o.Prefill)+len(o.Decode) == 0 && !o.Start:
+		return fmt.Errorf("%w: nothing to measure", ErrOptions)
+	}
+	return nil
+}
+
 func setDefault(v *int, to int) {
 	if *v == 0 {
 		*v = to
 	}
 }
 
-// maxCount bounds every number of an option: far more than makes sense, and few
-// enough that no size computed from it overflows.
-const maxCount = 1 << 20
+// maxCount bounds every number of tokens, and maxBatch that of sessions: far more
+// than makes sense, and few enough that no size computed from them overflows.
+const (
+	maxCount = 1 << 20
+	maxBatch = 1 << 10
+)
 
 func (o *Options) check() error {
 	for _, n := range []struct {
-		what string
-		list []int
-		low  int
+		what      string
+		list      []int
+		low, high int
 	}{
-		{"number of threads", o.Threads, 1}, {"prompt length", o.Prefill, 1},
-		{"context length", o.Decode, 1}, {"batch", o.Batch, 2},
-		{"number of tokens", []int{o.Tokens}, 1}, {"number of repetitions", []int{o.Repetitions}, 1},
+		{"number of threads", o.Threads, 1, cpu.MaxThreads}, {"prompt length", o.Prefill, 1, maxCount},
+		{"context length", o.Decode, 1, maxCount}, {"batch", o.Batch, 2, maxBatch},
+		{"number of tokens", []int{o.Tokens}, 1, maxCount}, {"number of repetitions", []int{o.Repetitions}, 1, maxCount},
 	} {
 		for i, v := range n.list {
-			if v < n.low || v > maxCount {
-				return fmt.Errorf("%w: a %s of %d, want %d or more", ErrOptions, n.what, v, n.low)
+			if v < n.low || v > n.high {
+				return fmt.Errorf("%w: a %s of %d, want %d to %d", ErrOptions, n.what, v, n.low, n.high)
 			}
 			if slices.Contains(n.list[:i], v) {
 				return fmt.Errorf("%w: a %s of %d twice", ErrOptions, n.what, v)

@@ -3,7 +3,9 @@ package bench
 import (
 	"context"
 	"errors"
+	"math"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +26,7 @@ func quick(t *testing.T) Options {
 // peer, a child process, and the report in every format.
 func TestRun(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "model")
-	if err := checkpoint.WriteDir(path, checkpoint.Spec{Config: tiny, Format: kernels.F32}); err != nil {
+	if err := checkpoint.WriteDir(t.Context(), path, checkpoint.Spec{Config: tiny, Format: kernels.F32}); err != nil {
 		t.Fatal(err)
 	}
 	o := quick(t)
@@ -144,12 +146,33 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// TestLeftOut: a zero leaves a measurement out, where the default would be all.
+func TestLeftOut(t *testing.T) {
+	for _, c := range []struct{ given, want [3][]int }{
+		{[3][]int{}, [3][]int{{512}, {10}, {8}}},
+		{[3][]int{nil, nil, {0}}, [3][]int{{512}, {10}, nil}},
+		{[3][]int{{0}, nil, {0}}, [3][]int{nil, {10}, nil}},
+		{[3][]int{nil, {0}, nil}, [3][]int{{512}, nil, nil}},
+		{[3][]int{{4}, nil, {0}}, [3][]int{{4}, nil, nil}},
+		{[3][]int{nil, nil, {2}}, [3][]int{nil, {10}, {2}}},
+	} {
+		o, err := Options{Prefill: c.given[0], Decode: c.given[1], Batch: c.given[2], CacheDir: t.TempDir()}.withDefaults()
+		if got := [3][]int{o.Prefill, o.Decode, o.Batch}; err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("prefill, decode, batch %v: %v (%v), want %v", c.given, got, err, c.want)
+		}
+	}
+}
+
 func TestBadOptions(t *testing.T) {
 	for want, o := range map[string]Options{
 		"threads of 0":           {Threads: []int{0}},
+		"threads of 1000000":     {Threads: []int{1000000}},
+		"batch of 1000000":       {Batch: []int{1000000}},
+		"nothing to measure":     {Prefill: []int{0}, Decode: []int{0}},
+		"compared with decoding": {Decode: []int{0}, Batch: []int{2}},
 		"context length of -1":   {Decode: []int{-1}},
 		"batch of 1":             {Batch: []int{1}},
-		"prompt length of":       {Prefill: []int{1 << 40}},
+		"prompt length of":       {Prefill: []int{math.MaxInt}},
 		"twice":                  {Models: []string{storyName, storyName}},
 		"no path":                {Models: []string{"nowhere"}},
 		"no shape \"5T\"":        {Models: []string{"random:5T:bf16"}},

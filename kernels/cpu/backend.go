@@ -14,9 +14,13 @@ import (
 // Options configure a backend. The zero value uses every core and the best
 // instruction set.
 type Options struct {
-	Threads int // goroutines that compute; 0 means GOMAXPROCS
+	Threads int // goroutines that compute, at most MaxThreads; 0 means GOMAXPROCS
 	ISA     ISA // Portable if the machine does not have it
 }
+
+// MaxThreads is more than any processor runs at once. Beyond it threads would only
+// take memory.
+const MaxThreads = 1024
 
 // Backend runs operations on the CPU. Create it with [New].
 type Backend struct {
@@ -35,6 +39,7 @@ func New(o Options) *Backend {
 	if o.Threads < 1 {
 		o.Threads = runtime.GOMAXPROCS(0)
 	}
+	o.Threads = min(o.Threads, MaxThreads)
 	r := choose(o.ISA)
 	return &Backend{threads: o.Threads, routines: r, pool: newPool(o.Threads, r)}
 }
