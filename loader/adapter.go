@@ -16,10 +16,12 @@ import (
 // OpenAdapter opens a LoRA or DoRA adapter for m, whose weights it leaves as
 // they are: a directory with adapter_config.json and, as PEFT writes it,
 // adapter_model.safetensors or, as mlx-lm does, adapters.safetensors; or a
-// repository id with these files. The adapter belongs to m's backend; its
-// Release must come before m's Close. Of opts, only Hub and Logger are used.
+// repository id with these files. The name of a file takes the tensors from that
+// one. The adapter belongs to m's backend; its Release must come before m's
+// Close. Of opts, only Hub and Logger are used.
 //
-// What the adapter asks for and this package does not have, down to a tensor
+// An embedding or output matrix that PEFT saved beside the updates is used in
+// place of the model's, unless it is the same. What the adapter asks for and this package does not have, down to a tensor
 // that no matrix of the model is for, is an error.
 func OpenAdapter(ctx context.Context, name string, m *openelm.Model, opts *Options) (*openelm.Adapter, error) {
 	o := opts.withDefaults()
@@ -27,11 +29,14 @@ func OpenAdapter(ctx context.Context, name string, m *openelm.Model, opts *Optio
 	if err != nil {
 		return nil, err
 	}
-	f, err := readAdapter(ctx, l.src)
+	f, err := readAdapter(ctx, l)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	for _, w := range f.warnings {
+		o.Logger.Warn(w)
+	}
 	a, err := f.adapter(ctx, m)
 	if err != nil {
 		return nil, err
@@ -49,6 +54,7 @@ const adapterConfigFile = "adapter_config.json"
 type adapterFile struct {
 	checkpoint                    // its tensors
 	updates    map[string]*update // by the path of the matrix
+	whole      map[string]*tensor // matrices that were saved as they are, by path
 	transposed bool               // A is [in, rank] and B [rank, out]
 }
 
@@ -63,11 +69,13 @@ type dialect struct {
 	file   string // with the tensors
 	prefix string // of their names
 	ends   map[string]func(*update) **tensor
+
+	wholeEnds []string // of the names of matrices that are saved whole
 }
 
 // readAdapter reads the configuration and the header of an adapter.
-func readAdapter(ctx context.Context, src source) (_ *adapterFile, err error) {
-	path, text, err := readText(ctx, src, adapterConfigFile)
+func readAdapter(ctx context.Context, l location) (_ *adapterFile, err error) {
+	path, text, err := readText(ctx, l.src, adapterConfigFile)
 	if err != nil {
 		return nil, err
 	}
@@ -76,14 +84,20 @@ func readAdapter(ctx context.Context, src source) (_ *adapterFile, err error) {
 		return nil, err
 	}
 	d := c.dialect()
-	f := &adapterFile{updates: map[string]*update{}, transposed: c.mlx}
+	if l.file != "" && l.file != adapterConfigFile {
+		d.file = l.file
+	}
+	f := &adapterFile{updates: map[string]*update{}, whole: map[string]*tensor{}, transposed: c.mlx}
 	f.configFile, f.tensors = path, map[string]*tensor{}
+	for _, w := range c.warnings {
+		f.warn("%s: %s", path, w)
+	}
 	defer func() {
 		if err != nil {
 			f.Close()
 		}
 	}()
-	if err := f.addSafetensors(ctx, src, d.file, nil); err != nil {
+	if err := f.addSafetensors(ctx, l.src, d.file, nil); err != nil {
 		return nil, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.tensors)) {
@@ -117,6 +131,20 @@ func (f *adapterFile) assign(t *tensor, d dialect) error {
 			*p = t
 			return nil
 		}
+	}
+	for _, end := range d.wholeEnds {
+		base, found := strings.CutSuffix(path, end)
+		if !ok || !found || base != huggingFace.embedding && base != huggingFace.head {
+			continue
+		}
+		if !t.format.Float() {
+			return unsupported(t.file.name, t.name, "type %s; this package has F32, F16 and BF16", t.kind)
+		}
+		if other := f.whole[base]; other != nil {
+			return t.fail("is there a second time, as %s", other.name)
+		}
+		f.whole[base] = t
+		return nil
 	}
 	return unsupported(t.file.name, t.name, "no part of a LoRA or DoRA update of a matrix")
 }
@@ -187,6 +215,13 @@ func (f *adapterFile) adapter(ctx context.Context, m *openelm.Model) (_ *openelm
 	a := &openelm.Adapter{}
 	all := targets(m, a)
 	size := 0
+	other, err := f.wholeMatrices(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range other {
+		size += alignUp(int(t.size), copyAlign)
+	}
 	for path, u := range f.updates {
 		t, known := all[path]
 		if !known {
@@ -197,10 +232,10 @@ func (f *adapterFile) adapter(ctx context.Context, m *openelm.Model) (_ *openelm
 		}
 		size += u.bytes()
 	}
-	if size == 0 {
+	if len(f.updates)+len(f.whole) == 0 {
 		return nil, corrupt(f.files[0].name, "", "no tensors")
 	}
-	buf, err := m.Backend().NewBuffer(size)
+	buf, err := m.Backend().NewBuffer(max(size, copyAlign)) // all that was saved may be the same
 	if err != nil {
 		return nil, fmt.Errorf("loader: buffer of %d bytes: %w", size, err)
 	}
@@ -211,6 +246,22 @@ func (f *adapterFile) adapter(ctx context.Context, m *openelm.Model) (_ *openelm
 	}()
 	a.Release = buf.Release
 	rest := kernels.Whole(buf)
+	for _, path := range slices.Sorted(maps.Keys(other)) {
+		w, n, err := f.loadWhole(other[path], rest)
+		if err != nil {
+			return nil, err
+		}
+		rest = rest.Slice(n, rest.Len-n)
+		if path == huggingFace.embedding {
+			a.Table = w
+		}
+		if path == huggingFace.head || m.Config().TiedHead {
+			a.Output = w
+		}
+		if t, updated := all[path]; updated {
+			t.matrices[0] = w
+		}
+	}
 	for _, path := range slices.Sorted(maps.Keys(f.updates)) {
 		u := f.updates[path]
 		if err := f.load(ctx, u, all[path], rest.Slice(0, u.bytes())); err != nil {
@@ -219,6 +270,62 @@ func (f *adapterFile) adapter(ctx context.Context, m *openelm.Model) (_ *openelm
 		rest = rest.Slice(u.bytes(), rest.Len-u.bytes())
 	}
 	return a, nil
+}
+
+// wholeMatrices is those of the matrices saved whole that differ from the model's.
+func (f *adapterFile) wholeMatrices(ctx context.Context, m *openelm.Model) (map[string]*tensor, error) {
+	other := map[string]*tensor{}
+	for path, t := range f.whole {
+		w := &m.Weights().Embedding
+		if path == huggingFace.head {
+			w = &m.Weights().Head
+		}
+		if err := f.checkShape(t, w.Rows, w.Cols); err != nil {
+			return nil, err
+		}
+		same, err := t.equals(ctx, w)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case same:
+		case path == huggingFace.head && m.Config().TiedHead:
+			return nil, unsupported(t.file.name, t.name, "the model's output matrix is its embedding, and this is another")
+		default:
+			other[path] = t
+		}
+	}
+	return other, nil
+}
+
+// equals reports whether the tensor has the values of w.
+func (t *tensor) equals(ctx context.Context, w *kernels.Matrix) (bool, error) {
+	size := w.Cols * t.format.BlockBytes()
+	stored, mine, theirs := make([]byte, size), make([]float32, w.Cols), make([]float32, w.Cols)
+	for r := range w.Rows {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		if err := t.file.readFull(stored, t.off+int64(r*size)); err != nil {
+			return false, inFile(t.file.name, err)
+		}
+		kernels.Widen(mine, stored, t.format)
+		w.ReadRow(theirs, r)
+		if !slices.Equal(mine, theirs) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// loadWhole reads a matrix, as it is stored, to the beginning of v and says how
+// many bytes of v it takes.
+func (f *adapterFile) loadWhole(t *tensor, v kernels.View) (*kernels.Matrix, int, error) {
+	data := v.Slice(0, int(t.size))
+	if err := t.file.readFull(data.Bytes(), t.off); err != nil {
+		return nil, 0, inFile(t.file.name, err)
+	}
+	return &kernels.Matrix{Rows: t.shape[0], Cols: t.shape[1], Format: t.format, Data: data}, alignUp(int(t.size), copyAlign), nil
 }
 
 // bytes is the size of an update in memory, in float32.

@@ -23,6 +23,8 @@ type adapterConfig struct {
 	rsLoRA bool
 	ranks  []patternValue
 	alphas []patternValue
+
+	warnings []string // what has no effect, as for the library that wrote it
 }
 
 type patternValue struct {
@@ -41,15 +43,22 @@ func (r *configReader) peft(c *adapterConfig) {
 		r.fail(unsupported(r.file, "peft_type", "%.60q; this package has LORA", t))
 	}
 	for _, key := range []string{
-		"fan_in_fan_out", "modules_to_save", "layer_replication", "lora_bias", "trainable_token_indices",
+		"modules_to_save", "layer_replication", "lora_bias", "trainable_token_indices",
 		"alora_invocation_tokens", "use_qalora", "megatron_config", "target_parameters",
 	} {
 		if r.has(key) && !empty(r.members[key]) {
 			r.fail(unsupported(r.file, key, "is %.60s", r.members[key]))
 		}
 	}
-	if b := r.text("bias", "none"); b != "none" {
-		r.fail(unsupported(r.file, "bias", "%.60q; OpenELM's matrices have no biases", b))
+	switch b := r.text("bias", "none"); b {
+	case "none":
+	case "all", "lora_only":
+		c.warnings = append(c.warnings, "bias has no effect: OpenELM's matrices have no biases")
+	default:
+		r.fail(corrupt(r.file, "bias", "is %.60q, want none, all or lora_only", b))
+	}
+	if r.flag("fan_in_fan_out", false) {
+		c.warnings = append(c.warnings, "fan_in_fan_out has no effect: PEFT sets it to false for OpenELM's matrices")
 	}
 	r.initialisation()
 	c.dora = r.flag("use_dora", false)
@@ -123,7 +132,11 @@ func (r *configReader) patterns(key string) []patternValue {
 // mlxLoRA reads what mlx-lm's trainer saves.
 func (r *configReader) mlxLoRA(c *adapterConfig) {
 	c.mlx = true
-	switch t := r.text("fine_tune_type", "lora"); t {
+	kind := "lora"
+	if r.flag("use_dora", false) { // mlx-lm 0.14 to 0.18, which had no fine_tune_type
+		kind = "dora"
+	}
+	switch t := r.text("fine_tune_type", kind); t {
 	case "lora":
 	case "dora":
 		c.dora = true
@@ -185,5 +198,5 @@ func (c *adapterConfig) dialect() dialect {
 	return dialect{file: "adapter_model.safetensors", prefix: "base_model.model.", ends: map[string]func(*update) **tensor{
 		".lora_A.weight": a, ".lora_B.weight": b,
 		".lora_magnitude_vector": magnitude, ".lora_magnitude_vector.weight": magnitude,
-	}}
+	}, wholeEnds: []string{".weight", ".base_layer.weight"}}
 }

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -181,9 +183,9 @@ var badAdapterConfigs = []struct {
 	{`{"peft_type": "LORA", "r": -8}`, "r", loader.ErrCorrupt, "is -8"},
 	{`{"peft_type": "LORA", "r": 1e12}`, "r", loader.ErrCorrupt, "want an integer"},
 	{`{"peft_type": "LORA", "r": 8.5}`, "r", loader.ErrCorrupt, "want an integer"},
-	{`{"peft_type": "LORA", "bias": "all"}`, "bias", loader.ErrUnsupported, "all"},
+	{`{"peft_type": "LORA", "bias": "some"}`, "bias", loader.ErrCorrupt, "some"},
 	{`{"peft_type": "LORA", "modules_to_save": ["lm_head"]}`, "modules_to_save", loader.ErrUnsupported, "lm_head"},
-	{`{"peft_type": "LORA", "fan_in_fan_out": true}`, "fan_in_fan_out", loader.ErrUnsupported, "true"},
+	{`{"peft_type": "LORA", "fan_in_fan_out": "yes"}`, "fan_in_fan_out", loader.ErrCorrupt, "true or false"},
 	{`{"peft_type": "LORA", "layer_replication": [[0, 1]]}`, "layer_replication", loader.ErrUnsupported, "[[0, 1]]"},
 	{`{"peft_type": "LORA", "lora_bias": true}`, "lora_bias", loader.ErrUnsupported, "true"},
 	{`{"peft_type": "LORA", "init_lora_weights": "pissa_niter_4"}`, "init_lora_weights", loader.ErrUnsupported, "changes the base weights"},
@@ -252,8 +254,12 @@ func TestBadAdapters(t *testing.T) {
 		"the embedding": {lora, with(map[string]array{
 			"base_model.model.transformer.token_embeddings.lora_A.weight": a, "base_model.model.transformer.token_embeddings.lora_B.weight": dense(rng, 32, 2),
 		}), loader.ErrUnsupported, "transformer.token_embeddings", "no matrix of this name"},
-		"a whole layer": {lora, with(map[string]array{"base_model.model.lm_head.weight": b}),
-			loader.ErrUnsupported, "base_model.model.lm_head.weight", "no part of"},
+		"a whole layer": {lora, with(map[string]array{peftPrefix + "attn.out_proj.base_layer.weight": b}),
+			loader.ErrUnsupported, peftPrefix + "attn.out_proj.base_layer.weight", "no part of"},
+		"a head of another size": {lora, with(map[string]array{"base_model.model.lm_head.weight": b}),
+			loader.ErrCorrupt, "base_model.model.lm_head.weight", "has shape [64 2]"},
+		"two heads": {lora, with(map[string]array{"base_model.model.lm_head.weight": b, "base_model.model.lm_head.base_layer.weight": b}),
+			loader.ErrCorrupt, "base_model.model.lm_head.weight", "a second time"},
 		"a name of MLX": {lora, with(map[string]array{mlxPrefix + "attn.out_proj.lora_a": a}),
 			loader.ErrUnsupported, mlxPrefix + "attn.out_proj.lora_a", "no part of"},
 		"DoRA without magnitude": {dora, good, loader.ErrCorrupt, "transformer.layers.0.attn.qkv_proj", "no magnitude"},
@@ -298,6 +304,137 @@ func TestAdapterOfHead(t *testing.T) {
 	tied.TiedHead = true
 	_, err = loader.OpenAdapter(t.Context(), dir, open(t, makeDir(t, checkpoint.Spec{Config: tied, Format: kernels.F32}), noTokenizer), nil)
 	checkFileError(t, "tied", err, loader.ErrUnsupported, "lm_head", "no matrix of this name")
+}
+
+// rows is the values of a matrix.
+func rows(w *kernels.Matrix) array {
+	a := array{[]int{w.Rows, w.Cols}, make([]float32, w.Rows*w.Cols)}
+	for r := range w.Rows {
+		w.ReadRow(a.data[r*w.Cols:(r+1)*w.Cols], r)
+	}
+	return a
+}
+
+// predict returns the logits after a few tokens.
+func predict(t *testing.T, m *openelm.Model, a *openelm.Adapter) []float32 {
+	t.Helper()
+	s, err := m.NewSession(&openelm.SessionOptions{Adapter: a})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Append(t.Context(), 1, 7, 30, 4); err != nil {
+		t.Fatal(err)
+	}
+	return slices.Clone(s.Logits())
+}
+
+// TestAdapterWithMatrices: PEFT saves the embedding, and the head it adapts,
+// beside the updates. They are used where they differ from the model's: the
+// model with the adapter then computes what a model with these weights does.
+func TestAdapterWithMatrices(t *testing.T) {
+	const lora = `{"peft_type": "LORA", "r": 2, "lora_alpha": 2, "bias": "lora_only", "fan_in_fan_out": true}`
+	const table, head = "base_model.model.transformer.token_embeddings.weight", "base_model.model.lm_head."
+	rng := rand.New(rand.NewPCG(11, 12))
+	// As PEFT's target of all linear layers does; and of nothing but the head.
+	update := map[string]array{head + "lora_A.weight": dense(rng, 2, 32), head + "lora_B.weight": dense(rng, 32, 2)}
+	for _, tied := range []bool{false, true} {
+		config := tiny
+		config.TiedHead = tied
+		dir := makeDir(t, checkpoint.Spec{Config: config, Format: kernels.F32})
+		base := open(t, dir, noTokenizer)
+		same, other := rows(&base.Weights().Embedding), dense(rng, 32, 32)
+		sameHead, otherHead := rows(&base.Weights().Head), dense(rng, 32, 32)
+		changed := func(tensors map[string]array) *openelm.Model {
+			info, err := loader.Inspect(t.Context(), dir, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			copied := t.TempDir()
+			for name, f := range contents(t, dir) {
+				write(t, copied, name, string(f.Data))
+			}
+			rewrite(t, filepath.Join(copied, "model.safetensors"), func(data []byte) []byte {
+				for _, e := range info.Tensors {
+					if a, ok := tensors[e.Name]; ok {
+						checkpoint.Encode(data[e.Offset:e.Offset+e.Size], a.data, kernels.F32)
+					}
+				}
+				return data
+			})
+			return open(t, copied, noTokenizer)
+		}
+		type test struct {
+			saved map[string]array
+			want  *openelm.Model
+			lora  bool
+		}
+		cases := map[string]test{
+			"the same embedding": {map[string]array{table: same}, base, false},
+			"another embedding":  {map[string]array{table: other}, changed(map[string]array{"transformer.token_embeddings.weight": other}), false},
+		}
+		if !tied {
+			cases["the same head with an update"] = test{map[string]array{head + "base_layer.weight": sameHead}, base, true}
+			cases["another head with an update"] = test{map[string]array{head + "base_layer.weight": otherHead}, changed(map[string]array{"lm_head.weight": otherHead}), true}
+		}
+		for name, c := range cases {
+			saved, without := maps.Clone(c.saved), (*openelm.Adapter)(nil)
+			if c.lora {
+				maps.Copy(saved, update)
+				var err error
+				if without, err = loader.OpenAdapter(t.Context(), writeAdapter(t, lora, peftFile, update), c.want, nil); err != nil {
+					t.Fatal(err)
+				}
+				defer without.Release()
+			}
+			with, err := loader.OpenAdapter(t.Context(), writeAdapter(t, lora, peftFile, saved), base, nil)
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			defer with.Release()
+			if got, want := predict(t, base, with), predict(t, c.want, without); !slices.Equal(got, want) {
+				t.Errorf("tied %t, %s: other logits than a model with these weights", tied, name)
+			}
+			if differs := with.Table != nil || with.Output != nil; differs != (c.want != base) {
+				t.Errorf("tied %t, %s: matrices replaced: %t", tied, name, differs)
+			}
+		}
+	}
+}
+
+// TestOlderDoRA: mlx-lm 0.14 to 0.18 wrote use_dora. The tensors may be in a file
+// of any name that is asked for.
+func TestOlderDoRA(t *testing.T) {
+	pack := filepath.Join("..", "testdata", "golden", "dora-mlx")
+	base := open(t, pack, noTokenizer)
+	want, err := loader.OpenAdapter(t.Context(), filepath.Join(pack, "adapter"), base, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer want.Release()
+	dir := t.TempDir()
+	for name, f := range contents(t, filepath.Join(pack, "adapter")) {
+		text := string(f.Data)
+		switch name {
+		case "adapter_config.json":
+			text = strings.Replace(text, `"fine_tune_type": "dora"`, `"use_dora": true, "lora_layers": -1`, 1)
+			if text == string(f.Data) {
+				t.Fatal("the pack's configuration says DoRA in another way")
+			}
+		case mlxFile:
+			name = "0000100_adapters.safetensors"
+		}
+		write(t, dir, name, text)
+	}
+	got, err := loader.OpenAdapter(t.Context(), filepath.Join(dir, "0000100_adapters.safetensors"), base, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer got.Release()
+	if !slices.Equal(predict(t, base, got), predict(t, base, want)) {
+		t.Error("other logits")
+	}
 }
 
 // FuzzAdapterConfig: whatever is accepted gives a rank and a scale to use.

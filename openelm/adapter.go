@@ -1,6 +1,7 @@
 package openelm
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/go-openelm/go-openelm/kernels"
@@ -15,6 +16,10 @@ type Adapter struct {
 	Embedding *kernels.LowRank
 	Layers    []LayerAdapter // one per layer of the model
 	Head      *kernels.LowRank
+
+	// Table and Output take the place of the model's embedding and head; nil
+	// leaves these. The updates above are then of them.
+	Table, Output *kernels.Matrix
 
 	// Release gives the adapter's buffers back; may be nil.
 	Release func()
@@ -66,10 +71,23 @@ func (a *Adapter) Validate(m *Model) error {
 			}
 		}
 	}
-	if err := check("embedding", a.Embedding, &m.parts.Weights.Embedding); err != nil {
+	embedding, head := &m.parts.Weights.Embedding, &m.parts.Weights.Head
+	for _, t := range []struct {
+		name   string
+		in     *kernels.Matrix // its place
+		matrix *kernels.Matrix
+	}{{"table", embedding, a.Table}, {"output", head, a.Output}} {
+		if t.matrix == nil {
+			continue
+		}
+		if err := checkMatrix(t.name, t.matrix, t.in.Rows, t.in.Cols); err != nil {
+			return err
+		}
+	}
+	if err := check("embedding", a.Embedding, embedding); err != nil {
 		return err
 	}
-	return check("head", a.Head, &m.parts.Weights.Head)
+	return check("head", a.Head, head)
 }
 
 // layer is the updates of layer i, none for a nil adapter.
@@ -80,16 +98,18 @@ func (a *Adapter) layer(i int) LayerAdapter {
 	return a.Layers[i]
 }
 
-func (a *Adapter) head() *kernels.LowRank {
+// embedding and head are the model's matrices, which are given, with the adapter.
+
+func (a *Adapter) embedding(w *kernels.Matrix) kernels.Linear {
 	if a == nil {
-		return nil
+		return kernels.Linear{W: w}
 	}
-	return a.Head
+	return kernels.Linear{W: cmp.Or(a.Table, w), LoRA: a.Embedding}
 }
 
-func (a *Adapter) embedding() *kernels.LowRank {
+func (a *Adapter) head(w *kernels.Matrix) kernels.Linear {
 	if a == nil {
-		return nil
+		return kernels.Linear{W: w}
 	}
-	return a.Embedding
+	return kernels.Linear{W: cmp.Or(a.Output, w), LoRA: a.Head}
 }

@@ -12,7 +12,7 @@ import "github.com/go-openelm/go-openelm/kernels"
 //
 // NormLogits is left to the caller, who knows which rows need logits.
 func (m *Model) forward(ops kernels.Ops, ws *workspace, p *pass) error {
-	ops.Embed(ws.x, kernels.Linear{W: &m.parts.Weights.Embedding, LoRA: p.adapter.embedding()}, ws.tokens, p.rows)
+	ops.Embed(ws.x, p.adapter.embedding(&m.parts.Weights.Embedding), ws.tokens, p.rows)
 	if err := p.observe(ops, 0, ws.x); err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func (m *Model) forward(ops kernels.Ops, ws *workspace, p *pass) error {
 // to offset off of ws.logits, and returns the offset for the next ones.
 func (m *Model) logits(ops kernels.Ops, ws *workspace, first, n, off int) int {
 	width, size := 4*m.parts.Config.ModelDim, 4*n*m.parts.Config.VocabSize
-	head := kernels.Linear{W: &m.parts.Weights.Head, LoRA: ws.pass.adapter.head()}
+	head := ws.pass.adapter.head(&m.parts.Weights.Head)
 	ops.NormLogits(ws.logits.Slice(off, size), ws.x.Slice(first*width, n*width), n, m.norm, head)
 	return align(off + size)
 }
