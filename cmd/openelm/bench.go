@@ -12,9 +12,7 @@ import (
 
 	"github.com/go-openelm/go-openelm/bench"
 	"github.com/go-openelm/go-openelm/bench/plot"
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 )
 
 // benchFlags are what the command line says beyond bench.Options.
@@ -60,9 +58,9 @@ slows the machine for a while slows all of them, and ratios stay true.`,
 	fl := cmd.Flags()
 	fl.StringSliceVar(&f.devices, "backend", nil, "devices: cpu, metal (default: cpu, and a Mac's GPU)")
 	fl.IntSliceVar(&f.o.Threads, "threads", nil, "CPU threads, such as 1,2,4 (default: all cores)")
-	fl.IntSliceVar(&f.o.Prefill, "prefill", nil, "measure prompts of so many tokens (default: 512)")
-	fl.IntSliceVar(&f.o.Decode, "decode", nil, "measure decoding after so many tokens (default: 10)")
-	fl.IntSliceVar(&f.o.Batch, "batch", nil, "measure so many sessions decoding together (default: 8)")
+	fl.IntSliceVar(&f.o.Prefill, "prefill", nil, "measure prompts of so many tokens; 0: none (default: 512)")
+	fl.IntSliceVar(&f.o.Decode, "decode", nil, "measure decoding after so many tokens; 0: none (default: 10)")
+	fl.IntSliceVar(&f.o.Batch, "batch", nil, "measure so many sessions decoding together; 0: none (default: 8)")
 	fl.BoolVar(&f.o.Start, "start", false, "measure load, first token and memory in processes of their own")
 	fl.IntVar(&f.o.Tokens, "tokens", 32, "tokens that a sample of decoding evaluates")
 	fl.IntVarP(&f.o.Repetitions, "reps", "r", 5, "samples of each measurement")
@@ -114,7 +112,7 @@ func (f *benchFlags) run(cmd *cobra.Command, m *modelFlags, models []string) err
 	}
 	o.Child = []string{program, "bench", "--probe"}
 	if !m.quiet {
-		show := newProgress(cmd.ErrOrStderr())
+		show := newBenchProgress(cmd.ErrOrStderr())
 		defer show.end()
 		o.Progress = show.update
 	}
@@ -170,46 +168,6 @@ func writeReportDir(dir string, report *bench.Report) error {
 	}
 	_, err := plot.Write(dir, report)
 	return err
-}
-
-// progress shows how far a run is: a bar on a terminal, otherwise a line for
-// each step.
-type progress struct {
-	w     io.Writer
-	bar   *progressbar.ProgressBar
-	total int
-	last  string
-}
-
-func newProgress(w io.Writer) *progress {
-	p := &progress{w: w}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		p.bar = progressbar.NewOptions(-1, progressbar.OptionSetWriter(w), progressbar.OptionSetElapsedTime(false),
-			progressbar.OptionSetWidth(24), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(50*time.Millisecond))
-	}
-	return p
-}
-
-func (p *progress) update(u bench.Progress) {
-	if p.bar == nil {
-		if line := fmt.Sprintf("[%d/%d] %s", u.Done, u.Total, u.What); line != p.last {
-			fmt.Fprintln(p.w, line)
-			p.last = line
-		}
-		return
-	}
-	if u.Total != p.total && u.Total > 0 {
-		p.bar.ChangeMax(u.Total)
-		p.total = u.Total
-	}
-	p.bar.Describe(fmt.Sprintf("%-48.48s", u.What))
-	_ = p.bar.Set(u.Done) // a bar that cannot be drawn is no reason to stop
-}
-
-func (p *progress) end() {
-	if p.bar != nil {
-		_ = p.bar.Clear()
-	}
 }
 
 // findPeers are the engines that --peers asks for, or that have a flag of their

@@ -12,7 +12,7 @@ import (
 
 func TestBench(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "report")
-	out, errs, err := run(t, "", "bench", "story", "--threads", "1,2", "--prefill", "8", "--decode", "2,9", "--batch", "2", "--tokens", "2",
+	out, errs, err := try(t, "", "bench", "story", "--threads", "1,2", "--prefill", "8", "--decode", "2,9", "--batch", "2", "--tokens", "2",
 		"--reps", "2", "--warmup", "0", "--min-time", "1us", "--out", dir)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, errs)
@@ -62,7 +62,7 @@ func TestBenchErrors(t *testing.T) {
 		"takes no --adapter":   {"--adapter", "x"},
 		"no model \"nowhere\"": {"nowhere"},
 	} {
-		out, _, err := run(t, "", append([]string{"bench", "--quiet"}, args...)...)
+		out, _, err := try(t, "", append([]string{"bench", "--quiet"}, args...)...)
 		if err == nil || !strings.Contains(err.Error(), want) || out != "" {
 			t.Errorf("%v: %v, want %q; output %q", args, err, want, out)
 		}

@@ -2,10 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-openelm/go-openelm/openelm"
 	"github.com/spf13/cobra"
@@ -15,6 +18,7 @@ import (
 type samplingFlags struct {
 	o    openelm.GenerateOptions
 	seed uint64
+	stop []string // with escapes
 }
 
 func (f *samplingFlags) register(cmd *cobra.Command, maxTokens int) {
@@ -28,18 +32,49 @@ func (f *samplingFlags) register(cmd *cobra.Command, maxTokens int) {
 	fl.Float32Var(&f.o.PresencePenalty, "presence-penalty", 0, "subtract from the logits of generated tokens, once")
 	fl.Float32Var(&f.o.FrequencyPenalty, "frequency-penalty", 0, "subtract from the logits of generated tokens, for each time")
 	fl.IntVar(&f.o.PenaltyWindow, "penalty-window", 0, "penalties look at this many last tokens; 0: all")
-	fl.StringArrayVar(&f.o.Stop, "stop", nil, "end before this text; may be given several times")
+	fl.StringArrayVar(&f.stop, "stop", nil, `end before this text, in which \n, \t, \\, \x0a and \u00e9 are escapes; may be given several times`)
 	fl.Uint64Var(&f.seed, "seed", 0, "the same seed gives the same text (default: a new one each time)")
 }
 
 // options is what the flags say. A seed that was not given is drawn.
-func (f *samplingFlags) options(cmd *cobra.Command) *openelm.GenerateOptions {
+func (f *samplingFlags) options(cmd *cobra.Command) (*openelm.GenerateOptions, error) {
 	o := f.o
 	o.Seed = f.seed
 	if !cmd.Flags().Changed("seed") {
 		o.Seed = rand.Uint64N(1 << 32)
 	}
-	return &o
+	if o.MaxTokens < 0 {
+		return nil, fmt.Errorf("--tokens %d makes no sense", o.MaxTokens)
+	}
+	for _, stop := range f.stop {
+		text, err := unescape(stop)
+		if err != nil {
+			return nil, fmt.Errorf("--stop %q: %w", stop, err)
+		}
+		o.Stop = append(o.Stop, text)
+	}
+	_, err := openelm.NewSampler(o.Sampling, 1) // of any vocabulary: it checks them
+	return &o, err
+}
+
+// unescape replaces Go's escapes of a string.
+func unescape(s string) (string, error) {
+	if s == "" {
+		return "", errors.New("an empty text ends everything")
+	}
+	var text []byte
+	for s != "" {
+		r, multibyte, rest, err := strconv.UnquoteChar(s, 0)
+		if err != nil {
+			return "", fmt.Errorf(`%.4s is no escape (a backslash is written \\)`, s)
+		}
+		if s = rest; multibyte {
+			text = utf8.AppendRune(text, r)
+		} else {
+			text = append(text, byte(r))
+		}
+	}
+	return string(text), checkUTF8("it", string(text))
 }
 
 func generateCommand(m *modelFlags) *cobra.Command {
@@ -50,26 +85,48 @@ func generateCommand(m *modelFlags) *cobra.Command {
 		ignoreEOS bool
 	)
 	cmd := &cobra.Command{
-		Use:   "generate [prompt]",
+		Use:   "generate [prompt]...",
 		Short: "Continue a text",
-		Long: `Continue a text. The prompt is the argument, or standard input when the
-argument is "-". The text is streamed to standard output, everything else goes
-to standard error.`,
+		Long: `Continue a text. It is streamed to standard output, everything else goes to
+standard error.
+
+` + inputHelp + `
+Without either the model begins with "Once upon a time".`,
 		Example: `  openelm generate "Once upon a time"
   openelm generate --model apple/OpenELM-270M --temperature 0 "The capital of France is"
   openelm generate --seed 7 --stop "\n" --stats "The little fox"
   openelm generate --json --logprobs 3 --tokens 5 "The capital of France is"`,
-		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			model, prompt, err := m.openWithText(cmd, args, "Once upon a time")
+			o, err := sampling.options(cmd)
+			if err != nil {
+				return err
+			}
+			o.IgnoreEOS = ignoreEOS
+			if o.TopLogProbs < 0 {
+				return fmt.Errorf("--logprobs %d makes no sense", o.TopLogProbs)
+			}
+			prompt, err := textArgument(cmd, args)
+			if errors.Is(err, errNoText) {
+				prompt, err = "Once upon a time", nil
+			}
+			if err != nil {
+				return err
+			}
+			model, err := m.open(cmd)
 			if err != nil {
 				return err
 			}
 			defer model.Close()
-			o := sampling.options(cmd)
-			o.IgnoreEOS = ignoreEOS
-			o.LogProbs = asJSON
-			g := generation{out: cmd.OutOrStdout(), json: asJSON, echo: prompt}
+			o.LogProbs = asJSON || o.TopLogProbs > 0
+			g := generation{out: cmd.OutOrStdout(), echo: prompt}
+			switch {
+			case asJSON:
+				g.print = g.printJSON
+			case o.TopLogProbs > 0:
+				g.print = g.printLine
+			default:
+				g.print = g.printText
+			}
 			if err := g.run(cmd, model.Model, prompt, o); err != nil {
 				return err
 			}
@@ -81,7 +138,7 @@ to standard error.`,
 	}
 	sampling.register(cmd, 300)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a token")
-	cmd.Flags().IntVar(&sampling.o.TopLogProbs, "logprobs", 0, "with --json: list this many most probable tokens")
+	cmd.Flags().IntVar(&sampling.o.TopLogProbs, "logprobs", 0, "print one line a token, with this many most probable ones")
 	cmd.Flags().BoolVar(&stats, "stats", false, "print the speed and the seed at the end")
 	cmd.Flags().BoolVar(&ignoreEOS, "ignore-eos", false, "go on after the end of the text")
 	return cmd
@@ -89,9 +146,9 @@ to standard error.`,
 
 // generation prints tokens and counts them.
 type generation struct {
-	out  io.Writer
-	json bool
-	echo string // printed before the text
+	out   io.Writer
+	echo  string // printed before the text
+	print func(*openelm.Model, openelm.Token) error
 
 	start, first, last time.Time
 	tokens             int
@@ -99,10 +156,6 @@ type generation struct {
 
 func (g *generation) run(cmd *cobra.Command, model *openelm.Model, prompt string, o *openelm.GenerateOptions) error {
 	g.start = time.Now()
-	if !g.json {
-		fmt.Fprint(g.out, g.echo)
-		defer fmt.Fprintln(g.out)
-	}
 	for t, err := range model.Generate(cmd.Context(), prompt, o) {
 		if err != nil {
 			return err
@@ -111,16 +164,33 @@ func (g *generation) run(cmd *cobra.Command, model *openelm.Model, prompt string
 		if g.tokens++; g.tokens == 1 {
 			g.first = g.last
 		}
-		if g.json {
-			err = json.NewEncoder(g.out).Encode(newTokenJSON(t))
-		} else {
-			_, err = fmt.Fprint(g.out, t.Text)
-		}
-		if err != nil {
+		if err := g.print(model, t); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// printText prints the text, after the prompt, with a line break at its end.
+func (g *generation) printText(_ *openelm.Model, t openelm.Token) error {
+	text := t.Text
+	if g.tokens == 1 {
+		text = g.echo + text
+	}
+	if t.Stop != "" {
+		text += "\n"
+	}
+	_, err := io.WriteString(g.out, text)
+	return err
+}
+
+func (g *generation) printLine(m *openelm.Model, t openelm.Token) error {
+	_, err := fmt.Fprintf(g.out, "%d\t%q\t%.4f%s\n", t.ID, t.Text, t.LogProb, alternatives(m, t))
+	return err
+}
+
+func (g *generation) printJSON(_ *openelm.Model, t openelm.Token) error {
+	return json.NewEncoder(g.out).Encode(newTokenJSON(t))
 }
 
 // summary is the speed in words.

@@ -4,34 +4,76 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"os"
-	"os/signal"
-	"syscall"
+	"runtime"
+	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
 
 func main() {
-	err := newCommand().Execute()
-	switch {
-	case err == nil:
-	case errors.Is(err, context.Canceled):
-		os.Exit(130) // what a shell gives a command ended by ^C
-	default:
-		fmt.Fprintln(os.Stderr, "openelm:", err)
-		if hint := hintFor(err); hint != "" {
-			fmt.Fprintln(os.Stderr, hint)
-		}
-		os.Exit(1)
-	}
+	ctx, signals := watchSignals(context.Background(), os.Exit)
+	err := run(ctx, signals, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	os.Exit(exitStatus(ctx, err, os.Stderr))
 }
 
-func newCommand() *cobra.Command {
+// run executes the command line args.
+func run(ctx context.Context, s *signals, args []string, in io.Reader, out, errs io.Writer) error {
+	o := &output{w: out}
+	cmd := newCommand(s)
+	cmd.SetArgs(args)
+	cmd.SetIn(in)
+	cmd.SetOut(o)
+	cmd.SetErr(errs)
+	err := cmd.ExecuteContext(ctx)
+	if err == nil {
+		err = o.err
+	}
+	return err
+}
+
+// exitStatus complains about err and returns the exit status.
+func exitStatus(ctx context.Context, err error, w io.Writer) int {
+	if err == nil {
+		return 0
+	}
+	if status := statusOfSignal(ctx); status != 0 {
+		return status // no news for whoever sent it
+	}
+	fmt.Fprintf(w, "openelm: %s\n", strings.TrimPrefix(err.Error(), "openelm: "))
+	if hint := hintFor(err); hint != "" {
+		fmt.Fprintln(w, hint)
+	}
+	return 1
+}
+
+// output is standard output. A command that could not write all of it has failed,
+// wherever it wrote.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	if o.err != nil {
+		return 0, o.err
+	}
+	n, err := o.w.Write(p)
+	if err != nil {
+		o.err = fmt.Errorf("standard output: %w", err)
+	}
+	return n, o.err
+}
+
+func newCommand(s *signals) *cobra.Command {
+	var m modelFlags
 	cmd := &cobra.Command{
-		Use:   "openelm",
-		Short: "Run Apple's OpenELM language models",
+		Use:     "openelm",
+		Short:   "Run Apple's OpenELM language models",
+		Version: version(),
 		Long: `Run Apple's OpenELM language models on an Apple GPU, or on the CPU elsewhere.
 
 Every command takes --model: a folder with config.json and *.safetensors (from
@@ -41,15 +83,25 @@ program is used.`,
 		Example: `  openelm generate "Once upon a time"
   openelm chat --model apple/OpenELM-1_1B-Instruct
   openelm inspect --model ~/models/OpenELM-270M`,
-		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
-			ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-			cmd.SetContext(ctx)
-		},
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		PersistentPreRunE: func(*cobra.Command, []string) error { return m.check() },
+		SilenceUsage:      true,
+		SilenceErrors:     true,
 	}
-	var m modelFlags
+	cmd.SetVersionTemplate("openelm {{.Version}}\n")
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())
+	})
 	m.register(cmd)
-	cmd.AddCommand(generateCommand(&m), chatCommand(&m), inspectCommand(&m), tokenizeCommand(&m), scoreCommand(&m), benchCommand(&m))
+	cmd.AddCommand(generateCommand(&m), chatCommand(&m, s), inspectCommand(&m), tokenizeCommand(&m), scoreCommand(&m), benchCommand(&m))
 	return cmd
+}
+
+// version is the module's version as the Go command recorded it: a tag, or a
+// commit's pseudo-version.
+func version() string {
+	v := "(devel)"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		v = info.Main.Version
+	}
+	return fmt.Sprintf("%s, %s, %s/%s", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

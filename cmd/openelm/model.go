@@ -3,9 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"strings"
+	"runtime"
 
 	"github.com/go-openelm/go-openelm/kernels"
 	"github.com/go-openelm/go-openelm/kernels/cpu"
@@ -31,7 +30,7 @@ func (f *modelFlags) register(cmd *cobra.Command) {
 	fl.StringVarP(&f.name, "model", "m", "", "folder, .gguf file or Hugging Face repository (default: the embedded story model)")
 	fl.StringVar(&f.adapter, "adapter", "", "folder of a LoRA or DoRA adapter (PEFT or MLX)")
 	fl.StringVar(&f.backend, "backend", "auto", "auto, metal or cpu")
-	fl.IntVar(&f.threads, "threads", 0, "CPU threads; 0: all cores")
+	fl.IntVar(&f.threads, "threads", 0, "CPU threads, at most one for each core; 0: all cores")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no progress and no notices")
 }
 
@@ -40,7 +39,7 @@ func (f *modelFlags) register(cmd *cobra.Command) {
 func (f *modelFlags) loaderOptions(cmd *cobra.Command) *loader.Options {
 	o := &loader.Options{Adapter: f.adapter, DownloadTokenizer: true, Hub: &hub.Client{}}
 	if !f.quiet {
-		o.Hub.Progress = downloadBars(cmd.ErrOrStderr())
+		o.Hub.Progress = downloadProgress(cmd.ErrOrStderr())
 		o.Logger = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 	return o
@@ -54,6 +53,9 @@ func (f *modelFlags) open(cmd *cobra.Command) (*opened, error) {
 		return nil, err
 	}
 	m := &opened{backend: o.Backend}
+	if n := runtime.NumCPU(); f.threads > n && !f.quiet {
+		fmt.Fprintf(cmd.ErrOrStderr(), "note: %d threads, one for each core, instead of %d\n", n, f.threads)
+	}
 	if f.name == "" {
 		if !f.quiet {
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s\n\n", story.Notice)
@@ -69,9 +71,9 @@ func (f *modelFlags) open(cmd *cobra.Command) (*opened, error) {
 	return m, nil
 }
 
-// openWithText reads the text a command works on and opens the model.
-func (f *modelFlags) openWithText(cmd *cobra.Command, args []string, otherwise string) (*opened, string, error) {
-	text, err := textArgument(cmd, args, otherwise)
+// openWithText reads the text that a command works on and opens the model.
+func (f *modelFlags) openWithText(cmd *cobra.Command, args []string) (*opened, string, error) {
+	text, err := textArgument(cmd, args)
 	if err != nil {
 		return nil, "", err
 	}
@@ -79,27 +81,29 @@ func (f *modelFlags) openWithText(cmd *cobra.Command, args []string, otherwise s
 	return m, text, err
 }
 
+// check refuses what makes no sense, before a command does anything.
+func (f *modelFlags) check() error {
+	switch {
+	case f.backend != "auto" && f.backend != "cpu" && f.backend != "metal":
+		return fmt.Errorf("no backend %q; there are auto, metal and cpu", f.backend)
+	case f.threads < 0:
+		return fmt.Errorf("--threads %d makes no sense", f.threads)
+	case f.threads > 0 && f.backend == "metal":
+		return errors.New("--threads is for the CPU; leave it out with --backend metal")
+	}
+	return nil
+}
+
 // openBackend is the backend that was asked for, nil for the loader's choice.
 func (f *modelFlags) openBackend() (kernels.Backend, error) {
-	if f.threads < 0 {
-		return nil, fmt.Errorf("--threads %d makes no sense", f.threads)
-	}
-	switch f.backend {
-	case "auto":
-		if f.threads > 0 {
-			return cpu.New(cpu.Options{Threads: f.threads}), nil
-		}
-		return nil, nil
-	case "cpu":
-		return cpu.New(cpu.Options{Threads: f.threads}), nil
-	case "metal":
-		if f.threads > 0 {
-			return nil, errors.New("--threads is for the CPU; leave it out with --backend metal")
-		}
+	switch {
+	case f.backend == "metal":
 		return gpu.Open(gpu.Options{})
-	default:
-		return nil, fmt.Errorf("no backend %q; there are auto, metal and cpu", f.backend)
+	case f.backend == "auto" && f.threads == 0:
+		return nil, nil
 	}
+	// More threads than the machine runs at once only wait for each other.
+	return cpu.New(cpu.Options{Threads: min(f.threads, runtime.NumCPU())}), nil
 }
 
 // opened is a model with what belongs to it.
@@ -115,23 +119,6 @@ func (o *opened) Close() {
 	}
 	if o.backend != nil {
 		o.backend.Close()
-	}
-}
-
-// textArgument is the text a command works on: its argument, standard input
-// for "-", or otherwise.
-func textArgument(cmd *cobra.Command, args []string, otherwise string) (string, error) {
-	switch {
-	case len(args) == 0:
-		return otherwise, nil
-	case args[0] == "-":
-		text, err := io.ReadAll(cmd.InOrStdin())
-		if err != nil {
-			return "", fmt.Errorf("reading standard input: %w", err)
-		}
-		return strings.TrimSuffix(string(text), "\n"), nil
-	default:
-		return args[0], nil
 	}
 }
 

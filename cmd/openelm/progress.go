@@ -1,16 +1,29 @@
 package main
 
 import (
+	"fmt"
 	"io"
+	"os"
 	"path"
 	"time"
 
+	"github.com/go-openelm/go-openelm/bench"
 	"github.com/go-openelm/go-openelm/loader/hub"
 	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
 )
 
-// downloadBars shows one bar after the other: files are downloaded in turn.
-func downloadBars(w io.Writer) func(hub.Progress) {
+func isTerminal(f any) bool {
+	file, ok := f.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// downloadProgress shows how far downloads are, which come one after the other:
+// a bar for each on a terminal, otherwise a line now and then.
+func downloadProgress(w io.Writer) func(hub.Progress) {
+	if !isTerminal(w) {
+		return downloadLines(w, time.Now)
+	}
 	var bar *progressbar.ProgressBar
 	var file string
 	return func(p hub.Progress) {
@@ -26,5 +39,61 @@ func downloadBars(w io.Writer) func(hub.Progress) {
 			)
 		}
 		bar.Set64(p.Done)
+	}
+}
+
+// lineEvery is how often a download has a line of its own where there is no
+// terminal.
+const lineEvery = 10 * time.Second
+
+func downloadLines(w io.Writer, now func() time.Time) func(hub.Progress) {
+	var file string
+	var last time.Time
+	return func(p hub.Progress) {
+		if file == p.File && p.Done < p.Total && now().Sub(last) < lineEvery {
+			return
+		}
+		file, last = p.File, now()
+		fmt.Fprintf(w, "%s: %s of %s\n", path.Base(p.File), size(p.Done), size(p.Total))
+	}
+}
+
+// benchProgress shows how far a run is: a bar on a terminal, otherwise a line for
+// each step.
+type benchProgress struct {
+	w     io.Writer
+	bar   *progressbar.ProgressBar
+	total int
+	last  string
+}
+
+func newBenchProgress(w io.Writer) *benchProgress {
+	p := &benchProgress{w: w}
+	if isTerminal(w) {
+		p.bar = progressbar.NewOptions(-1, progressbar.OptionSetWriter(w), progressbar.OptionSetElapsedTime(false),
+			progressbar.OptionSetWidth(24), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(50*time.Millisecond))
+	}
+	return p
+}
+
+func (p *benchProgress) update(u bench.Progress) {
+	if p.bar == nil {
+		if line := fmt.Sprintf("[%d/%d] %s", u.Done, u.Total, u.What); line != p.last {
+			fmt.Fprintln(p.w, line)
+			p.last = line
+		}
+		return
+	}
+	if u.Total != p.total && u.Total > 0 {
+		p.bar.ChangeMax(u.Total)
+		p.total = u.Total
+	}
+	p.bar.Describe(fmt.Sprintf("%-48.48s", u.What))
+	_ = p.bar.Set(u.Done) // a bar that cannot be drawn is no reason to stop
+}
+
+func (p *benchProgress) end() {
+	if p.bar != nil {
+		_ = p.bar.Clear()
 	}
 }

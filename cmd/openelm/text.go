@@ -16,14 +16,19 @@ import (
 func tokenizeCommand(m *modelFlags) *cobra.Command {
 	var ids, decode bool
 	cmd := &cobra.Command{
-		Use:   "tokenize [text]",
+		Use:   "tokenize [text]...",
 		Short: "Show a text as tokens, or tokens as text",
+		Long: `Show a text as tokens, or tokens as text.
+
+` + inputHelp,
 		Example: `  openelm tokenize "Once upon a time"
   openelm tokenize --ids - < story.txt
-  openelm tokenize --decode "1 427 632"`,
-		Args: cobra.ExactArgs(1),
+  openelm tokenize --decode 1 427 632`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			model, text, err := m.openWithText(cmd, args, "")
+			if ids && decode {
+				return errors.New("--ids prints tokens and --decode their text; choose one")
+			}
+			model, text, err := m.openWithText(cmd, args)
 			if err != nil {
 				return err
 			}
@@ -60,7 +65,7 @@ func tokenizeCommand(m *modelFlags) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&ids, "ids", false, "print the numbers only, on one line")
-	cmd.Flags().BoolVar(&decode, "decode", false, "the argument is token numbers; print their text")
+	cmd.Flags().BoolVar(&decode, "decode", false, "the text is token numbers; print what they stand for")
 	return cmd
 }
 
@@ -80,16 +85,22 @@ func scoreCommand(m *modelFlags) *cobra.Command {
 	var asJSON, perToken bool
 	var top int
 	cmd := &cobra.Command{
-		Use:   "score [text]",
+		Use:   "score [text]...",
 		Short: "Tell how probable a text is, without generating",
 		Long: `Tell how probable the model finds a text: the sum of the log-probabilities of
-its tokens, each given the text before it, and the perplexity.`,
+its tokens, each given the text before it, and the perplexity. The text must fit
+into the model's context.
+
+` + inputHelp,
 		Example: `  openelm score "The capital of France is Paris."
   openelm score --per-token --logprobs 3 "The capital of France is Rome."
   openelm score --json - < text.txt`,
-		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			model, text, err := m.openWithText(cmd, args, "")
+			if top < 0 {
+				return fmt.Errorf("--logprobs %d makes no sense", top)
+			}
+			perToken = perToken || top > 0
+			model, text, err := m.openWithText(cmd, args)
 			if err != nil {
 				return err
 			}
@@ -100,6 +111,9 @@ its tokens, each given the text before it, and the perplexity.`,
 			}
 			if len(tokens) < 2 {
 				return errors.New("the text is too short to score: it needs at least two tokens")
+			}
+			if most := model.Config().MaxContext; len(tokens) > most {
+				return fmt.Errorf("%w: the text is %d tokens, the model's context %d", openelm.ErrContextFull, len(tokens), most)
 			}
 			s, err := model.NewSession(&openelm.SessionOptions{Capacity: len(tokens)})
 			if err != nil {
@@ -133,8 +147,8 @@ its tokens, each given the text before it, and the perplexity.`,
 			return w.Flush()
 		},
 	}
-	cmd.Flags().BoolVar(&perToken, "per-token", false, "print each token's log-probability")
-	cmd.Flags().IntVar(&top, "logprobs", 0, "list this many most probable tokens in each place")
+	cmd.Flags().BoolVar(&perToken, "per-token", false, "print one line a token, with its log-probability")
+	cmd.Flags().IntVar(&top, "logprobs", 0, "with this many most probable tokens in each place")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a token, then the sum")
 	return cmd
 }
