@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"os"
 	"path/filepath"
 
 	"github.com/go-openelm/go-openelm/kernels/cpu"
@@ -121,4 +122,44 @@ func rank(a *openelm.Adapter) int {
 		return 0
 	}
 	return a.Layers[0].QKV.A.Rows
+}
+
+// A long text is evaluated once, and continued in another run of the program.
+func ExampleSaveSession() {
+	ctx := context.Background()
+	pack := filepath.Join("..", "testdata", "golden", "tiny-f32")
+	file := filepath.Join(os.TempDir(), "openelm-example.safetensors")
+	defer os.Remove(file)
+
+	run := func(work func(*openelm.Model) error) {
+		model, err := loader.Open(ctx, pack, &loader.Options{NoTokenizer: true})
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer model.Close()
+		if err := work(model); err != nil {
+			log.Fatal(err)
+		}
+	}
+	run(func(m *openelm.Model) error {
+		s, err := m.NewSession(nil)
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		if err := s.Append(ctx, 1, 42, 7); err != nil {
+			return err
+		}
+		return loader.SaveSession(ctx, file, s)
+	})
+	run(func(m *openelm.Model) error {
+		s, err := loader.OpenSession(file, m, nil)
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		fmt.Println(s.Tokens(), s.Logits() != nil)
+		return s.Append(ctx, 9)
+	})
+	// Output: [1 42 7] true
 }

@@ -3,6 +3,7 @@ package openelm
 import (
 	"cmp"
 	"fmt"
+	"sync"
 
 	"github.com/go-openelm/go-openelm/kernels"
 )
@@ -23,6 +24,9 @@ type Adapter struct {
 
 	// Release gives the adapter's buffers back; may be nil.
 	Release func()
+
+	digestOnce sync.Once
+	digestOf   string
 }
 
 // LayerAdapter is the updates of one layer; nil where a matrix is left as it is.
@@ -88,6 +92,15 @@ func (a *Adapter) Validate(m *Model) error {
 		return err
 	}
 	return check("head", a.Head, head)
+}
+
+// all is the updates in a fixed order, nil where there is none.
+func (a *Adapter) all() []*kernels.LowRank {
+	list := []*kernels.LowRank{a.Embedding, a.Head}
+	for _, l := range a.Layers {
+		list = append(list, l.QKV, l.Out, l.Gate, l.Up, l.Down)
+	}
+	return list
 }
 
 // layer is the updates of layer i, none for a nil adapter.

@@ -68,6 +68,9 @@ type Model struct {
 	workspaces workspaces
 	pace       pace
 
+	digestOnce sync.Once
+	digestOf   string
+
 	closeOnce sync.Once
 	closeErr  error
 }
