@@ -97,7 +97,10 @@ func readAdapter(ctx context.Context, l location) (_ *adapterFile, err error) {
 			f.Close()
 		}
 	}()
-	if err := f.addSafetensors(ctx, l.src, d.file, nil); err != nil {
+	if err := f.addSafetensors(ctx, l.src, d.file); err != nil {
+		if names, listErr := l.src.list(ctx); errors.Is(err, ErrNotFound) && listErr == nil {
+			return nil, absent(l.src.String()+"/"+d.file, names, "it has the adapter's matrices")
+		}
 		return nil, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.tensors)) {

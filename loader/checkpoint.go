@@ -1,10 +1,13 @@
 package loader
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-openelm/go-openelm/internal/strictjson"
@@ -58,6 +61,7 @@ func (c *checkpoint) Close() error {
 // The files that hold the weights of a checkpoint directory, in the order in
 // which transformers prefers them; the last is corenet's MLX port's.
 const (
+	configFile  = "config.json"
 	singleFile  = "model.safetensors"
 	indexFile   = "model.safetensors.index.json"
 	corenetFile = "weights.safetensors"
@@ -65,7 +69,7 @@ const (
 
 // readConfig reads config.json only.
 func readConfig(ctx context.Context, src source) (*checkpoint, error) {
-	path, text, err := readText(ctx, src, "config.json")
+	path, text, err := readText(ctx, src, configFile)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +126,7 @@ func readCheckpoint(ctx context.Context, src source, weightFile string) (_ *chec
 		}
 	}()
 	if weightFile != "" {
-		err = c.addSafetensors(ctx, src, weightFile, nil)
+		err = c.addSafetensors(ctx, src, weightFile)
 	} else {
 		err = c.findWeights(ctx, src)
 	}
@@ -136,29 +140,36 @@ func readCheckpoint(ctx context.Context, src source, weightFile string) (_ *chec
 	return c, nil
 }
 
+// findWeights adds the files with the weights.
 func (c *checkpoint) findWeights(ctx context.Context, src source) error {
-	var absent []error
-	for _, add := range []func() error{
-		func() error { return c.addSafetensors(ctx, src, singleFile, nil) },
-		func() error { return c.addShards(ctx, src) },
-		func() error { return c.addSafetensors(ctx, src, corenetFile, nil) },
-	} {
-		err := add()
-		if !errors.Is(err, ErrNotFound) || len(c.files) > 0 {
+	var missing []error
+	for _, name := range []string{singleFile, indexFile, corenetFile} {
+		f, err := src.open(ctx, name)
+		switch {
+		case err == nil && name == indexFile:
+			f.Close()
+			return c.addShards(ctx, src)
+		case err == nil:
+			return c.addTensors(ctx, f)
+		case !errors.Is(err, ErrNotFound):
 			return err
 		}
-		absent = append(absent, err)
+		missing = append(missing, err)
 	}
-	for _, err := range absent {
+	names, err := src.list(ctx)
+	if shards := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !isShard.MatchString(name) }); err == nil && len(shards) > 0 {
+		return c.addUnlisted(ctx, src, shards)
+	}
+	for _, err := range missing {
 		if errors.Is(err, hub.ErrNotCached) {
 			return err // it may be there
 		}
 	}
-	return &FileError{File: src.String(), Kind: ErrNotFound,
-		Err: fmt.Errorf("none of %s, %s and %s is there", singleFile, indexFile, corenetFile)}
+	return absent(src.String(), names, "none of %s, %s and %s is there", singleFile, indexFile, corenetFile)
 }
 
-// addShards adds the files that the index names and holds them to it.
+// addShards adds the files that the index names and holds them to it. Tensors
+// that the index does not have, or has elsewhere, are there all the same.
 func (c *checkpoint) addShards(ctx context.Context, src source) error {
 	path, text, err := readText(ctx, src, indexFile)
 	if err != nil {
@@ -169,7 +180,7 @@ func (c *checkpoint) addShards(ctx context.Context, src source) error {
 		return inFile(path, err)
 	}
 	for _, shard := range index.Shards() {
-		if err := c.addSafetensors(ctx, src, shard, index); err != nil {
+		if err := c.addSafetensors(ctx, src, shard); err != nil {
 			return err
 		}
 	}
@@ -181,28 +192,83 @@ func (c *checkpoint) addShards(ctx context.Context, src source) error {
 	return nil
 }
 
-// addSafetensors adds the tensors of a file, which must be where the index, if
-// there is one, has them.
-func (c *checkpoint) addSafetensors(ctx context.Context, src source, name string, index *safetensors.Index) error {
+// isShard matches the files that mlx-lm takes for a model's weights.
+var (
+	isShard  = regexp.MustCompile(`^model.*\.safetensors$`)
+	shardsOf = regexp.MustCompile(`-of-0*(\d+)\.safetensors$`)
+)
+
+// addUnlisted adds the shards of a checkpoint that has no index.
+func (c *checkpoint) addUnlisted(ctx context.Context, src source, shards []string) error {
+	if m := shardsOf.FindStringSubmatch(shards[0]); m != nil && m[1] != strconv.Itoa(len(shards)) {
+		return &FileError{File: src.String(), Kind: ErrNotFound, Err: fmt.Errorf("%d of the %s files with weights are there, %s first", len(shards), m[1], shards[0])}
+	}
+	for _, shard := range shards {
+		if err := c.addSafetensors(ctx, src, shard); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addSafetensors adds the tensors of a file.
+func (c *checkpoint) addSafetensors(ctx context.Context, src source, name string) error {
 	f, err := src.open(ctx, name)
 	if err != nil {
 		return err
 	}
+	return c.addTensors(ctx, f)
+}
+
+// addTensors adds the tensors of an open file, which is the checkpoint's to close.
+func (c *checkpoint) addTensors(ctx context.Context, f *file) error {
 	c.files = append(c.files, f)
 	h, err := safetensors.ReadHeader(f, f.size)
 	if err != nil {
-		return inFile(f.name, err)
+		return firstError(f.checkForeign(), inFile(f.name, err))
 	}
 	for _, t := range h.Tensors {
-		if index != nil && index.Files[t.Name] != name {
-			return corrupt(f.name, t.Name, "%s has this tensor in %q", indexFile, index.Files[t.Name])
-		}
-		c.tensors[t.Name] = &tensor{
+		added := &tensor{
 			name: t.Name, file: f, kind: string(t.DType), format: floatFormats[t.DType],
 			shape: t.Shape, off: t.Offset, size: t.Size,
 		}
+		if other := c.tensors[t.Name]; other != nil {
+			same, err := added.sameAs(ctx, other)
+			if err != nil {
+				return err
+			}
+			if !same {
+				return added.fail("%s has another tensor of this name", other.file.name)
+			}
+			continue
+		}
+		c.tensors[t.Name] = added
 	}
 	return nil
+}
+
+// sameAs reports whether two tensors have the same type, shape and bytes.
+func (t *tensor) sameAs(ctx context.Context, other *tensor) (bool, error) {
+	if t.kind != other.kind || t.size != other.size || !slices.Equal(t.shape, other.shape) {
+		return false, nil
+	}
+	const piece = 1 << 16
+	var pieces [2][]byte
+	for off := int64(0); off < t.size; off += piece {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		for i, from := range []*tensor{t, other} {
+			pieces[i] = slices.Grow(pieces[i][:0], piece)[:min(piece, t.size-off)]
+			if err := from.file.readFull(pieces[i], from.off+off); err != nil {
+				return false, inFile(from.file.name, err)
+			}
+		}
+		if !bytes.Equal(pieces[0], pieces[1]) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 var floatFormats = map[safetensors.DType]kernels.Format{

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/go-openelm/go-openelm/loader/hub"
@@ -57,6 +58,8 @@ type source interface {
 	// open opens a file by its plain name. The error of a file that is not
 	// there is an ErrNotFound.
 	open(ctx context.Context, name string) (*file, error)
+	// list is the names of the files, sorted, as far as they are known.
+	list(ctx context.Context) ([]string, error)
 	String() string
 }
 
@@ -67,6 +70,18 @@ func (d dirSource) String() string { return string(d) }
 
 func (d dirSource) open(_ context.Context, name string) (*file, error) {
 	return openPath(filepath.Join(string(d), name))
+}
+
+func (d dirSource) list(context.Context) ([]string, error) { return listFS(os.DirFS(string(d))) }
+
+func listFS(fsys fs.FS) (names []string, err error) {
+	entries, err := fs.ReadDir(fsys, ".")
+	for _, e := range entries {
+		if !e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
 }
 
 // openPath opens a regular file. Symbolic links are followed: the hub cache is
@@ -112,6 +127,8 @@ type fsSource struct{ fs fs.FS }
 
 func (s fsSource) String() string { return "embedded model" }
 
+func (s fsSource) list(context.Context) ([]string, error) { return listFS(s.fs) }
+
 func (s fsSource) open(_ context.Context, name string) (*file, error) {
 	f, err := s.fs.Open(name)
 	if err != nil {
@@ -146,6 +163,21 @@ type hubSource struct {
 }
 
 func (s hubSource) String() string { return s.name }
+
+func (s hubSource) list(ctx context.Context) (names []string, err error) {
+	lister, ok := s.Source.(interface {
+		Files(context.Context) ([]hub.FileInfo, error)
+	})
+	if !ok {
+		return nil, nil
+	}
+	files, err := lister.Files(ctx)
+	for _, f := range files {
+		names = append(names, f.Name)
+	}
+	slices.Sort(names)
+	return names, err
+}
 
 func (s hubSource) open(ctx context.Context, name string) (*file, error) {
 	path, err := s.File(ctx, name)
@@ -202,6 +234,9 @@ func readText(ctx context.Context, s source, name string) (path string, text []b
 	defer f.Close()
 	if f.size > maxText {
 		return "", nil, corrupt(f.name, "", "%d bytes; at most %d make sense", f.size, maxText)
+	}
+	if err := f.checkForeign(); err != nil {
+		return "", nil, err
 	}
 	text, err = f.readAll()
 	return f.name, text, err

@@ -27,6 +27,13 @@ func readGGUF(f *file) (_ *checkpoint, err error) {
 	if c.gguf, err = gguf.Read(f, f.size); err != nil {
 		return nil, inFile(f.name, err)
 	}
+	if n, ok, err := c.gguf.Int("split.count"); err == nil && ok && n > 1 {
+		part, _, err := c.gguf.Int("split.no")
+		if err != nil {
+			return nil, inFile(f.name, err)
+		}
+		return nil, unsupported(f.name, "split.count", "this is part %d of %d of a model; join them with \"llama-gguf-split --merge\"", part+1, n)
+	}
 	for _, t := range c.gguf.Tensors {
 		format, ok := ggufFormats[t.Type]
 		if !ok {

@@ -6,9 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/go-openelm/go-openelm/kernels"
 	"github.com/go-openelm/go-openelm/loader/hub"
@@ -59,22 +56,26 @@ func (o *Options) withDefaults() Options {
 
 // hubSource is the files of a repository.
 func (o *Options) hubSource(repo hub.Repo) source {
-	client := o.Hub
-	if client == nil {
-		client = &hub.Client{Logger: o.Logger}
+	return hubSource{repo.String(), o.hubClient().Source(repo)}
+}
+
+func (o *Options) hubClient() *hub.Client {
+	if o.Hub != nil {
+		return o.Hub
 	}
-	return hubSource{repo.String(), client.Source(repo)}
+	return &hub.Client{Logger: o.Logger}
 }
 
 // Open opens the model called name, which is
 //
 //   - a directory with config.json and safetensors files,
 //   - a .safetensors file that has config.json beside it,
-//   - a GGUF file,
+//   - a GGUF file, or a directory or repository with one and no config.json,
 //   - a Hugging Face repository id such as "apple/OpenELM-270M-Instruct", with
 //     an optional "@" and revision, of which the files that are needed are
 //     downloaded unless they are in the hub's cache,
-//   - or a GGUF file in such a repository: "org/name/file.gguf".
+//   - a GGUF file in such a repository: "org/name/file.gguf",
+//   - or the address of a page of the hub about either.
 //
 // What exists as a path is taken for one. Weights are not read but mapped, so
 // that the files must stay as they are until the model is closed: replace them
@@ -115,85 +116,13 @@ func OpenTokenizer(ctx context.Context, name string, opts *Options) (*tokenizer.
 	}
 	c, err := l.gguf(ctx)
 	if c == nil && err == nil {
-		c, err = readConfig(ctx, l.src) // has the size of the vocabulary
+		c, err = readConfig(ctx, l.src) // it has the size of the vocabulary
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
 	return c.loadTokenizer(ctx, &o, l.remote || o.DownloadTokenizer)
-}
-
-// location is where a checkpoint is: files of a source, or one GGUF file.
-type location struct {
-	src    source
-	file   string // the file with the weights, where it is not found by its usual name
-	remote bool   // was named as a repository
-}
-
-// locate finds out what name is.
-func locate(name string, o *Options) (location, error) {
-	info, err := os.Stat(name)
-	switch {
-	case err == nil && info.IsDir():
-		return location{src: dirSource(name)}, nil
-	case err == nil:
-		return location{src: dirSource(filepath.Dir(name)), file: filepath.Base(name)}, nil
-	case !errors.Is(err, fs.ErrNotExist) || !isRepoID(name):
-		return location{}, pathError(name, err)
-	}
-	id, file := splitRepoID(name)
-	repo, err := hub.ParseRepo(id)
-	if err != nil {
-		return location{}, err
-	}
-	return location{src: o.hubSource(repo), file: file, remote: true}, nil
-}
-
-// isRepoID reports whether a name that is no path can be a repository's: it has
-// an organisation and does not look like a path.
-func isRepoID(name string) bool {
-	if strings.HasPrefix(name, "hf://") {
-		return true
-	}
-	if _, file := splitRepoID(name); file == "" && (strings.HasSuffix(name, ".gguf") || strings.HasSuffix(name, ".safetensors")) {
-		return false
-	}
-	return strings.Contains(name, "/") && !strings.HasPrefix(name, ".") && !strings.HasPrefix(name, "~") &&
-		!filepath.IsAbs(name) && !strings.Contains(name, `\`) && !strings.Contains(name, "//") && !strings.HasSuffix(name, "/")
-}
-
-// splitRepoID takes the file off "org/name/file.gguf".
-func splitRepoID(name string) (id, file string) {
-	parts := strings.SplitN(strings.TrimPrefix(name, "hf://"), "/", 3)
-	if len(parts) < 3 || !strings.HasSuffix(name, ".gguf") {
-		return name, ""
-	}
-	return parts[0] + "/" + parts[1], parts[2]
-}
-
-// read reads the headers.
-func (l location) read(ctx context.Context) (*checkpoint, error) {
-	c, err := l.gguf(ctx)
-	if c == nil && err == nil {
-		c, err = readCheckpoint(ctx, l.src, l.file)
-	}
-	return c, err
-}
-
-// gguf reads the header of a GGUF file; the checkpoint is nil if l is none.
-func (l location) gguf(ctx context.Context) (*checkpoint, error) {
-	if l.file == "" {
-		return nil, nil
-	}
-	f, err := l.src.open(ctx, l.file)
-	if err != nil {
-		return nil, err
-	}
-	if f.isGGUF() {
-		return readGGUF(f)
-	}
-	return nil, f.Close()
 }
 
 func (l location) open(ctx context.Context, o *Options) (*openelm.Model, error) {

@@ -1,9 +1,11 @@
 // Package strictjson reads JSON objects the way formats that forbid duplicate
 // keys need them read: encoding/json silently keeps the last of two equal keys.
+// A repetition, with the very same value, is harmless and passes.
 // Values are handed out as parts of the text, without a copy.
 package strictjson
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,8 +17,8 @@ var ErrSyntax = errors.New("malformed JSON")
 
 // Object calls member for each key and value of the one JSON object that data
 // holds, in order. It refuses text that is not valid UTF-8, a key that occurs
-// twice and anything but white space around the object. An error of member ends
-// it and is returned as it is.
+// twice with different values and anything but white space around the object. An
+// error of member ends it and is returned as it is.
 func Object(data []byte, member func(key string, value json.RawMessage) error) error {
 	if !utf8.Valid(data) {
 		return fmt.Errorf("%w: not valid UTF-8", ErrSyntax)
@@ -31,7 +33,7 @@ func Object(data []byte, member func(key string, value json.RawMessage) error) e
 		return fmt.Errorf("%w: not an object", ErrSyntax)
 	}
 	s.pos++
-	seen := map[string]struct{}{}
+	seen := map[string][]byte{}
 	for s.next() != '}' {
 		if s.text[s.pos] == ',' {
 			s.pos++
@@ -41,14 +43,17 @@ func Object(data []byte, member func(key string, value json.RawMessage) error) e
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrSyntax, err)
 		}
-		if _, twice := seen[key]; twice {
-			return fmt.Errorf("%w: key %.100q occurs twice", ErrSyntax, key)
-		}
-		seen[key] = struct{}{}
 		s.next() // the colon
 		s.pos++
 		s.next()
-		if err := member(key, s.value()); err != nil {
+		value := s.value()
+		if other, twice := seen[key]; twice && bytes.Equal(other, value) {
+			continue
+		} else if twice {
+			return fmt.Errorf("%w: key %.100q occurs twice", ErrSyntax, key)
+		}
+		seen[key] = value
+		if err := member(key, value); err != nil {
 			return err
 		}
 	}

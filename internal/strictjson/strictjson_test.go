@@ -29,10 +29,18 @@ func TestObject(t *testing.T) {
 	}
 }
 
+func TestRepeated(t *testing.T) {
+	n := 0
+	err := strictjson.Object([]byte(`{"a":[1],"b":2,"\u0061":[1],"a":[1]}`), func(string, json.RawMessage) error { n++; return nil })
+	if err != nil || n != 2 {
+		t.Errorf("%d members, error %v", n, err)
+	}
+}
+
 func TestRefused(t *testing.T) {
 	for _, text := range []string{
 		"", " ", "null", "[]", "{", "}", `{"a"}`, `{"a":}`, `{"a":1,}`, `{"a":1} x`, `{"a":1}{}`, `{a:1}`,
-		`{"a":1,"a":1}`, `{"a":1,"\u0061":2}`, "{\"\xff\":1}", "{\"a\":\"\xff\"}",
+		`{"a":1,"a":2}`, `{"a":1,"\u0061":2}`, `{"a":1,"a":1.0}`, "{\"\xff\":1}", "{\"a\":\"\xff\"}",
 		strings.Repeat(`{"a":`, 20000) + "1" + strings.Repeat("}", 20000),
 	} {
 		if _, err := strictjson.Members([]byte(text)); !errors.Is(err, strictjson.ErrSyntax) {

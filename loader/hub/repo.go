@@ -2,7 +2,9 @@ package hub
 
 import (
 	"fmt"
+	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -30,6 +32,59 @@ func ParseRepo(s string) (Repo, error) {
 		return Repo{}, err
 	}
 	return repo, nil
+}
+
+// hubHosts are the names under which people know the hub.
+var hubHosts = []string{"huggingface.co", "www.huggingface.co", "hf.co"}
+
+// ParseURL reads the address of a page of the hub, or of the client's endpoint,
+// about a repository or a file of it: <hub>/<org>/<name>, with /tree/<revision>
+// or with /blob/<revision>/<file> (or resolve or raw) behind it. file is "" for a
+// repository. The error is an [ErrInvalidName].
+func (c *Client) ParseURL(address string) (repo Repo, file string, err error) {
+	invalid := func(reason string) (Repo, string, error) {
+		return Repo{}, "", &Error{Kind: ErrInvalidName, Detail: fmt.Sprintf("%.200q %s", address, reason)}
+	}
+	s, err := c.settings()
+	if err != nil {
+		return Repo{}, "", err
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.User != nil {
+		return Repo{}, "", &Error{Kind: ErrInvalidName, Detail: "not an address of the hub"} // it may hold a password
+	}
+	address = redact(u)
+	path, below := strings.CutPrefix(u.EscapedPath(), s.endpoint.EscapedPath())
+	if !below || !sameOrigin(u, s.endpoint) {
+		if path = u.EscapedPath(); !slices.Contains(hubHosts, strings.ToLower(u.Hostname())) {
+			return invalid("is not an address of the hub, which is " + redact(s.endpoint))
+		}
+	}
+	parts := strings.Split(strings.Trim(path, "/"), "/")
+	for i, part := range parts { // a branch such as refs%2Fpr%2F1 is one part
+		if parts[i], err = url.PathUnescape(part); err != nil {
+			return invalid("is not an address")
+		}
+	}
+	if parts[0] == "models" {
+		parts = parts[1:]
+	}
+	if len(parts) < 2 || parts[0] == "datasets" || parts[0] == "spaces" {
+		return invalid("is not the address of a model")
+	}
+	repo.ID = parts[0] + "/" + parts[1]
+	if parts = parts[2:]; len(parts) >= 2 {
+		repo.Revision = parts[1]
+	}
+	switch {
+	case len(parts) == 0:
+	case len(parts) == 2 && parts[0] == "tree":
+	case len(parts) > 2 && (parts[0] == "blob" || parts[0] == "resolve" || parts[0] == "raw"):
+		file = strings.Join(parts[2:], "/")
+	default:
+		return invalid("is not the address of a model or of a file of one")
+	}
+	return repo, file, repo.validate()
 }
 
 // String returns the form that [ParseRepo] reads.

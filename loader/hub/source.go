@@ -106,6 +106,19 @@ func (s *source) File(ctx context.Context, name string) (string, error) {
 	return path, settings.finish(err, s.repo, name)
 }
 
+// Files lists the repository's files as [Client.Files] does, of the commit that
+// the source stays with.
+func (s *source) Files(ctx context.Context) ([]FileInfo, error) {
+	client, repo := *s.client, s.repo
+	s.mu.Lock()
+	if s.commit != "" {
+		repo.Revision = s.commit
+	}
+	s.mu.Unlock()
+	client.Offline = client.Offline || s.contact.lostBy() != nil
+	return client.Files(ctx, repo)
+}
+
 // FileDownloader is what [From] needs of another library's repository. The *hub.Repo
 // of github.com/gomlx/go-huggingface has it.
 type FileDownloader interface {

@@ -191,7 +191,7 @@ var badIndexes = map[string]string{
 	`{"weight_map":{"a":1}}`:    "not a string",
 	`{"weight_map":{"a":null}}`: "not a string",
 	`{"weight_map":{"a":"x.safetensors","a":"y.safetensors"}}`:             "occurs twice",
-	`{"weight_map":{},"weight_map":{}}`:                                    "occurs twice",
+	`{"weight_map":{},"weight_map":{"a":"b.safetensors"}}`:                 "occurs twice",
 	`{"weight_map":{"a":"../x.safetensors"}}`:                              "plain name",
 	`{"weight_map":{"a":"/etc/x.safetensors"}}`:                            "plain name",
 	`{"weight_map":{"a":"b/x.safetensors"}}`:                               "plain name",

@@ -1,0 +1,163 @@
+package loader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/go-openelm/go-openelm/loader/hub"
+)
+
+// location is where a checkpoint is: files of a source, or one GGUF file.
+type location struct {
+	src    source
+	file   string // the file with the weights, where it is not found by its usual name
+	remote bool   // was named as a repository
+}
+
+// locate finds out what name is.
+func locate(name string, o *Options) (location, error) {
+	info, err := os.Stat(name)
+	switch base := filepath.Base(name); {
+	case err == nil && info.IsDir():
+		return location{src: dirSource(name)}, nil
+	case err == nil && (base == configFile || base == indexFile): // stands for the directory
+		return location{src: dirSource(filepath.Dir(name))}, nil
+	case err == nil:
+		return location{src: dirSource(filepath.Dir(name)), file: base}, nil
+	case strings.HasPrefix(name, "https://") || strings.HasPrefix(name, "http://"):
+		return locateURL(name, o)
+	}
+	id := strings.TrimRight(name, "/")
+	if !errors.Is(err, fs.ErrNotExist) || !isRepoID(id) {
+		return location{}, withHint(name, pathError(name, err))
+	}
+	id, file := splitRepoID(id)
+	repo, err := hub.ParseRepo(id)
+	if err != nil {
+		return location{}, err
+	}
+	return location{src: o.hubSource(repo), file: file, remote: true}, nil
+}
+
+// locateURL takes the address of a page of the hub for what the page is about.
+func locateURL(name string, o *Options) (location, error) {
+	repo, file, err := o.hubClient().ParseURL(name)
+	if err != nil {
+		return location{}, err
+	}
+	l := location{src: o.hubSource(repo), remote: true}
+	if strings.HasSuffix(file, ".gguf") {
+		l.file = file
+	}
+	return l, nil
+}
+
+var (
+	appleName = regexp.MustCompile(`(?i)^OpenELM-(270M|450M|1[._]1B|3B)(-Instruct)?$`)
+	plainID   = regexp.MustCompile(`^[0-9A-Za-z_][0-9A-Za-z_.-]*$`)
+)
+
+// withHint adds to a path's error what the name may have been meant for.
+func withHint(name string, err error) error {
+	e, ok := errors.AsType[*FileError](err)
+	switch {
+	case !ok || e.Kind != ErrNotFound || e.Err != nil:
+	case appleName.MatchString(name):
+		m := appleName.FindStringSubmatch(name)
+		instruct := ""
+		if m[2] != "" {
+			instruct = "-Instruct"
+		}
+		e.Err = fmt.Errorf("there is no such path; Apple's model is apple/OpenELM-%s%s", strings.ReplaceAll(strings.ToUpper(m[1]), ".", "_"), instruct)
+	case plainID.MatchString(name) && filepath.Ext(name) != ".gguf" && filepath.Ext(name) != ".safetensors":
+		e.Err = errors.New("there is no such path, and a repository's name begins with its owner's, as in apple/OpenELM-270M")
+	}
+	return err
+}
+
+// isRepoID reports whether a name that is no path can be a repository's: it has
+// an organisation and does not look like a path.
+func isRepoID(name string) bool {
+	if strings.HasPrefix(name, "hf://") {
+		return true
+	}
+	if _, file := splitRepoID(name); file == "" && (strings.HasSuffix(name, ".gguf") || strings.HasSuffix(name, ".safetensors")) {
+		return false
+	}
+	return strings.Contains(name, "/") && !strings.HasPrefix(name, ".") && !strings.HasPrefix(name, "~") &&
+		!filepath.IsAbs(name) && !strings.Contains(name, `\`) && !strings.Contains(name, "//")
+}
+
+// splitRepoID takes the file off "org/name/file.gguf".
+func splitRepoID(name string) (id, file string) {
+	parts := strings.SplitN(strings.TrimPrefix(name, "hf://"), "/", 3)
+	if len(parts) < 3 || !strings.HasSuffix(name, ".gguf") {
+		return name, ""
+	}
+	return parts[0] + "/" + parts[1], parts[2]
+}
+
+// settle finds the GGUF file of a place that has no config.json.
+func (l *location) settle(ctx context.Context) error {
+	if l.file != "" {
+		return nil
+	}
+	f, err := l.src.open(ctx, configFile)
+	if err == nil {
+		return f.Close()
+	}
+	if !errors.Is(err, ErrNotFound) || errors.Is(err, hub.ErrRepoNotFound) {
+		return err
+	}
+	names, listErr := l.src.list(ctx)
+	if listErr != nil || len(names) == 0 {
+		return err // says enough
+	}
+	files := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return strings.ToLower(path.Ext(name)) != ".gguf" })
+	switch {
+	case len(files) == 1, len(files) > 1 && isFirstPart.MatchString(files[0]):
+		l.file = files[0]
+	case len(files) > 1:
+		return absent(l.src.String(), nil, "there are %d GGUF files; name one of them, such as %s/%s", len(files), l.src, files[0])
+	case errors.Is(err, hub.ErrNotCached):
+		return err
+	default:
+		return absent(l.src.String()+"/"+configFile, names, "it has the model's configuration")
+	}
+	return nil
+}
+
+// isFirstPart matches the name of a GGUF file that is the first of several.
+var isFirstPart = regexp.MustCompile(`-0*1-of-\d+\.gguf$`)
+
+// read reads the headers.
+func (l location) read(ctx context.Context) (*checkpoint, error) {
+	c, err := l.gguf(ctx)
+	if c == nil && err == nil {
+		c, err = readCheckpoint(ctx, l.src, l.file)
+	}
+	return c, err
+}
+
+// gguf reads the header of a GGUF file; the checkpoint is nil if l is none.
+func (l *location) gguf(ctx context.Context) (*checkpoint, error) {
+	if err := l.settle(ctx); err != nil || l.file == "" {
+		return nil, err
+	}
+	f, err := l.src.open(ctx, l.file)
+	if err != nil {
+		return nil, err
+	}
+	if f.isGGUF() {
+		return readGGUF(f)
+	}
+	return nil, f.Close()
+}
