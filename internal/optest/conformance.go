@@ -181,7 +181,10 @@ func normSwiGLU(m *maker, ops kernels.Ops, l Layout, s shape) {
 // attend runs one to three sequences at different positions, head_dim even and
 // otherwise free.
 func attend(m *maker, ops kernels.Ops, _ Layout, s shape) {
-	const positions = 90
+	positions := 90
+	if m.rng.IntN(4) == 0 {
+		positions = 600 // contexts that a backend may cut
+	}
 	hd := 2 * (1 + m.rng.IntN(40))
 	if m.rng.IntN(2) == 0 {
 		hd = []int{16, 32, 64, 128}[m.rng.IntN(4)]

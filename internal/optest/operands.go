@@ -177,7 +177,7 @@ func (m *maker) lowRank(w *kernels.Matrix) *kernels.LowRank {
 	if kind == 0 {
 		return nil
 	}
-	rank := 1 + m.rng.IntN(9)
+	rank := 1 + m.rng.IntN(40)
 	f32 := Layout{Format: kernels.F32}
 	l := &kernels.LowRank{A: *m.matrix(f32, rank, w.Cols), B: *m.matrix(f32, w.Rows, rank)}
 	if kind == 2 {

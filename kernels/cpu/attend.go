@@ -35,20 +35,23 @@ func (p *pass) Attend(out, qkv kernels.View, a *kernels.Attention, spans []kerne
 	p.run(rows, 8, &p.rotate)
 
 	t := &p.attend
-	*t = attend{out: dst, qkv: in, a: a, spans: spans, parts: 1}
+	*t = attend{out: dst, qkv: in, a: a, spans: spans, splits: 1}
 	for i := range spans {
 		t.blocks += (spans[i].Rows + blockRows - 1) / blockRows
 	}
-	// One token of one sequence has few heads: cut its context, too.
-	if items, want := t.blocks*a.KVHeads, 4*p.backend.threads; p.backend.threads > 1 && items < want {
-		t.parts = max(1, min((want+items-1)/items, longest/partPositions))
+	// One token of one sequence has few heads: share out its context, too.
+	items := t.blocks * a.KVHeads
+	if p.backend.threads > 1 && items < 4*p.backend.threads {
+		t.splits = (longest + splitPositions - 1) / splitPositions
 	}
-	if t.parts > 1 {
-		t.partials = grow(&p.parts, t.blocks*a.KVHeads*t.parts*t.partialSize())
-	}
-	p.run(t.blocks*a.KVHeads*t.parts, 1, t)
-	if t.parts > 1 {
-		t.merge()
+	if t.splits == 1 {
+		p.run(items, 1, t)
+	} else {
+		t.partials = grow(&p.partials, items*t.splits*t.partialSize())
+		p.run(items*t.splits, 1, t)
+		p.merge = merge{t}
+		p.run(items, 4, &p.merge)
+		p.merge = merge{}
 	}
 	p.rotate, p.attend = rotate{}, attend{}
 }
@@ -112,24 +115,25 @@ func (s *scratch) turn(x, angle, norm []float32, eps float32) {
 	f(&s.vectorArgs)
 }
 
-// attend computes softmax(q·Kᵀ/√head_dim)·V, online (Milakov and Gimelshein
-// 2018; Dao et al. 2022): the context is taken in runs of runPositions, and
-// what was summed so far is scaled down whenever a larger score turns up. An
-// item is a block of rows of one sequence with all query heads that share a
-// key-value head, and one of parts of the context.
+// attend computes softmax(q·Kᵀ/√head_dim)·V (the sums of Milakov and Gimelshein
+// 2018; Dao et al. 2022): the context is cut into splits of splitPositions, of each
+// a partial result is computed, and partial results are folded in the order of
+// their positions. So what a row gets depends on its position only.
+//
+// An item is a block of rows of one sequence with all query heads that share a
+// key-value head: all splits of its context or, where splits are shared out, one.
 type attend struct {
 	out, qkv []float32
 	a        *kernels.Attention
 	spans    []kernels.Span
 	blocks   int       // of at most blockRows rows, none in two spans
-	parts    int       // of the context
-	partials []float32 // if parts > 1: for each item and query, top, sum and values
+	splits   int       // of the longest context if they are shared out, else 1
+	partials []float32 // if splits > 1: of each item
 }
 
 const (
-	blockRows     = 8
-	runPositions  = 512 // long enough for the processor to foresee what is read
-	partPositions = 256 // not worth sharing out below this
+	blockRows      = 8
+	splitPositions = 256
 )
 
 // queries is the largest number of query vectors in an item.
@@ -159,98 +163,125 @@ func (t *attend) block(i int) block {
 	panic("cpu: block outside the spans")
 }
 
+// visible is how many positions row r of the block sees: its own and all before it.
+func (b *block) visible(r int) int { return b.span.Pos + b.offset + r + 1 }
+
+// end is how many positions the block sees.
+func (b *block) end() int { return b.visible(b.rows - 1) }
+
+// partial is the result of a block's queries over a part of the context. Query i is
+// head i%group of row i/group.
+type partial struct {
+	out  []float32 // Σ e^(score − top) · v
+	tops []float32 // the largest scores
+	sums []float32 // Σ e^(score − top)
+}
+
+// partial is one in memory for at least partialSize elements.
+func (t *attend) partial(buf []float32) partial {
+	n := t.queries()
+	out, rest := buf[:n*t.a.HeadDim], buf[n*t.a.HeadDim:]
+	return partial{out, rest[:n], rest[n:][:n]}
+}
+
 func (t *attend) run(lo, hi int, s *scratch) {
 	for item := lo; item < hi; item++ {
-		part := item % t.parts
-		head := item / t.parts % t.a.KVHeads
-		t.item(s, item, t.block(item/t.parts/t.a.KVHeads), head, part)
+		pair, split := item/t.splits, item%t.splits
+		b, head := t.block(pair/t.a.KVHeads), pair%t.a.KVHeads
+		from := split * splitPositions
+		if from >= b.end() {
+			continue
+		}
+		size := t.partialSize()
+		buf := grow(&s.queries, t.queries()*t.a.HeadDim+2*size)
+		q, first, next := buf[2*size:], t.partial(buf), t.partial(buf[size:])
+		t.scaled(q, b, head)
+		if t.splits > 1 {
+			t.split(s, q, b, head, from, t.partial(t.partials[item*size:]))
+			continue
+		}
+		t.split(s, q, b, head, 0, first)
+		for from := splitPositions; from < b.end(); from += splitPositions {
+			t.split(s, q, b, head, from, next)
+			t.fold(first, next, b, from)
+		}
+		t.store(first, b, head)
 	}
 }
 
-func (t *attend) item(s *scratch, item int, b block, head, part int) {
-	a, hd := t.a, t.a.HeadDim
-	group := a.QueryHeads / a.KVHeads
-	queries := b.rows * group
-	end := b.span.Pos + b.offset + b.rows // causal: this position and all before it
-	from, to := part*end/t.parts, (part+1)*end/t.parts
-	first := head * b.span.Capacity * hd
-	keys := b.span.Keys.Floats()[first : first+end*hd]
-	values := b.span.Values.Floats()[first : first+end*hd]
+// merge folds the splits of a context that were shared out. Its items are attend's
+// without splits.
+type merge struct{ *attend }
 
-	// The queries and their results so far; query i is head i%group of row i/group.
-	buf := grow(&s.queries, padded(queries)*(2*hd+2))
-	q, rest := buf[:padded(queries)*hd], buf[padded(queries)*hd:]
-	out, tops, sums := rest[:queries*hd], rest[queries*hd:][:queries], rest[queries*(hd+1):][:queries]
+func (t *merge) run(lo, hi int, _ *scratch) {
+	size := t.partialSize()
+	for pair := lo; pair < hi; pair++ {
+		b, splits := t.block(pair/t.a.KVHeads), t.partials[pair*t.splits*size:]
+		first := t.partial(splits)
+		for i := 1; i*splitPositions < b.end(); i++ {
+			t.fold(first, t.partial(splits[i*size:]), b, i*splitPositions)
+		}
+		t.store(first, b, pair%t.a.KVHeads)
+	}
+}
+
+// scaled sets q to the queries of a block, divided by √head_dim.
+func (t *attend) scaled(q []float32, b block, head int) {
+	hd, group := t.a.HeadDim, t.a.QueryHeads/t.a.KVHeads
 	scale := float32(1 / math.Sqrt(float64(hd)))
-	width := (a.QueryHeads + 2*a.KVHeads) * hd
-	for i := range queries {
-		from := t.qkv[(b.first+i/group)*width+(head*group+i%group)*hd:][:hd]
-		for c, v := range from {
+	width := (t.a.QueryHeads + 2*t.a.KVHeads) * hd
+	for i := range b.rows * group {
+		for c, v := range t.qkv[(b.first+i/group)*width+(head*group+i%group)*hd:][:hd] {
 			q[i*hd+c] = v * scale
 		}
-		tops[i], sums[i] = float32(math.Inf(-1)), 0
 	}
-	clear(out)
-	for ; from < to; from += runPositions {
-		n := min(runPositions, to-from)
-		scores := s.score(q, keys[from*hd:(from+n)*hd], queries, n, hd)
-		for i := range queries {
-			visible := min(n, b.span.Pos+b.offset+i/group+1-from)
-			s.softmax(scores[i*runPositions:(i+1)*runPositions], visible, &tops[i], &sums[i], out[i*hd:(i+1)*hd])
-		}
-		s.weigh(out, scores, values[from*hd:(from+n)*hd], queries, n, hd)
-	}
-	if t.parts > 1 {
-		partial := t.partials[item*t.partialSize():][:t.partialSize()]
-		n := copy(partial, out)
-		n += copy(partial[n:], tops)
-		copy(partial[n:], sums)
-		return
-	}
+}
+
+// split sets p to the result over the split that begins at position from.
+func (t *attend) split(s *scratch, q []float32, b block, head, from int, p partial) {
+	hd, group := t.a.HeadDim, t.a.QueryHeads/t.a.KVHeads
+	queries := b.rows * group
+	n := min(splitPositions, b.end()-from)
+	at := 4 * (head*b.span.Capacity + from) * hd
+	keys, values := b.span.Keys.Slice(at, 4*n*hd), b.span.Values.Slice(at, 4*n*hd).Floats()
+
+	scores := grow(&s.scores, queries*splitPositions)
+	s.matrix = kernels.Matrix{Rows: n, Cols: hd, Format: kernels.F32, Data: keys}
+	s.mul(scores, splitPositions, &s.matrix, 0, n, activations{x: q, stride: hd}, queries)
+	visible := func(row int) int { return min(n, b.visible(row)-from) }
 	for i := range queries {
-		dst := t.out[((b.first+i/group)*a.QueryHeads+head*group+i%group)*hd:][:hd]
-		for c, v := range out[i*hd : (i+1)*hd] {
-			dst[c] = v / sums[i]
+		if n := visible(i / group); n > 0 {
+			p.tops[i], p.sums[i] = s.softmax(scores[i*splitPositions:][:splitPositions], n)
+		}
+	}
+	if visible(0) == n {
+		s.weigh(p.out, scores, values, queries, n, hd)
+		return
+	}
+	for row := range b.rows {
+		if n := visible(row); n > 0 {
+			i := row * group
+			s.weigh(p.out[i*hd:], scores[i*splitPositions:], values, group, n, hd)
 		}
 	}
 }
 
-// score returns q·k for each query and n keys, rows runPositions apart.
-func (s *scratch) score(q, keys []float32, queries, n, hd int) []float32 {
-	scores := grow(&s.scores, padded(queries)*runPositions)
-	s.mul(scores, runPositions, s.float32s(keys, hd), 0, n, activations{x: q, stride: hd}, queries)
-	return scores
-}
-
-// softmax turns one query's scores, visible of which count, into weights
-// relative to the largest score so far, and scales what was summed before.
-func (s *scratch) softmax(scores []float32, visible int, top, sum *float32, out []float32) {
-	if visible <= 0 {
-		clear(scores)
-		return
-	}
-	n := (visible + lanes - 1) &^ (lanes - 1)
-	for i := visible; i < n; i++ {
+// softmax turns the first n scores of a query into e^(score − top), and returns top,
+// the largest of them, and their sum.
+func (s *scratch) softmax(scores []float32, n int) (top, sum float32) {
+	whole := (n + lanes - 1) &^ (lanes - 1)
+	for i := n; i < whole; i++ {
 		scores[i] = float32(math.Inf(-1))
 	}
 	a := &s.vectorArgs
-	*a = vectorArgs{dst: ptr(scores), n: n}
+	*a = vectorArgs{dst: ptr(scores), n: whole}
 	s.maximum(a)
-	if a.scalar > *top {
-		shrink := float32(math.Exp(float64(*top - a.scalar)))
-		*top = a.scalar
-		*sum *= shrink
-		for i := range out {
-			out[i] *= shrink
-		}
-	}
-	a.scalar = *top
+	top = a.scalar
 	s.expSum(a)
-	*sum += a.scalar
-	clear(scores[n:])
+	return top, a.scalar
 }
 
-// weigh adds Σ_j weight_j · v_j to each query's result.
+// weigh sets out to Σ_j weight_j · v_j for each query, over n positions.
 func (s *scratch) weigh(out, weights, values []float32, queries, n, hd int) {
 	whole := hd &^ (s.tileCols - 1)
 	a := &s.gemmArgs
@@ -258,8 +289,8 @@ func (s *scratch) weigh(out, weights, values []float32, queries, n, hd int) {
 		f := s.gemm[min(len(s.gemm), queries-i)-1]
 		for c := 0; c < whole; c += s.tileCols {
 			*a = gemmArgs{
-				c: &out[i*hd+c], a: &weights[i*runPositions], b: &values[c],
-				ldc: 4 * hd, lda: 4 * runPositions, ldb: 4 * hd, k: n, add: 1, half: 2 * s.tileCols,
+				c: &out[i*hd+c], a: &weights[i*splitPositions], b: &values[c],
+				ldc: 4 * hd, lda: 4 * splitPositions, ldb: 4 * hd, k: n, half: 2 * s.tileCols,
 			}
 			f(a)
 		}
@@ -268,7 +299,8 @@ func (s *scratch) weigh(out, weights, values []float32, queries, n, hd int) {
 		return
 	}
 	for i := range queries {
-		for j, w := range weights[i*runPositions:][:n] {
+		clear(out[i*hd+whole : (i+1)*hd])
+		for j, w := range weights[i*splitPositions:][:n] {
 			for c := whole; c < hd; c++ {
 				out[i*hd+c] += w * values[j*hd+c]
 			}
@@ -276,36 +308,32 @@ func (s *scratch) weigh(out, weights, values []float32, queries, n, hd int) {
 	}
 }
 
-// merge puts the parts of the context together.
-func (t *attend) merge() {
-	a, hd := t.a, t.a.HeadDim
-	group := a.QueryHeads / a.KVHeads
-	size := t.partialSize()
-	for i := range t.blocks {
-		b := t.block(i)
-		queries := b.rows * group
-		for head := range a.KVHeads {
-			parts := t.partials[(i*a.KVHeads+head)*t.parts*size:][:t.parts*size]
-			for q := range queries {
-				top := float32(math.Inf(-1))
-				for p := range t.parts {
-					top = max(top, parts[p*size+queries*hd+q])
-				}
-				dst := t.out[((b.first+q/group)*a.QueryHeads+head*group+q%group)*hd:][:hd]
-				clear(dst)
-				var sum float32
-				for p := range t.parts {
-					part := parts[p*size:]
-					w := float32(math.Exp(float64(part[queries*hd+q] - top)))
-					sum += w * part[queries*(hd+1)+q]
-					for c, v := range part[q*hd : (q+1)*hd] {
-						dst[c] += w * v
-					}
-				}
-				for c := range dst {
-					dst[c] /= sum
-				}
-			}
+// fold adds the result over the split that begins at position from to p, the result
+// over all before it.
+func (t *attend) fold(p, next partial, b block, from int) {
+	hd, group := t.a.HeadDim, t.a.QueryHeads/t.a.KVHeads
+	for i := range b.rows * group {
+		if b.visible(i/group) <= from {
+			continue
+		}
+		top := max(p.tops[i], next.tops[i])
+		keep := float32(math.Exp(float64(p.tops[i] - top)))
+		more := float32(math.Exp(float64(next.tops[i] - top)))
+		p.tops[i], p.sums[i] = top, keep*p.sums[i]+more*next.sums[i]
+		out := p.out[i*hd : (i+1)*hd]
+		for c, v := range next.out[i*hd : (i+1)*hd] {
+			out[c] = keep*out[c] + more*v
+		}
+	}
+}
+
+// store writes the result of a block.
+func (t *attend) store(p partial, b block, head int) {
+	hd, group := t.a.HeadDim, t.a.QueryHeads/t.a.KVHeads
+	for i := range b.rows * group {
+		dst := t.out[((b.first+i/group)*t.a.QueryHeads+head*group+i%group)*hd:][:hd]
+		for c, v := range p.out[i*hd : (i+1)*hd] {
+			dst[c] = v / p.sums[i]
 		}
 	}
 }

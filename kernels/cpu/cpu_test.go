@@ -23,6 +23,19 @@ func TestConformance(t *testing.T) {
 	}
 }
 
+// TestExactness: what a row gets depends neither on its company nor on the number
+// of threads.
+func TestExactness(t *testing.T) {
+	for _, isa := range cpu.ISAs() {
+		t.Run(isa.String(), func(t *testing.T) {
+			alone, company := cpu.New(cpu.Options{Threads: 1, ISA: isa}), cpu.New(cpu.Options{Threads: 3, ISA: isa})
+			defer alone.Close()
+			defer company.Close()
+			optest.Exactness(t, alone, company)
+		})
+	}
+}
+
 // TestAllocations holds the steady state to its promise: a token costs no
 // memory beyond the session's.
 func TestAllocations(t *testing.T) {

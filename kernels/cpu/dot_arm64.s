@@ -22,7 +22,7 @@ GLOBL spread<>(SB), RODATA|NOPTR, $64
 
 // func mul1xQ8_0DotProd(a *uint64)
 //
-// Two runs of Q8_0 rows with 1 activation rows.
+// 2 streams of Q8_0 rows with 1 activation rows.
 TEXT ·mul1xQ8_0DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
@@ -38,13 +38,7 @@ TEXT ·mul1xQ8_0DotProd(SB), NOSPLIT, $0-8
 row1:
 	MOVD 32(R0), R4
 	WORD $0x6f00e400 // MOVI V0.2D, #0
-	WORD $0x6f00e401 // MOVI V1.2D, #0
-	WORD $0x6f00e402 // MOVI V2.2D, #0
-	WORD $0x6f00e403 // MOVI V3.2D, #0
 	WORD $0x6f00e404 // MOVI V4.2D, #0
-	WORD $0x6f00e405 // MOVI V5.2D, #0
-	WORD $0x6f00e406 // MOVI V6.2D, #0
-	WORD $0x6f00e407 // MOVI V7.2D, #0
 	MOVD 72(R0), R8
 	AND $3, R8, R9
 	LSR $2, R8
@@ -278,17 +272,11 @@ recordDone3:
 	WORD $0x4f949000 // FMUL V0.4S, V0.4S, V20.S[0]
 	WORD $0x4f949084 // FMUL V4.4S, V4.4S, V20.S[0]
 	MOVD 104(R0), R19
-	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
-	WORD $0x6e23d442 // FADDP V2.4S, V2.4S, V3.4S
-	WORD $0x6e22d400 // FADDP V0.4S, V0.4S, V2.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	MOVD R16, R25
 	VST1.P V0.S[0], (R25)(R19)
 	ADD $4, R16
-	WORD $0x6e25d484 // FADDP V4.4S, V4.4S, V5.4S
-	WORD $0x6e27d4c6 // FADDP V6.4S, V6.4S, V7.4S
-	WORD $0x6e26d484 // FADDP V4.4S, V4.4S, V6.4S
 	WORD $0x6e24d484 // FADDP V4.4S, V4.4S, V4.4S
 	WORD $0x6e24d484 // FADDP V4.4S, V4.4S, V4.4S
 	MOVD R17, R25
@@ -301,7 +289,7 @@ rowDone1:
 
 // func mul2xQ8_0DotProd(a *uint64)
 //
-// Two runs of Q8_0 rows with 2 activation rows.
+// 2 streams of Q8_0 rows with 2 activation rows.
 TEXT ·mul2xQ8_0DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
@@ -319,12 +307,8 @@ row1:
 	ADD R15, R4, R5
 	WORD $0x6f00e400 // MOVI V0.2D, #0
 	WORD $0x6f00e401 // MOVI V1.2D, #0
-	WORD $0x6f00e402 // MOVI V2.2D, #0
-	WORD $0x6f00e403 // MOVI V3.2D, #0
 	WORD $0x6f00e404 // MOVI V4.2D, #0
 	WORD $0x6f00e405 // MOVI V5.2D, #0
-	WORD $0x6f00e406 // MOVI V6.2D, #0
-	WORD $0x6f00e407 // MOVI V7.2D, #0
 	MOVD 72(R0), R8
 	AND $3, R8, R9
 	LSR $2, R8
@@ -724,15 +708,13 @@ recordDone3:
 	WORD $0x4f9490a5 // FMUL V5.4S, V5.4S, V20.S[0]
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
-	WORD $0x6e23d442 // FADDP V2.4S, V2.4S, V3.4S
-	WORD $0x6e22d400 // FADDP V0.4S, V0.4S, V2.4S
+	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	MOVD R16, R25
 	VST1.P V0.S[0], (R25)(R19)
 	VST1.P V0.S[1], (R25)(R19)
 	ADD $4, R16
 	WORD $0x6e25d484 // FADDP V4.4S, V4.4S, V5.4S
-	WORD $0x6e27d4c6 // FADDP V6.4S, V6.4S, V7.4S
-	WORD $0x6e26d484 // FADDP V4.4S, V4.4S, V6.4S
+	WORD $0x6e24d484 // FADDP V4.4S, V4.4S, V4.4S
 	MOVD R17, R25
 	VST1.P V4.S[0], (R25)(R19)
 	VST1.P V4.S[1], (R25)(R19)
@@ -744,7 +726,7 @@ rowDone1:
 
 // func mul4xQ8_0DotProd(a *uint64)
 //
-// Two runs of Q8_0 rows with 4 activation rows.
+// 2 streams of Q8_0 rows with 4 activation rows.
 TEXT ·mul4xQ8_0DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
@@ -1523,7 +1505,7 @@ rowDone1:
 
 // func mul1xQ4_0DotProd(a *uint64)
 //
-// Two runs of Q4_0 rows with 1 activation rows.
+// 2 streams of Q4_0 rows with 1 activation rows.
 TEXT ·mul1xQ4_0DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
@@ -1538,13 +1520,7 @@ TEXT ·mul1xQ4_0DotProd(SB), NOSPLIT, $0-8
 row1:
 	MOVD 32(R0), R4
 	WORD $0x6f00e400 // MOVI V0.2D, #0
-	WORD $0x6f00e401 // MOVI V1.2D, #0
-	WORD $0x6f00e402 // MOVI V2.2D, #0
-	WORD $0x6f00e403 // MOVI V3.2D, #0
 	WORD $0x6f00e404 // MOVI V4.2D, #0
-	WORD $0x6f00e405 // MOVI V5.2D, #0
-	WORD $0x6f00e406 // MOVI V6.2D, #0
-	WORD $0x6f00e407 // MOVI V7.2D, #0
 	MOVD 72(R0), R8
 	AND $3, R8, R9
 	LSR $2, R8
@@ -1785,17 +1761,11 @@ recordDone3:
 	WORD $0x4f949000 // FMUL V0.4S, V0.4S, V20.S[0]
 	WORD $0x4f949084 // FMUL V4.4S, V4.4S, V20.S[0]
 	MOVD 104(R0), R19
-	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
-	WORD $0x6e23d442 // FADDP V2.4S, V2.4S, V3.4S
-	WORD $0x6e22d400 // FADDP V0.4S, V0.4S, V2.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	MOVD R16, R25
 	VST1.P V0.S[0], (R25)(R19)
 	ADD $4, R16
-	WORD $0x6e25d484 // FADDP V4.4S, V4.4S, V5.4S
-	WORD $0x6e27d4c6 // FADDP V6.4S, V6.4S, V7.4S
-	WORD $0x6e26d484 // FADDP V4.4S, V4.4S, V6.4S
 	WORD $0x6e24d484 // FADDP V4.4S, V4.4S, V4.4S
 	WORD $0x6e24d484 // FADDP V4.4S, V4.4S, V4.4S
 	MOVD R17, R25
@@ -1808,7 +1778,7 @@ rowDone1:
 
 // func mul2xQ4_0DotProd(a *uint64)
 //
-// Two runs of Q4_0 rows with 2 activation rows.
+// 2 streams of Q4_0 rows with 2 activation rows.
 TEXT ·mul2xQ4_0DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
@@ -1825,12 +1795,8 @@ row1:
 	ADD R15, R4, R5
 	WORD $0x6f00e400 // MOVI V0.2D, #0
 	WORD $0x6f00e401 // MOVI V1.2D, #0
-	WORD $0x6f00e402 // MOVI V2.2D, #0
-	WORD $0x6f00e403 // MOVI V3.2D, #0
 	WORD $0x6f00e404 // MOVI V4.2D, #0
 	WORD $0x6f00e405 // MOVI V5.2D, #0
-	WORD $0x6f00e406 // MOVI V6.2D, #0
-	WORD $0x6f00e407 // MOVI V7.2D, #0
 	MOVD 72(R0), R8
 	AND $3, R8, R9
 	LSR $2, R8
@@ -2217,15 +2183,13 @@ recordDone3:
 	WORD $0x4f9490a5 // FMUL V5.4S, V5.4S, V20.S[0]
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
-	WORD $0x6e23d442 // FADDP V2.4S, V2.4S, V3.4S
-	WORD $0x6e22d400 // FADDP V0.4S, V0.4S, V2.4S
+	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	MOVD R16, R25
 	VST1.P V0.S[0], (R25)(R19)
 	VST1.P V0.S[1], (R25)(R19)
 	ADD $4, R16
 	WORD $0x6e25d484 // FADDP V4.4S, V4.4S, V5.4S
-	WORD $0x6e27d4c6 // FADDP V6.4S, V6.4S, V7.4S
-	WORD $0x6e26d484 // FADDP V4.4S, V4.4S, V6.4S
+	WORD $0x6e24d484 // FADDP V4.4S, V4.4S, V4.4S
 	MOVD R17, R25
 	VST1.P V4.S[0], (R25)(R19)
 	VST1.P V4.S[1], (R25)(R19)
@@ -2237,7 +2201,7 @@ rowDone1:
 
 // func mul4xQ4_0DotProd(a *uint64)
 //
-// Two runs of Q4_0 rows with 4 activation rows.
+// 2 streams of Q4_0 rows with 4 activation rows.
 TEXT ·mul4xQ4_0DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
@@ -2962,7 +2926,7 @@ rowDone1:
 
 // func mul1xQ4_1DotProd(a *uint64)
 //
-// Two runs of Q4_1 rows with 1 activation rows.
+// 2 streams of Q4_1 rows with 1 activation rows.
 TEXT ·mul1xQ4_1DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
@@ -2977,13 +2941,7 @@ TEXT ·mul1xQ4_1DotProd(SB), NOSPLIT, $0-8
 row1:
 	MOVD 32(R0), R4
 	WORD $0x6f00e400 // MOVI V0.2D, #0
-	WORD $0x6f00e401 // MOVI V1.2D, #0
-	WORD $0x6f00e402 // MOVI V2.2D, #0
-	WORD $0x6f00e403 // MOVI V3.2D, #0
 	WORD $0x6f00e404 // MOVI V4.2D, #0
-	WORD $0x6f00e405 // MOVI V5.2D, #0
-	WORD $0x6f00e406 // MOVI V6.2D, #0
-	WORD $0x6f00e407 // MOVI V7.2D, #0
 	MOVD 72(R0), R8
 	AND $3, R8, R9
 	LSR $2, R8
@@ -3239,17 +3197,11 @@ recordDone3:
 	WORD $0x4f949000 // FMUL V0.4S, V0.4S, V20.S[0]
 	WORD $0x4f949084 // FMUL V4.4S, V4.4S, V20.S[0]
 	MOVD 104(R0), R19
-	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
-	WORD $0x6e23d442 // FADDP V2.4S, V2.4S, V3.4S
-	WORD $0x6e22d400 // FADDP V0.4S, V0.4S, V2.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	MOVD R16, R25
 	VST1.P V0.S[0], (R25)(R19)
 	ADD $4, R16
-	WORD $0x6e25d484 // FADDP V4.4S, V4.4S, V5.4S
-	WORD $0x6e27d4c6 // FADDP V6.4S, V6.4S, V7.4S
-	WORD $0x6e26d484 // FADDP V4.4S, V4.4S, V6.4S
 	WORD $0x6e24d484 // FADDP V4.4S, V4.4S, V4.4S
 	WORD $0x6e24d484 // FADDP V4.4S, V4.4S, V4.4S
 	MOVD R17, R25
@@ -3262,7 +3214,7 @@ rowDone1:
 
 // func mul2xQ4_1DotProd(a *uint64)
 //
-// Two runs of Q4_1 rows with 2 activation rows.
+// 2 streams of Q4_1 rows with 2 activation rows.
 TEXT ·mul2xQ4_1DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
@@ -3279,12 +3231,8 @@ row1:
 	ADD R15, R4, R5
 	WORD $0x6f00e400 // MOVI V0.2D, #0
 	WORD $0x6f00e401 // MOVI V1.2D, #0
-	WORD $0x6f00e402 // MOVI V2.2D, #0
-	WORD $0x6f00e403 // MOVI V3.2D, #0
 	WORD $0x6f00e404 // MOVI V4.2D, #0
 	WORD $0x6f00e405 // MOVI V5.2D, #0
-	WORD $0x6f00e406 // MOVI V6.2D, #0
-	WORD $0x6f00e407 // MOVI V7.2D, #0
 	MOVD 72(R0), R8
 	AND $3, R8, R9
 	LSR $2, R8
@@ -3701,15 +3649,13 @@ recordDone3:
 	WORD $0x4f9490a5 // FMUL V5.4S, V5.4S, V20.S[0]
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
-	WORD $0x6e23d442 // FADDP V2.4S, V2.4S, V3.4S
-	WORD $0x6e22d400 // FADDP V0.4S, V0.4S, V2.4S
+	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	MOVD R16, R25
 	VST1.P V0.S[0], (R25)(R19)
 	VST1.P V0.S[1], (R25)(R19)
 	ADD $4, R16
 	WORD $0x6e25d484 // FADDP V4.4S, V4.4S, V5.4S
-	WORD $0x6e27d4c6 // FADDP V6.4S, V6.4S, V7.4S
-	WORD $0x6e26d484 // FADDP V4.4S, V4.4S, V6.4S
+	WORD $0x6e24d484 // FADDP V4.4S, V4.4S, V4.4S
 	MOVD R17, R25
 	VST1.P V4.S[0], (R25)(R19)
 	VST1.P V4.S[1], (R25)(R19)
@@ -3721,7 +3667,7 @@ rowDone1:
 
 // func mul4xQ4_1DotProd(a *uint64)
 //
-// Two runs of Q4_1 rows with 4 activation rows.
+// 2 streams of Q4_1 rows with 4 activation rows.
 TEXT ·mul4xQ4_1DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
@@ -4506,7 +4452,7 @@ rowDone1:
 
 // func mul1xQ4_KDotProd(a *uint64)
 //
-// Two runs of Q4_K rows with 1 activation rows.
+// 2 streams of Q4_K rows with 1 activation rows.
 TEXT ·mul1xQ4_KDotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
@@ -4523,13 +4469,7 @@ TEXT ·mul1xQ4_KDotProd(SB), NOSPLIT, $0-8
 row1:
 	MOVD 32(R0), R4
 	WORD $0x6f00e400 // MOVI V0.2D, #0
-	WORD $0x6f00e401 // MOVI V1.2D, #0
-	WORD $0x6f00e402 // MOVI V2.2D, #0
-	WORD $0x6f00e403 // MOVI V3.2D, #0
 	WORD $0x6f00e404 // MOVI V4.2D, #0
-	WORD $0x6f00e405 // MOVI V5.2D, #0
-	WORD $0x6f00e406 // MOVI V6.2D, #0
-	WORD $0x6f00e407 // MOVI V7.2D, #0
 	MOVD 72(R0), R8
 	CBZ R8, blockDone2
 block2:
@@ -4899,17 +4839,11 @@ blockDone2:
 	WORD $0x4f949000 // FMUL V0.4S, V0.4S, V20.S[0]
 	WORD $0x4f949084 // FMUL V4.4S, V4.4S, V20.S[0]
 	MOVD 104(R0), R19
-	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
-	WORD $0x6e23d442 // FADDP V2.4S, V2.4S, V3.4S
-	WORD $0x6e22d400 // FADDP V0.4S, V0.4S, V2.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	MOVD R16, R25
 	VST1.P V0.S[0], (R25)(R19)
 	ADD $4, R16
-	WORD $0x6e25d484 // FADDP V4.4S, V4.4S, V5.4S
-	WORD $0x6e27d4c6 // FADDP V6.4S, V6.4S, V7.4S
-	WORD $0x6e26d484 // FADDP V4.4S, V4.4S, V6.4S
 	WORD $0x6e24d484 // FADDP V4.4S, V4.4S, V4.4S
 	WORD $0x6e24d484 // FADDP V4.4S, V4.4S, V4.4S
 	MOVD R17, R25
@@ -4922,7 +4856,7 @@ rowDone1:
 
 // func mul2xQ4_KDotProd(a *uint64)
 //
-// Two runs of Q4_K rows with 2 activation rows.
+// 2 streams of Q4_K rows with 2 activation rows.
 TEXT ·mul2xQ4_KDotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
@@ -4941,12 +4875,8 @@ row1:
 	ADD R15, R4, R5
 	WORD $0x6f00e400 // MOVI V0.2D, #0
 	WORD $0x6f00e401 // MOVI V1.2D, #0
-	WORD $0x6f00e402 // MOVI V2.2D, #0
-	WORD $0x6f00e403 // MOVI V3.2D, #0
 	WORD $0x6f00e404 // MOVI V4.2D, #0
 	WORD $0x6f00e405 // MOVI V5.2D, #0
-	WORD $0x6f00e406 // MOVI V6.2D, #0
-	WORD $0x6f00e407 // MOVI V7.2D, #0
 	MOVD 72(R0), R8
 	CBZ R8, blockDone2
 block2:
@@ -5569,15 +5499,13 @@ blockDone2:
 	WORD $0x4f9490a5 // FMUL V5.4S, V5.4S, V20.S[0]
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
-	WORD $0x6e23d442 // FADDP V2.4S, V2.4S, V3.4S
-	WORD $0x6e22d400 // FADDP V0.4S, V0.4S, V2.4S
+	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	MOVD R16, R25
 	VST1.P V0.S[0], (R25)(R19)
 	VST1.P V0.S[1], (R25)(R19)
 	ADD $4, R16
 	WORD $0x6e25d484 // FADDP V4.4S, V4.4S, V5.4S
-	WORD $0x6e27d4c6 // FADDP V6.4S, V6.4S, V7.4S
-	WORD $0x6e26d484 // FADDP V4.4S, V4.4S, V6.4S
+	WORD $0x6e24d484 // FADDP V4.4S, V4.4S, V4.4S
 	MOVD R17, R25
 	VST1.P V4.S[0], (R25)(R19)
 	VST1.P V4.S[1], (R25)(R19)
@@ -5589,7 +5517,7 @@ rowDone1:
 
 // func mul4xQ4_KDotProd(a *uint64)
 //
-// Two runs of Q4_K rows with 4 activation rows.
+// 2 streams of Q4_K rows with 4 activation rows.
 TEXT ·mul4xQ4_KDotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
@@ -6766,7 +6694,7 @@ rowDone1:
 
 // func mul1xAffine4DotProd(a *uint64)
 //
-// Two runs of Affine4 rows with 1 activation rows.
+// 2 streams of Affine4 rows with 1 activation rows.
 TEXT ·mul1xAffine4DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
@@ -6795,13 +6723,7 @@ TEXT ·mul1xAffine4DotProd(SB), NOSPLIT, $0-8
 row1:
 	MOVD 32(R0), R4
 	WORD $0x6f00e400 // MOVI V0.2D, #0
-	WORD $0x6f00e401 // MOVI V1.2D, #0
-	WORD $0x6f00e402 // MOVI V2.2D, #0
-	WORD $0x6f00e403 // MOVI V3.2D, #0
 	WORD $0x6f00e404 // MOVI V4.2D, #0
-	WORD $0x6f00e405 // MOVI V5.2D, #0
-	WORD $0x6f00e406 // MOVI V6.2D, #0
-	WORD $0x6f00e407 // MOVI V7.2D, #0
 	MOVD 72(R0), R8
 	AND $3, R8, R9
 	LSR $2, R8
@@ -7049,17 +6971,11 @@ recordDone3:
 	WORD $0x4f949000 // FMUL V0.4S, V0.4S, V20.S[0]
 	WORD $0x4f949084 // FMUL V4.4S, V4.4S, V20.S[0]
 	MOVD 104(R0), R19
-	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
-	WORD $0x6e23d442 // FADDP V2.4S, V2.4S, V3.4S
-	WORD $0x6e22d400 // FADDP V0.4S, V0.4S, V2.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	MOVD R16, R25
 	VST1.P V0.S[0], (R25)(R19)
 	ADD $4, R16
-	WORD $0x6e25d484 // FADDP V4.4S, V4.4S, V5.4S
-	WORD $0x6e27d4c6 // FADDP V6.4S, V6.4S, V7.4S
-	WORD $0x6e26d484 // FADDP V4.4S, V4.4S, V6.4S
 	WORD $0x6e24d484 // FADDP V4.4S, V4.4S, V4.4S
 	WORD $0x6e24d484 // FADDP V4.4S, V4.4S, V4.4S
 	MOVD R17, R25
@@ -7072,7 +6988,7 @@ rowDone1:
 
 // func mul2xAffine4DotProd(a *uint64)
 //
-// Two runs of Affine4 rows with 2 activation rows.
+// 2 streams of Affine4 rows with 2 activation rows.
 TEXT ·mul2xAffine4DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
@@ -7103,12 +7019,8 @@ row1:
 	ADD R15, R4, R5
 	WORD $0x6f00e400 // MOVI V0.2D, #0
 	WORD $0x6f00e401 // MOVI V1.2D, #0
-	WORD $0x6f00e402 // MOVI V2.2D, #0
-	WORD $0x6f00e403 // MOVI V3.2D, #0
 	WORD $0x6f00e404 // MOVI V4.2D, #0
 	WORD $0x6f00e405 // MOVI V5.2D, #0
-	WORD $0x6f00e406 // MOVI V6.2D, #0
-	WORD $0x6f00e407 // MOVI V7.2D, #0
 	MOVD 72(R0), R8
 	AND $3, R8, R9
 	LSR $2, R8
@@ -7517,15 +7429,13 @@ recordDone3:
 	WORD $0x4f9490a5 // FMUL V5.4S, V5.4S, V20.S[0]
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
-	WORD $0x6e23d442 // FADDP V2.4S, V2.4S, V3.4S
-	WORD $0x6e22d400 // FADDP V0.4S, V0.4S, V2.4S
+	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	MOVD R16, R25
 	VST1.P V0.S[0], (R25)(R19)
 	VST1.P V0.S[1], (R25)(R19)
 	ADD $4, R16
 	WORD $0x6e25d484 // FADDP V4.4S, V4.4S, V5.4S
-	WORD $0x6e27d4c6 // FADDP V6.4S, V6.4S, V7.4S
-	WORD $0x6e26d484 // FADDP V4.4S, V4.4S, V6.4S
+	WORD $0x6e24d484 // FADDP V4.4S, V4.4S, V4.4S
 	MOVD R17, R25
 	VST1.P V4.S[0], (R25)(R19)
 	VST1.P V4.S[1], (R25)(R19)
@@ -7537,7 +7447,7 @@ rowDone1:
 
 // func mul4xAffine4DotProd(a *uint64)
 //
-// Two runs of Affine4 rows with 4 activation rows.
+// 2 streams of Affine4 rows with 4 activation rows.
 TEXT ·mul4xAffine4DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
@@ -8328,7 +8238,7 @@ rowDone1:
 
 // func mul1xAffine8DotProd(a *uint64)
 //
-// Two runs of Affine8 rows with 1 activation rows.
+// 2 streams of Affine8 rows with 1 activation rows.
 TEXT ·mul1xAffine8DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
@@ -8361,13 +8271,7 @@ TEXT ·mul1xAffine8DotProd(SB), NOSPLIT, $0-8
 row1:
 	MOVD 32(R0), R4
 	WORD $0x6f00e400 // MOVI V0.2D, #0
-	WORD $0x6f00e401 // MOVI V1.2D, #0
-	WORD $0x6f00e402 // MOVI V2.2D, #0
-	WORD $0x6f00e403 // MOVI V3.2D, #0
 	WORD $0x6f00e404 // MOVI V4.2D, #0
-	WORD $0x6f00e405 // MOVI V5.2D, #0
-	WORD $0x6f00e406 // MOVI V6.2D, #0
-	WORD $0x6f00e407 // MOVI V7.2D, #0
 	MOVD 72(R0), R8
 	AND $3, R8, R9
 	LSR $2, R8
@@ -8658,17 +8562,11 @@ recordDone3:
 	WORD $0x4f949000 // FMUL V0.4S, V0.4S, V20.S[0]
 	WORD $0x4f949084 // FMUL V4.4S, V4.4S, V20.S[0]
 	MOVD 104(R0), R19
-	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
-	WORD $0x6e23d442 // FADDP V2.4S, V2.4S, V3.4S
-	WORD $0x6e22d400 // FADDP V0.4S, V0.4S, V2.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	MOVD R16, R25
 	VST1.P V0.S[0], (R25)(R19)
 	ADD $4, R16
-	WORD $0x6e25d484 // FADDP V4.4S, V4.4S, V5.4S
-	WORD $0x6e27d4c6 // FADDP V6.4S, V6.4S, V7.4S
-	WORD $0x6e26d484 // FADDP V4.4S, V4.4S, V6.4S
 	WORD $0x6e24d484 // FADDP V4.4S, V4.4S, V4.4S
 	WORD $0x6e24d484 // FADDP V4.4S, V4.4S, V4.4S
 	MOVD R17, R25
@@ -8681,7 +8579,7 @@ rowDone1:
 
 // func mul2xAffine8DotProd(a *uint64)
 //
-// Two runs of Affine8 rows with 2 activation rows.
+// 2 streams of Affine8 rows with 2 activation rows.
 TEXT ·mul2xAffine8DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
@@ -8716,12 +8614,8 @@ row1:
 	ADD R15, R4, R5
 	WORD $0x6f00e400 // MOVI V0.2D, #0
 	WORD $0x6f00e401 // MOVI V1.2D, #0
-	WORD $0x6f00e402 // MOVI V2.2D, #0
-	WORD $0x6f00e403 // MOVI V3.2D, #0
 	WORD $0x6f00e404 // MOVI V4.2D, #0
 	WORD $0x6f00e405 // MOVI V5.2D, #0
-	WORD $0x6f00e406 // MOVI V6.2D, #0
-	WORD $0x6f00e407 // MOVI V7.2D, #0
 	MOVD 72(R0), R8
 	AND $3, R8, R9
 	LSR $2, R8
@@ -9193,15 +9087,13 @@ recordDone3:
 	WORD $0x4f9490a5 // FMUL V5.4S, V5.4S, V20.S[0]
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
-	WORD $0x6e23d442 // FADDP V2.4S, V2.4S, V3.4S
-	WORD $0x6e22d400 // FADDP V0.4S, V0.4S, V2.4S
+	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	MOVD R16, R25
 	VST1.P V0.S[0], (R25)(R19)
 	VST1.P V0.S[1], (R25)(R19)
 	ADD $4, R16
 	WORD $0x6e25d484 // FADDP V4.4S, V4.4S, V5.4S
-	WORD $0x6e27d4c6 // FADDP V6.4S, V6.4S, V7.4S
-	WORD $0x6e26d484 // FADDP V4.4S, V4.4S, V6.4S
+	WORD $0x6e24d484 // FADDP V4.4S, V4.4S, V4.4S
 	MOVD R17, R25
 	VST1.P V4.S[0], (R25)(R19)
 	VST1.P V4.S[1], (R25)(R19)
@@ -9213,7 +9105,7 @@ rowDone1:
 
 // func mul4xAffine8DotProd(a *uint64)
 //
-// Two runs of Affine8 rows with 4 activation rows.
+// 2 streams of Affine8 rows with 4 activation rows.
 TEXT ·mul4xAffine8DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1

@@ -20,7 +20,7 @@ const (
 type linear struct {
 	epilogue epilogue
 	y        []float32 // [rows, w.Rows]
-	x        []float32 // [rows, w.Cols]; padded if there are at most fewRows
+	x        []float32 // [rows, w.Cols]
 	rows     int
 	w, up    projection
 }
@@ -29,23 +29,18 @@ type linear struct {
 type projection struct {
 	m        *kernels.Matrix
 	b        *kernels.Matrix
-	ax       []float32 // [rows, rank]; padded like x
+	ax       []float32 // [rows, rank]
 	rowScale []float32
 
 	in activations // for few rows: x as the routines want it for the format of m
 }
 
-// activations are rows of activations, stride elements apart, and the sums of
-// each 32 columns of them if an arrangement has them.
+// activations are rows of activations, stride elements apart. An arrangement with
+// sums of each 32 columns has them behind the columns of the row.
 type activations struct {
 	x      []float32
 	stride int
-	sums   []float32
 }
-
-// padded is the number of rows that operands of few rows have memory for:
-// mul4 takes four.
-func padded(rows int) int { return (rows + 3) &^ 3 }
 
 // multiply runs y = epilogue(w·x) on all cores.
 func (p *pass) multiply(e epilogue, y, x []float32, rows int, w, up kernels.Linear) {
@@ -63,7 +58,7 @@ func (p *pass) adapt(t *projection, buf *[]float32, x []float32, rows int, l *ke
 	if l == nil {
 		return
 	}
-	t.b, t.ax = &l.B, grow(buf, padded(rows)*l.A.Rows)
+	t.b, t.ax = &l.B, grow(buf, rows*l.A.Rows)
 	p.linear(linear{y: t.ax, x: x, rows: rows, w: projection{m: &l.A}})
 	if !l.RowScale.IsZero() {
 		t.rowScale = l.RowScale.Floats()
@@ -71,10 +66,9 @@ func (p *pass) adapt(t *projection, buf *[]float32, x []float32, rows int, l *ke
 }
 
 func (p *pass) linear(t linear) {
-	tiled := p.scratch.tiled(t.rows, t.w.m, t.up.m)
-	if tiled || t.rows > p.scratch.fewRows(t.w.m.Format) {
+	if t.rows > kernels.ExactRows {
 		p.many = many{linear: t}
-		if tiled {
+		if p.scratch.tiled(t.w.m, t.up.m) {
 			p.many.parts = p.toParts(t.x, t.rows, t.w.m.Cols)
 		} else {
 			p.many.blocks = p.toBlocks(t.x, t.rows, t.w.m.Cols)
@@ -94,11 +88,9 @@ func (p *pass) linear(t linear) {
 	p.few = few{}
 }
 
-// arrange returns rows of x, and those that are read beyond them, as the routines
-// for m want them.
+// arrange returns rows of x as the routines for m want them.
 func (p *pass) arrange(m *kernels.Matrix, buf *[]float32, x []float32, rows int) activations {
 	order := p.scratch.order[m.Format]
-	rows = p.scratch.reads(m.Format, rows)
 	in := activations{x: x, stride: m.Cols}
 	switch {
 	case order == nil:
@@ -107,9 +99,8 @@ func (p *pass) arrange(m *kernels.Matrix, buf *[]float32, x []float32, rows int)
 		in.stride = records(m.Cols) * recordFloats
 		in.x = grow(buf, rows*in.stride)
 	default:
-		n := rows * m.Cols
-		all := grow(buf, n+n/32)
-		in.x, in.sums = all[:n], all[n:]
+		in.stride = m.Cols + (m.Cols/32+15)&^15 // whole cache lines
+		in.x = grow(buf, rows*in.stride)
 	}
 	p.arranging = arranging{in, order, x, m.Cols, wholeVectors(m.Format, m.Cols)}
 	p.run(rows, 1+1<<14/m.Cols, &p.arranging)
@@ -136,12 +127,12 @@ func (t *arranging) run(lo, hi int, s *scratch) {
 		}
 		if t.whole > 0 {
 			s.arrangeArgs = arrangeArgs{
-				dst: ptr(to), x: ptr(from), sums: &t.to.sums[r*(t.cols/32)],
+				dst: ptr(to), x: ptr(from), sums: &to[t.cols],
 				index: &t.order.index[0], scale: &t.order.scale[0], n: t.whole, factor: t.order.factor,
 			}
 			s.arrange(&s.arrangeArgs)
 		}
-		copy(to[t.whole:], from[t.whole:])
+		copy(to[t.whole:t.cols], from[t.whole:])
 	}
 }
 
@@ -149,7 +140,7 @@ func (t *arranging) run(lo, hi int, s *scratch) {
 // vectors of their results come out even.
 func wholeRuns(size int, m *kernels.Matrix) int { return max(lanes, size/m.RowBytes()&^(lanes-1)) }
 
-// few is a linear operation on at most fewRows rows. Its items are rows of w.
+// few is a linear operation on at most kernels.ExactRows rows. Its items are rows of w.
 type few linear
 
 // runRows is the largest number of weight rows whose products are held back
@@ -163,13 +154,13 @@ func (t *few) run(lo, hi int, s *scratch) {
 		most = min(most, wholeRuns(1<<18, t.w.m))
 	}
 	stride := min(most, hi-lo)
-	tile := grow(&s.tile, padded(t.rows)*stride)
+	tile := grow(&s.tile, t.rows*stride)
 	for ; lo < hi; lo += most {
 		n := min(most, hi-lo)
 		t.product(s, &t.w, tile, stride, lo, n)
 		var up []float32
 		if t.up.m != nil {
-			up = grow(&s.upTile, padded(t.rows)*stride)
+			up = grow(&s.upTile, t.rows*stride)
 			t.product(s, &t.up, up, stride, lo, n)
 		}
 		for r := range t.rows {
@@ -221,7 +212,7 @@ func (s *scratch) silu(y, g, up []float32) {
 func (t *few) product(s *scratch, w *projection, dst []float32, stride, lo, n int) {
 	s.mul(dst, stride, w.m, lo, n, w.in, t.rows)
 	if w.b != nil {
-		sum := grow(&s.sums, padded(t.rows)*stride)
+		sum := grow(&s.sums, t.rows*stride)
 		s.mul(sum, stride, w.b, lo, n, activations{x: w.ax, stride: w.b.Cols}, t.rows)
 		for i, v := range sum[:(t.rows-1)*stride+n] {
 			dst[i] += v
@@ -239,10 +230,10 @@ func (t *few) product(s *scratch, w *projection, dst []float32, stride, lo, n in
 // prefetchAhead is what was best, of 256 to 4096, on a Zen 3.
 const prefetchAhead = 1024
 
-// mul sets dst[r·stride + i] = w[lo+i]·x[r] for n rows of w. dst has room for
-// padded(rows) rows, and in has as many as are read.
+// mul sets dst[r·stride + i] = w[lo+i]·x[r] for n rows of w. What it adds for a row
+// of x, and in which order, depends on nothing else.
 func (s *scratch) mul(dst []float32, stride int, w *kernels.Matrix, lo, n int, in activations, rows int) {
-	if s.mul1[w.Format] == nil {
+	if s.matvec[w.Format][0].mul == nil {
 		s.mulWidened(dst, stride, w, lo, n, in, rows)
 		return
 	}
@@ -266,9 +257,9 @@ func (s *scratch) mul(dst []float32, stride int, w *kernels.Matrix, lo, n int, i
 	run := func(f func(*mulArgs), r, rows0, rows1, pair, count int) {
 		a.y0, a.y1 = &dst[r*stride+rows0], &dst[r*stride+rows1]
 		a.w0, a.w1 = &data[rows0*size], &data[rows1*size]
-		a.x, a.count = &in.x[r*in.stride], count
-		if len(in.sums) > 0 {
-			a.sums = &in.sums[r*(w.Cols/32)]
+		a.x, a.count, a.done = &in.x[r*in.stride], count, 0
+		if in.stride > w.Cols {
+			a.sums = &in.x[r*in.stride+w.Cols]
 		}
 		if groups > 0 {
 			a.scale0, a.scale1 = &scales[rows0*groups], &scales[rows1*groups]
@@ -278,23 +269,16 @@ func (s *scratch) mul(dst []float32, stride int, w *kernels.Matrix, lo, n int, i
 		f(a)
 	}
 	for r, xs := 0, 0; r < rows; r += xs {
-		var f func(*mulArgs)
-		switch left := rows - r; {
-		case left == 1:
-			f, xs = s.mul1[w.Format], 1
-		case left < 4 && s.mul2[w.Format] != nil:
-			f, xs = s.mul2[w.Format], 2
-		default:
-			f, xs = s.mul4[w.Format], 4
-		}
-		// Runs that are far from each other: a processor foresees each of them.
-		runs := s.runs(w.Format, xs)
-		count := n / runs
+		log := min(bits.Len(uint(rows-r)), 3) - 1
+		f := &s.matvec[w.Format][log]
+		xs = 1 << log
+		// Streams that are far from each other: a processor foresees each of them.
+		count := n / f.streams
 		if count > 0 {
-			run(f, r, 0, count%n, (runs-2)*count, count) // rows1 of a single run does not matter
+			run(f.mul, r, 0, count%n, max(0, f.streams-2)*count, count) // rows1 of a single stream does not matter
 		}
-		for i := count * runs; i < n; i++ {
-			run(f, r, i, i, 0, 1)
+		for i := count * f.streams; i < n; i++ {
+			run(f.mul, r, i, i, 0, 1)
 		}
 	}
 	if used < w.Cols {

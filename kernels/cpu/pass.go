@@ -25,13 +25,14 @@ type pass struct {
 	arranging arranging
 	rotate    rotate
 	attend    attend
+	merge     merge
 	norms     norms
 
 	normed   []float32    // rmsnorm(x), all rows
 	arranged [2][]float32 // activations in the order that quantised weights want
 	blocked  []float32    // activations as panels or tiles want them
 	lowRank  [2][]float32 // A·x of adapters, all rows
-	parts    []float32    // attention over parts of the context
+	partials []float32    // attention over splits of the context
 }
 
 var _ kernels.Ops = (*pass)(nil)
@@ -149,10 +150,6 @@ func (p *pass) ProjAdd(x, in kernels.View, rows int, w kernels.Linear) {
 	if p.ready() {
 		a := p.floats("ProjAdd", "in", in, rows*w.W.Cols)
 		y := p.floats("ProjAdd", "x", x, rows*w.W.Rows)
-		if n := p.scratch.reads(w.W.Format, rows); p.err == nil && rows <= p.scratch.fewRows(w.W.Format) && n > rows {
-			a = grow(&p.normed, n*w.W.Cols)
-			copy(a, in.Floats())
-		}
 		p.multiply(add, y, a, rows, w, kernels.Linear{})
 	}
 }
@@ -177,14 +174,14 @@ func (p *pass) NormLogits(logits, x kernels.View, rows int, norm kernels.Norm, w
 	}
 }
 
-// norm returns rmsnorm of each row of x, with room for padded(rows) rows.
+// norm returns rmsnorm of each row of x.
 func (p *pass) norm(op string, x kernels.View, rows, cols int, norm kernels.Norm) []float32 {
 	in := p.floats(op, "x", x, rows*cols)
 	weight := p.floats(op, "norm", norm.Weight, cols)
 	if p.err != nil {
 		return nil
 	}
-	out := grow(&p.normed, padded(rows)*cols)
+	out := grow(&p.normed, rows*cols)
 	p.norms = norms{out, in, weight, norm.Eps}
 	p.run(rows, 1+1<<14/cols, &p.norms)
 	p.norms = norms{}

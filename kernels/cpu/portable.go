@@ -11,15 +11,13 @@ import (
 // portable is what every routine means.
 var portable = routines{
 	isa:      Portable,
-	mul1:     [formats]func(*mulArgs){kernels.F32: mul1},
-	mul4:     [formats]func(*mulArgs){kernels.F32: mul4},
+	matvec:   [formats][3]matvec{kernels.F32: {{mul1, 2}, {mul2, 2}, {mul4, 2}}},
 	widen:    [formats]func(*widenArgs){kernels.F32: widen},
 	gemm:     []func(*gemmArgs){gemm(1), gemm(2), gemm(3), gemm(4), gemm(5), gemm(6)},
 	tileCols: 16,
 	pack:     pack,
 	prefetch: func(*packArgs) {},
 	depth:    256,
-	few:      [2]int{16, 8},
 	rmsNorm:  rmsNorm,
 	expSum:   expSum,
 	swiglu:   swiglu,
@@ -30,21 +28,19 @@ var portable = routines{
 }
 
 func mul1(a *mulArgs) { mul(a, 1) }
+func mul2(a *mulArgs) { mul(a, 2) }
 func mul4(a *mulArgs) { mul(a, 4) }
 
 func mul(a *mulArgs, xs int) {
-	run := func(y **float32, w *byte) {
-		for range a.count {
-			row := unsafe.Slice((*float32)(unsafe.Pointer(w)), a.cols)
+	for i, w := range [2]*byte{a.w0, a.w1} {
+		y := [2]*float32{a.y0, a.y1}[i]
+		for o := range a.count {
+			row := unsafe.Slice((*float32)(unsafe.Add(unsafe.Pointer(w), o*(4*a.cols+a.skip))), a.cols)
 			for r := range xs {
-				*at(*y, r*a.yStride/4) = dot(row, unsafe.Slice(at(a.x, r*a.xStride/4), a.cols))
+				*at(y, o+r*a.yStride/4) = dot(row, unsafe.Slice(at(a.x, r*a.xStride/4), a.cols))
 			}
-			*y = at(*y, 1)
-			w = (*byte)(unsafe.Add(unsafe.Pointer(w), 4*a.cols+a.skip))
 		}
 	}
-	run(&a.y0, a.w0)
-	run(&a.y1, a.w1)
 }
 
 func widen(a *widenArgs) {

@@ -15,12 +15,11 @@ import (
 type routines struct {
 	isa ISA
 
-	// mul1, mul2 and mul4 multiply rows of a matrix with 1, 2 or 4 activation
-	// rows, and widen converts part of a row to float32. A format without them
-	// goes through kernels.Matrix.ReadRow, the definition of the formats; F32 has
-	// all but mul2, for which mul4 stands in.
-	mul1, mul2, mul4 [formats]func(*mulArgs)
-	widen            [formats]func(*widenArgs)
+	// matvec multiplies rows of a matrix with 1, 2 or 4 activation rows, and widen
+	// converts part of a row to float32. A format without them goes through
+	// kernels.Matrix.ReadRow, the definition of the formats; F32 has all.
+	matvec [formats][3]matvec
+	widen  [formats]func(*widenArgs)
 
 	// gemm[r−1] multiplies r rows of A with tileCols columns of B.
 	gemm     []func(*gemmArgs)
@@ -38,7 +37,7 @@ type routines struct {
 	rope    func(*vectorArgs) // dst: pairs (i, i+n) rotated by angles x: n cosines, n sines
 	maximum func(*vectorArgs) // scalar = max(dst)
 
-	// order is what mul1 and mul4 want the activations to be for a format; nil:
+	// order is what matvec wants the activations to be for a format; nil:
 	// as they are. arrange does it, or digits.
 	order   [formats]*arrangement
 	arrange func(*arrangeArgs)
@@ -48,14 +47,13 @@ type routines struct {
 	// there are none.
 	tiles [2]func(*tileArgs)
 	parts func(*partArgs)
+}
 
-	// few says up to how many activation rows mul1, mul2 and mul4 are faster than
-	// panels, for floating-point and for quantised formats.
-	few [2]int
-
-	// Routines read two runs of rows at a time, but for mul1 of oneRun's formats
-	// and mul2 and mul4 of fourRuns'.
-	oneRun, fourRuns [formats]bool
+// matvec is a product with few activation rows, and the number of streams of weight
+// rows that it reads side by side.
+type matvec struct {
+	mul     func(*mulArgs)
+	streams int
 }
 
 const (
@@ -64,44 +62,15 @@ const (
 	packRows = 16
 )
 
-// fewRows is the largest number of activation rows for which weights of a format
-// are multiplied as they are read; more rows go through widened panels.
-func (r *routines) fewRows(f kernels.Format) int {
-	if f.Float() {
-		return r.few[0]
-	}
-	return r.few[1]
-}
-
-// reads is how many activation rows, at most padded(rows), the routines for a
-// format read where there are rows: without a mul2, mul4 takes the last two or
-// three.
-func (r *routines) reads(f kernels.Format, rows int) int {
-	if rows%4 > 1 && r.mul2[f] == nil {
-		return padded(rows)
-	}
-	return rows
-}
-
-// runs is how many runs of rows the routine for xs activation rows reads.
-func (r *routines) runs(f kernels.Format, xs int) int {
-	switch {
-	case xs == 1 && r.oneRun[f]:
-		return 1
-	case xs > 1 && r.fourRuns[f]:
-		return 4
-	}
-	return 2
-}
-
-// mulArgs: for i < count and activation rows r < 1, 2 or 4,
+// mulArgs are the operands of a product with 1, 2 or 4 activation rows. All three
+// add what goes into an output in the same order (kernels.ExactRows). For i < count and activation rows r < 1, 2 or 4,
 //
 //	y0[i + r·yStride] = Σ_c w0[i][c] · x[c + r·xStride]
 //
-// and the same for y1 and w1, unless one run is read: which number of streams uses
+// and the same for y1 and w1, unless one stream is read: which number of streams uses
 // the memory best depends on the processor. Strides are in bytes.
 type mulArgs struct {
-	y0, y1         *float32 // moved on by the routine
+	y0, y1         *float32
 	w0, w1         *byte
 	x              *float32
 	scale0, scale1 *float32 // affine formats: count rows of scales
@@ -112,10 +81,10 @@ type mulArgs struct {
 	xStride        int
 	yStride        int
 	group          int      // affine formats: 32-column blocks in a group
-	ahead          int      // how far in front of a run's position it is prefetched, bytes
-	sums           *float32 // mul1: what the arrangement says of each 32 activations
+	ahead          int      // how far in front of a stream's position it is prefetched, bytes
+	sums           *float32 // what the arrangement says of each 32 activations; rows xStride apart, too
 
-	// Routines that read four runs: from the first and the second to the third and
+	// Routines that read four streams: from the first and the second to the third and
 	// the fourth, in the weights, in y and in the scales. All are zero for rows
 	// that stand alone.
 	pair, yPair, scalePair int
@@ -125,6 +94,10 @@ type mulArgs struct {
 	// counts blocks of 32 columns, or of 256, and group is a logarithm.
 	bias                            int
 	scaleStep, scaleRest, scaleSkip int
+
+	// done is how far a routine has come in y, bytes: a pointer moved on would at
+	// last point behind the memory.
+	done int
 }
 
 // widenArgs: dst[c] = the weight c columns from src.

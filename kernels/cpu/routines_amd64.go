@@ -22,17 +22,17 @@ func native() []*routines {
 
 var avx2 = routines{
 	isa: AVX2,
-	mul1: [formats]func(*mulArgs){
-		kernels.F32: mul1xF32AVX2, kernels.F16: mul1xF16AVX2, kernels.BF16: mul1xBF16AVX2,
-		kernels.Q8_0: mul1xQ8_0AVX2, kernels.Q4_0: mul1xQ4_0AVX2, kernels.Q4_1: mul1xQ4_1AVX2,
-		kernels.Q4_K: mul1xQ4_KAVX2, kernels.Q6_K: mul1xQ6_KAVX2,
-		kernels.Affine4: mul1xAffine4AVX2, kernels.Affine8: mul1xAffine8AVX2,
-	},
-	mul4: [formats]func(*mulArgs){
-		kernels.F32: mul4xF32AVX2, kernels.F16: mul4xF16AVX2, kernels.BF16: mul4xBF16AVX2,
-		kernels.Q8_0: mul4xQ8_0AVX2, kernels.Q4_0: mul4xQ4_0AVX2, kernels.Q4_1: mul4xQ4_1AVX2,
-		kernels.Q4_K: mul4xQ4_KAVX2, kernels.Q6_K: mul4xQ6_KAVX2,
-		kernels.Affine4: mul4xAffine4AVX2, kernels.Affine8: mul4xAffine8AVX2,
+	matvec: [formats][3]matvec{
+		kernels.F32:     {{mul1xF32AVX2, 2}, {mul2xF32AVX2, 2}, {mul4xF32AVX2, 1}},
+		kernels.F16:     {{mul1xF16AVX2, 2}, {mul2xF16AVX2, 2}, {mul4xF16AVX2, 1}},
+		kernels.BF16:    {{mul1xBF16AVX2, 2}, {mul2xBF16AVX2, 2}, {mul4xBF16AVX2, 1}},
+		kernels.Q8_0:    {{mul1xQ8_0AVX2, 2}, {mul2xQ8_0AVX2, 2}, {mul4xQ8_0AVX2, 2}},
+		kernels.Q4_0:    {{mul1xQ4_0AVX2, 2}, {mul2xQ4_0AVX2, 2}, {mul4xQ4_0AVX2, 2}},
+		kernels.Q4_1:    {{mul1xQ4_1AVX2, 2}, {mul2xQ4_1AVX2, 2}, {mul4xQ4_1AVX2, 2}},
+		kernels.Q4_K:    {{mul1xQ4_KAVX2, 2}, {mul2xQ4_KAVX2, 2}, {mul4xQ4_KAVX2, 1}},
+		kernels.Q6_K:    {{mul1xQ6_KAVX2, 2}, {mul2xQ6_KAVX2, 2}, {mul4xQ6_KAVX2, 1}},
+		kernels.Affine4: {{mul1xAffine4AVX2, 2}, {mul2xAffine4AVX2, 2}, {mul4xAffine4AVX2, 2}},
+		kernels.Affine8: {{mul1xAffine8AVX2, 2}, {mul2xAffine8AVX2, 2}, {mul4xAffine8AVX2, 2}},
 	},
 	widen: [formats]func(*widenArgs){
 		kernels.F32: widenF32AVX2, kernels.F16: widenF16AVX2, kernels.BF16: widenBF16AVX2,
@@ -45,7 +45,6 @@ var avx2 = routines{
 	pack:     packAVX2,
 	prefetch: prefetchAVX2,
 	depth:    256,
-	few:      [2]int{40, 20}, // measured on a Zen 4, as are AVX-512's
 	rmsNorm:  rmsNormAVX2,
 	expSum:   expSumAVX2,
 	swiglu:   swigluAVX2,
@@ -87,6 +86,36 @@ func mul1xAffine4AVX2(a *mulArgs)
 
 //go:noescape
 func mul1xAffine8AVX2(a *mulArgs)
+
+//go:noescape
+func mul2xF32AVX2(a *mulArgs)
+
+//go:noescape
+func mul2xF16AVX2(a *mulArgs)
+
+//go:noescape
+func mul2xBF16AVX2(a *mulArgs)
+
+//go:noescape
+func mul2xQ8_0AVX2(a *mulArgs)
+
+//go:noescape
+func mul2xQ4_0AVX2(a *mulArgs)
+
+//go:noescape
+func mul2xQ4_1AVX2(a *mulArgs)
+
+//go:noescape
+func mul2xQ4_KAVX2(a *mulArgs)
+
+//go:noescape
+func mul2xQ6_KAVX2(a *mulArgs)
+
+//go:noescape
+func mul2xAffine4AVX2(a *mulArgs)
+
+//go:noescape
+func mul2xAffine8AVX2(a *mulArgs)
 
 //go:noescape
 func mul4xF32AVX2(a *mulArgs)

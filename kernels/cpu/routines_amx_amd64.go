@@ -7,10 +7,10 @@ import "github.com/go-openelm/go-openelm/kernels"
 var amx = func() routines {
 	r := avx512
 	r.isa = AMX
-	// Processors with AMX read two runs with prefetching faster than one without.
-	for f, mul := range map[kernels.Format]func(*mulArgs){kernels.F32: mul1xF32AVX512, kernels.F16: mul1xF16AVX512, kernels.BF16: mul1xBF16AVX512} {
-		r.mul1[f], r.oneRun[f] = mul, false
-	}
+	// Processors with AMX read two streams with prefetching faster than one without.
+	r.matvec[kernels.F32][0] = matvec{mul1xF32AVX512, 2}
+	r.matvec[kernels.F16][0] = matvec{mul1xF16AVX512, 2}
+	r.matvec[kernels.BF16][0] = matvec{mul1xBF16AVX512, 2}
 	r.tiles = [2]func(*tileArgs){tiles1AMX, tiles2AMX}
 	r.parts = partsAVX512
 	return r

@@ -19,23 +19,17 @@ func native() []*routines {
 // neon needs the Advanced SIMD of ARMv8.0 only.
 var neon = routines{
 	isa: NEON,
-	mul1: [formats]func(*mulArgs){
-		kernels.F32: mul1xF32NEON, kernels.F16: mul1xF16NEON, kernels.BF16: mul1xBF16NEON,
-		kernels.Q8_0: mul1xQ8_0NEON, kernels.Q4_0: mul1xQ4_0NEON, kernels.Q4_1: mul1xQ4_1NEON,
-		kernels.Q4_K: mul1xQ4_KNEON, kernels.Q6_K: mul1xQ6_KNEON,
-		kernels.Affine4: mul1xAffine4NEON, kernels.Affine8: mul1xAffine8NEON,
-	},
-	mul2: [formats]func(*mulArgs){
-		kernels.F32: mul2xF32NEON, kernels.F16: mul2xF16NEON, kernels.BF16: mul2xBF16NEON,
-		kernels.Q8_0: mul2xQ8_0NEON, kernels.Q4_0: mul2xQ4_0NEON, kernels.Q4_1: mul2xQ4_1NEON,
-		kernels.Q4_K: mul2xQ4_KNEON, kernels.Q6_K: mul2xQ6_KNEON,
-		kernels.Affine4: mul2xAffine4NEON, kernels.Affine8: mul2xAffine8NEON,
-	},
-	mul4: [formats]func(*mulArgs){
-		kernels.F32: mul4xF32NEON, kernels.F16: mul4xF16NEON, kernels.BF16: mul4xBF16NEON,
-		kernels.Q8_0: mul4xQ8_0NEON, kernels.Q4_0: mul4xQ4_0NEON, kernels.Q4_1: mul4xQ4_1NEON,
-		kernels.Q4_K: mul4xQ4_KNEON, kernels.Q6_K: mul4xQ6_KNEON,
-		kernels.Affine4: mul4xAffine4NEON, kernels.Affine8: mul4xAffine8NEON,
+	matvec: [formats][3]matvec{
+		kernels.F32:     {{mul1xF32NEON, 2}, {mul2xF32NEON, 2}, {mul4xF32NEON, 1}},
+		kernels.F16:     {{mul1xF16NEON, 2}, {mul2xF16NEON, 2}, {mul4xF16NEON, 1}},
+		kernels.BF16:    {{mul1xBF16NEON, 2}, {mul2xBF16NEON, 2}, {mul4xBF16NEON, 1}},
+		kernels.Q8_0:    {{mul1xQ8_0NEON, 2}, {mul2xQ8_0NEON, 2}, {mul4xQ8_0NEON, 2}},
+		kernels.Q4_0:    {{mul1xQ4_0NEON, 2}, {mul2xQ4_0NEON, 2}, {mul4xQ4_0NEON, 2}},
+		kernels.Q4_1:    {{mul1xQ4_1NEON, 2}, {mul2xQ4_1NEON, 2}, {mul4xQ4_1NEON, 2}},
+		kernels.Q4_K:    {{mul1xQ4_KNEON, 2}, {mul2xQ4_KNEON, 2}, {mul4xQ4_KNEON, 2}},
+		kernels.Q6_K:    {{mul1xQ6_KNEON, 2}, {mul2xQ6_KNEON, 2}, {mul4xQ6_KNEON, 2}},
+		kernels.Affine4: {{mul1xAffine4NEON, 2}, {mul2xAffine4NEON, 2}, {mul4xAffine4NEON, 2}},
+		kernels.Affine8: {{mul1xAffine8NEON, 2}, {mul2xAffine8NEON, 2}, {mul4xAffine8NEON, 2}},
 	},
 	widen: [formats]func(*widenArgs){
 		kernels.F32: widenF32NEON, kernels.F16: widenF16NEON, kernels.BF16: widenBF16NEON,
@@ -48,7 +42,6 @@ var neon = routines{
 	pack:     packNEON,
 	prefetch: prefetchNEON,
 	depth:    256,
-	few:      [2]int{16, 8},
 	rmsNorm:  rmsNormNEON,
 	expSum:   expSumNEON,
 	swiglu:   swigluNEON,

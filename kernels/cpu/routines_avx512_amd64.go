@@ -7,42 +7,20 @@ import "github.com/go-openelm/go-openelm/kernels"
 var avx512 = func() routines {
 	r := avx2
 	r.isa = AVX512
-	r.mul1[kernels.Q8_0] = mul1xQ8_0AVX512
-	r.mul1[kernels.Q4_0] = mul1xQ4_0AVX512
-	r.mul1[kernels.Q4_1] = mul1xQ4_1AVX512
-	r.mul1[kernels.Q4_K] = mul1xQ4_KAVX512
-	r.mul1[kernels.Affine4] = mul1xAffine4AVX512
-	r.mul1[kernels.Affine8] = mul1xAffine8AVX512
-	r.mul2[kernels.F32] = mul2xF32AVX512
-	r.mul2[kernels.F16] = mul2xF16AVX512
-	r.mul2[kernels.BF16] = mul2xBF16AVX512
-	r.mul2[kernels.Q8_0] = mul2xQ8_0AVX512
-	r.mul2[kernels.Q4_0] = mul2xQ4_0AVX512
-	r.mul2[kernels.Q4_1] = mul2xQ4_1AVX512
-	r.mul2[kernels.Q4_K] = mul2xQ4_KAVX512
-	r.mul2[kernels.Affine4] = mul2xAffine4AVX512
-	r.mul2[kernels.Affine8] = mul2xAffine8AVX512
-	r.mul4[kernels.F32] = mul4xF32AVX512
-	r.mul4[kernels.F16] = mul4xF16AVX512
-	r.mul4[kernels.BF16] = mul4xBF16AVX512
-	r.mul4[kernels.Q8_0] = mul4xQ8_0AVX512
-	r.mul4[kernels.Q4_0] = mul4xQ4_0AVX512
-	r.mul4[kernels.Q4_1] = mul4xQ4_1AVX512
-	r.mul4[kernels.Q4_K] = mul4xQ4_KAVX512
-	r.mul4[kernels.Affine4] = mul4xAffine4AVX512
-	r.mul4[kernels.Affine8] = mul4xAffine8AVX512
-	for f := range r.fourRuns {
-		r.fourRuns[f] = kernels.Format(f) != kernels.Q6_K
-	}
-	r.few = [2]int{256, 40}
+	// A Zen 4 reads one stream without prefetching faster than two with.
+	r.matvec[kernels.F32] = [3]matvec{{mul1xF32RunAVX512, 1}, {mul2xF32AVX512, 2}, {mul4xF32AVX512, 1}}
+	r.matvec[kernels.F16] = [3]matvec{{mul1xF16RunAVX512, 1}, {mul2xF16AVX512, 2}, {mul4xF16AVX512, 1}}
+	r.matvec[kernels.BF16] = [3]matvec{{mul1xBF16RunAVX512, 1}, {mul2xBF16AVX512, 2}, {mul4xBF16AVX512, 1}}
+	r.matvec[kernels.Q8_0] = [3]matvec{{mul1xQ8_0AVX512, 2}, {mul2xQ8_0AVX512, 4}, {mul4xQ8_0AVX512, 4}}
+	r.matvec[kernels.Q4_0] = [3]matvec{{mul1xQ4_0AVX512, 2}, {mul2xQ4_0AVX512, 4}, {mul4xQ4_0AVX512, 4}}
+	r.matvec[kernels.Q4_1] = [3]matvec{{mul1xQ4_1AVX512, 2}, {mul2xQ4_1AVX512, 4}, {mul4xQ4_1AVX512, 4}}
+	r.matvec[kernels.Q4_K] = [3]matvec{{mul1xQ4_KAVX512, 2}, {mul2xQ4_KAVX512, 4}, {mul4xQ4_KAVX512, 4}}
+	r.matvec[kernels.Affine4] = [3]matvec{{mul1xAffine4AVX512, 2}, {mul2xAffine4AVX512, 4}, {mul4xAffine4AVX512, 4}}
+	r.matvec[kernels.Affine8] = [3]matvec{{mul1xAffine8AVX512, 2}, {mul2xAffine8AVX512, 4}, {mul4xAffine8AVX512, 4}}
 	r.tileCols = 32
 	r.gemm = []func(*gemmArgs){
 		gemm1x32AVX512, gemm2x32AVX512, gemm3x32AVX512, gemm4x32AVX512, gemm5x32AVX512, gemm6x32AVX512,
 		gemm7x32AVX512, gemm8x32AVX512, gemm9x32AVX512, gemm10x32AVX512, gemm11x32AVX512, gemm12x32AVX512,
-	}
-	// A Zen 4 reads one run without prefetching faster than two with.
-	for f, mul := range map[kernels.Format]func(*mulArgs){kernels.F32: mul1xF32RunAVX512, kernels.F16: mul1xF16RunAVX512, kernels.BF16: mul1xBF16RunAVX512} {
-		r.mul1[f], r.oneRun[f] = mul, true
 	}
 	r.order = [formats]*arrangement{
 		kernels.BF16: wholePairs, kernels.Q8_0: offset128, kernels.Q4_0: offset8, kernels.Q4_1: natural,

@@ -131,8 +131,8 @@ func TestMul(t *testing.T) {
 		p := newPass(b)
 		o.eachMatrix(func(m *kernels.Matrix) {
 			rows := 1 + o.IntN(8)
-			x := o.floats(padded(rows) * m.Cols)
-			got := o.floats(padded(rows) * m.Rows)
+			x := o.floats(rows * m.Cols)
+			got := o.floats(rows * m.Rows)
 			p.scratch.mul(got, m.Rows, m, 0, m.Rows, p.arrange(m, &p.arranged[0], x, rows), rows)
 			want := make([]float32, len(got))
 			s := scratch{routines: &portable}
@@ -520,6 +520,7 @@ func TestOffsets(t *testing.T) {
 		"mulArgs.scalePair": {unsafe.Offsetof(m.scalePair), 152}, "mulArgs.bias": {unsafe.Offsetof(m.bias), 160},
 		"mulArgs.scaleStep": {unsafe.Offsetof(m.scaleStep), 168}, "mulArgs.scaleRest": {unsafe.Offsetof(m.scaleRest), 176},
 		"mulArgs.scaleSkip": {unsafe.Offsetof(m.scaleSkip), 184},
+		"mulArgs.done":      {unsafe.Offsetof(m.done), 192},
 		"digitArgs.index":   {unsafe.Offsetof(d.index), 16}, "digitArgs.blocks": {unsafe.Offsetof(d.blocks), 24},
 		"digitArgs.factor": {unsafe.Offsetof(d.factor), 32},
 		"tileArgs.c":       {unsafe.Offsetof(tl.c), 0}, "tileArgs.aNext": {unsafe.Offsetof(tl.aNext), 24},

@@ -98,12 +98,12 @@ func tiles(a *tileArgs) {
 	}
 }
 
-// tiled reports whether the products of w and up are multiplied in tiles.
-func (r *routines) tiled(rows int, w, up *kernels.Matrix) bool {
+// tiled reports whether prompts are multiplied with w and up in tiles.
+func (r *routines) tiled(w, up *kernels.Matrix) bool {
 	fits := func(m *kernels.Matrix) bool {
 		return m == nil || m.Format == kernels.BF16 && m.Cols%tileDepth == 0
 	}
-	return r.tiles[0] != nil && rows >= tileRows/2 && fits(w) && fits(up)
+	return r.tiles[0] != nil && fits(w) && fits(up)
 }
 
 // toParts splits the activations of a product. Its items are rows.

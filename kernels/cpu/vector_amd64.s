@@ -43,10 +43,10 @@ loop3:
 
 done4:
 	VADDPS       Y1, Y0, Y0
+	VHADDPS      Y0, Y0, Y0
+	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X0, X1, X1
-	VHADDPS      X1, X1, X1
-	VHADDPS      X1, X1, X1
+	VADDPS       X1, X0, X1
 	VXORPS       X0, X0, X0
 	VCVTSI2SSQ   24(AX), X0, X0
 	VDIVSS       X0, X1, X1
@@ -122,10 +122,10 @@ loop1:
 	JNZ          loop1
 
 done2:
+	VHADDPS      Y0, Y0, Y0
+	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X0, X1, X1
-	VHADDPS      X1, X1, X1
-	VHADDPS      X1, X1, X1
+	VADDPS       X1, X0, X1
 	VMOVSS       X1, 32(AX)
 	VZEROUPPER
 	RET
@@ -382,10 +382,10 @@ loop1:
 	VGATHERDPS   Y1, (DX)(Y2*4), Y3
 	VMULPS       96(DI), Y3, Y3
 	VMOVUPS      Y3, 96(CX)
+	VHADDPS      Y0, Y0, Y0
+	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X0, X1, X1
-	VHADDPS      X1, X1, X1
-	VHADDPS      X1, X1, X1
+	VADDPS       X1, X0, X1
 	VMULSS       48(AX), X1, X1
 	VMOVSS       X1, (BX)
 	ADDQ         $+128, DX

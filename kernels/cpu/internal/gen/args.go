@@ -19,6 +19,7 @@ const (
 	mulScaleStep           = 168
 	mulScaleRest           = 176
 	mulScaleSkip           = 184
+	mulDone                = 192
 
 	widenDst, widenSrc    = 0, 8
 	widenScale, widenBias = 16, 24

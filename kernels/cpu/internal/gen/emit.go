@@ -118,11 +118,16 @@ func (c *constants) bits(v uint32) operand.Mem {
 
 func (c *constants) float(v float32) operand.Mem { return c.bits(math.Float32bits(v)) }
 
-// sum4 adds the lanes of each of four vectors and returns the four sums.
-func (r *routine) sum4(v [4]reg.VecVirtual) reg.VecVirtual {
+// sums adds the lanes of each of one, two or four vectors, into as many first lanes
+// of the result. It adds in the same order however many there are.
+func (r *routine) sums(v []reg.VecVirtual) reg.VecVirtual {
 	a, b, high := r.YMM(), r.YMM(), r.XMM()
-	r.VHADDPS(v[1], v[0], a)
-	r.VHADDPS(v[3], v[2], b)
+	r.VHADDPS(v[min(1, len(v)-1)], v[0], a)
+	if len(v) == 4 {
+		r.VHADDPS(v[3], v[2], b)
+	} else {
+		b = a
+	}
 	r.VHADDPS(b, a, a)
 	r.VEXTRACTF128(operand.U8(1), a, high)
 	r.VADDPS(high, a.AsX(), high)
@@ -130,11 +135,4 @@ func (r *routine) sum4(v [4]reg.VecVirtual) reg.VecVirtual {
 }
 
 // sum1 adds the lanes of v into the first lane of the result.
-func (r *routine) sum1(v reg.VecVirtual) reg.VecVirtual {
-	x := r.XMM()
-	r.VEXTRACTF128(operand.U8(1), v, x)
-	r.VADDPS(v.AsX(), x, x)
-	r.VHADDPS(x, x, x)
-	r.VHADDPS(x, x, x)
-	return x
-}
+func (r *routine) sum1(v reg.VecVirtual) reg.VecVirtual { return r.sums([]reg.VecVirtual{v}) }

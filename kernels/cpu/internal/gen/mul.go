@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"math"
 	"math/bits"
 
 	"github.com/mmcloughlin/avo/build"
@@ -15,18 +14,17 @@ func mulRoutines(ctx *build.Context) {
 	for i := range formats {
 		widen(ctx, c, &formats[i])
 	}
-	for _, f := range formats {
-		switch f.name {
-		case "F32", "F16", "Q4_K", "Q6_K":
-			mulColumns(ctx, c, &f, 1)
-			mulColumns(ctx, c, &f, 4)
+	for _, xs := range []int{1, 2, 4} {
+		for _, f := range formats {
+			switch f.name {
+			case "F32", "F16", "Q4_K", "Q6_K":
+				mulColumns(ctx, c, &f, xs)
+			}
 		}
-	}
-	mulColumns(ctx, c, &bf16Pairs, 1)
-	mulColumns(ctx, c, &bf16Pairs, 4)
-	for i := range blockFormats {
-		mulBlocks1(ctx, c, &blockFormats[i])
-		mulBlocks4(ctx, c, &blockFormats[i])
+		mulColumns(ctx, c, &bf16Pairs, xs)
+		for i := range blockFormats {
+			mulBlocks(ctx, c, &blockFormats[i], xs)
+		}
 	}
 }
 
@@ -44,40 +42,67 @@ var bf16Pairs = format{name: "BF16", cols: 16, bytes: 32, steps: 2, step: func(r
 	return []column{{8 * i, v}}
 }}
 
-// product is what the multiplications of all formats begin with.
+// product is what the multiplications of all formats begin with. What is added to
+// an output, and in which order, must not depend on the number of activation rows:
+// a row's results are the same in whatever company (kernels.ExactRows).
 type product struct {
 	*routine
-	s               [2]stream
-	rows            reg.GPVirtual
-	stride, stride3 reg.GPVirtual // of activation rows, if there are four
-	ahead           reg.GPVirtual
-	acc             [2][4]reg.VecVirtual // of stream k: one for each activation row, or four for the only one
+	xs      int // activation rows: 1, 2 or 4
+	s       []stream
+	strides [4]operand.Mem // from the first activation row to each: index and scale
+	ahead   reg.GPVirtual
 }
 
-func beginProduct(ctx *build.Context, name string, affine bool, xs int) *product {
+func beginProduct(ctx *build.Context, name string, affine bool, xs, streams int) *product {
 	r := begin(ctx, fmt.Sprintf("mul%dx%sAVX2", xs, name),
-		fmt.Sprintf("mul%dx%sAVX2 multiplies two runs of %s rows with %d activation rows.", xs, name, name, xs))
-	p := &product{routine: r}
-	p.s[0].w, p.s[1].w = r.get(mulW0), r.get(mulW1)
-	if affine {
-		p.s[0].scale, p.s[1].scale = r.get(mulScale0), r.get(mulScale1)
-		p.s[0].bias, p.s[1].bias = r.get(mulBias0), r.get(mulBias1)
+		fmt.Sprintf("mul%dx%sAVX2 multiplies %d streams of %s rows with %d activation rows.", xs, name, streams, name, xs))
+	p := &product{routine: r, xs: xs, s: make([]stream, streams)}
+	for k := range p.s {
+		p.s[k].w = r.get([]int{mulW0, mulW1}[k])
+		if affine {
+			p.s[k].scale, p.s[k].bias = r.get([]int{mulScale0, mulScale1}[k]), r.get([]int{mulBias0, mulBias1}[k])
+		}
 	}
-	p.rows, p.ahead = r.get(mulCount), r.get(mulAhead)
-	if xs == 4 {
-		p.stride, p.stride3 = r.get(mulXStride), r.GP64()
-		r.LEAQ(operand.Mem{Base: p.stride, Index: p.stride, Scale: 2}, p.stride3)
+	p.ahead = r.get(mulAhead)
+	if xs > 1 {
+		one := r.get(mulXStride)
+		p.strides[1], p.strides[2] = operand.Mem{Index: one, Scale: 1}, operand.Mem{Index: one, Scale: 2}
+		if xs == 4 {
+			three := r.GP64()
+			r.LEAQ(operand.Mem{Base: one, Index: one, Scale: 2}, three)
+			p.strides[3] = operand.Mem{Index: three, Scale: 1}
+		}
 	}
 	return p
 }
 
-// clear zeroes the first n sums of both streams.
-func (p *product) clear(n int) {
-	for k := range p.acc {
-		for i := range n {
-			p.acc[k][i] = p.zero()
+// x is the address disp bytes from base, which is in the first activation row, in
+// another one.
+func (p *product) x(base reg.Register, disp, row int) operand.Mem {
+	m := p.strides[row]
+	m.Base, m.Disp = base, disp
+	return m
+}
+
+// zeros are n sums for each stream.
+func (p *product) zeros(n int) [][]reg.VecVirtual {
+	acc := make([][]reg.VecVirtual, len(p.s))
+	for k := range acc {
+		for range n {
+			acc[k] = append(acc[k], p.zero())
 		}
 	}
+	return acc
+}
+
+// loopRows emits body for each of count rows of all streams.
+func (p *product) loopRows(body func()) {
+	top := p.label("row")
+	p.Label(top)
+	body()
+	p.ADDQ(operand.I32(4), p.field(mulDone))
+	p.DECQ(p.field(mulCount))
+	p.JNZ(operand.LabelRef(top))
 }
 
 // prefetch asks for the lines of the next n bytes of each stream, ahead of them.
@@ -89,65 +114,60 @@ func (p *product) prefetch(n int) {
 	}
 }
 
-// multiply4 adds w of both streams, the weights of eight columns, times those
-// columns, at x, of four activation rows.
-func (p *product) multiply4(x operand.Mem, w [2]reg.VecVirtual) {
-	for row := range 4 {
-		m := x
-		switch row {
-		case 1, 2:
-			m.Index, m.Scale = p.stride, uint8(row)
-		case 3:
-			m.Index, m.Scale = p.stride3, 1
-		}
-		v := p.YMM()
-		p.VMOVUPS(m, v)
-		for k := range w {
-			p.VFMADD231PS(w[k], v, p.acc[k][row])
-		}
+// store adds the lanes of each of acc, one vector for each activation row, and writes
+// the sums for stream k.
+func (p *product) store(k int, acc []reg.VecVirtual) {
+	sums := p.sums(acc)
+	y := p.get([...]int{mulY0, mulY1}[k])
+	p.ADDQ(p.field(mulDone), y)
+	p.VMOVSS(sums, at(y, 0))
+	for row := 1; row < p.xs; row++ {
+		p.ADDQ(p.field(mulYStride), y)
+		p.VEXTRACTPS(operand.U8(row), sums, at(y, 0))
 	}
 }
 
-// store writes a row's sums, one for each of xs activation rows, and moves on.
-func (p *product) store(k, xs int, sum reg.VecVirtual) {
-	field := p.field([...]int{mulY0, mulY1}[k])
-	y := p.GP64()
-	p.MOVQ(field, y)
-	p.ADDQ(operand.I32(4), field)
-	p.VMOVSS(sum, at(y, 0))
-	for row := 1; row < xs; row++ {
-		p.ADDQ(p.field(mulYStride), y)
-		p.VEXTRACTPS(operand.U8(row), sum, at(y, 0))
-	}
-}
+// chains is the number of sums that a row's products are added to in turn, for a
+// format that is widened to float32 whole: as many as four activation rows leave
+// registers for.
+const chains = 2
 
 // mulColumns emits the product for a format that is widened to float32 whole.
 func mulColumns(ctx *build.Context, c *constants, f *format, xs int) {
-	p := beginProduct(ctx, f.name, f.affine, xs)
-	if f.tableSize > 0 {
-		p.s[0].table, p.s[1].table = ctx.AllocLocal(f.tableSize), ctx.AllocLocal(f.tableSize)
+	streams := 2
+	if xs == 4 {
+		streams = 1
 	}
-	p.loop(p.rows, func() {
-		p.clear(4)
+	p := beginProduct(ctx, f.name, f.affine, xs, streams)
+	for k := range p.s {
+		if f.tableSize > 0 {
+			p.s[k].table = ctx.AllocLocal(f.tableSize)
+		}
+	}
+	p.loopRows(func() {
+		acc := p.zeros(chains * xs)
 		x := p.get(mulX)
 		next := 0
-		f.eachBlock(p.routine, c, p.s[:], p.field(mulCols), operand.Mem{}, func(n int) {
+		f.eachBlock(p.routine, c, p.s, p.field(mulCols), operand.Mem{}, func(n int) {
 			if n*f.bytes%64 == 0 {
 				p.prefetch(f.bytes)
 			}
 			for i := range f.steps {
-				cols := [2][]column{f.step(p.routine, c, &p.s[0], i), f.step(p.routine, c, &p.s[1], i)}
+				var cols [][]column // of each stream
+				for k := range p.s {
+					cols = append(cols, f.step(p.routine, c, &p.s[k], i))
+				}
 				for j := range cols[0] {
-					w := [2]reg.VecVirtual{cols[0][j].v, cols[1][j].v}
-					m := at(x, 4*(n*f.cols+cols[0][j].first))
-					if xs == 4 {
-						p.multiply4(m, w)
-						continue
-					}
-					v := p.YMM()
-					p.VMOVUPS(m, v)
-					for k := range w {
-						p.VFMADD231PS(w[k], v, p.acc[k][next%4])
+					for row := range xs {
+						var v operand.Op = p.x(x, 4*(n*f.cols+cols[0][j].first), row)
+						if streams > 1 {
+							m := v
+							v = p.YMM()
+							p.VMOVUPS(m, v)
+						}
+						for k := range p.s {
+							p.VFMADD231PS(v, cols[k][j].v, acc[k][next%chains*xs+row])
+						}
 					}
 					next++
 				}
@@ -157,12 +177,10 @@ func mulColumns(ctx *build.Context, c *constants, f *format, xs int) {
 			if f.cols < unrolled {
 				p.ADDQ(p.field(mulSkip), p.s[k].w)
 			}
-			sum := p.sum4(p.acc[k])
-			if xs == 1 {
-				p.VHADDPS(sum, sum, sum)
-				p.VHADDPS(sum, sum, sum)
+			for row := range xs {
+				p.VADDPS(acc[k][xs+row], acc[k][row], acc[k][row])
 			}
-			p.store(k, xs, sum)
+			p.store(k, acc[k][:xs])
 		}
 	})
 	p.end()
@@ -192,104 +210,94 @@ func (f *blocks) eachBlock(p *product, body func()) {
 	})
 }
 
-// mulBlocks1 emits the product with one activation row: Σ_block d·Σ q·x, with
-// the sums of the activations, which are given, for the rest. −d·zero·Σ x, where
-// zero is the number of lanes, is −Σ x in each lane before the scale; m·Σ x is
-// m times the given eighth of Σ x in each lane.
-func mulBlocks1(ctx *build.Context, c *constants, f *blocks) {
+// mulBlocks emits the product for a format whose weights are converted in place:
+// Σ_block d·Σ q·x, with the sums of the activations, which are given, for the
+// rest. −d·zero·Σ x, where zero is the number of lanes, is −Σ x in each lane before
+// the scale; m·Σ x is m times the given eighth of Σ x in each lane.
+//
+// The weights of a block are multiplied in two short chains: a core sees less than
+// two blocks ahead, and would wait for one long chain.
+func mulBlocks(ctx *build.Context, c *constants, f *blocks, xs int) {
 	if f.zero != 0 && f.zero != lanes {
 		panic("zero is not the number of lanes")
 	}
-	p := beginProduct(ctx, f.name, f.affine, 1)
-	mask := p.keep(c, f)
-	p.loop(p.rows, func() {
-		p.clear(2)
+	p := beginProduct(ctx, f.name, f.affine, xs, 2)
+	mask := c.masks()
+	if xs == 1 {
+		mask = p.keep(c, f)
+	}
+	p.loopRows(func() {
+		acc := p.zeros(xs)
 		x, sums := p.get(mulX), p.get(mulSums)
+		// multiply adds q of part i, times the activations v, to a block's chains.
+		multiply := func(g []reg.VecVirtual, i, row int, q reg.VecVirtual, v operand.Op) {
+			switch {
+			case i == 0 && f.zero != 0:
+				p.VBROADCASTSS(p.x(sums, 0, row), g[0])
+				p.VFMSUB231PS(v, q, g[0])
+			case i < 2:
+				p.VMULPS(v, q, g[i])
+			default:
+				p.VFMADD231PS(v, q, g[i%2])
+			}
+		}
+		// add adds a block's chains, scaled, to the sum of a row.
+		add := func(acc reg.VecVirtual, g []reg.VecVirtual, d, m reg.VecVirtual, row int) {
+			p.VADDPS(g[1], g[0], g[0])
+			p.VFMADD231PS(d, g[0], acc)
+			if f.biased {
+				eighth := p.YMM()
+				p.VBROADCASTSS(p.x(sums, 0, row), eighth)
+				p.VFMADD231PS(m, eighth, acc)
+			}
+		}
+		scales := func(s *stream) (d, m reg.VecVirtual) {
+			d = f.d(p.routine, s)
+			if f.biased {
+				m = f.m(p.routine, s)
+			}
+			return d, m
+		}
 		f.eachBlock(p, func() {
-			v := [2]reg.VecVirtual{f.load(p.routine, &p.s[0]), f.load(p.routine, &p.s[1])}
-			// Two short chains of additions: the core sees less than two blocks
-			// ahead, and would wait for one long chain.
-			g := [2][2]reg.VecVirtual{{p.YMM(), p.YMM()}, {p.YMM(), p.YMM()}}
-			for i := range 4 {
-				xv := p.YMM()
-				p.VMOVUPS(at(x, 32*i), xv)
-				for k := range v {
-					q := f.part(p.routine, mask, v[k], i)
-					p.VCVTDQ2PS(q, q)
-					switch {
-					case i == 0 && f.zero != 0:
-						p.VBROADCASTSS(at(sums, 0), g[k][0])
-						p.VFMSUB231PS(q, xv, g[k][0])
-					case i < 2:
-						p.VMULPS(q, xv, g[k][i])
-					default:
-						p.VFMADD231PS(q, xv, g[k][i%2])
+			if xs == 1 { // both streams share what is loaded of x
+				v := [2]reg.VecVirtual{f.load(p.routine, &p.s[0]), f.load(p.routine, &p.s[1])}
+				g := [2][]reg.VecVirtual{{p.YMM(), p.YMM()}, {p.YMM(), p.YMM()}}
+				for i := range 4 {
+					xv := p.YMM()
+					p.VMOVUPS(at(x, 32*i), xv)
+					for k := range v {
+						q := f.part(p.routine, mask, v[k], i)
+						p.VCVTDQ2PS(q, q)
+						multiply(g[k], i, 0, q, xv)
 					}
 				}
-			}
-			for k := range v {
-				d := f.d(p.routine, &p.s[k])
-				for i := range g[k] {
-					p.VFMADD231PS(d, g[k][i], p.acc[k][i])
+				for k := range v {
+					d, m := scales(&p.s[k])
+					add(acc[k][0], g[k], d, m, 0)
 				}
-				if f.biased {
-					eighth := p.YMM()
-					p.VBROADCASTSS(at(sums, 0), eighth)
-					p.VFMADD231PS(f.m(p.routine, &p.s[k]), eighth, p.acc[k][0])
+			} else { // all rows share what is converted of a stream
+				for k := range p.s {
+					v := f.load(p.routine, &p.s[k])
+					var q [4]reg.VecVirtual
+					for i := range q {
+						q[i] = f.part(p.routine, mask, v, i)
+						p.VCVTDQ2PS(q[i], q[i])
+					}
+					d, m := scales(&p.s[k])
+					for row := range xs {
+						g := []reg.VecVirtual{p.YMM(), p.YMM()}
+						for i := range q {
+							multiply(g, i, row, q[i], p.x(x, 32*i, row))
+						}
+						add(acc[k][row], g, d, m, row)
+					}
 				}
 			}
 			p.ADDQ(operand.I32(128), x)
 			p.ADDQ(operand.I32(4), sums)
 		})
 		for k := range p.s {
-			p.VADDPS(p.acc[k][1], p.acc[k][0], p.acc[k][0])
-			p.store(k, 1, p.sum1(p.acc[k][0]))
-		}
-	})
-	p.end()
-}
-
-// mulBlocks4 emits the product with four activation rows, for which the weights
-// are widened whole: d·(q − zero) + m, times 2^shift.
-func mulBlocks4(ctx *build.Context, c *constants, f *blocks) {
-	p := beginProduct(ctx, f.name, f.affine, 4)
-	if f.biased {
-		p.s[0].table, p.s[1].table = ctx.AllocLocal(4*lanes), ctx.AllocLocal(4*lanes)
-	}
-	p.loop(p.rows, func() {
-		p.clear(4)
-		x := p.get(mulX)
-		f.eachBlock(p, func() {
-			var d [2]reg.VecVirtual
-			for k := range d {
-				if f.biased {
-					p.VMOVUPS(f.m(p.routine, &p.s[k]), p.s[k].table)
-				}
-				d[k] = f.d(p.routine, &p.s[k])
-			}
-			for i := range 4 {
-				var w [2]reg.VecVirtual
-				for k := range w {
-					w[k] = f.part(p.routine, c.masks(), f.load(p.routine, &p.s[k]), i)
-					if f.zero != 0 {
-						p.VPSUBD(c.vector(func(lane int) uint32 { return uint32(f.zero) << f.shift(i, lane) }), w[k], w[k])
-					}
-					p.VCVTDQ2PS(w[k], w[k])
-					if !f.biased {
-						p.VMULPS(d[k], w[k], w[k])
-						continue
-					}
-					m := p.YMM()
-					p.VMOVUPS(c.vector(func(lane int) uint32 { return math.Float32bits(float32(uint32(1) << f.shift(i, lane))) }), m)
-					p.VMULPS(p.s[k].table, m, m)
-					p.VFMADD213PS(m, d[k], w[k])
-				}
-				p.multiply4(at(x, 32*i), w)
-			}
-			p.ADDQ(operand.I32(128), x)
-		})
-		for k := range p.s {
-			p.store(k, 4, p.sum4(p.acc[k]))
+			p.store(k, acc[k])
 		}
 	})
 	p.end()

@@ -27,7 +27,7 @@ func (n *neon) sdot(a, b, acc int) {
 // large. V30 is 256; V31 128 and V21 as many in each byte, where weights must be
 // made signed. R20 … R22 are the places of a record's groups.
 func (f *neonQuant) dot(n *neon, xs int) {
-	p := beginNEONProduct(n, f.name, "DotProd", xs)
+	p := beginNEONProduct(n, f.name, "DotProd", xs, 2, 1)
 	f.constants(n, f.cols > 32)
 	if f.wide() {
 		p.words(30, math.Float32bits(256))
@@ -49,7 +49,7 @@ func (f *neonQuant) dot(n *neon, xs int) {
 		p.get(mulCols, 8)
 		if f.cols > 32 {
 			p.loop("block", 8, func() {
-				p.prefetchRuns(f.bytes)
+				p.prefetchStreams(f.bytes)
 				for c := 0; c < f.cols; c += 128 {
 					f.record(p, c, 4)
 				}
@@ -62,7 +62,7 @@ func (f *neonQuant) dot(n *neon, xs int) {
 		p.op("LSR $2, R8")
 		for _, step := range []struct{ counter, blocks, scales int }{{8, 4, mulScaleStep}, {9, 1, mulScaleRest}} {
 			p.loop("record", step.counter, func() {
-				p.prefetchRuns(step.blocks * f.bytes)
+				p.prefetchStreams(step.blocks * f.bytes)
 				f.record(p, 0, step.blocks)
 				p.advance(step.blocks*f.bytes, recordFloats)
 				p.nextGroups(f, step.scales)
@@ -79,7 +79,7 @@ func (p *neonProduct) inUnits() {
 	for row := range p.xs {
 		p.op("FMOVS %d(R%d), F20", recordUnit-recordBytes, 4+row)
 		for k := range 2 {
-			p.fmulLane(4*k+row, 4*k+row, 20, 0)
+			p.fmulLane(p.acc(k, 0, row), p.acc(k, 0, row), 20, 0)
 		}
 	}
 }
@@ -135,7 +135,7 @@ func (f *neonQuant) record(p *neonProduct, c, blocks int) {
 			products := f.multiply(p, base+16*i, row)
 			for k := range 2 {
 				v, lane := f.scale(k, c)
-				p.fmlaLane(products+k, v, lane, 4*k+row)
+				p.fmlaLane(products+k, v, lane, p.acc(k, 0, row))
 			}
 		}
 	}
@@ -185,7 +185,7 @@ func (f *neonQuant) addRecordMinima(p *neonProduct, i int) {
 			off := recordSums + 16*(i+j%4) + j/4*recordBytes
 			p.op("FMOVQ %d(R%d), F20", off, 4+row)
 			for k := range 2 {
-				p.fmlaLane(20, f.minimum(k)+j/4, j%4, 4*k+row)
+				p.fmlaLane(20, f.minimum(k)+j/4, j%4, p.acc(k, 0, row))
 			}
 		}
 	}

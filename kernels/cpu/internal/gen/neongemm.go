@@ -16,16 +16,15 @@ func neonMatrix(n *neon) {
 
 // neonGEMM: R1 C, R3 B, R4 … R6 the strides of C, A and B, R8 the columns left,
 // R10 … R15 rows of A. V0 … V23 are C, V24 … V29 four elements of each row of A,
-// V30 and V31 half a row of B. Few rows are summed in several sets of registers,
-// one column each in turn, for enough of them to hide the latency.
+// V30 and V31 half a row of B. A sum is one chain of additions whatever the number
+// of rows: what a row gets must not depend on it.
 func neonGEMM(n *neon, rows int) {
-	sets := min(4, neonTileRows/rows)
-	acc := func(set, row, j int) int { return 4*(set*rows+row) + j }
+	acc := func(row, j int) int { return 4*row + j }
 	n.text(fmt.Sprintf("gemm%dx16NEON", rows), fmt.Sprintf("%d rows of A with 16 columns of B.", rows))
 	for _, f := range [][2]int{{gemmC, 1}, {gemmB, 3}, {gemmLDC, 4}, {gemmLDA, 5}, {gemmLDB, 6}, {gemmAdd, 7}, {gemmK, 8}, {gemmA, 10}} {
 		n.get(f[0], f[1])
 	}
-	for i := range 4 * sets * rows {
+	for i := range 4 * rows {
 		n.clear(i)
 	}
 	for row := 1; row < rows; row++ {
@@ -36,7 +35,7 @@ func neonGEMM(n *neon, rows int) {
 			n.op("FLDPQ %d(R3), (F30, F31)", 32*half)
 			for row := range rows {
 				for j := range 2 {
-					n.fmlaLane(30+j, 24+row, k, acc(k%sets, row, 2*half+j))
+					n.fmlaLane(30+j, 24+row, k, acc(row, 2*half+j))
 				}
 			}
 		}
@@ -58,19 +57,14 @@ func neonGEMM(n *neon, rows int) {
 		}
 		column(0)
 	})
-	for i := range 4 * rows {
-		for set := 1; set < sets; set++ {
-			n.fadd(i, i, acc(set, 0, i))
-		}
-	}
 	for row := range rows {
 		n.op("CBZ R7, store%d", row)
 		n.op("VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]")
 		for j := range 4 {
-			n.fadd(acc(0, row, j), acc(0, row, j), 24+j)
+			n.fadd(acc(row, j), acc(row, j), 24+j)
 		}
 		n.label(fmt.Sprintf("store%d", row))
-		n.op("VST1 [V%d.S4, V%d.S4, V%d.S4, V%d.S4], (R1)", acc(0, row, 0), acc(0, row, 1), acc(0, row, 2), acc(0, row, 3))
+		n.op("VST1 [V%d.S4, V%d.S4, V%d.S4, V%d.S4], (R1)", acc(row, 0), acc(row, 1), acc(row, 2), acc(row, 3))
 		n.op("ADD R4, R1")
 	}
 	n.op("RET")

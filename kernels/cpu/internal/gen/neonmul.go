@@ -25,29 +25,38 @@ func neonMul(n *neon) {
 
 // neonProduct is what the multiplications of all formats have in common.
 //
-//	R1, R2    positions in the two runs of weights
+//	R1, R2    positions in the streams of weights
 //	R3        rows left
 //	R4 … R7   activation rows, and their stride in R15
 //	R8, R9    counters of loops
 //	R10 … R13 scales and biases of affine formats
 //	R14       how far ahead of the positions is prefetched
 //	R16, R17  results
-//	R20 … R23 sums of the activation rows, and their stride in R24
+//	R20 … R23 sums of the activation rows
 //	R19, R25  scratch
 //
-// V(4k) … V(4k+3) are the sums of run k: one for each activation row, or four
-// for the only one.
+// As in product, an output's sum does not depend on the number of activation rows.
 type neonProduct struct {
 	*neon
-	xs int
+	xs, streams int
+	chains      int // of sums for each output, which products are added to in turn
 }
 
-func beginNEONProduct(n *neon, name, isa string, xs int) *neonProduct {
-	n.text(fmt.Sprintf("mul%dx%s%s", xs, name, isa), fmt.Sprintf("Two runs of %s rows with %d activation rows.", name, xs))
+// acc is the vector of a chain of stream k and an activation row: V0 and up, or for
+// a single chain V(4k) and up.
+func (p *neonProduct) acc(k, chain, row int) int {
+	if p.chains == 1 {
+		return 4*k + row
+	}
+	return (k*p.chains+chain)*p.xs + row
+}
+
+func beginNEONProduct(n *neon, name, isa string, xs, streams, chains int) *neonProduct {
+	n.text(fmt.Sprintf("mul%dx%s%s", xs, name, isa), fmt.Sprintf("%d streams of %s rows with %d activation rows.", streams, name, xs))
 	for _, f := range [][2]int{{mulW0, 1}, {mulW1, 2}, {mulCount, 3}, {mulAhead, 14}, {mulXStride, 15}, {mulY0, 16}, {mulY1, 17}} {
 		n.get(f[0], f[1])
 	}
-	return &neonProduct{n, xs}
+	return &neonProduct{n, xs, streams, chains}
 }
 
 // rows emits body for each row of weights: with the activations at the start,
@@ -55,11 +64,24 @@ func beginNEONProduct(n *neon, name, isa string, xs int) *neonProduct {
 func (p *neonProduct) rows(body func()) {
 	p.loop("row", 3, func() {
 		p.walk(mulX, 4, 15)
-		p.clear(0, 1, 2, 3, 4, 5, 6, 7)
+		for k := range p.streams {
+			for chain := range p.chains {
+				for row := range p.xs {
+					p.clear(p.acc(k, chain, row))
+				}
+			}
+		}
 		body()
 		p.get(mulYStride, 19)
-		for k := range 2 {
-			p.store(4*k, 16+k)
+		for k := range p.streams {
+			for n := p.chains / 2; n > 0; n /= 2 {
+				for chain := range n {
+					for row := range p.xs {
+						p.fadd(p.acc(k, chain, row), p.acc(k, chain, row), p.acc(k, n+chain, row))
+					}
+				}
+			}
+			p.store(p.acc(k, 0, 0), 16+k)
 		}
 	})
 	p.op("RET")
@@ -73,15 +95,16 @@ func (p *neonProduct) walk(field, r, stride int) {
 	}
 }
 
-// store adds the lanes of V(a) … V(a+3), and writes a row's results to R(y).
+// store adds the lanes of V(a) and the next, one for each activation row and for
+// any number of them in the same order, and writes a row's results to R(y).
 func (p *neonProduct) store(a, y int) {
-	p.faddp(a, a, a+1)
-	p.faddp(a+2, a+2, a+3)
-	p.faddp(a, a, a+2)
-	if p.xs == 1 {
-		p.faddp(a, a, a)
-		p.faddp(a, a, a)
+	p.faddp(a, a, a+min(1, p.xs-1))
+	other := a
+	if p.xs == 4 {
+		p.faddp(a+2, a+2, a+3)
+		other = a + 2
 	}
+	p.faddp(a, a, other)
 	p.op("MOVD R%d, R25", y)
 	for row := range p.xs {
 		p.op("VST1.P V%d.S[%d], (R25)(R19)", a, row)
@@ -91,61 +114,61 @@ func (p *neonProduct) store(a, y int) {
 
 // advance moves on by so many bytes of weights and columns of activations.
 func (p *neonProduct) advance(bytes, cols int) {
-	p.add(bytes, 1, 2)
+	for k := range p.streams {
+		p.add(bytes, 1+k)
+	}
 	for row := range p.xs {
 		p.add(4*cols, 4+row)
 	}
 }
 
-// prefetchRuns asks for the lines of the next n bytes of both runs, ahead of them.
-func (p *neonProduct) prefetchRuns(n int) {
+// prefetchStreams asks for the lines of the next n bytes of each stream, ahead of it.
+func (p *neonProduct) prefetchStreams(n int) {
 	ahead := 14
 	for line := 0; line < n; line += 64 {
 		if line > 0 {
 			p.op("ADD $%d, R14, R19", line)
 			ahead = 19
 		}
-		p.prefetch(1, ahead)
-		p.prefetch(2, ahead)
+		for k := range p.streams {
+			p.prefetch(1+k, ahead)
+		}
 	}
 }
 
-// mul: V16 … V19 are eight weights of both runs, V20, V21 eight activations. With
-// several activation rows, V8 … V15 are another set of sums: four multipliers
-// with a latency of four cycles want sixteen.
+// mul: V0 … V15 are sums, V16 … V19 eight weights of each stream, V20, V21 eight
+// activations. Four multipliers with a latency of four cycles want sixteen sums:
+// four activation rows have them with one stream.
 func (f *neonFloat) mul(n *neon, xs int) {
-	p := beginNEONProduct(n, f.name, "NEON", xs)
+	streams := 2
+	if xs == 4 {
+		streams = 1
+	}
+	p := beginNEONProduct(n, f.name, "NEON", xs, streams, 4)
 	p.rows(func() {
-		if xs > 1 {
-			p.clear(8, 9, 10, 11, 12, 13, 14, 15)
-		}
 		p.get(mulCols, 8)
 		p.columns(8, 9, func(cols int) {
 			if cols == unrolled {
-				p.prefetchRuns(cols * f.bytes)
+				p.prefetchStreams(cols * f.bytes)
 			}
 			for c := 0; c < cols; c += lanes {
-				f.load(n, 1, c*f.bytes, 16)
-				f.load(n, 2, c*f.bytes, 18)
+				for k := range streams {
+					f.load(n, 1+k, c*f.bytes, 16+2*k)
+				}
 				for row := range xs {
 					p.op("FLDPQ %d(R%d), (F20, F21)", 4*c, 4+row)
 					for i := range 2 {
-						acc := row + 8*i
-						if xs == 1 {
-							acc = c/4%4 + i
+						for k := range streams {
+							p.fmla(20+i, 16+2*k+i, p.acc(k, c/4%4+i, row))
 						}
-						p.fmla(20+i, 16+i, acc)
-						p.fmla(20+i, 18+i, acc+4)
 					}
 				}
 			}
 			p.advance(cols*f.bytes, cols)
 		})
 		p.get(mulSkip, 19)
-		p.op("ADD R19, R1")
-		p.op("ADD R19, R2")
-		for i := 0; i < 8 && xs > 1; i++ {
-			p.fadd(i, i, 8+i)
+		for k := range streams {
+			p.op("ADD R19, R%d", 1+k)
 		}
 	})
 }
@@ -155,18 +178,15 @@ func (f *neonFloat) mul(n *neon, xs int) {
 // bytes, V22 and V23 four of them, V20 activations; with one row V22, V23, V14 and
 // V15 eight of them, V10 and V11 activations.
 func (f *neonQuant) mul(n *neon, xs int) {
-	p := beginNEONProduct(n, f.name, "NEON", xs)
+	p := beginNEONProduct(n, f.name, "NEON", xs, 2, 1)
 	f.constants(n, true)
 	p.affine(f)
-	if f.biased {
-		p.op("LSR $5, R15, R24")
-	}
 	p.rows(func() {
 		if f.biased {
-			p.walk(mulSums, 20, 24)
+			p.walk(mulSums, 20, 15)
 		}
 		f.eachBlock(n, mulCols, mulGroup, func() {
-			p.prefetchRuns(f.bytes)
+			p.prefetchStreams(f.bytes)
 			for c := 0; c < f.cols; c += 32 {
 				f.mul32(p, c)
 			}
@@ -199,9 +219,9 @@ func (f *neonQuant) eachBlock(n *neon, cols, group int, body func()) {
 	})
 }
 
-// mul32 multiplies the columns of a block from c on. Sums of q·x are kept for as
-// long as the scale is the same or, with one activation row, for sixteen columns:
-// the next have other registers, so that the core need not wait.
+// mul32 multiplies the columns of a block from c on. A sum of q·x is of sixteen
+// columns; with one activation row the next have other registers, so that the core
+// need not wait.
 func (f *neonQuant) mul32(p *neonProduct, c int) {
 	if f.firstScale(c) {
 		for k := range 2 {
@@ -218,27 +238,23 @@ func (f *neonQuant) mul32(p *neonProduct, c int) {
 	for half := range 2 {
 		c := c + 16*half
 		sum := func(k, row int) int { return 8 + 4*k + row }
-		acc := func(k, row int) int { return 4*k + row }
-		first, last := c%f.step == 0, (c+16)%f.step == 0
 		if p.xs == 1 {
 			sum = func(k, _ int) int { return 8 + 4*k + half }
-			acc = func(k, _ int) int { return 4*k + c/16%4 }
-			first, last = true, true
 		}
-		f.mul16(p, c, half, fraction, first, sum)
-		for row := 0; row < p.xs && last; row++ {
+		f.mul16(p, c, half, fraction, sum)
+		for row := range p.xs {
 			for k := range 2 {
 				v, lane := f.scale(k, c)
-				p.fmlaLane(sum(k, row), v, lane, acc(k, row))
+				p.fmlaLane(sum(k, row), v, lane, p.acc(k, 0, row))
 			}
 		}
 	}
 }
 
 // mul16 multiplies the columns from c on, which are the given half of what was
-// loaded, into sum, which they begin if they are the first. It takes four of them
-// at a time, or eight with one activation row.
-func (f *neonQuant) mul16(p *neonProduct, c, half, fraction int, first bool, sum func(k, row int) int) {
+// loaded, into sum. It takes four of them at a time, or eight with one activation
+// row.
+func (f *neonQuant) mul16(p *neonProduct, c, half, fraction int, sum func(k, row int) int) {
 	fours := 1
 	if p.xs == 1 {
 		fours = 2
@@ -262,7 +278,7 @@ func (f *neonQuant) mul16(p *neonProduct, c, half, fraction int, first bool, sum
 				p.op("FLDPQ %d(R4), (F10, F11)", off)
 			}
 			each(func(i, k, w int) {
-				if first && part+i == 0 {
+				if part+i == 0 {
 					p.fmul(sum(k, row), w, x+i)
 				} else {
 					p.fmla(w, x+i, sum(k, row))
@@ -284,7 +300,7 @@ func (f *neonQuant) addMinima(p *neonProduct) {
 		p.add(4*n, 20+row)
 		for k := range 2 {
 			for j := range (n + 3) / 4 {
-				p.fmla(f.minimum(k)+j, 22+j, 4*k+row)
+				p.fmla(f.minimum(k)+j, 22+j, p.acc(k, 0, row))
 			}
 		}
 	}

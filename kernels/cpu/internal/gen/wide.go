@@ -8,9 +8,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// AVX-512: vectors of 16 float32, and 32 of them. A product with four activation
-// rows has four runs of rows of weights, so that every vector of activations that
-// is loaded is used four times.
+// AVX-512: vectors of 16 float32, and 32 of them. Products with several activation
+// rows add in the order of those with one (see product).
 
 // wideAhead is how far in front of its position a run is prefetched, bytes.
 const wideAhead = 2048
@@ -34,17 +33,19 @@ type wide struct {
 
 func beginWide(ctx *build.Context, name string, xs, runs int) *wide {
 	full := fmt.Sprintf("mul%dx%s", xs, name)
-	if runs == 1 {
+	if xs == 1 && runs == 1 {
 		full += "Run"
 	}
 	r := begin(ctx, full+"AVX512", fmt.Sprintf("%sAVX512 multiplies %d runs of %s rows with %d activation rows.", full, runs, name, xs))
-	p := &wide{routine: r, xs: xs, ahead: runs > 1}
+	p := &wide{routine: r, xs: xs, ahead: xs > 1 || runs > 1}
 	for _, off := range []int{mulW0, mulW1}[:min(runs, 2)] {
 		p.runs = append(p.runs, r.get(off))
 	}
 	var pair reg.GPVirtual
-	if xs > 1 {
+	if runs == 4 {
 		pair = r.get(mulPair)
+	}
+	if xs > 1 {
 		one := r.get(mulXStride)
 		p.stride = [4]operand.Mem{{}, {Index: one, Scale: 1}, {Index: one, Scale: 2}}
 		if xs == 4 {
@@ -55,7 +56,7 @@ func beginWide(ctx *build.Context, name string, xs, runs int) *wide {
 	}
 	for _, w := range p.runs {
 		p.rows = append(p.rows, row{w: at(w, 0)})
-		if xs > 1 {
+		if runs == 4 {
 			p.rows = append(p.rows, row{w: operand.Mem{Base: w, Index: pair, Scale: 1}})
 		}
 	}
@@ -109,12 +110,13 @@ func (p *wide) loopRows(body func()) {
 	top := p.label("row")
 	p.Label(top)
 	body()
+	p.ADDQ(operand.I32(4), p.field(mulDone))
 	p.DECQ(p.field(mulCount))
 	p.JNZ(operand.LabelRef(top))
 }
 
-// store writes the sums of all rows and moves on. A row has one sum for each of
-// four activation rows, and several for fewer.
+// store writes the sums of all rows. A row has one sum for each
+// activation row, or four.
 func (p *wide) store() {
 	for k, acc := range p.acc[:len(p.rows)] {
 		for n := len(acc) / 2; n >= p.xs; n /= 2 {
@@ -123,9 +125,9 @@ func (p *wide) store() {
 			}
 			acc = acc[:n]
 		}
-		y := p.GP64()
-		p.MOVQ(p.field([...]int{mulY0, mulY1}[k*len(p.runs)/len(p.rows)]), y)
-		if k%2 == 1 && p.xs > 1 {
+		y := p.get([...]int{mulY0, mulY1}[k*len(p.runs)/len(p.rows)])
+		p.ADDQ(p.field(mulDone), y)
+		if k%2 == 1 && len(p.rows) == 4 {
 			p.ADDQ(p.field(mulYPair), y)
 		}
 		var sums reg.VecVirtual
@@ -146,12 +148,10 @@ func (p *wide) store() {
 			}
 		}
 	}
-	for _, off := range []int{mulY0, mulY1}[:len(p.runs)] {
-		p.ADDQ(operand.I32(4), p.field(off))
-	}
 }
 
-// wideSum4 adds the lanes of each of four vectors and returns the four sums.
+// wideSum4 adds the lanes of each of four vectors, in the order in which wideSum
+// does, and returns the four sums.
 func (r *routine) wideSum4(v []reg.VecVirtual) reg.VecVirtual {
 	// halves adds what two shuffles take from a and b.
 	halves := func(a, b reg.VecVirtual, first, second func(a, b, to reg.VecVirtual)) reg.VecVirtual {
@@ -180,13 +180,13 @@ func (r *routine) lanesSum(v reg.VecVirtual) reg.VecVirtual {
 
 // wideSum adds the lanes of v into the first lane of the result.
 func (r *routine) wideSum(v reg.VecVirtual) reg.VecVirtual {
-	x := r.lanesSum(v)
 	for _, swap := range []operand.U8{0x4e, 0xb1} { // halves, then neighbours
-		other := r.XMM()
-		r.VPERMILPS(swap, x, other)
-		r.VADDPS(other, x, x)
+		other, sum := r.ZMM(), r.ZMM()
+		r.VPERMILPS(swap, v, other)
+		r.VADDPS(other, v, sum)
+		v = sum
 	}
-	return x
+	return r.lanesSum(v)
 }
 
 // wideFormat is a floating-point format: columns are taken 32 at a time, as two
@@ -243,8 +243,8 @@ func wideRoutines(ctx *build.Context) {
 	for i := range 3 {
 		mulWide(ctx, c, i, 1, 1)
 		mulWide(ctx, c, i, 1, 2)
-		mulWide(ctx, c, i, 2, 4)
-		mulWide(ctx, c, i, 4, 4)
+		mulWide(ctx, c, i, 2, 2)
+		mulWide(ctx, c, i, 4, 1)
 	}
 	digitRoutines(ctx, c)
 	parts(ctx, c)
@@ -271,7 +271,8 @@ func mulWide(ctx *build.Context, c *constants, format, xs, runs int) {
 		p.KMOVW(bits, p.eight)
 	}
 	p.loopRows(func() {
-		p.clear(4)
+		const chains = 4 // of sums for each output, which products are added to in turn
+		p.clear(chains * xs)
 		x := p.get(mulX)
 		next := 0
 		multiply := func(w []reg.VecVirtual, disp int, half bool) {
@@ -283,10 +284,10 @@ func mulWide(ctx *build.Context, c *constants, format, xs, runs int) {
 					p.VMOVUPS(p.x(x, disp, i), v)
 				}
 				for k := range w {
-					p.VFMADD231PS(w[k], v, p.acc[k][next%4])
+					p.VFMADD231PS(w[k], v, p.acc[k][next%chains*xs+i])
 				}
-				next++
 			}
+			next++
 		}
 		// all widens a step of every row.
 		all := func(widen func(row) reg.VecVirtual) (w []reg.VecVirtual) {
@@ -304,23 +305,16 @@ func mulWide(ctx *build.Context, c *constants, format, xs, runs int) {
 		}
 		n := p.get(mulCols)
 		p.SHRQ(operand.U8(5), n)
-		if xs == 1 { // twice as many for the only row: the sums are few
-			odd := p.GP64()
-			p.MOVQ(n, odd)
-			p.SHRQ(operand.U8(1), n)
-			p.loop(n, func() {
-				p.prefetch(64 * f.bytes)
-				columns(2)
-				columns(2)
-			})
-			p.ANDQ(operand.I32(1), odd)
-			p.loop(odd, func() { columns(2) })
-		} else {
-			p.loop(n, func() {
-				p.prefetch(32 * f.bytes)
-				columns(2)
-			})
-		}
+		odd := p.GP64()
+		p.MOVQ(n, odd)
+		p.SHRQ(operand.U8(1), n)
+		p.loop(n, func() {
+			p.prefetch(64 * f.bytes)
+			columns(2)
+			columns(2)
+		})
+		p.ANDQ(operand.I32(1), odd)
+		p.loop(odd, func() { columns(2) })
 		if f.half != nil {
 			for _, step := range []int{16, 8} {
 				rest := p.get(mulCols)

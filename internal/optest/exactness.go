@@ -1,0 +1,202 @@
+package optest
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/go-openelm/go-openelm/kernels"
+)
+
+// promptRows are numbers of rows beyond kernels.ExactRows, around the sizes of
+// tiles; 72 rows are what they are taken from.
+var promptRows = []int{17, 18, 23, 24, 31, 32, 33, 48, 65, 70}
+
+const allPromptRows = 72
+
+// Exactness holds two backends to what kernels.ExactRows promises, bit by bit: the
+// first computes each row alone, or all rows of a prompt; the second some of them
+// in random order and company. They may be one backend, or differ in what results
+// must not depend on, as the number of threads.
+func Exactness(t *testing.T, reference, b kernels.Backend) {
+	for _, l := range Layouts() {
+		for name, op := range map[string]rowsOp{"NormQKV": exactNormQKV, "NormLogits": exactNormLogits, "ProjAdd": exactProjAdd, "NormSwiGLU": exactNormSwiGLU} {
+			t.Run(name+"/"+l.String(), func(t *testing.T) {
+				m := &maker{t: t, b: reference, rng: rand.New(rand.NewPCG(17, uint64(len(name))))}
+				unit := l.unitCols()
+				for n := 1; n <= kernels.ExactRows; n++ {
+					m.exactRows(b, op(m, l, 1+m.rng.IntN(80), unit*(1+m.rng.IntN(max(2, 700/unit)))), n, kernels.ExactRows, 1)
+				}
+				for _, n := range promptRows {
+					m.exactRows(b, op(m, l, 1+m.rng.IntN(80), unit*(1+m.rng.IntN(max(2, 700/unit)))), n, allPromptRows, allPromptRows)
+				}
+			})
+		}
+	}
+	t.Run("Attend", func(t *testing.T) {
+		for n := 1; n <= kernels.ExactRows; n++ {
+			exactAttend(t, reference, b, n, n, 1)
+		}
+		for i, n := range promptRows {
+			exactAttend(t, reference, b, 100+i, n, math.MaxInt)
+		}
+	})
+}
+
+// rowsOp makes operands of an operation on rows.
+type rowsOp func(m *maker, l Layout, outs, cols int) rowsCase
+
+// rowsCase is an operation on rows of x; y begins with rows that it may add to.
+type rowsCase struct {
+	outs, cols int
+	run        func(ops kernels.Ops, y, x kernels.View, rows int)
+}
+
+func exactNormQKV(m *maker, l Layout, outs, cols int) rowsCase {
+	w := m.matrix(l, outs, cols)
+	lin, norm := kernels.Linear{W: w, LoRA: m.lowRank(w)}, m.norm(cols)
+	return rowsCase{outs, cols, func(ops kernels.Ops, y, x kernels.View, rows int) { ops.NormQKV(y, x, rows, norm, lin) }}
+}
+
+func exactNormLogits(m *maker, l Layout, outs, cols int) rowsCase {
+	w := m.matrix(l, outs, cols)
+	lin, norm := kernels.Linear{W: w, LoRA: m.lowRank(w)}, m.norm(cols)
+	return rowsCase{outs, cols, func(ops kernels.Ops, y, x kernels.View, rows int) { ops.NormLogits(y, x, rows, norm, lin) }}
+}
+
+func exactProjAdd(m *maker, l Layout, outs, cols int) rowsCase {
+	w := m.matrix(l, outs, cols)
+	lin := kernels.Linear{W: w, LoRA: m.lowRank(w)}
+	return rowsCase{outs, cols, func(ops kernels.Ops, y, x kernels.View, rows int) { ops.ProjAdd(y, x, rows, lin) }}
+}
+
+func exactNormSwiGLU(m *maker, l Layout, outs, cols int) rowsCase {
+	gw, norm := m.matrix(l, outs, cols), m.norm(cols)
+	gate, up := kernels.Linear{W: gw, LoRA: m.lowRank(gw)}, kernels.Linear{}
+	if m.rng.IntN(4) > 0 {
+		up.W = m.matrix(l, outs, cols)
+		up.LoRA = m.lowRank(up.W)
+	}
+	return rowsCase{outs, cols, func(ops kernels.Ops, y, x kernels.View, rows int) { ops.NormSwiGLU(y, x, rows, norm, gate, up) }}
+}
+
+// exactRows runs c on n of all rows, in random order, and compares each of them
+// with what it gets from m's backend in an operation of together rows.
+func (m *maker) exactRows(b kernels.Backend, c rowsCase, n, all, together int) {
+	m.t.Helper()
+	x, y := m.floats(all*c.cols, 1), m.floats(all*c.outs, 1)
+	for _, row := range []int{1, 5} { // large and small rows beside others
+		for i := range x.Slice(4*row*c.cols, 4*c.cols).Floats() {
+			x.Floats()[row*c.cols+i] *= []float32{1e6, 1e-6}[row/5]
+		}
+	}
+	want := m.copyOf(y)
+	for r := 0; r < all; r += together {
+		m.pass(m.b, func(ops kernels.Ops) {
+			c.run(ops, want.Slice(4*r*c.outs, 4*together*c.outs), x.Slice(4*r*c.cols, 4*together*c.cols), together)
+		})
+	}
+	order := m.rng.Perm(all)[:n]
+	some, got := m.buffer(4*n*c.cols), m.buffer(4*n*c.outs)
+	for i, r := range order {
+		copy(some.Slice(4*i*c.cols, 4*c.cols).Floats(), x.Slice(4*r*c.cols, 4*c.cols).Floats())
+		copy(got.Slice(4*i*c.outs, 4*c.outs).Floats(), y.Slice(4*r*c.outs, 4*c.outs).Floats())
+	}
+	m.pass(b, func(ops kernels.Ops) { c.run(ops, got, some, n) })
+	for i, r := range order {
+		m.same(fmt.Sprintf("%d × %d, row %d of %d", c.outs, c.cols, i, n), got.Slice(4*i*c.outs, 4*c.outs), want.Slice(4*r*c.outs, 4*c.outs))
+	}
+}
+
+// exactAttend runs spans of n rows in all, and compares each row with what it gets
+// if its sequence is evaluated alone, at most so many rows at a time.
+func exactAttend(t *testing.T, reference, b kernels.Backend, seed, n, together int) {
+	t.Helper()
+	m := &maker{t: t, b: reference, rng: rand.New(rand.NewPCG(19, uint64(seed)))}
+	const positions = 700
+	hd := []int{64, 128, 2 * (1 + m.rng.IntN(50))}[m.rng.IntN(3)]
+	kv := 1 + m.rng.IntN(3)
+	a := &kernels.Attention{QueryHeads: kv * (1 + m.rng.IntN(6)), KVHeads: kv, HeadDim: hd, Rope: m.buffer(4 * positions * hd)}
+	kernels.RopeTable(a.Rope.Floats(), hd, 0, 10000)
+	if m.rng.IntN(3) > 0 {
+		a.QueryNorm, a.KeyNorm = m.norm(hd), m.norm(hd)
+	}
+	width, outWidth := (a.QueryHeads+2*kv)*hd, a.QueryHeads*hd
+
+	var spans, alone []kernels.Span
+	for left := n; left > 0; left -= spans[len(spans)-1].Rows {
+		rows := 1 + m.rng.IntN(min(left, 1+n/2))
+		if together > 1 && len(spans) == 0 {
+			rows = max(rows, min(n, kernels.ExactRows+1)) // the first one is a prompt by itself
+		}
+		pos := m.rng.IntN(positions - rows)
+		if m.rng.IntN(3) == 0 {
+			pos = max(0, 256*m.rng.IntN(3)-m.rng.IntN(rows+1)) // across where contexts may be cut
+		}
+		capacity := pos + rows + m.rng.IntN(8)
+		s := kernels.Span{Pos: pos, Rows: rows, Capacity: capacity, Keys: m.floats(kv*capacity*hd, 1), Values: m.floats(kv*capacity*hd, 1)}
+		spans = append(spans, s)
+		s.Keys, s.Values = m.copyOf(s.Keys), m.copyOf(s.Values)
+		alone = append(alone, s)
+	}
+	qkv, got := m.floats(n*width, 1), m.garbage(n*outWidth)
+	in := m.copyOf(qkv)
+	m.pass(b, func(ops kernels.Ops) { ops.Attend(got, qkv, a, spans) })
+
+	first := 0
+	for i := range alone {
+		s := &alone[i]
+		rows := s.Rows
+		if together == 1 || rows > kernels.ExactRows {
+			for r := 0; r < rows; {
+				one := *s
+				one.Pos += r
+				one.Rows = min(together, rows-r)
+				out := m.garbage(one.Rows * outWidth)
+				m.pass(reference, func(ops kernels.Ops) {
+					ops.Attend(out, in.Slice(4*(first+r)*width, 4*one.Rows*width), a, []kernels.Span{one})
+				})
+				m.same(fmt.Sprintf("%d rows: span %d at %d, row %d of %d", n, i, s.Pos, r, rows), got.Slice(4*(first+r)*outWidth, 4*one.Rows*outWidth), out)
+				r += one.Rows
+			}
+			m.same(fmt.Sprintf("%d rows: keys of span %d", n, i), spans[i].Keys, s.Keys)
+			m.same(fmt.Sprintf("%d rows: values of span %d", n, i), spans[i].Values, s.Values)
+		}
+		first += rows
+	}
+}
+
+// pass runs one pass.
+func (m *maker) pass(b kernels.Backend, op func(kernels.Ops)) {
+	m.t.Helper()
+	ops, err := b.Begin(context.Background())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer ops.End()
+	op(ops)
+	m.run(ops)
+}
+
+// copyOf is another buffer with the same contents.
+func (m *maker) copyOf(v kernels.View) kernels.View {
+	c := m.buffer(v.Len)
+	copy(c.Bytes(), v.Bytes())
+	return c
+}
+
+// same holds two results to be the same in every bit.
+func (m *maker) same(what string, got, want kernels.View) {
+	m.t.Helper()
+	if slices.Equal(got.Bytes(), want.Bytes()) {
+		return
+	}
+	for i, g := range got.Floats() {
+		if w := want.Floats()[i]; math.Float32bits(g) != math.Float32bits(w) {
+			m.t.Fatalf("%s: element %d is %v (%#x), want %v (%#x)", what, i, g, math.Float32bits(g), w, math.Float32bits(w))
+		}
+	}
+}
