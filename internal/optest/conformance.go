@@ -17,8 +17,9 @@ import (
 var rowCounts = []int{1, 1, 2, 3, 5, 8, 9, 16, 31, 33, 64, 70}
 
 // Conformance runs every operation of b over random operands. Each subtest is
-// one operation and weight format.
-func Conformance(t *testing.T, b kernels.Backend) {
+// one operation and weight format; attention is run with each of the formats of
+// caches.
+func Conformance(t *testing.T, b kernels.Backend, caches ...kernels.Format) {
 	for _, l := range Layouts() {
 		t.Run("Embed/"+l.String(), func(t *testing.T) { check(t, b, l, embed) })
 		t.Run("NormQKV/"+l.String(), func(t *testing.T) { check(t, b, l, normQKV) })
@@ -26,7 +27,9 @@ func Conformance(t *testing.T, b kernels.Backend) {
 		t.Run("ProjAdd/"+l.String(), func(t *testing.T) { check(t, b, l, projAdd) })
 		t.Run("NormSwiGLU/"+l.String(), func(t *testing.T) { check(t, b, l, normSwiGLU) })
 	}
-	t.Run("Attend", func(t *testing.T) { check(t, b, Layout{}, attend) })
+	for _, f := range caches {
+		t.Run("Attend/"+f.String(), func(t *testing.T) { check(t, b, Layout{Format: f}, attend) })
+	}
 	t.Run("Errors", func(t *testing.T) { testErrors(t, b) })
 }
 
@@ -178,9 +181,9 @@ func normSwiGLU(m *maker, ops kernels.Ops, l Layout, s shape) {
 	})
 }
 
-// attend runs one to three sequences at different positions, head_dim even and
-// otherwise free.
-func attend(m *maker, ops kernels.Ops, _ Layout, s shape) {
+// attend runs one to three sequences at different positions, with caches of l's
+// format, head_dim even and otherwise free.
+func attend(m *maker, ops kernels.Ops, l Layout, s shape) {
 	positions := 90
 	if m.rng.IntN(4) == 0 {
 		positions = 600 // contexts that a backend may cut
@@ -204,10 +207,11 @@ func attend(m *maker, ops kernels.Ops, _ Layout, s shape) {
 		}
 		pos := m.rng.IntN(positions - n + 1)
 		capacity := pos + n + m.rng.IntN(8)
-		sp := kernels.Span{Pos: pos, Rows: n, Capacity: capacity, Keys: m.garbage(kv * capacity * hd), Values: m.garbage(kv * capacity * hd)}
+		size := l.Format.BlockBytes()
+		sp := kernels.Span{Pos: pos, Rows: n, Capacity: capacity, Format: l.Format, Keys: m.noCache(kv*capacity*hd, l.Format), Values: m.noCache(kv*capacity*hd, l.Format)}
 		for h := range kv {
-			for i := h * capacity * hd; i < (h*capacity+pos)*hd; i++ {
-				sp.Keys.Floats()[i], sp.Values.Floats()[i] = float32(m.rng.NormFloat64()), float32(m.rng.NormFloat64())
+			for _, v := range []kernels.View{sp.Keys, sp.Values} {
+				m.fill(v.Slice(h*capacity*hd*size, pos*hd*size).Bytes(), l.Format, 1)
 			}
 		}
 		spans = append(spans, sp)
@@ -219,6 +223,16 @@ func attend(m *maker, ops kernels.Ops, _ Layout, s shape) {
 	ops.Attend(out, qkv, a, spans)
 	m.run(ops)
 
+	// What a cache holds may be off by half a unit in the last place of its format.
+	stored := func(v, tolerance float64) value {
+		if l.Format == kernels.F16 {
+			tolerance += math.Max(math.Abs(v)*0x1p-11, 0x1p-25)
+		}
+		return value{v, tolerance}
+	}
+	cached := func(v kernels.View, first, n int) kernels.View {
+		return m.widened(v.Slice(first*l.Format.BlockBytes(), n*l.Format.BlockBytes()), l.Format)
+	}
 	row := 0
 	rope := a.Rope.Floats()
 	for i, sp := range spans {
@@ -227,23 +241,40 @@ func attend(m *maker, ops kernels.Ops, _ Layout, s shape) {
 			for h := range kv {
 				k := rotate(in[row][(a.QueryHeads+h)*hd:][:hd], a.KeyNorm, rope, pos)
 				v := in[row][(a.QueryHeads+kv+h)*hd:][:hd]
-				at := 4 * (h*sp.Capacity + pos) * hd
-				m.compare(fmt.Sprintf("key of span %d, head %d, position %d", i, h, pos), sp.Keys.Slice(at, 4*hd), hd,
-					func(_, c int) value { return value{k[c], sumTolerance(hd, math.Abs(k[c])) + 8*unit*norm2(k)} })
-				m.compare(fmt.Sprintf("value of span %d, head %d, position %d", i, h, pos), sp.Values.Slice(at, 4*hd), hd,
-					func(_, c int) value { return value{v[c], 0} })
+				at := (h*sp.Capacity + pos) * hd
+				m.compare(fmt.Sprintf("key of span %d, head %d, position %d", i, h, pos), cached(sp.Keys, at, hd), hd,
+					func(_, c int) value { return stored(k[c], sumTolerance(hd, math.Abs(k[c]))+8*unit*norm2(k)) })
+				m.compare(fmt.Sprintf("value of span %d, head %d, position %d", i, h, pos), cached(sp.Values, at, hd), hd,
+					func(_, c int) value { return stored(v[c], 0) })
 			}
 			for h := range a.QueryHeads {
 				q := rotate(in[row][h*hd:][:hd], a.QueryNorm, rope, pos)
 				first := h / (a.QueryHeads / kv) * sp.Capacity * hd
-				n := 4 * (pos + 1) * hd
-				want := attention(q, rows(sp.Keys.Slice(4*first, n), hd), rows(sp.Values.Slice(4*first, n), hd))
+				n := (pos + 1) * hd
+				want := attention(q, rows(cached(sp.Keys, first, n), hd), rows(cached(sp.Values, first, n), hd))
 				m.compare(fmt.Sprintf("Attend span %d, row %d, head %d", i, r, h), out.Slice(4*(row*a.QueryHeads+h)*hd, 4*hd), hd,
 					func(_, c int) value { return want[c] })
 			}
 			row++
 		}
 	}
+}
+
+// noCache is n elements of a cache that no result may depend on.
+func (m *maker) noCache(n int, f kernels.Format) kernels.View {
+	v := m.buffer(n * f.BlockBytes())
+	for i := range v.Bytes() {
+		v.Bytes()[i] = 0xff // a NaN in every format
+	}
+	return v
+}
+
+// widened is a copy of v, in a floating-point format, as float32.
+func (m *maker) widened(v kernels.View, f kernels.Format) kernels.View {
+	n := v.Len / f.BlockBytes()
+	w := m.buffer(4 * n)
+	kernels.Widen(w.Floats(), v.Bytes(), f)
+	return w
 }
 
 func norm2(x []float64) float64 {

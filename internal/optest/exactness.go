@@ -20,8 +20,9 @@ const allPromptRows = 72
 // Exactness holds two backends to what kernels.ExactRows promises, bit by bit: the
 // first computes each row alone, or all rows of a prompt; the second some of them
 // in random order and company. They may be one backend, or differ in what results
-// must not depend on, as the number of threads.
-func Exactness(t *testing.T, reference, b kernels.Backend) {
+// must not depend on, as the number of threads. Attention is run with each of the
+// formats of caches.
+func Exactness(t *testing.T, reference, b kernels.Backend, caches ...kernels.Format) {
 	for _, l := range Layouts() {
 		for name, op := range map[string]rowsOp{"NormQKV": exactNormQKV, "NormLogits": exactNormLogits, "ProjAdd": exactProjAdd, "NormSwiGLU": exactNormSwiGLU} {
 			t.Run(name+"/"+l.String(), func(t *testing.T) {
@@ -36,14 +37,16 @@ func Exactness(t *testing.T, reference, b kernels.Backend) {
 			})
 		}
 	}
-	t.Run("Attend", func(t *testing.T) {
-		for n := 1; n <= kernels.ExactRows; n++ {
-			exactAttend(t, reference, b, n, n, 1)
-		}
-		for i, n := range promptRows {
-			exactAttend(t, reference, b, 100+i, n, math.MaxInt)
-		}
-	})
+	for _, f := range caches {
+		t.Run("Attend/"+f.String(), func(t *testing.T) {
+			for n := 1; n <= kernels.ExactRows; n++ {
+				exactAttend(t, reference, b, f, n, 1)
+			}
+			for _, n := range promptRows {
+				exactAttend(t, reference, b, f, n, math.MaxInt)
+			}
+		})
+	}
 }
 
 // rowsOp makes operands of an operation on rows.
@@ -111,11 +114,12 @@ func (m *maker) exactRows(b kernels.Backend, c rowsCase, n, all, together int) {
 	}
 }
 
-// exactAttend runs spans of n rows in all, and compares each row with what it gets
-// if its sequence is evaluated alone, at most so many rows at a time.
-func exactAttend(t *testing.T, reference, b kernels.Backend, seed, n, together int) {
+// exactAttend runs spans of n rows in all, with caches of a format, and compares each
+// row with what it gets if its sequence is evaluated alone, at most so many rows at a
+// time.
+func exactAttend(t *testing.T, reference, b kernels.Backend, f kernels.Format, n, together int) {
 	t.Helper()
-	m := &maker{t: t, b: reference, rng: rand.New(rand.NewPCG(19, uint64(seed)))}
+	m := &maker{t: t, b: reference, rng: rand.New(rand.NewPCG(19, uint64(n)))}
 	const positions = 700
 	hd := []int{64, 128, 2 * (1 + m.rng.IntN(50))}[m.rng.IntN(3)]
 	kv := 1 + m.rng.IntN(3)
@@ -137,7 +141,7 @@ func exactAttend(t *testing.T, reference, b kernels.Backend, seed, n, together i
 			pos = max(0, 256*m.rng.IntN(3)-m.rng.IntN(rows+1)) // across where contexts may be cut
 		}
 		capacity := pos + rows + m.rng.IntN(8)
-		s := kernels.Span{Pos: pos, Rows: rows, Capacity: capacity, Keys: m.floats(kv*capacity*hd, 1), Values: m.floats(kv*capacity*hd, 1)}
+		s := kernels.Span{Pos: pos, Rows: rows, Capacity: capacity, Format: f, Keys: m.cache(kv*capacity*hd, f), Values: m.cache(kv*capacity*hd, f)}
 		spans = append(spans, s)
 		s.Keys, s.Values = m.copyOf(s.Keys), m.copyOf(s.Values)
 		alone = append(alone, s)
@@ -199,4 +203,5 @@ func (m *maker) same(what string, got, want kernels.View) {
 			m.t.Fatalf("%s: element %d is %v (%#x), want %v (%#x)", what, i, g, math.Float32bits(g), w, math.Float32bits(w))
 		}
 	}
+	m.t.Fatalf("%s: the last bytes differ", what)
 }

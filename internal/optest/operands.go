@@ -37,6 +37,13 @@ func (m *maker) floats(n int, scale float64) kernels.View {
 	return v
 }
 
+// cache is n random elements of a KV cache.
+func (m *maker) cache(n int, f kernels.Format) kernels.View {
+	v := m.buffer(n * f.BlockBytes())
+	m.fill(v.Bytes(), f, 1)
+	return v
+}
+
 // garbage is n values that no result may depend on.
 func (m *maker) garbage(n int) kernels.View {
 	v := m.buffer(4 * n)
@@ -152,23 +159,13 @@ func (m *maker) fill(data []byte, f kernels.Format, scale float64) {
 		case kernels.BF16:
 			binary.LittleEndian.PutUint16(data[i:], uint16(math.Float32bits(v)>>16))
 		case kernels.F16:
-			bits := halfBits(v)
+			bits := kernels.ToF16(v)
 			if m.rng.IntN(16) == 0 {
 				bits = bits&0x8000 | uint16(m.rng.IntN(1<<10)) // subnormal or zero
 			}
 			binary.LittleEndian.PutUint16(data[i:], bits)
 		}
 	}
-}
-
-// halfBits truncates v, of moderate size, to binary16.
-func halfBits(v float32) uint16 {
-	b := math.Float32bits(v)
-	sign, exp, frac := uint16(b>>16&0x8000), int(b>>23&0xff)-127+15, uint16(b>>13&0x3ff)
-	if exp <= 0 {
-		return sign
-	}
-	return sign | uint16(min(exp, 30))<<10 | frac
 }
 
 // lowRank is a LoRA or DoRA adapter for w, or none.

@@ -1,7 +1,7 @@
 package cpu
 
 import (
-	"errors"
+	"encoding/binary"
 	"fmt"
 	"math"
 
@@ -18,10 +18,6 @@ func (p *pass) Attend(out, qkv kernels.View, a *kernels.Attention, spans []kerne
 	}
 	rows, longest := 0, 0
 	for i := range spans {
-		if spans[i].Format == kernels.F16 {
-			p.err = fmt.Errorf("cpu: a cache in %s: %w", spans[i].Format, errors.ErrUnsupported)
-			return
-		}
 		rows += spans[i].Rows
 		longest = max(longest, spans[i].Pos+spans[i].Rows)
 	}
@@ -77,15 +73,25 @@ func (t *rotate) run(lo, hi int, s *scratch) {
 		for h := range a.QueryHeads {
 			s.turn(qkv[h*hd:(h+1)*hd], angle, qNorm, a.QueryNorm.Eps)
 		}
-		keys, values := span.Keys.Floats(), span.Values.Floats()
 		for h := range a.KVHeads {
 			k := qkv[(a.QueryHeads+h)*hd:][:hd]
 			v := qkv[(a.QueryHeads+a.KVHeads+h)*hd:][:hd]
 			s.turn(k, angle, kNorm, a.KeyNorm.Eps)
 			at := (h*span.Capacity + pos) * hd
-			copy(keys[at:at+hd], k)
-			copy(values[at:at+hd], v)
+			appendTo(span.Keys, span.Format, at, k)
+			appendTo(span.Values, span.Format, at, v)
 		}
+	}
+}
+
+// appendTo stores x in a cache of format f, from element at on.
+func appendTo(cache kernels.View, f kernels.Format, at int, x []float32) {
+	if f != kernels.F16 {
+		copy(cache.Floats()[at:], x)
+		return
+	}
+	for i, v := range x {
+		binary.LittleEndian.PutUint16(cache.Bytes()[2*(at+i):], kernels.ToF16(v))
 	}
 }
 
@@ -242,28 +248,40 @@ func (t *attend) split(s *scratch, q []float32, b block, head, from int, p parti
 	hd, group := t.a.HeadDim, t.a.QueryHeads/t.a.KVHeads
 	queries := b.rows * group
 	n := min(splitPositions, b.end()-from)
-	at := 4 * (head*b.span.Capacity + from) * hd
-	keys, values := b.span.Keys.Slice(at, 4*n*hd), b.span.Values.Slice(at, 4*n*hd).Floats()
+	f := max(b.span.Format, kernels.F32) // the zero value is F32, too
+	at, size := (head*b.span.Capacity+from)*hd*f.BlockBytes(), n*hd*f.BlockBytes()
+	keys, values := b.span.Keys.Slice(at, size), b.span.Values.Slice(at, size)
 
 	scores := grow(&s.scores, queries*splitPositions)
-	s.matrix = kernels.Matrix{Rows: n, Cols: hd, Format: kernels.F32, Data: keys}
-	s.mul(scores, splitPositions, &s.matrix, 0, n, activations{x: q, stride: hd}, queries)
+	s.keys = kernels.Matrix{Rows: n, Cols: hd, Format: f, Data: keys}
+	s.mul(scores, splitPositions, &s.keys, 0, n, activations{x: q, stride: hd}, queries)
 	visible := func(row int) int { return min(n, b.visible(row)-from) }
 	for i := range queries {
 		if n := visible(i / group); n > 0 {
 			p.tops[i], p.sums[i] = s.softmax(scores[i*splitPositions:][:splitPositions], n)
 		}
 	}
+	v := s.float32sOf(values, f, n*hd)
 	if visible(0) == n {
-		s.weigh(p.out, scores, values, queries, n, hd)
+		s.weigh(p.out, scores, v, queries, n, hd)
 		return
 	}
 	for row := range b.rows {
 		if n := visible(row); n > 0 {
 			i := row * group
-			s.weigh(p.out[i*hd:], scores[i*splitPositions:], values, group, n, hd)
+			s.weigh(p.out[i*hd:], scores[i*splitPositions:], v, group, n, hd)
 		}
 	}
+}
+
+// float32sOf are the n values of a view in a floating-point format.
+func (s *scratch) float32sOf(v kernels.View, f kernels.Format, n int) []float32 {
+	if f == kernels.F32 {
+		return v.Floats()
+	}
+	values := grow(&s.rows, n)
+	s.floats(values, v, f, 0)
+	return values
 }
 
 // softmax turns the first n scores of a query into e^(score − top), and returns top,

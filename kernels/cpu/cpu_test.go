@@ -18,7 +18,7 @@ func TestConformance(t *testing.T) {
 		t.Run(isa.String(), func(t *testing.T) {
 			b := cpu.New(cpu.Options{Threads: 3, ISA: isa})
 			defer b.Close()
-			optest.Conformance(t, b)
+			optest.Conformance(t, b, kernels.F32, kernels.F16)
 		})
 	}
 }
@@ -31,7 +31,7 @@ func TestExactness(t *testing.T) {
 			alone, company := cpu.New(cpu.Options{Threads: 1, ISA: isa}), cpu.New(cpu.Options{Threads: 3, ISA: isa})
 			defer alone.Close()
 			defer company.Close()
-			optest.Exactness(t, alone, company)
+			optest.Exactness(t, alone, company, kernels.F32, kernels.F16)
 		})
 	}
 }

@@ -22,6 +22,7 @@ type scratch struct {
 	scores  []float32
 	sums    []float32
 
+	keys   kernels.Matrix // of a part of a cache
 	matrix kernels.Matrix // of float32 in memory
 	memory buffer
 
