@@ -123,25 +123,34 @@ func (m *maker) matrix(l Layout, rows, cols int) *kernels.Matrix {
 	return w
 }
 
+// HalfScales tells where in a block of a GGUF format the f16 scales are, and a size
+// of them for which the weights are of order one.
+func HalfScales(f kernels.Format) (at []int, size float64) {
+	switch f {
+	case kernels.Q8_0, kernels.IQ4_NL:
+		return []int{0}, 1.0 / 64
+	case kernels.Q4_0, kernels.Q5_0:
+		return []int{0}, 1.0 / 8
+	case kernels.Q4_1, kernels.Q5_1:
+		return []int{0, 2}, 1.0 / 8
+	case kernels.Q2_K:
+		return []int{80, 82}, 1.0 / 32
+	case kernels.Q3_K:
+		return []int{108}, 1.0 / 64
+	case kernels.Q4_K, kernels.Q5_K:
+		return []int{0, 2}, 1.0 / 256
+	case kernels.Q6_K:
+		return []int{208}, 1.0 / 2048
+	case kernels.IQ4_XS:
+		return []int{0}, 1.0 / 2048
+	}
+	return nil, 0
+}
+
 // blockScales replaces the random scale bits of GGUF blocks by sane values.
 func (m *maker) blockScales(data []byte, f kernels.Format) {
-	var at []int // offsets of f16 scales in a block
-	size := 1.0
-	switch f {
-	case kernels.Q8_0:
-		at, size = []int{0}, 1.0/64
-	case kernels.Q4_0:
-		at, size = []int{0}, 1.0/8
-	case kernels.Q4_1:
-		at, size = []int{0, 2}, 1.0/8
-	case kernels.Q4_K:
-		at, size = []int{0, 2}, 1.0/256
-	case kernels.Q6_K:
-		at, size = []int{208}, 1.0/2048
-	default:
-		return
-	}
-	for b := 0; b < len(data); b += f.BlockBytes() {
+	at, size := HalfScales(f)
+	for b := 0; len(at) > 0 && b < len(data); b += f.BlockBytes() {
 		for _, o := range at {
 			m.fill(data[b+o:b+o+2], kernels.F16, size)
 		}

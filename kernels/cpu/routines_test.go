@@ -11,6 +11,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/go-openelm/go-openelm/internal/optest"
 	"github.com/go-openelm/go-openelm/kernels"
 	"golang.org/x/sys/unix"
 )
@@ -78,8 +79,9 @@ func (o *operands) matrix(f kernels.Format, rows, cols, group int, scales kernel
 		m.Scales, m.Biases = fill(n, scales), fill(n, scales)
 	}
 	m.Data = fill(rows*m.RowBytes(), f)
-	for b := 0; !f.Float() && !f.Affine() && b < m.Data.Len; b += f.BlockBytes() {
-		for _, at := range map[kernels.Format][]int{kernels.Q8_0: {0}, kernels.Q4_0: {0}, kernels.Q4_1: {0, 2}, kernels.Q4_K: {0, 2}, kernels.Q6_K: {208}}[f] {
+	halves, _ := optest.HalfScales(f)
+	for b := 0; len(halves) > 0 && b < m.Data.Len; b += f.BlockBytes() {
+		for _, at := range halves {
 			m.Data.Bytes()[b+at+1] &= 0xbf // an f16 below 2
 		}
 	}
