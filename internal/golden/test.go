@@ -18,28 +18,31 @@ func Test(t *testing.T, b kernels.Backend) {
 		t.Fatal("no reference packs")
 	}
 	for _, p := range packs {
-		t.Run(p.Name, func(t *testing.T) {
-			m, err := loader.Open(t.Context(), p.Path(), &loader.Options{Backend: b, NoTokenizer: true, Adapter: p.Adapter()})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { m.Close() })
-			var worst difference
-			for _, prompt := range Prompts {
-				r := run{t: t, p: p, m: m, prompt: prompt, ids: p.Ints(prompt + ".input_ids")}
-				if len(r.ids) == 0 {
-					t.Fatalf("no prompt %s", prompt)
-				}
-				worst.merge(r.feed("at once", func(left int) int { return left }))
-				worst.merge(r.feed("token by token", func(int) int { return 1 }))
-				worst.merge(r.feed("in chunks", func(left int) int { return min(left, 1+left%7) }))
-				r.hidden()
-				r.greedy()
-			}
-			t.Logf("largest difference of a logit %.2g (allowed %.2g), root mean square %.2g (allowed %.2g)",
-				worst.max, p.MaxLogit, worst.rms(), p.RMSLogit)
-		})
+		t.Run(p.Name, func(t *testing.T) { p.Test(t, b) })
 	}
+}
+
+// Test is [Test] for one pack.
+func (p *Pack) Test(t *testing.T, b kernels.Backend) {
+	m, err := loader.Open(t.Context(), p.Path(), &loader.Options{Backend: b, NoTokenizer: true, Adapter: p.Adapter()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	var worst difference
+	for _, prompt := range Prompts {
+		r := run{t: t, p: p, m: m, prompt: prompt, ids: p.Ints(prompt + ".input_ids")}
+		if len(r.ids) == 0 {
+			t.Fatalf("no prompt %s", prompt)
+		}
+		worst.merge(r.feed("at once", func(left int) int { return left }))
+		worst.merge(r.feed("token by token", func(int) int { return 1 }))
+		worst.merge(r.feed("in chunks", func(left int) int { return min(left, 1+left%7) }))
+		r.hidden()
+		r.greedy()
+	}
+	t.Logf("largest difference of a logit %.2g (allowed %.2g), root mean square %.2g (allowed %.2g)",
+		worst.max, p.MaxLogit, worst.rms(), p.RMSLogit)
 }
 
 // difference collects differences from the reference.
@@ -116,30 +119,36 @@ func (r *run) feed(how string, next func(left int) int) difference {
 	return d
 }
 
-// hidden compares the residual stream after the embedding and every layer.
+// hidden compares the residual stream after the embedding and every layer, of
+// each pass that the prompt takes, where the pack has it.
 // (The last entry of the reference is after the final norm; the logits bind it.)
 func (r *run) hidden() {
 	r.t.Helper()
 	want := r.p.Floats(r.prompt + ".hidden")
-	layers := len(r.m.Config().Layers) + 1
-	size := len(r.ids) * r.m.Config().ModelDim
-	if len(want) != (layers+1)*size {
-		r.t.Fatalf("%s: reference of %d hidden values, want %d layers of %d", r.prompt, len(want), layers+1, size)
+	if len(want) == 0 && r.p.MaxHidden == 0 {
+		return
 	}
-	seen := 0
+	layers, dim := len(r.m.Config().Layers)+1, r.m.Config().ModelDim
+	if len(want) != (layers+1)*len(r.ids)*dim || r.p.MaxHidden == 0 {
+		r.t.Fatalf("%s: reference of %d hidden values (allowed %.3g), want %d layers of %d × %d", r.prompt, len(want), r.p.MaxHidden, layers+1, len(r.ids), dim)
+	}
+	seen := make([][]float32, layers)
 	s := r.session(openelm.SessionOptions{Capacity: len(r.ids), Trace: func(layer int, x []float32) {
-		var d difference
-		d.add(x, want[layer*size:(layer+1)*size])
-		if !(d.max <= r.p.MaxHidden) || len(x) != size {
-			r.t.Errorf("%s: after layer %d the residual stream differs by %.3g (allowed %.3g)", r.prompt, layer, d.max, r.p.MaxHidden)
-		}
-		seen++
+		seen[layer] = append(seen[layer], x...)
 	}})
 	if err := s.Append(r.t.Context(), r.ids...); err != nil {
 		r.t.Fatal(err)
 	}
-	if seen != layers {
-		r.t.Errorf("%s: saw %d layers, want %d", r.prompt, seen, layers)
+	for layer, x := range seen {
+		if len(x) != len(r.ids)*dim {
+			r.t.Errorf("%s: saw %d values after layer %d, want %d × %d", r.prompt, len(x), layer, len(r.ids), dim)
+			continue
+		}
+		var d difference
+		d.add(x, want[layer*len(x):(layer+1)*len(x)])
+		if !(d.max <= r.p.MaxHidden) {
+			r.t.Errorf("%s: after layer %d the residual stream differs by %.3g (allowed %.3g)", r.prompt, layer, d.max, r.p.MaxHidden)
+		}
 	}
 }
 

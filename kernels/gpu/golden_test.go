@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/go-openelm/go-openelm/internal/golden"
+	"github.com/go-openelm/go-openelm/kernels/gpu"
 )
 
 // TestGolden reproduces the reference packs: from the checkpoint file that is
@@ -14,3 +15,15 @@ func TestGolden(t *testing.T) {
 	sim.Set(t, "mode", "plain")
 	golden.Test(t, b)
 }
+
+// TestGoldenInPasses has prompts that take several passes.
+func TestGoldenInPasses(t *testing.T) {
+	sim, b := open(t)
+	sim.Set(t, "mode", "plain")
+	pack(t, "tiny-f32").Test(t, shortPasses{b})
+}
+
+// shortPasses takes as few rows as a workspace has.
+type shortPasses struct{ *gpu.Backend }
+
+func (shortPasses) PassRows() int { return 16 }
