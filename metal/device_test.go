@@ -34,11 +34,11 @@ func TestDevice(t *testing.T) {
 		t.Errorf("buffers up to %d bytes, %d in all", g.MaxBufferLength(), g.RecommendedMaxWorkingSetSize())
 	}
 	b.Release()
+	if !g.sim.Simulated() {
+		return // a driver frees when it likes
+	}
 	if got := g.CurrentAllocatedSize(); got != before {
 		t.Errorf("%d bytes allocated after release, %d before", got, before)
-	}
-	if !g.sim.Simulated() {
-		return
 	}
 	g.sim.Set(t, "family", "7")
 	if !g.SupportsFamily(metal.FamilyApple7) || g.SupportsFamily(metal.FamilyApple8) || !g.SupportsFamily(metal.FamilyMetal3) {

@@ -11,6 +11,7 @@ const (
 	MaxBuffers         = 31   // buffer indices are 0 to 30
 	MaxBytesLength     = 4096 // longest SetBytes
 	maxThreadgroupSets = 31   // threadgroup memory indices are 0 to 30
+	maxThreadgroup     = 1024 // threads, on Macs and from the A11 on
 )
 
 // Size is an extent in three dimensions: width, height, depth (MTLSize). Each is at least 1.

@@ -107,7 +107,7 @@ func TestLanguageVersionOfOlderSystem(t *testing.T) {
 
 func TestPipeline(t *testing.T) {
 	g := newGPU(t)
-	if g.add.Label() != "add" || g.add.ThreadExecutionWidth() != 32 || g.add.MaxTotalThreadsPerThreadgroup() < 256 || g.add.StaticThreadgroupMemoryLength() != 0 {
+	if g.add.Label() != "add" || g.add.ThreadExecutionWidth() != 32 || g.add.MaxTotalThreadsPerThreadgroup() < 128 || g.add.StaticThreadgroupMemoryLength() != 0 {
 		t.Errorf("%q: %d threads, width %d", g.add.Label(), g.add.MaxTotalThreadsPerThreadgroup(), g.add.ThreadExecutionWidth())
 	}
 	lib := must(g.NewLibrary(kernels, nil))(t)
@@ -117,16 +117,15 @@ func TestPipeline(t *testing.T) {
 	if f.Name() != "add" {
 		t.Errorf("name %q", f.Name())
 	}
-	if _, err := g.NewComputePipeline(f, &metal.PipelineOptions{MaxTotalThreadsPerThreadgroup: -1}); !errors.Is(err, metal.ErrInvalidArgument) {
-		t.Errorf("negative limit: %v", err)
-	}
-	var typed *metal.Error
-	if _, err := g.NewComputePipeline(f, &metal.PipelineOptions{MaxTotalThreadsPerThreadgroup: 4096}); !errors.As(err, &typed) {
-		t.Errorf("limit above the device's: %v", err)
+	for _, limit := range []int{-1, 1025} { // Metal's validation layer ends the process for the latter
+		if _, err := g.NewComputePipeline(f, &metal.PipelineOptions{MaxTotalThreadsPerThreadgroup: limit}); !errors.Is(err, metal.ErrInvalidArgument) {
+			t.Errorf("limit of %d: %v", limit, err)
+		}
 	}
 	p := must(g.NewComputePipeline(f, &metal.PipelineOptions{Label: "add 128", MaxTotalThreadsPerThreadgroup: 128}))(t)
 	defer p.Release()
-	if p.Label() != "add 128" || p.MaxTotalThreadsPerThreadgroup() != 128 {
+	// Fewer where a validation layer takes registers.
+	if n := p.MaxTotalThreadsPerThreadgroup(); p.Label() != "add 128" || n > 128 || n < 32 || g.sim.Simulated() && n != 128 {
 		t.Errorf("%q: %d threads", p.Label(), p.MaxTotalThreadsPerThreadgroup())
 	}
 }

@@ -33,8 +33,8 @@ func (d *Device) NewComputePipeline(f *Function, opts *PipelineOptions) (*Comput
 	if err := d.check(op, &f.object); err != nil {
 		return nil, err
 	}
-	if opts.MaxTotalThreadsPerThreadgroup < 0 {
-		return nil, fmt.Errorf("%s: %s: MaxTotalThreadsPerThreadgroup %d: %w", op, f.name, opts.MaxTotalThreadsPerThreadgroup, ErrInvalidArgument)
+	if n := opts.MaxTotalThreadsPerThreadgroup; n < 0 || n > maxThreadgroup {
+		return nil, fmt.Errorf("%s: %s: MaxTotalThreadsPerThreadgroup %d, want 0 to %d: %w", op, f.name, n, maxThreadgroup, ErrInvalidArgument)
 	}
 	label := opts.Label
 	if label == "" {
