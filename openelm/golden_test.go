@@ -20,3 +20,13 @@ func TestGolden(t *testing.T) {
 		})
 	}
 }
+
+// TestExact runs the portable routines on weights that are not quantised; the
+// others follow when their products add in one order.
+func TestExact(t *testing.T) {
+	b := cpu.New(cpu.Options{Threads: 2, ISA: cpu.Portable})
+	defer b.Close()
+	load := golden.Short
+	load.Packs = []string{"tiny-f32", "dora-peft"}
+	golden.Exact(t, b, load)
+}
