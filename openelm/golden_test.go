@@ -1,6 +1,7 @@
 package openelm_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/go-openelm/go-openelm/internal/golden"
@@ -21,12 +22,20 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestExact runs the portable routines on weights that are not quantised; the
-// others follow when their products add in one order.
 func TestExact(t *testing.T) {
-	b := cpu.New(cpu.Options{Threads: 2, ISA: cpu.Portable})
-	defer b.Close()
-	load := golden.Short
-	load.Packs = []string{"tiny-f32", "dora-peft"}
-	golden.Exact(t, b, load)
+	soak := os.Getenv("OPENELM_SOAK") != ""
+	for _, isa := range cpu.ISAs() {
+		load := golden.Short
+		switch {
+		case soak:
+			load = golden.Full
+		case isa == cpu.Portable: // quantised weights are slow to read
+			load.Packs = []string{"tiny-f32", "dora-peft"}
+		}
+		t.Run(isa.String(), func(t *testing.T) {
+			b := cpu.New(cpu.Options{Threads: 2, ISA: isa})
+			defer b.Close()
+			golden.Exact(t, b, load)
+		})
+	}
 }
