@@ -84,7 +84,7 @@ func (s *side) fill(ctx context.Context, o *Options) error {
 		}
 	}
 	for _, c := range o.Decode {
-		if s.decode[c], err = s.session(c + o.Tokens); err != nil {
+		if s.decode[c], err = s.session(c + o.Tokens + 1); err != nil {
 			return err
 		}
 		if err := s.decode[c].Append(ctx, s.tokens[:c]...); err != nil {
@@ -186,9 +186,11 @@ func (s *side) run(ctx context.Context, t Test) error {
 	case Prefill:
 		return s.prompt.Append(ctx, s.tokens[:t.Tokens]...)
 	case Decode:
-		session := s.decode[t.Context]
-		for i := range t.Tokens {
-			if err := session.Append(ctx, s.tokens[t.Context+i]); err != nil {
+		// What a user gets, sampling included. The first token is predicted
+		// already; the last is not evaluated.
+		o := openelm.GenerateOptions{MaxTokens: t.Tokens + 1, IgnoreEOS: true}
+		for _, err := range s.decode[t.Context].Generate(ctx, nil, &o) {
+			if err != nil {
 				return err
 			}
 		}
