@@ -31,9 +31,9 @@ const (
 
 var cacheDTypes = map[kernels.Format]safetensors.DType{kernels.F32: safetensors.F32, kernels.F16: safetensors.F16}
 
-// SaveSession writes a session to a safetensors file, which takes the place of
-// path when it is complete, and leaves nothing when ctx ends before. The session
-// is busy meanwhile.
+// SaveSession writes a session to a safetensors file that only its owner may
+// read, which takes the place of path when it is complete; nothing is left when
+// ctx ends before. The session is busy meanwhile.
 func SaveSession(ctx context.Context, path string, s *openelm.Session) error {
 	c := s.Model().Config()
 	return s.Snapshot(func(x *openelm.Snapshot) error {
@@ -64,7 +64,7 @@ func SaveSession(ctx context.Context, path string, s *openelm.Session) error {
 			sessionKind: sessionKindValue, sessionModel: x.Model, sessionAdapter: x.Adapter, sessionBackend: x.Backend,
 			sessionEvaluated: strconv.Itoa(x.Evaluated), sessionExact: strconv.Itoa(x.Exact),
 		}
-		return filewrite.Atomic(ctx, path, func(w io.Writer) error { return safetensors.Write(w, metadata, tensors) })
+		return filewrite.Private(ctx, path, func(w io.Writer) error { return safetensors.Write(w, metadata, tensors) })
 	})
 }
 

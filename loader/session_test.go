@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -171,6 +172,9 @@ func TestSessionFileCut(t *testing.T) {
 		if _, err := loader.OpenSession(path, m, nil); !errors.Is(err, loader.ErrCorrupt) {
 			t.Fatalf("cut to %d of %d bytes: got error %v, want ErrCorrupt", n, len(whole), err)
 		}
+	}
+	if info, err := os.Stat(path); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v (error %v): others can read the text", info.Mode(), err)
 	}
 	// A save that fails leaves the file as it was, and nothing beside it.
 	s, err := m.NewSession(&openelm.SessionOptions{Capacity: 4})

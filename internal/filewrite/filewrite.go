@@ -13,8 +13,17 @@ import (
 
 // Atomic gives write a file that takes the place of path when write succeeds,
 // and is removed when it does not, or when ctx ends before. A reader, or a
-// mapping, of an older file of that name keeps that one.
+// mapping, of an older file of that name keeps that one. Everybody may read it.
 func Atomic(ctx context.Context, path string, write func(w io.Writer) error) (err error) {
+	return atomic(ctx, path, 0o644, write)
+}
+
+// Private is Atomic for what is its owner's alone.
+func Private(ctx context.Context, path string, write func(w io.Writer) error) (err error) {
+	return atomic(ctx, path, 0o600, write)
+}
+
+func atomic(ctx context.Context, path string, mode os.FileMode, write func(w io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return err
@@ -32,7 +41,7 @@ func Atomic(ctx context.Context, path string, write func(w io.Writer) error) (er
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	if err := f.Chmod(0o644); err != nil { // CreateTemp's 0600 is for secrets
+	if err := f.Chmod(mode); err != nil {
 		return err
 	}
 	if err := f.Close(); err != nil {
