@@ -15,6 +15,26 @@
 //		fmt.Print(token.Text)
 //	}
 //
+// # From a prediction to a token
+//
+// What lies between the two (penalties, bias, constraint, sampling, end of text,
+// stop strings, text, log-probabilities, limits) is one type, generation, which
+// advances one text by one token. Model.Generate, Session.Generate and the
+// sessions of a [Batch] differ only in who evaluates: a session alone, or with
+// others in shared passes over the weights. A server makes a Batch and gives it
+// to its sessions.
+//
+// # Exactness
+//
+// What a session predicts is the same in every bit alone, in [Step], in a Batch
+// and with [GenerateOptions.Lookup], for every number of threads. So a seed gives
+// the same text whoever else is served, and a cached or saved session
+// ([Session.Rebase], [Session.Snapshot]) the one that evaluating it again would
+// give. The backends promise it ([kernels.ExactRows]); pass.go cuts passes so
+// that it holds.
+//
+// # Inside
+//
 // The forward pass, in forward.go, is written once on the operations of package
 // kernels, whatever the device. This package knows no file format and no device.
 package openelm
