@@ -16,7 +16,7 @@ import (
 // soak reports whether tests run their long forms (make soak).
 var soak = os.Getenv("OPENELM_SOAK") != ""
 
-// layouts are all ways to store a matrix.
+// layouts are the ways to store a matrix that have kernels.
 var layouts = []checkpoint.Layout{
 	{Format: kernels.BF16}, {Format: kernels.F16}, {Format: kernels.F32},
 	{Format: kernels.Q8_0}, {Format: kernels.Q4_0}, {Format: kernels.Q4_1}, {Format: kernels.Q4_K}, {Format: kernels.Q6_K},
