@@ -11,14 +11,14 @@ import (
 )
 
 // Default opens the GPU or, where none can be used, as in virtual machines and
-// on Macs with Intel's processors, the CPU, which log then tells.
+// on Macs with Intel's processors, the CPU, which a warning then tells.
 func Default(log *slog.Logger) (kernels.Backend, error) {
 	b, err := gpu.Open(gpu.Options{})
 	switch {
 	case err == nil:
 		return b, nil
 	case gpu.Unusable(err):
-		log.Info("running on the CPU", "reason", err)
+		log.Warn("running on the CPU", "reason", err)
 		return cpu.New(cpu.Options{}), nil
 	}
 	return nil, err

@@ -47,7 +47,7 @@ func TestDefault(t *testing.T) {
 				t.Errorf("runs on %T", b)
 			}
 			lines := strings.Count(log.String(), "\n")
-			if onGPU && lines != 0 || onCPU && (lines != 1 || !strings.Contains(log.String(), "CPU") || !strings.Contains(log.String(), c.says)) {
+			if onGPU && lines != 0 || onCPU && (lines != 1 || !strings.Contains(log.String(), "level=WARN msg=\"running on the CPU\"") || !strings.Contains(log.String(), c.says)) {
 				t.Errorf("the log says\n%s", log.String())
 			}
 		})
