@@ -93,6 +93,8 @@ func TestTerminal(t *testing.T) {
 	x.expect(t, " ") // of the reply
 	x.enter(t, "\x03")
 	x.expect(t, " …\r\n\r\n> ")
+	x.enter(t, "/reset\n") // how much was said by then is chance, and so what follows it
+	x.expect(t, "\n> ")
 	x.enter(t, "Who are you?\n")
 	x.expect(t, "I am a very small language model.")
 	x.expect(t, "\n> ")
