@@ -1,13 +1,16 @@
 package plot
 
 import (
+	"context"
 	"fmt"
 	"image/color"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/go-openelm/go-openelm/bench"
+	"github.com/go-openelm/go-openelm/internal/filewrite"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/text"
@@ -37,7 +40,14 @@ func Write(dir string, r *bench.Report) ([]string, error) {
 		}
 		for _, kind := range []string{".png", ".svg"} {
 			path := filepath.Join(dir, figure.name+kind)
-			if err := p.Save(width, height, path); err != nil {
+			image, err := p.WriterTo(width, height, kind[1:])
+			if err == nil {
+				err = filewrite.Atomic(context.Background(), path, func(w io.Writer) error {
+					_, err := image.WriteTo(w)
+					return err
+				})
+			}
+			if err != nil {
 				return files, fmt.Errorf("plot: %w", err)
 			}
 			files = append(files, path)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-openelm/go-openelm/bench"
 	"github.com/go-openelm/go-openelm/bench/plot"
+	"github.com/go-openelm/go-openelm/internal/filewrite"
 	"github.com/spf13/cobra"
 )
 
@@ -158,11 +159,9 @@ func writeReportDir(dir string, report *bench.Report) error {
 		"report.txt": (*bench.Report).WriteTable, "report.json": (*bench.Report).WriteJSON,
 		"report.csv": (*bench.Report).WriteCSV, "benchmarks.txt": (*bench.Report).WriteGo,
 	} {
-		f, err := os.Create(filepath.Join(dir, name))
+		// Of a run that was interrupted, too: its context has ended.
+		err := filewrite.Atomic(context.Background(), filepath.Join(dir, name), func(w io.Writer) error { return write(report, w) })
 		if err != nil {
-			return err
-		}
-		if err := errors.Join(write(report, f), f.Close()); err != nil {
 			return err
 		}
 	}

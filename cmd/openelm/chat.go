@@ -40,7 +40,7 @@ model's name says Instruct). Other models were never taught to chat: each
 message is simply continued (--template plain).`,
 		Example: `  openelm chat --model apple/OpenELM-1_1B-Instruct
   openelm chat --model apple/OpenELM-3B-Instruct --system "You are terse."`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			generate, err := sampling.options(cmd)
 			if err != nil {

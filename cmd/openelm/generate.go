@@ -26,7 +26,7 @@ func (f *samplingFlags) register(cmd *cobra.Command, maxTokens int) {
 	fl.IntVarP(&f.o.MaxTokens, "tokens", "n", maxTokens, "generate at most this many tokens; 0: until the context is full")
 	fl.Float32VarP(&f.o.Temperature, "temperature", "t", 0.7, "0 always takes the most probable token; higher is more varied")
 	fl.IntVar(&f.o.TopK, "top-k", 0, "choose among the k most probable tokens; 0: all")
-	fl.Float32Var(&f.o.TopP, "top-p", 0.95, "choose among the most probable tokens that reach p together; 1: all")
+	fl.Float32Var(&f.o.TopP, "top-p", 0.95, "choose among the most probable tokens that reach p together; 0 or 1: all")
 	fl.Float32Var(&f.o.MinP, "min-p", 0, "choose among tokens at least p times as probable as the best")
 	fl.Float32Var(&f.o.RepetitionPenalty, "repetition-penalty", 1, "make tokens that occur already less probable; 1: off")
 	fl.Float32Var(&f.o.PresencePenalty, "presence-penalty", 0, "subtract from the logits of generated tokens, once")

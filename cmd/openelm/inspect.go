@@ -20,7 +20,7 @@ func inspectCommand(m *modelFlags) *cobra.Command {
 formats, and the memory it takes. Only headers are read.`,
 		Example: `  openelm inspect
   openelm inspect --layers --tensors --model ~/models/OpenELM-270M`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			info, err := m.inspect(cmd)
 			if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -68,6 +69,18 @@ func (o *output) Write(p []byte) (int, error) {
 	return n, o.err
 }
 
+// conversion is the part of an error about a number that is no news: the number
+// stands before it.
+var conversion = regexp.MustCompile(`strconv\.\w+: parsing "[^"]*": `)
+
+// noArguments is the Args of commands that take flags only.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s takes no arguments, and got %q (see %[1]s --help)", cmd.CommandPath(), args[0])
+	}
+	return nil
+}
+
 func newCommand(s *signals) *cobra.Command {
 	var m modelFlags
 	cmd := &cobra.Command{
@@ -89,7 +102,7 @@ program is used.`,
 	}
 	cmd.SetVersionTemplate("openelm {{.Version}}\n")
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())
+		return fmt.Errorf("%s (see %s --help)", conversion.ReplaceAllString(err.Error(), ""), cmd.CommandPath())
 	})
 	m.register(cmd)
 	cmd.AddCommand(generateCommand(&m), chatCommand(&m, s), inspectCommand(&m), tokenizeCommand(&m), scoreCommand(&m), benchCommand(&m))

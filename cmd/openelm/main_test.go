@@ -311,6 +311,8 @@ func TestErrors(t *testing.T) {
 		{[]string{"generate", "--stop", ""}, "empty", nil},
 		{[]string{"generate", "--stop", `\xff`}, "not UTF-8", nil},
 		{[]string{"generate", "caf\xe9"}, "byte 4 is 0xe9", nil},
+		{[]string{"generate", "-n", "many"}, `"-n, --tokens" flag: invalid syntax`, nil},
+		{[]string{"chat", "hello"}, "openelm chat takes no arguments", nil},
 		{[]string{"generate", "--nonsense"}, "openelm generate --help", nil},
 		{[]string{"generate", "--threads", "2", "--backend", "metal"}, "is for the CPU", nil},
 		{[]string{"generate", "--adapter", empty}, "adapter_config.json", nil},
