@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -29,6 +30,17 @@ type checkpoint struct {
 	gguf       *gguf.File // nil unless the checkpoint is a GGUF file
 	special    ggufSpecial
 	warnings   []string // what is odd but harmless
+	problem    error    // why there can be no model of it, though its headers can be read
+}
+
+// keep makes an error about what a file asks for the checkpoint's problem, and
+// returns any other.
+func (c *checkpoint) keep(err error) error {
+	if e, ok := errors.AsType[*FileError](err); ok && (e.Kind == ErrUnsupported || e.Field != "" && e.Kind == ErrCorrupt) {
+		c.problem = err
+		return nil
+	}
+	return err
 }
 
 func (c *checkpoint) warn(format string, args ...any) {
@@ -73,15 +85,19 @@ func readConfig(ctx context.Context, src source) (*checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
+	c := &checkpoint{configFile: path, src: src, tensors: map[string]*tensor{}}
 	config, err := parseConfig(path, text)
-	if err != nil {
+	if err := c.keep(err); err != nil {
 		return nil, err
 	}
-	c := &checkpoint{checkpointConfig: *config, configFile: path, src: src, tensors: map[string]*tensor{}}
+	c.checkpointConfig = *config
 	if err := c.readGenerationConfig(ctx); err != nil {
 		return nil, err
 	}
-	return c, c.validate()
+	if c.problem == nil {
+		c.problem = c.validate()
+	}
+	return c, nil
 }
 
 // readGenerationConfig takes from generation_config.json, which may be missing,
@@ -114,11 +130,12 @@ func (c *checkpoint) validate() error {
 
 // readCheckpoint reads config.json and the headers of the weights of a
 // Hugging Face or MLX checkpoint. With a weightFile, the weights are in that
-// file.
-func readCheckpoint(ctx context.Context, src source, weightFile string) (_ *checkpoint, err error) {
+// file. They are not looked at where there can be no model, unless describe is
+// set: they may have to be downloaded.
+func readCheckpoint(ctx context.Context, src source, weightFile string, describe bool) (_ *checkpoint, err error) {
 	c, err := readConfig(ctx, src)
-	if err != nil {
-		return nil, err
+	if err != nil || c.problem != nil && !describe {
+		return c, err
 	}
 	defer func() {
 		if err != nil {
@@ -275,30 +292,31 @@ var floatFormats = map[safetensors.DType]kernels.Format{
 	safetensors.F32: kernels.F32, safetensors.F16: kernels.F16, safetensors.BF16: kernels.BF16,
 }
 
+// checkUnused looks at the tensors that are in no role. Those that only repeat
+// what follows from the configuration pass in silence, those outside of all that
+// the model computes are worth a warning. One inside of it would change the
+// results, and is an error; so is any if strict is set.
+func (c *checkpoint) checkUnused(used map[*tensor]bool, strict bool) error {
+	var wrong []*tensor
+	for _, name := range slices.Sorted(maps.Keys(c.tensors)) {
+		t := c.tensors[name]
+		switch {
+		case used[t]:
+		case strict || c.names.inside(t.name) && !c.harmless(t.name):
+			wrong = append(wrong, t)
+		case !c.harmless(t.name):
+			c.warn("%s: the model has no place for tensor %s; it is not used", t.file.name, t.name)
+		}
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return unsupported(wrong[0].file.name, wrong[0].name, "an OpenELM model with this configuration has no such tensor (and there are %d more)", len(wrong)-1)
+}
+
 // harmless are the tensors that some tools save although they follow from the
-// configuration. Any other that the model has no place for is an error: what it
-// does would be missing from every result.
+// configuration.
 func (c *checkpoint) harmless(name string) bool {
 	return strings.HasSuffix(name, ".inv_freq") || strings.HasSuffix(name, ".causal_mask") ||
 		c.TiedHead && strings.HasPrefix(name, c.names.head+".")
-}
-
-// checkUnused refuses tensors that are in no role.
-func (c *checkpoint) checkUnused(used map[*tensor]bool) error {
-	var extra []*tensor
-	for _, t := range c.tensors {
-		switch {
-		case used[t]:
-		case c.harmless(t.name):
-			c.warn("%s: tensor %s is not used", t.file.name, t.name)
-		default:
-			extra = append(extra, t)
-		}
-	}
-	slices.Sort(c.warnings)
-	if len(extra) == 0 {
-		return nil
-	}
-	first := slices.MinFunc(extra, func(a, b *tensor) int { return strings.Compare(a.name, b.name) })
-	return unsupported(first.file.name, first.name, "an OpenELM model with this configuration has no such tensor (and there are %d more)", len(extra)-1)
 }

@@ -78,7 +78,8 @@ func (c *checkpointConfig) validate(file string) (warnings []string, err error) 
 }
 
 // parseConfig reads a config.json by the rules of Apple's
-// configuration_openelm.py, with its defaults. Errors are [*FileError].
+// configuration_openelm.py, with its defaults. Errors are [*FileError]; with one
+// about a member comes what the others say.
 func parseConfig(file string, text []byte) (*checkpointConfig, error) {
 	members, err := strictjson.Members(text)
 	if err != nil {
@@ -88,17 +89,14 @@ func parseConfig(file string, text []byte) (*checkpointConfig, error) {
 	if name := r.text("model_name", ""); name != "" {
 		preset, known := presets[name]
 		if !known {
-			return nil, unsupported(file, "model_name", "%.100q is not one of Apple's sizes", name)
+			return &checkpointConfig{}, unsupported(file, "model_name", "%.100q is not one of Apple's sizes", name)
 		}
 		r.fill(preset)
 		r.fill(presetCommon)
 	}
 	c := r.config()
 	c.quant = parseQuantization(r)
-	if r.err != nil {
-		return nil, r.err
-	}
-	return c, nil
+	return c, r.err
 }
 
 // configReader reads members of a JSON object and keeps the first error.

@@ -18,7 +18,8 @@ var (
 	// ErrCorrupt: a file breaks its format or contradicts another one.
 	ErrCorrupt = errors.New("corrupt checkpoint")
 	// ErrUnsupported: a sound file asks for something this package does not have.
-	ErrUnsupported = errors.New("not supported")
+	// It is an errors.ErrUnsupported.
+	ErrUnsupported error = notSupported{}
 	// ErrNoTokenizer: the checkpoint has no tokenizer and none was given.
 	ErrNoTokenizer = errors.New("no tokenizer")
 )
@@ -27,6 +28,11 @@ type notFound struct{}
 
 func (notFound) Error() string        { return "not found" }
 func (notFound) Is(target error) bool { return target == fs.ErrNotExist }
+
+type notSupported struct{}
+
+func (notSupported) Error() string        { return "not supported" }
+func (notSupported) Is(target error) bool { return target == errors.ErrUnsupported }
 
 // FileError says what is wrong with which file. It wraps its kind (one of this
 // package's sentinels) and, where there is one, the underlying error.

@@ -27,8 +27,11 @@ func CheckGGUF(data []byte) (c *openelm.Config, weights int64, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
+	if ck.problem != nil {
+		return nil, 0, ck.problem
+	}
 	var w openelm.Weights
-	roles, err := ck.roles(&w)
+	roles, err := ck.roles(&w, false)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -65,3 +68,6 @@ func Windows(off, size []int64, page, limit int64) (begin, end []int64, in [][]i
 	}
 	return begin, end, in
 }
+
+// CheckByteOrder is what Open does for the machine it runs on.
+var CheckByteOrder = checkByteOrder

@@ -32,22 +32,19 @@ func readGGUF(f *file) (_ *checkpoint, err error) {
 		if err != nil {
 			return nil, inFile(f.name, err)
 		}
-		return nil, unsupported(f.name, "split.count", "this is part %d of %d of a model; join them with \"llama-gguf-split --merge\"", part+1, n)
+		c.problem = unsupported(f.name, "split.count", "this is part %d of %d of a model; join them with \"llama-gguf-split --merge\"", part+1, n)
 	}
 	for _, t := range c.gguf.Tensors {
-		format, ok := ggufFormats[t.Type]
-		if !ok {
-			return nil, unsupported(f.name, t.Name, "type %s; this package has F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K and Q6_K", t.Type)
-		}
 		c.tensors[t.Name] = &tensor{
-			name: t.Name, file: f, kind: t.Type.String(), format: format,
+			name: t.Name, file: f, kind: t.Type.String(), format: ggufFormats[t.Type],
 			shape: t.Shape, off: t.Offset, size: t.Size,
 		}
 	}
-	r := &ggufConfig{file: f.name, gguf: c.gguf}
-	if err := r.read(c); err != nil {
-		return nil, err
+	if c.problem != nil {
+		return c, nil
 	}
+	r := &ggufConfig{file: f.name, gguf: c.gguf}
+	c.problem = r.read(c)
 	return c, nil
 }
 

@@ -29,6 +29,11 @@ type Info struct {
 
 	// Warnings is what is odd but harmless.
 	Warnings []string
+
+	// Problem is the error with which Open would refuse the checkpoint, nil if it
+	// would not. What depends on the model is then left out: the formats, the
+	// memory, and which tensors are used.
+	Problem error
 }
 
 // FileInfo is a file with weights.
@@ -58,37 +63,41 @@ type FormatInfo struct {
 }
 
 // Inspect reads the headers of a checkpoint, which name means as it does for
-// [Open], and checks them as [Open] does. It reads no weights, but downloads a
-// repository that is not in the hub's cache.
+// [Open], and checks them as [Open] does. What can be read is described even if
+// this package cannot run it. It reads no weights, but downloads a repository
+// that is not in the hub's cache.
 func Inspect(ctx context.Context, name string, opts *Options) (*Info, error) {
 	o := opts.withDefaults()
 	l, err := locate(name, &o)
 	if err != nil {
 		return nil, err
 	}
-	return l.inspect(ctx)
+	return l.inspect(ctx, &o)
 }
 
 // InspectFS is [Inspect] for a checkpoint directory of a file system, as
 // [OpenFS] takes it.
 func InspectFS(ctx context.Context, fsys fs.FS) (*Info, error) {
-	return location{src: fsSource{fsys}}.inspect(ctx)
+	return location{src: fsSource{fsys}}.inspect(ctx, &Options{})
 }
 
-func (l location) inspect(ctx context.Context) (*Info, error) {
-	c, err := l.read(ctx)
+func (l location) inspect(ctx context.Context, o *Options) (*Info, error) {
+	c, err := l.read(ctx, true)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
 	var w openelm.Weights
-	roles, err := c.roles(&w)
-	if err != nil {
-		return nil, err
-	}
-	info := &Info{Config: c.Config, Kind: c.names.kind, CacheBytes: c.CacheBytes(), Warnings: c.warnings}
+	roles, err := c.roles(&w, o.Strict)
+	c.problem = err
+	info := &Info{Config: c.Config, Kind: c.names.kind, Warnings: c.warnings, Problem: c.problem}
 	for _, f := range c.files {
 		info.Files = append(info.Files, FileInfo{f.name, f.size})
+	}
+	if c.problem != nil {
+		roles = nil
+	} else {
+		info.CacheBytes = c.CacheBytes()
 	}
 	info.addTensors(c, roles)
 	if info.Tokenizer, err = c.tokenizerKind(ctx); err != nil {
@@ -136,7 +145,7 @@ func (i *Info) addTensors(c *checkpoint, roles []*role) {
 		r := used[t]
 		i.Tensors = append(i.Tensors, TensorInfo{
 			Name: t.name, File: t.file.name, Type: t.kind, Shape: t.shape, Offset: t.off, Size: t.size,
-			Copied: r != nil && (r.vector != nil || !t.aligned()), Unused: r == nil,
+			Copied: r != nil && (r.vector != nil || !t.aligned()), Unused: r == nil && c.problem == nil,
 		})
 	}
 }

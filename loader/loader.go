@@ -2,7 +2,9 @@ package loader
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -37,6 +39,10 @@ type Options struct {
 	// vocabulary that has none to come from a public repository. For models that
 	// are themselves downloaded it always may.
 	DownloadTokenizer bool
+
+	// Strict refuses a checkpoint with any tensor that the model has no place for,
+	// even one that cannot change what it computes.
+	Strict bool
 
 	// Logger gets what is worth knowing but no failure. Silent if nil.
 	Logger *slog.Logger
@@ -122,11 +128,17 @@ func OpenTokenizer(ctx context.Context, name string, opts *Options) (*tokenizer.
 		return nil, err
 	}
 	defer c.Close()
+	if c.problem != nil {
+		return nil, c.problem
+	}
 	return c.loadTokenizer(ctx, &o, l.remote || o.DownloadTokenizer)
 }
 
 func (l location) open(ctx context.Context, o *Options) (*openelm.Model, error) {
-	c, err := l.read(ctx)
+	if err := checkByteOrder(binary.NativeEndian); err != nil {
+		return nil, err
+	}
+	c, err := l.read(ctx, false)
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +151,15 @@ func (l location) open(ctx context.Context, o *Options) (*openelm.Model, error) 
 		o.Tokenizer = NewTokenizer(t)
 	}
 	return c.model(ctx, o)
+}
+
+// checkByteOrder refuses a machine that does not read numbers as files have them:
+// weights are used where they are.
+func checkByteOrder(machine binary.ByteOrder) error {
+	if machine.Uint16([]byte{1, 0}) == 1 {
+		return nil
+	}
+	return fmt.Errorf("loader: models run on little-endian machines only, as their files are used without a copy, and this one is big-endian: %w", ErrUnsupported)
 }
 
 // model loads the weights.
@@ -156,7 +177,7 @@ func (c *checkpoint) model(ctx context.Context, o *Options) (_ *openelm.Model, e
 		}
 		closers.add(backend)
 	}
-	weights, memory, err := loadWeights(ctx, c, backend, o.Logger)
+	weights, memory, err := loadWeights(ctx, c, backend, o)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -485,25 +487,120 @@ func TestBroken(t *testing.T) {
 			b.do(t, dir)
 			_, err := loader.Open(t.Context(), dir, noTokenizer)
 			checkFileError(t, "Open", err, b.kind, b.field, b.reason)
-			_, err = loader.Inspect(t.Context(), dir, noTokenizer)
+			info, err := loader.Inspect(t.Context(), dir, noTokenizer)
+			if err == nil { // then the headers are in order, and listed
+				if err = info.Problem; len(info.Tensors) == 0 || info.WeightBytes != 0 {
+					t.Errorf("%+v", info)
+				}
+			}
 			checkFileError(t, "Inspect", err, b.kind, b.field, b.reason)
 		})
 	}
 }
 
-// TestHarmless: what some tools save beside the weights is no error, but told.
-func TestHarmless(t *testing.T) {
+// TestLeftovers: tensors without a place. What follows from the configuration
+// passes in silence, what is outside of the model is told, what is inside of it
+// would change the results.
+func TestLeftovers(t *testing.T) {
+	tied := tiny
+	tied.TiedHead = true
+	for name, c := range map[string]struct {
+		tensor   string // that transformer.norm.weight is again
+		spec     checkpoint.Spec
+		warnings int
+		refused  bool
+	}{
+		"a tied head":         {"lm_head.weight", checkpoint.Spec{Config: tied}, 0, false},
+		"RoPE's frequencies":  {"transformer.layers.0.attn.pos_embedding.inv_freq", checkpoint.Spec{}, 0, false},
+		"a mask":              {"transformer.causal_mask", checkpoint.Spec{}, 0, false},
+		"a head for values":   {"value_head.weight", checkpoint.Spec{}, 1, false},
+		"positions":           {"transformer.position_ids", checkpoint.Spec{}, 1, false},
+		"a bias":              {"transformer.layers.1.attn.out_proj.bias", checkpoint.Spec{}, 0, true},
+		"a norm":              {"transformer.layers.1.post_norm.weight", checkpoint.Spec{}, 0, true},
+		"a layer":             {"transformer.layers.2.attn_norm.weight", checkpoint.Spec{}, 0, true},
+		"a head's bias":       {"lm_head.bias", checkpoint.Spec{}, 0, true},
+		"the embedding's":     {"transformer.token_embeddings.lora_A.weight", checkpoint.Spec{}, 0, true},
+		"the last norm's":     {"transformer.norm.bias", checkpoint.Spec{}, 0, true},
+		"corenet's leftovers": {"transformer.norm.weight_copy", checkpoint.Spec{}, 0, true},
+	} {
+		c.spec.Format = kernels.BF16
+		dir := makeDir(t, c.spec)
+		want := weights(open(t, dir, noTokenizer))
+		rewrite(t, filepath.Join(dir, "model.safetensors"), func(data []byte) []byte {
+			// 64 bytes more behind the others, for the tensor.
+			n := binary.LittleEndian.Uint64(data)
+			text := strings.TrimRight(string(data[8:8+n]), " ")
+			rest := len(data) - 8 - int(n)
+			text = strings.TrimSuffix(text, "}") + fmt.Sprintf(`,%q:{"dtype":"BF16","shape":[32],"data_offsets":[%d,%d]}}`, c.tensor, rest, rest+64)
+			text += strings.Repeat(" ", (64-(8+len(text))%64)%64)
+			out := append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...)
+			return append(append(out, data[8+n:]...), make([]byte, 64)...)
+		})
+		info, err := loader.Inspect(t.Context(), dir, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(info.Warnings) != c.warnings || (info.Problem != nil) != c.refused {
+			t.Errorf("%s: warnings %q, problem %v", name, info.Warnings, info.Problem)
+		}
+		listed := slices.ContainsFunc(info.Tensors, func(e loader.TensorInfo) bool { return e.Name == c.tensor && e.Unused == !c.refused })
+		if !listed {
+			t.Errorf("%s: not listed as unused", name)
+		}
+		var log bytes.Buffer
+		o := &loader.Options{NoTokenizer: true, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+		m, err := loader.Open(t.Context(), dir, o)
+		if c.refused {
+			checkFileError(t, name, err, loader.ErrUnsupported, c.tensor, "no such tensor")
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if !slices.Equal(weights(m), want) {
+			t.Errorf("%s: other weights", name)
+		}
+		if m.Close(); strings.Contains(log.String(), c.tensor) != (c.warnings > 0) {
+			t.Errorf("%s: logged %s", name, &log)
+		}
+		o.Strict = true
+		_, err = loader.Open(t.Context(), dir, o)
+		checkFileError(t, name+", strict", err, loader.ErrUnsupported, c.tensor, "no such tensor")
+	}
+}
+
+// TestInspectProblem: what cannot be run is described, and why.
+func TestInspectProblem(t *testing.T) {
 	dir := makeDir(t, checkpoint.Spec{Format: kernels.BF16})
-	edit(`"share_input_output_layers": false`, `"share_input_output_layers": true`)(t, dir)
-	if m := open(t, dir, noTokenizer); !m.Config().TiedHead {
-		t.Error("the head is not tied")
-	}
-	info, err := loader.Inspect(t.Context(), dir, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(info.Warnings) != 1 || !strings.Contains(info.Warnings[0], "lm_head.weight") {
-		t.Errorf("warnings %q", info.Warnings)
+	edit(`"model_type": "openelm"`, `"model_type": "llama"`)(t, dir)
+	other := makeGGUF(t, checkpoint.Spec{Format: kernels.Q8_0})
+	rewrite(t, other, func(data []byte) []byte { return bytes.Replace(data, []byte("openelm"), []byte("opensea"), 1) })
+	kind := makeGGUF(t, checkpoint.Spec{Format: kernels.Q8_0})
+	rewrite(t, kind, func(data []byte) []byte {
+		i := bytes.Index(data, []byte("blk.0.attn_output.weight"))
+		data[i+len("blk.0.attn_output.weight")+20] = 7 // Q5_1
+		return data
+	})
+	split := makeGGUF(t, checkpoint.Spec{Format: kernels.Q8_0, Metadata: []gguf.KeyValue{
+		{Key: "split.no", Value: uint16(1)}, {Key: "split.count", Value: uint16(3)}}})
+	for path, want := range map[string]struct{ field, reason string }{
+		dir:   {"model_type", "llama"},
+		other: {"general.architecture", "opensea"},
+		kind:  {"blk.0.attn_output.weight", "Q5_1"},
+		split: {"split.count", "part 2 of 3"},
+	} {
+		info, err := loader.Inspect(t.Context(), path, nil)
+		if err != nil || len(info.Tensors) < 19 || len(info.Files) != 1 {
+			t.Errorf("%s: %v, %+v", want.reason, err, info)
+			continue
+		}
+		checkFileError(t, "Inspect", info.Problem, loader.ErrUnsupported, want.field, want.reason)
+		if !errors.Is(info.Problem, errors.ErrUnsupported) {
+			t.Errorf("%v is no errors.ErrUnsupported", info.Problem)
+		}
+		_, err = loader.Open(t.Context(), path, noTokenizer)
+		checkFileError(t, "Open", err, loader.ErrUnsupported, want.field, want.reason)
 	}
 }
 
@@ -615,6 +712,15 @@ func TestGGUFErrors(t *testing.T) {
 		})
 		_, err := loader.Open(t.Context(), path, noTokenizer)
 		checkFileError(t, name, err, c.kind, c.field, c.reason)
+	}
+}
+
+func TestByteOrder(t *testing.T) {
+	if err := loader.CheckByteOrder(binary.LittleEndian); err != nil {
+		t.Error(err)
+	}
+	if err := loader.CheckByteOrder(binary.BigEndian); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "big-endian") {
+		t.Errorf("error %v", err)
 	}
 }
 

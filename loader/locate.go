@@ -138,11 +138,16 @@ func (l *location) settle(ctx context.Context) error {
 // isFirstPart matches the name of a GGUF file that is the first of several.
 var isFirstPart = regexp.MustCompile(`-0*1-of-\d+\.gguf$`)
 
-// read reads the headers.
-func (l location) read(ctx context.Context) (*checkpoint, error) {
+// read reads the headers. A problem of theirs is an error, unless what they say
+// is wanted all the same.
+func (l location) read(ctx context.Context, describe bool) (*checkpoint, error) {
 	c, err := l.gguf(ctx)
 	if c == nil && err == nil {
-		c, err = readCheckpoint(ctx, l.src, l.file)
+		c, err = readCheckpoint(ctx, l.src, l.file, describe)
+	}
+	if err == nil && c.problem != nil && !describe {
+		c.Close()
+		return nil, c.problem
 	}
 	return c, err
 }

@@ -1,11 +1,15 @@
 package loader
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // naming is how a kind of checkpoint calls the tensors, without the ending
 // ".weight" (".scales", ".biases" of quantised ones).
 type naming struct {
 	kind                  string // whose names these are
+	types                 string // that this package reads in such files
 	embedding, norm, head string
 
 	layer string // format of a layer's prefix
@@ -18,9 +22,11 @@ type naming struct {
 	gate, up string
 }
 
+const floatTypes = "F32, F16 and BF16, and MLX's 4 and 8 bits"
+
 // huggingFace is what transformers and mlx-lm write.
 var huggingFace = naming{
-	kind:      "Hugging Face",
+	kind: "Hugging Face", types: floatTypes,
 	embedding: "transformer.token_embeddings", norm: "transformer.norm", head: "lm_head",
 	layer:    "transformer.layers.%d.",
 	attnNorm: "attn_norm", qkv: "attn.qkv_proj", qNorm: "attn.q_norm", kNorm: "attn.k_norm", out: "attn.out_proj",
@@ -29,7 +35,7 @@ var huggingFace = naming{
 
 // coreNet is what Apple's corenet and its MLX port write.
 var coreNet = naming{
-	kind:      "CoreNet",
+	kind: "CoreNet", types: floatTypes,
 	embedding: "token_embeddings", norm: "norm", head: "classifier",
 	layer:    "layers.%d.",
 	attnNorm: "attn_norm", qkv: "attn.qkv_proj", qNorm: "attn.q_norm", kNorm: "attn.k_norm", out: "attn.out_proj",
@@ -38,11 +44,23 @@ var coreNet = naming{
 
 // ggml is what llama.cpp's converter writes.
 var ggml = naming{
-	kind:      "GGUF",
+	kind: "GGUF", types: "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K and Q6_K",
 	embedding: "token_embd", norm: "output_norm", head: "output",
 	layer:    "blk.%d.",
 	attnNorm: "attn_norm", qkv: "attn_qkv", qNorm: "attn_q_norm", kNorm: "attn_k_norm", out: "attn_output",
 	ffnNorm: "ffn_norm", gate: "ffn_gate", up: "ffn_up", down: "ffn_down",
+}
+
+// inside reports whether a tensor of this name belongs to something that the
+// model computes.
+func (n *naming) inside(name string) bool {
+	layers, _, _ := strings.Cut(n.layer, "%d")
+	for _, prefix := range []string{layers, n.embedding + ".", n.norm + ".", n.head + ".", "rope_"} { // GGUF's rope_freqs scales RoPE
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 func (n *naming) inLayer(i int) func(string) string {

@@ -27,7 +27,10 @@ const minTensors = 6
 // roles lists the places of w, whose layers it makes, and finds the tensors
 // for each. It changes the configuration where that leaves something to what
 // the checkpoint holds.
-func (c *checkpoint) roles(w *openelm.Weights) ([]*role, error) {
+func (c *checkpoint) roles(w *openelm.Weights, strict bool) ([]*role, error) {
+	if c.problem != nil {
+		return nil, c.problem
+	}
 	if n := len(c.Layers); len(c.tensors) < n*minTensors {
 		return nil, corrupt(c.configFile, "", "the configuration has %d layers, the checkpoint only %d tensors", n, len(c.tensors))
 	}
@@ -45,7 +48,7 @@ func (c *checkpoint) roles(w *openelm.Weights) ([]*role, error) {
 			used[t] = true
 		}
 	}
-	return list, c.checkUnused(used)
+	return list, c.checkUnused(used, strict)
 }
 
 // places is the roles of a model with this configuration.
@@ -112,7 +115,7 @@ func (c *checkpoint) find(r *role) error {
 		return c.findAffine(r)
 	}
 	if r.weight.format == 0 {
-		return unsupported(r.weight.file.name, r.weight.name, "a matrix of type %s without scales; this package has F32, F16 and BF16", r.weight.kind)
+		return unsupported(r.weight.file.name, r.weight.name, "a matrix of type %s; this package has %s", r.weight.kind, c.names.types)
 	}
 	if err := c.checkShape(r.weight, r.rows, r.cols); err != nil {
 		return err

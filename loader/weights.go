@@ -66,8 +66,9 @@ func (t *tensor) aligned() bool { return t.off%int64(t.align()) == 0 }
 
 // loadWeights brings the weights of a checkpoint into the backend's reach. It
 // maps the files and reads only the norms and what is not aligned.
-func loadWeights(ctx context.Context, c *checkpoint, backend kernels.Backend, log *slog.Logger) (w openelm.Weights, _ *memory, err error) {
-	roles, err := c.roles(&w)
+func loadWeights(ctx context.Context, c *checkpoint, backend kernels.Backend, o *Options) (w openelm.Weights, _ *memory, err error) {
+	log := o.Logger
+	roles, err := c.roles(&w, o.Strict)
 	if err != nil {
 		return w, nil, err
 	}

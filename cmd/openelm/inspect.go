@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -37,7 +38,7 @@ formats, and the memory it takes. Only headers are read.`,
 			for _, w := range info.Warnings {
 				fmt.Fprintln(cmd.ErrOrStderr(), "note:", w)
 			}
-			return p.Flush()
+			return errors.Join(p.Flush(), info.Problem)
 		},
 	}
 	cmd.Flags().BoolVar(&layers, "layers", false, "list the widths of every layer")
@@ -64,6 +65,10 @@ func (p printer) summary(i *loader.Info) {
 		total += f.Size
 	}
 	row("files", "%s (%s, tensors named as %s does)", strings.Join(names, ", "), size(total), i.Kind)
+	if i.Problem != nil { // only what the headers say is known
+		row("tensors", "%d", len(i.Tensors))
+		return
+	}
 	row("parameters", "%s", grouped(c.Parameters()))
 	row("model", "%d layers, model_dim %d, head_dim %d, vocabulary %d", len(c.Layers), c.ModelDim, c.HeadDim, c.VocabSize)
 	row("query heads", "%s", ranged(c.Layers, func(l openelm.LayerConfig) int { return l.QueryHeads }))

@@ -6,8 +6,14 @@ import (
 )
 
 // ErrUnsupported is wrapped by errors about files that may be sound but are of
-// a version, byte order or tensor type that this package does not know.
-var ErrUnsupported = errors.New("not supported")
+// a version, byte order or tensor type that this package does not know. It is an
+// errors.ErrUnsupported.
+var ErrUnsupported error = notSupported{}
+
+type notSupported struct{}
+
+func (notSupported) Error() string        { return "not supported" }
+func (notSupported) Is(target error) bool { return target == errors.ErrUnsupported }
 
 // FormatError says what is wrong with a file.
 type FormatError struct {
