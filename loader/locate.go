@@ -130,7 +130,7 @@ func (l *location) settle(ctx context.Context) error {
 	case errors.Is(err, hub.ErrNotCached):
 		return err
 	default:
-		return absent(l.src.String()+"/"+configFile, names, "it has the model's configuration")
+		return absent(l.src.String()+"/"+configFile, names, "it holds the model's configuration, and there is no GGUF file either")
 	}
 	return nil
 }
