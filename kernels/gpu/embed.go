@@ -12,24 +12,24 @@ var embedText string
 
 var embedSource = source{
 	name:      "embed.metal",
-	headers:   []string{"formats.h", formatsHeader},
+	headers:   []string{"sums.h", sumsHeader, "formats.h", formatsHeader},
 	text:      embedText,
 	constants: embedConstants,
-	number:    constScaleFormat,
+	number:    constScaleLayout,
 	threads:   embedThreads,
 }
 
-const embedThreads = 64 // two SIMD-groups; a row of 1,280 columns is 40 to 160 units
+const embedThreads = 64 // two SIMD-groups; a row of 1,280 columns is 80 or 160 units
 
 // Function constants of embed.metal, by index, beside those of formats.h.
 const (
-	constEmbedLoRA = constScaleFormat + 1 + iota
+	constEmbedLoRA = constRagged + 1 + iota
 	constEmbedRowScale
 	embedConstants
 )
 
 // embedArgs is EmbedArgs of embed.metal.
-type embedArgs struct{ vocabulary, cols, rowBytes, group, rank uint32 }
+type embedArgs struct{ vocabulary, cols, rowBytes, rank uint32 }
 
 // Embed records x[r] = table[token[r]].
 func (p *pass) Embed(x kernels.View, l kernels.Linear, tokens kernels.View, rows int) {
@@ -39,8 +39,7 @@ func (p *pass) Embed(x kernels.View, l kernels.Linear, tokens kernels.View, rows
 	}
 	table := l.W
 	p.checkLinear(op, "table", l)
-	wide := true
-	data, scales, biases := p.matrix(op, table, &wide)
+	data, scales, biases := p.matrix(op, table)
 	to := p.floats(op, "x", x, rows*table.Cols)
 	ids := p.bind(op, "tokens", tokens, 4*rows, 4)
 	if p.err != nil {
@@ -56,12 +55,10 @@ func (p *pass) Embed(x kernels.View, l kernels.Linear, tokens kernels.View, rows
 	key := kernelKey{
 		libraryKey: libraryKey{&embedSource, table.Format},
 		function:   "embed",
-		flags:      flag(constWideWeights, wide) | flag(constAffine, affine),
+		flags:      weightFlags(table),
+		number:     scaleLayout(table),
 	}
-	if affine {
-		key.number = uint32(table.ScaleFormat - kernels.F32)
-	}
-	args := embedArgs{uint32(table.Rows), uint32(table.Cols), uint32(table.RowBytes()), uint32(table.Group), 0}
+	args := embedArgs{uint32(table.Rows), uint32(table.Cols), uint32(table.RowBytes()), 0}
 	var a, b, scale binding
 	if r := l.LoRA; r != nil {
 		args.rank = uint32(r.A.Rows)
@@ -84,11 +81,7 @@ func (p *pass) Embed(x kernels.View, l kernels.Linear, tokens kernels.View, rows
 		d.bind(3, scales)
 		d.bind(4, biases)
 	}
-	unit := 32 // columns that a thread unpacks
-	if table.Format.Float() {
-		unit = 8
-	}
-	d.threads, d.groups = embedThreads, [3]int{ceilDiv(table.Cols, unit*embedThreads), rows, 1}
+	d.threads, d.groups = embedThreads, [3]int{ceilDiv(table.Cols, unitCols(table.Format)*embedThreads), rows, 1}
 	setArgs(d, 5, args)
 	if l.LoRA != nil {
 		d.bind(6, a)

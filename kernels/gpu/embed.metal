@@ -13,7 +13,6 @@ struct EmbedArgs {
   uint vocabulary;
   uint cols;
   uint row_bytes;
-  uint group;
   uint rank;  // of the adapter
 };
 
@@ -35,12 +34,12 @@ template <typename F>
   if (first_column<F>(unit) >= args.cols)
     return;
   const Matrix table = {data, affine ? scales : nullptr, affine ? biases : nullptr,
-                        args.row_bytes, args.cols, args.group};
+                        args.row_bytes, args.cols};
   // The launcher has refused other tokens; this keeps a change of them since
   // then from reading outside the table.
   const uint token = min(uint(tokens[row]), args.vocabulary - 1);
   float4 v[F::unit / 4];
-  F::unpack(table, token, unit, v);
+  unpack<F>(table, token, unit, v);
   const uint c = first_column<F>(unit);
   for (uint e = 0; e < F::unit; e++) {
     const uint column = column_of<F>(c, e);

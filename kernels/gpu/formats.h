@@ -1,40 +1,52 @@
 // Weight formats: how a row of a matrix becomes float32.
 //
 // Every kernel sees a row as a sequence of *units*, the share of a row that one
-// thread unpacks at a time. A format is a struct of three numbers and one
-// function:
+// thread takes at a time. A format is a struct of a few numbers and one function:
 //
-//   unit    weights in a unit
-//   run     consecutive columns in a unit; a unit is unit/run runs
-//   stride  distance in columns between a unit's runs
-//   unpack  w[0 … unit/4) = the weights of unit u of a row
+//   unit     weights in a unit
+//   run      consecutive columns in a unit; a unit is unit/run runs
+//   stride   distance in columns between a unit's runs
+//   scales   scales in a unit, each for as many of its weights; 0 if none
+//   centre   what read has subtracted from q, in formats with an offset; else 0
+//   read     unit u of a row: q[0 … unit/4), and the scales and offsets of
 //
-// Q4_K and Q6_K keep columns that lie 32 apart in the same byte; with runs one
-// thread reads each such byte once and uses all of it. A dot product may visit
-// columns in any order, so the kernels place x by column_of, and that is all
-// they need to know. The layouts are those of the GGUF specification and, for
-// Affine4 and Affine8, of MLX's mx.quantize.
+//                w = scale·(q + centre) + offset
+//
+// Q4_0 and its like keep two columns that lie apart in the same byte; with runs
+// one thread uses all of a byte. A dot product may visit columns in any order,
+// so the kernels place x by column_of, and that is all they need to know. 32
+// units are whole blocks of every format. The layouts are those of the GGUF
+// specification and, for Affine4 and Affine8, of MLX's mx.quantize.
+//
+// Apple's GPUs convert integers to floats at a quarter of the rate of additions
+// and shift as slowly, but take 16-bit operands for free. So a few bits become a
+// number as the fraction of a half whose exponent is right (0x6400 is 1024, in
+// steps of 1), and one subtraction, exact, takes the exponent away again.
+//
+// Packed vectors are aligned like their elements, which is all that the load
+// instructions need and all that a file's layout promises.
 
-#include <metal_stdlib>
-using namespace metal;
-
-// The matrix is so aligned that four weights can be loaded as one vector.
-constant bool wide_weights [[function_constant(0)]];
-
-// Affine4 and Affine8: scales and biases are matrices of their own, of this format.
-constant bool affine [[function_constant(1)]];
-constant uint scale_format [[function_constant(2)]];
+// Affine4 and Affine8: scales and biases are matrices of their own, of a
+// ScaleFormat, one of each for scale_group columns.
+constant bool affine [[function_constant(0)]];
+constant uint scale_layout [[function_constant(1)]];  // ScaleFormat, and scale_group from bit 2 on
 enum ScaleFormat : uint { scales_f32, scales_f16, scales_bf16 };
+
+// The last unit of a row is partial; floating-point formats only.
+constant bool ragged [[function_constant(2)]];
 
 struct Matrix {
   device const uchar *data;    // rows of row_bytes
-  device const uchar *scales;  // affine formats only: cols/group a row
+  device const uchar *scales;  // affine formats only
   device const uchar *biases;
   uint row_bytes;
   uint cols;
-  uint group;
 
   device const uchar *row(uint r) const { return data + ulong(r) * row_bytes; }
+};
+
+struct Scales {
+  float2 scale, offset;
 };
 
 // The first column of unit u.
@@ -48,47 +60,78 @@ template <typename F> uint column_of(uint first, uint e) {
   return first + e / F::run * F::stride + e % F::run;
 }
 
+// The weights of unit u of row r, each rounded once.
+template <typename F> void unpack(thread const Matrix &m, uint r, uint u, thread float4 *w) {
+  const Scales s = F::read(m, r, u, w);
+  if (F::scales > 0)
+    UNROLL for (uint e = 0; e < F::unit / 4; e++) {
+      const uint i = e * 4 * F::scales / F::unit;
+      w[e] = F::centre > 0 ? fma(w[e] + float(F::centre), float4(s.scale[i]), float4(s.offset[i])) : w[e] * s.scale[i];
+    }
+}
+
 inline float half_bits(ushort b) { return float(as_type<half>(b)); }
-inline float bfloat_bits(ushort b) { return as_type<float>(uint(b) << 16); }
+inline float bfloat_bits(ushort b) { return as_type<float>(ushort2(0, b)); }
+inline float2 halves(uint b) { return float2(as_type<half2>(b)); }
+inline float4 halves(ushort4 b) { return float4(as_type<half4>(b)); }
 
 // Blocks are only 2-byte aligned in a GGUF file.
-inline uint word(device const ushort *p) { return uint(p[0]) | uint(p[1]) << 16; }
+inline uint word(device const uchar *p) { return as_type<uint>(ushort2(*(device const packed_ushort2 *)p)); }
+inline ushort4 four_bytes(device const uchar *p) { return ushort4(*(device const packed_uchar4 *)p); }
+inline float2 two_halves(device const uchar *p) { return float2(half2(*(device const packed_half2 *)p)); }
+inline float one_half(device const uchar *p) { return float(*(device const half *)p); }
 
-inline float4 low_nibbles(uint q) { return float4(as_type<uchar4>(q & 0x0f0f0f0fu)); }
-inline float4 high_nibbles(uint q) { return float4(as_type<uchar4>(q >> 4 & 0x0f0f0f0fu)); }
+// The even bytes of b hold a nibble at bit 0, or at bit 4: 1024 or 64 and the
+// nibble, of bytes 0 and 2.
+inline float2 low_nibbles(uint b) { return halves((b & 0x000f000fu) | 0x64006400u); }
+inline float2 high_nibbles(uint b) { return halves((b & 0x00f000f0u) | 0x54005400u); }
 
-// ---- Floating point: eight columns; the last unit of a row may be partial and
-// is filled up with zeros.
+// Signed bytes: flipping the sign bit makes them 1024 + 128 + q.
+inline float4 signed_bytes(ushort4 b) { return halves(b ^ ushort4(0x6480)) - 1152.0f; }
+
+// The low nibbles of four bytes, and the high ones, minus 8.
+inline void split_nibbles(uint b, thread float4 &low, thread float4 &high) {
+  const float2 low02 = low_nibbles(b), low13 = low_nibbles(b >> 8);
+  const float2 high02 = high_nibbles(b), high13 = high_nibbles(b >> 8);
+  low = float4(low02.x, low13.x, low02.y, low13.y) - 1032.0f;
+  high = float4(high02.x, high13.x, high02.y, high13.y) - 72.0f;
+}
+
+// ---- Floating point: q is the weight. A partial unit is filled up with zeros.
 
 struct LoadF32 {
-  static float one(device const uchar *row, uint c) { return ((device const float *)row)[c]; }
-  static float4 four(device const uchar *row, uint c) { return *(device const float4 *)(row + 4 * c); }
+  typedef float element;
+  static float one(element v) { return v; }
+  static float4 four(device const element *p) { return float4(*(device const packed_float4 *)p); }
 };
 
 struct LoadF16 {
-  static float one(device const uchar *row, uint c) { return half_bits(((device const ushort *)row)[c]); }
-  static float4 four(device const uchar *row, uint c) { return float4(*(device const half4 *)(row + 2 * c)); }
+  typedef half element;
+  static float one(element v) { return float(v); }
+  static float4 four(device const element *p) { return float4(half4(*(device const packed_half4 *)p)); }
 };
 
 struct LoadBF16 {
-  static float one(device const uchar *row, uint c) { return bfloat_bits(((device const ushort *)row)[c]); }
-  static float4 four(device const uchar *row, uint c) {
-    return as_type<float4>(uint4(*(device const ushort4 *)(row + 2 * c)) << 16);
+  typedef ushort element;
+  static float one(element v) { return bfloat_bits(v); }
+  static float4 four(device const element *p) {
+    const ushort4 b = ushort4(*(device const packed_ushort4 *)p);
+    return float4(bfloat_bits(b.x), bfloat_bits(b.y), bfloat_bits(b.z), bfloat_bits(b.w));
   }
 };
 
 template <typename Load> struct Float {
-  enum { unit = 8, run = 8, stride = 8 };
-  static void unpack(thread const Matrix &m, uint r, uint u, thread float4 *w) {
-    device const uchar *row = m.row(r);
-    const uint c = u * unit;
-    if (wide_weights && c + unit <= m.cols) {
-      w[0] = Load::four(row, c);
-      w[1] = Load::four(row, c + 4);
-      return;
+  enum { unit = 8, run = 8, stride = 8, scales = 0, centre = 0 };
+  static Scales read(thread const Matrix &m, uint r, uint u, thread float4 *q) {
+    device const typename Load::element *p = (device const typename Load::element *)m.row(r) + u * unit;
+    if (!ragged || u * unit + unit <= m.cols) {
+      q[0] = Load::four(p);
+      q[1] = Load::four(p + 4);
+    } else {
+      UNROLL for (uint i = 0; i < unit; i++)
+        q[i / 4][i % 4] = u * unit + i < m.cols ? Load::one(p[i]) : 0.0f;
     }
-    for (uint i = 0; i < unit; i++)
-      w[i / 4][i % 4] = c + i < m.cols ? Load::one(row, c + i) : 0.0f;
+    return {};
   }
 };
 
@@ -99,64 +142,58 @@ typedef Float<LoadBF16> BF16;
 // ---- GGUF: a block holds its own scale.
 
 struct Q8_0 {  // f16 d, 32 × int8 q; w = d·q
-  enum { unit = 32, run = 32, stride = 32 };
-  static void unpack(thread const Matrix &m, uint r, uint u, thread float4 *w) {
-    device const ushort *b = (device const ushort *)(m.row(r) + u * 34);
-    const float d = half_bits(b[0]);
-    for (int i = 0; i < 8; i++)
-      w[i] = d * float4(as_type<char4>(word(b + 1 + 2 * i)));
+  enum { unit = 8, run = 8, stride = 8, scales = 1, centre = 0 };
+  static Scales read(thread const Matrix &m, uint r, uint u, thread float4 *q) {
+    device const uchar *b = m.row(r) + u / 4 * 34;
+    q[0] = signed_bytes(four_bytes(b + 2 + u % 4 * 8));
+    q[1] = signed_bytes(four_bytes(b + 6 + u % 4 * 8));
+    return {float2(one_half(b)), float2(0.0f)};
   }
 };
 
 struct Q4_0 {  // f16 d, 16 bytes: low nibbles columns 0–15, high ones 16–31; w = d·(q − 8)
-  enum { unit = 32, run = 32, stride = 32 };
-  static void unpack(thread const Matrix &m, uint r, uint u, thread float4 *w) {
-    device const ushort *b = (device const ushort *)(m.row(r) + u * 18);
-    const float d = half_bits(b[0]);
-    for (int i = 0; i < 4; i++) {
-      const uint q = word(b + 1 + 2 * i);
-      w[i] = d * (low_nibbles(q) - 8.0f);
-      w[i + 4] = d * (high_nibbles(q) - 8.0f);
-    }
+  enum { unit = 8, run = 4, stride = 16, scales = 1, centre = 0 };
+  static Scales read(thread const Matrix &m, uint r, uint u, thread float4 *q) {
+    device const uchar *b = m.row(r) + u / 4 * 18;
+    split_nibbles(word(b + 2 + u % 4 * 4), q[0], q[1]);
+    return {float2(one_half(b)), float2(0.0f)};
   }
 };
 
 struct Q4_1 {  // f16 d, f16 m, nibbles as in Q4_0; w = d·q + m
-  enum { unit = 32, run = 32, stride = 32 };
-  static void unpack(thread const Matrix &m, uint r, uint u, thread float4 *w) {
-    device const ushort *b = (device const ushort *)(m.row(r) + u * 20);
-    const float d = half_bits(b[0]), min = half_bits(b[1]);
-    for (int i = 0; i < 4; i++) {
-      const uint q = word(b + 2 + 2 * i);
-      w[i] = d * low_nibbles(q) + min;
-      w[i + 4] = d * high_nibbles(q) + min;
-    }
+  enum { unit = 8, run = 4, stride = 16, scales = 1, centre = 8 };
+  static Scales read(thread const Matrix &m, uint r, uint u, thread float4 *q) {
+    device const uchar *b = m.row(r) + u / 4 * 20;
+    split_nibbles(word(b + 4 + u % 4 * 4), q[0], q[1]);
+    const float2 d = two_halves(b);
+    return {float2(d.x), float2(d.y)};
   }
 };
 
 // 256 columns in 144 bytes: f16 d, f16 dmin, 12 bytes of 6-bit scales s and
 // minima m for 8 groups of 32, then 4 × 32 bytes whose low nibbles are an even
 // group and whose high nibbles are the odd one after it; w = d·s·q − dmin·m.
-// A unit is half of such 32 bytes: 16 columns of each of the two groups.
+// A unit is a quarter of such 32 bytes: 8 columns of each of the two groups.
 struct Q4_K {
-  enum { unit = 32, run = 16, stride = 32 };
-  static float2 scale_min(device const uchar *s, uint g) {
-    if (g < 4)
-      return float2(s[g] & 63, s[g + 4] & 63);
-    return float2((s[g + 4] & 15) | (s[g - 4] >> 6) << 4, s[g + 4] >> 4 | (s[g] >> 6) << 4);
-  }
-  static void unpack(thread const Matrix &m, uint r, uint u, thread float4 *w) {
-    device const uchar *b = m.row(r) + u / 8 * 144;
-    const uint pair = u / 2 % 4;
-    device const ushort *h = (device const ushort *)b;
-    const float2 d = float2(half_bits(h[0]), -half_bits(h[1]));
-    const float2 lo = d * scale_min(b + 4, 2 * pair), hi = d * scale_min(b + 4, 2 * pair + 1);
-    device const ushort *q = h + 8 + 16 * pair + 8 * (u % 2);
-    for (int i = 0; i < 4; i++) {
-      const uint v = word(q + 2 * i);
-      w[i] = lo.x * low_nibbles(v) + lo.y;
-      w[i + 4] = hi.x * high_nibbles(v) + hi.y;
-    }
+  enum { unit = 16, run = 8, stride = 32, scales = 2, centre = 8 };
+  static Scales read(thread const Matrix &m, uint r, uint u, thread float4 *q) {
+    device const uchar *b = m.row(r) + u / 16 * 144;
+    const uint pair = u / 4 % 4;
+    device const uchar *p = b + 16 + 32 * pair + u % 4 * 8;
+    split_nibbles(word(p), q[0], q[2]);
+    split_nibbles(word(p + 4), q[1], q[3]);
+
+    // Groups 0–3 have the lower 6 bits of bytes 0–3 (s) and 4–7 (m), groups 4–7
+    // the nibbles of bytes 8–11 and above them the upper 2 bits of those. All
+    // four are at work side by side: s and m of both groups.
+    device const ushort *h = (device const ushort *)(b + 4 + pair % 2 * 2);
+    const uint low = as_type<uint>(ushort2(h[0], h[2]));
+    const uint high = as_type<uint>(ushort2(h[4], ushort(h[4] >> 4)));
+    const uint sm = pair < 2 ? low & 0x3f3f3f3fu : (high & 0x0f0f0f0fu) | (low >> 2 & 0x30303030u);
+    const float2 first = halves((sm & 0x00ff00ffu) | 0x64006400u) - 1024.0f;
+    const float2 second = halves((sm >> 8 & 0x00ff00ffu) | 0x64006400u) - 1024.0f;
+    const float2 d = two_halves(b);
+    return {d.x * float2(first.x, second.x), -d.y * float2(first.y, second.y)};
   }
 };
 
@@ -164,62 +201,64 @@ struct Q4_K {
 // int8 scales s for groups of 16, f16 d; w = d·s·(q − 32). Half of the columns
 // (128) at a time: byte i of 64 low-bit bytes holds column i in its low nibble
 // and 64 + i in its high one; byte i of 32 high-bit bytes holds the upper bits
-// of columns i, 32 + i, 64 + i and 96 + i. A unit is 8 columns of each of those
-// four.
+// of columns i, 32 + i, 64 + i and 96 + i. A unit is four low-bit bytes.
 struct Q6_K {
-  enum { unit = 32, run = 8, stride = 32 };
-  static void unpack(thread const Matrix &m, uint r, uint u, thread float4 *w) {
-    device const uchar *b = m.row(r) + u / 8 * 210;
-    const uint n = u / 4 % 2, first = u % 4 * 8;
-    device const ushort *ql = (device const ushort *)(b + 64 * n + first);
-    device const ushort *qh = (device const ushort *)(b + 128 + 32 * n + first);
-    device const char *s = (device const char *)(b + 192 + 8 * n + first / 16);
-    const float d = half_bits(*(device const ushort *)(b + 208));
-    for (int i = 0; i < 2; i++) {
-      const uint a = word(ql + 2 * i), c = word(ql + 16 + 2 * i), h = word(qh + 2 * i);
-      w[i] = d * s[0] * (low_nibbles(a) + 16.0f * float4(as_type<uchar4>(h & 0x03030303u)) - 32.0f);
-      w[i + 2] = d * s[2] * (low_nibbles(c) + 16.0f * float4(as_type<uchar4>(h >> 2 & 0x03030303u)) - 32.0f);
-      w[i + 4] = d * s[4] * (high_nibbles(a) + 16.0f * float4(as_type<uchar4>(h >> 4 & 0x03030303u)) - 32.0f);
-      w[i + 6] = d * s[6] * (high_nibbles(c) + 16.0f * float4(as_type<uchar4>(h >> 6 & 0x03030303u)) - 32.0f);
-    }
+  enum { unit = 8, run = 4, stride = 64, scales = 2, centre = 0 };
+  static Scales read(thread const Matrix &m, uint r, uint u, thread float4 *q) {
+    device const uchar *b = m.row(r) + u / 32 * 210;
+    const uint n = u / 16 % 2, i = u % 16 * 4;
+    const uint low = word(b + 64 * n + i), high = word(b + 128 + 32 * n + i % 32);
+    // The upper bits of the two columns of a byte lie 4 apart; they go above
+    // their nibbles, at bits 4 and 8.
+    const uint up = i < 32 ? 4 : 2;
+    const uint even = high << up, odd = high >> (8 - up);
+    const uint low_odd = low >> 8;
+    const float2 l02 = halves((low & 0x000f000fu) | (even & 0x00300030u) | 0x64006400u);
+    const float2 l13 = halves((low_odd & 0x000f000fu) | (odd & 0x00300030u) | 0x64006400u);
+    const float2 h02 = halves((low & 0x00f000f0u) | (even & 0x03000300u) | 0x54005400u);
+    const float2 h13 = halves((low_odd & 0x00f000f0u) | (odd & 0x03000300u) | 0x54005400u);
+    q[0] = float4(l02.x, l13.x, l02.y, l13.y) - 1056.0f;
+    q[1] = float4(h02.x, h13.x, h02.y, h13.y) - 96.0f;
+    device const uchar *s = b + 192 + 8 * n + i / 16;
+    const float2 scale = halves(as_type<uint>(ushort2(s[0], s[4])) ^ 0x64806480u) - 1152.0f;
+    return {one_half(b + 208) * scale, float2(0.0f)};
   }
 };
 
-// ---- MLX: w = scale·q + bias, one of each for group columns, in matrices of
-// their own. Groups are multiples of 32 columns, so a unit lies in one group.
-// A bias may cancel most of scale·q, hence the fused multiply-add.
+// ---- MLX: w = scale·q + bias. A group is a whole number of units.
 
 inline float scale_at(device const uchar *p, ulong i) {
-  if (scale_format == scales_f32)
+  if (scale_layout % 4 == scales_f32)
     return ((device const float *)p)[i];
   const ushort b = ((device const ushort *)p)[i];
-  return scale_format == scales_f16 ? half_bits(b) : bfloat_bits(b);
+  return scale_layout % 4 == scales_f16 ? half_bits(b) : bfloat_bits(b);
 }
 
-inline float2 scale_bias(thread const Matrix &m, uint r, uint column) {
-  const ulong g = ulong(r) * (m.cols / m.group) + column / m.group;
-  return float2(scale_at(m.scales, g), scale_at(m.biases, g));
+inline Scales scale_bias(thread const Matrix &m, uint r, uint column) {
+  const uint scale_group = scale_layout / 4;
+  const ulong g = ulong(r) * (m.cols / scale_group) + column / scale_group;
+  return {float2(scale_at(m.scales, g)), float2(scale_at(m.biases, g))};
 }
 
 struct Affine4 {  // eight columns in a 32-bit word, the first in its low nibble
-  enum { unit = 32, run = 32, stride = 32 };
-  static void unpack(thread const Matrix &m, uint r, uint u, thread float4 *w) {
-    const float2 sb = scale_bias(m, r, u * unit);
-    device const uint *p = (device const uint *)m.row(r) + 4 * u;
-    for (int i = 0; i < 4; i++) {
-      const float4 even = low_nibbles(p[i]), odd = high_nibbles(p[i]);
-      w[2 * i] = fma(float4(even.x, odd.x, even.y, odd.y), float4(sb.x), float4(sb.y));
-      w[2 * i + 1] = fma(float4(even.z, odd.z, even.w, odd.w), float4(sb.x), float4(sb.y));
-    }
+  enum { unit = 8, run = 8, stride = 8, scales = 1, centre = 8 };
+  static Scales read(thread const Matrix &m, uint r, uint u, thread float4 *q) {
+    const uint b = ((device const uint *)m.row(r))[u];
+    const float2 n04 = low_nibbles(b), n26 = low_nibbles(b >> 8);
+    const float2 n15 = high_nibbles(b), n37 = high_nibbles(b >> 8);
+    const float4 bits = float4(1032.0f, 72.0f, 1032.0f, 72.0f);
+    q[0] = float4(n04.x, n15.x, n26.x, n37.x) - bits;
+    q[1] = float4(n04.y, n15.y, n26.y, n37.y) - bits;
+    return scale_bias(m, r, u * unit);
   }
 };
 
 struct Affine8 {  // four columns in a 32-bit word, the first in its low byte
-  enum { unit = 32, run = 32, stride = 32 };
-  static void unpack(thread const Matrix &m, uint r, uint u, thread float4 *w) {
-    const float2 sb = scale_bias(m, r, u * unit);
-    device const uint *p = (device const uint *)m.row(r) + 8 * u;
-    for (int i = 0; i < 8; i++)
-      w[i] = fma(float4(as_type<uchar4>(p[i])), float4(sb.x), float4(sb.y));
+  enum { unit = 8, run = 8, stride = 8, scales = 1, centre = 128 };
+  static Scales read(thread const Matrix &m, uint r, uint u, thread float4 *q) {
+    device const uchar *p = m.row(r) + u * 8;
+    UNROLL for (uint i = 0; i < 2; i++)
+      q[i] = halves(four_bytes(p + 4 * i) | ushort4(0x6400)) - 1152.0f;
+    return scale_bias(m, r, u * unit);
   }
 };

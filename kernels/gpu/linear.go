@@ -7,6 +7,9 @@ import (
 	"github.com/go-openelm/go-openelm/kernels"
 )
 
+//go:embed sums.h
+var sumsHeader string
+
 //go:embed formats.h
 var formatsHeader string
 
@@ -15,9 +18,9 @@ var linearHeader string
 
 // Function constants of formats.h and linear.h, by index.
 const (
-	constWideWeights = iota
-	constAffine
-	constScaleFormat // uint
+	constAffine      = iota
+	constScaleLayout // uint
+	constRagged
 	constNorm
 	constResidual
 	constSilu
@@ -28,7 +31,6 @@ const (
 	constUpLoRA
 	constUpRowScale
 	constAffineUp
-	constWideX
 	linearConstants
 )
 
@@ -55,8 +57,8 @@ const (
 
 // linearArgs is LinearArgs of linear.h.
 type linearArgs struct {
-	rows, cols, outs, rowBytes, group, rank, upRank, chunk, tiles uint32
-	eps                                                           float32
+	rows, cols, outs, rowBytes, rank, upRank uint32
+	eps                                      float32
 }
 
 // adapter is Adapter of linear.h: a LowRank whose A has been applied.
@@ -215,11 +217,10 @@ func sameLayout(a, b *kernels.Matrix) bool {
 
 // multiply records one launch: matvec for few rows, matmul for many.
 func (p *pass) multiply(l *product) {
-	wide := true
-	data, scales, biases := p.matrix(l.op, l.w, &wide)
+	data, scales, biases := p.matrix(l.op, l.w)
 	var upData, upScales, upBiases binding
 	if l.up != nil {
-		upData, upScales, upBiases = p.matrix(l.op, l.up, &wide)
+		upData, upScales, upBiases = p.matrix(l.op, l.up)
 	}
 	if p.err != nil {
 		return
@@ -227,20 +228,18 @@ func (p *pass) multiply(l *product) {
 	affine := l.w.Format.Affine()
 	key := kernelKey{
 		libraryKey: libraryKey{&matvecSource, l.w.Format},
-		flags: l.flags | flag(constWideWeights, wide) | flag(constAffine, affine) | flag(constUp, l.up != nil) |
+		flags: l.flags | weightFlags(l.w) | flag(constUp, l.up != nil) |
 			flag(constLoRA, l.gateAdapter.lora) | flag(constRowScale, l.gateAdapter.scaled) |
 			flag(constUpLoRA, l.upAdapter.lora) | flag(constUpRowScale, l.upAdapter.scaled) | flag(constAffineUp, affine && l.up != nil),
 	}
-	if affine {
-		key.number = uint32(l.w.ScaleFormat - kernels.F32) // ScaleFormat of formats.h
-	}
+	key.number = scaleLayout(l.w)
 	args := linearArgs{
 		rows: uint32(l.rows), cols: uint32(l.w.Cols), outs: uint32(l.w.Rows), rowBytes: uint32(l.w.RowBytes()),
-		group: uint32(l.w.Group), rank: uint32(l.gateAdapter.rank), upRank: uint32(l.upAdapter.rank), eps: l.eps,
+		rank: uint32(l.gateAdapter.rank), upRank: uint32(l.upAdapter.rank), eps: l.eps,
 	}
 	var d *dispatch
-	if l.rows <= matvecRows {
-		d = p.launchMatvec(l, key, &args)
+	if l.rows <= kernels.ExactRows {
+		d = p.launchMatvec(l, key)
 	} else {
 		d = p.launchMatmul(l, key)
 	}
@@ -280,19 +279,37 @@ func (a *adapter) bind(d *dispatch, first int) {
 	}
 }
 
-// matrix binds the parts of w and clears *wide if four of its weights cannot be
-// loaded as one vector.
-func (p *pass) matrix(op string, w *kernels.Matrix, wide *bool) (data, scales, biases binding) {
+// weightFlags are the function constants of formats.h that are bool.
+func weightFlags(w *kernels.Matrix) uint32 {
+	ragged := w.Format.Float() && w.Cols%unitCols(w.Format) != 0
+	return flag(constAffine, w.Format.Affine()) | flag(constRagged, ragged)
+}
+
+// scaleLayout is the one that is a number.
+func scaleLayout(w *kernels.Matrix) uint32 {
+	if !w.Format.Affine() {
+		return 0
+	}
+	return uint32(w.ScaleFormat-kernels.F32) | uint32(w.Group)<<2
+}
+
+// unitCols is unit of formats.h.
+func unitCols(f kernels.Format) int {
+	if f == kernels.Q4_K {
+		return 16
+	}
+	return 8
+}
+
+// matrix binds the parts of w.
+func (p *pass) matrix(op string, w *kernels.Matrix) (data, scales, biases binding) {
 	if !w.Format.Valid() || w.Rows < 1 || w.Cols < 1 || w.Cols%w.Format.BlockCols() != 0 {
 		p.fail(fmt.Errorf("gpu: %s: %w: %d × %d, %v", op, kernels.ErrMatrix, w.Rows, w.Cols, w.Format))
 		return
 	}
 	data = p.bind(op, "matrix", w.Data, w.Rows*w.RowBytes(), w.Format.Align())
-	if w.Format.Float() && (w.Data.Off|w.RowBytes())%(4*w.Format.BlockBytes()) != 0 {
-		*wide = false
-	}
 	if w.Format.Affine() {
-		if w.Group < 32 || w.Group%32 != 0 || w.Cols%w.Group != 0 || !w.ScaleFormat.Float() {
+		if w.Group != 32 && w.Group != 64 && w.Group != 128 || w.Cols%w.Group != 0 || !w.ScaleFormat.Float() {
 			p.fail(fmt.Errorf("gpu: %s: %w: groups of %d of %d columns, scales %v", op, kernels.ErrMatrix, w.Group, w.Cols, w.ScaleFormat))
 			return
 		}

@@ -19,18 +19,14 @@ constant bool has_row_scale [[function_constant(9)]];
 constant bool has_up_lora [[function_constant(10)]];
 constant bool has_up_row_scale [[function_constant(11)]];
 constant bool has_affine_up [[function_constant(12)]];  // up, and both are affine
-constant bool wide_x [[function_constant(13)]];  // four elements of x load as one vector
 
 struct LinearArgs {
   uint rows;       // of x and y
   uint cols;       // of W and x
   uint outs;       // rows of W, columns of y
   uint row_bytes;  // of W
-  uint group;      // columns that share a scale; affine formats
   uint rank;       // of the adapter
   uint up_rank;    // of up's adapter
-  uint chunk;      // matvec: columns of x in threadgroup memory at a time
-  uint tiles;      // matvec: tiles of W that a SIMD-group works through
   float eps;
 };
 
@@ -43,7 +39,7 @@ struct Adapter {
 
   float add(float v, uint row, uint out) const {
     for (uint j = 0; j < rank; j++)
-      v += b[ulong(out) * rank + j] * t[ulong(row) * rank + j];
+      v = fma(b[ulong(out) * rank + j], t[ulong(row) * rank + j], v);
     return v;
   }
 };

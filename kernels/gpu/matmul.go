@@ -7,10 +7,10 @@ var matmulText string
 
 var matmulSource = source{
 	name:      "matmul.metal",
-	headers:   []string{"formats.h", formatsHeader, "linear.h", linearHeader},
+	headers:   []string{"sums.h", sumsHeader, "formats.h", formatsHeader, "linear.h", linearHeader},
 	text:      matmulText,
 	constants: linearConstants,
-	number:    constScaleFormat,
+	number:    constScaleLayout,
 	threads:   matmulThreads,
 }
 
@@ -24,8 +24,6 @@ const (
 // launchMatmul adds a launch of matmul.
 func (p *pass) launchMatmul(l *product, key kernelKey) *dispatch {
 	key.source, key.function = &matmulSource, "matmul"
-	wide := l.w.Cols%4 == 0 && l.x.off%16 == 0 && l.norm.off%16 == 0
-	key.flags |= flag(constWideX, wide)
 	outs := matmulOuts
 	if l.up != nil {
 		outs /= 2

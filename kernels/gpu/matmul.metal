@@ -21,8 +21,8 @@ constexpr constant uint tile_pitch = tile_cols + 4;
 
 // Elements c … c+3 of a row of n, zero beyond its end.
 inline float4 load_row(device const float *row, uint c, uint n) {
-  if (wide_x && c + 4 <= n)
-    return *(device const float4 *)(row + c);
+  if (c + 4 <= n)
+    return float4(*(device const packed_float4 *)(row + c));
   float4 v;
   for (uint i = 0; i < 4; i++)
     v[i] = c + i < n ? row[c + i] : 0.0f;
@@ -55,9 +55,9 @@ template <typename F>
   threadgroup float ws[tile_outs * tile_pitch];
   threadgroup float inverse_rms[tile_rows];
 
-  const Matrix w = {data, affine ? scales : nullptr, affine ? biases : nullptr, args.row_bytes, args.cols, args.group};
+  const Matrix w = {data, affine ? scales : nullptr, affine ? biases : nullptr, args.row_bytes, args.cols};
   const Matrix w_up = {has_up ? up_data : nullptr, has_affine_up ? up_scales : nullptr, has_affine_up ? up_biases : nullptr,
-                       args.row_bytes, args.cols, args.group};
+                       args.row_bytes, args.cols};
   const Epilogue epilogue = {
       y, has_factor ? factor : nullptr,
       {has_lora ? lora_b : nullptr, has_lora ? lora_t : nullptr, has_row_scale ? row_scale : nullptr, args.rank},
@@ -102,7 +102,7 @@ template <typename F>
       const uint out = first_out + slot % outs_per_group;
       float4 v[F::unit / 4];
       if (out < args.outs && u < units)
-        F::unpack(slot < outs_per_group ? w : w_up, out, u, v);
+        unpack<F>(slot < outs_per_group ? w : w_up, out, u, v);
       else
         for (uint e = 0; e < F::unit / 4; e++)
           v[e] = 0.0f;

@@ -1,27 +1,55 @@
-// y = W·x for few rows of x (decode): every weight is read once.
+// y = W·x for few rows of x (decode): every weight is asked for once.
 //
-//   shapes  W [outs, cols] in format WEIGHTS; x [rows, cols], y [rows, outs] f32;
-//           rows ≤ ROWS, the template's compile-time count
-//   grid    ceil(outs / (tiles·simdgroups·tile_outs)) threadgroups of
-//           simdgroups·32 threads
-//   memory  ROWS·skewed(chunk) floats of threadgroup memory for x
+//   shapes  W [outs, cols] in format WEIGHTS; x [rows, cols], y [rows, outs] f32
+//   grid    ceil(rows / ROWS) · ceil(outs / (simdgroups·outs_per_simdgroup))
+//           threadgroups of simdgroups·32 threads; neighbours read the same W
 //
-// The product is bound by reading W. Eight neighbouring lanes read one row of
-// W, so a SIMD-group reads four rows in runs of at least 128 bytes, and a sum
-// takes three shuffles; each lane works on two rows to have more loads in
-// flight. With gate and up, the two are the same row of both matrices.
+// The product is bound by reading W. A SIMD-group works on four rows of W, or
+// with gate and up on two rows of both, and its lanes take unit by unit of them,
+// 32 units at a time: four loads of up to 16 bytes in flight for each lane, and
+// for hundreds of SIMD-groups. x comes from device memory, that is, from a cache,
+// times the norm's weight, its squares summed on the way. There is nothing to
+// wait for before the first weight, and nothing is shared.
 //
-// x is shared through threadgroup memory: read from device memory by a
-// threadgroup once, multiplied by the norm's weight on the way, its squares
-// summed on the way. Rows too long for that are staged chunk by chunk.
+// What a row of x gets must not depend on how many share the pass (exactness, see
+// kernels.ExactRows), nor on how outs are divided: whatever ROWS and simdgroups
+// are, a sum is made of the same 32 parts in the same order. Multiplications that
+// feed additions are written as fma, so that the compiler has no choice.
 
-constexpr constant uint lanes_per_row = 8;
-constexpr constant uint rows_per_lane = 2;
-constexpr constant uint rows_per_simdgroup = 32 / lanes_per_row * rows_per_lane;
+constexpr constant uint rows_per_simdgroup = 4;  // of W; gate and up share them
 
-// Lanes read x in steps of 8 or 32 floats. Four floats of padding for each 32
-// spread those float4 loads over all threadgroup memory banks.
-inline uint skewed(uint i) { return i + i / 32 * 4; }
+// Elements of x, or of the norm's weight, that unit u of a row multiplies.
+template <typename F> void load_unit(device const float *x, uint u, uint cols, thread float4 *v) {
+  const uint first = first_column<F>(u);
+  UNROLL for (uint e = 0; e < F::unit; e += 4) {
+    const uint c = column_of<F>(first, e);
+    if (!ragged || c + 4 <= cols)
+      v[e / 4] = float4(*(device const packed_float4 *)(x + c));
+    else
+      UNROLL for (uint i = 0; i < 4; i++)
+        v[e / 4][i] = c + i < cols ? x[c + i] : 0.0f;
+  }
+}
+
+// sum + Σ w·x of a unit, w = scale·(q + centre) + offset. The scale is applied to
+// a sum of products, offset and centre to a sum of x (total).
+template <typename F>
+float add_unit(thread const float4 *q, thread const Scales &s, thread const float4 *x, float2 total, float sum) {
+  if (F::scales == 0) {
+    UNROLL for (uint e = 0; e < F::unit / 4; e++)
+      sum = dot_add(q[e], x[e], sum);
+    return sum;
+  }
+  UNROLL for (uint i = 0; i < F::scales; i++) {
+    float products = 0;
+    UNROLL for (uint e = 0; e < F::unit / 4 / F::scales; e++)
+      products = dot_add(q[i * F::unit / 4 / F::scales + e], x[i * F::unit / 4 / F::scales + e], products);
+    sum = fma(s.scale[i], products, sum);
+    if (F::centre > 0)
+      sum = fma(s.offset[i], total[i], sum);
+  }
+  return sum;
+}
 
 template <typename F, uint ROWS>
 [[kernel]] void matvec(
@@ -42,100 +70,87 @@ template <typename F, uint ROWS>
     device const float *up_lora_t [[buffer(14), function_constant(has_up_lora)]],
     device const float *up_row_scale [[buffer(15), function_constant(has_up_row_scale)]],
     constant LinearArgs &args [[buffer(16)]],
-    threadgroup float *xs [[threadgroup(0)]],
     uint group [[threadgroup_position_in_grid]],
-    uint thread_index [[thread_index_in_threadgroup]],
-    uint threads [[threads_per_threadgroup]],
     uint lane [[thread_index_in_simdgroup]],
     uint simdgroup [[simdgroup_index_in_threadgroup]],
     uint simdgroups [[simdgroups_per_threadgroup]]) {
-  threadgroup float partial_squares[ROWS * 32];
+  const uint outs_per_simdgroup = has_up ? rows_per_simdgroup / 2 : rows_per_simdgroup;
+  const uint row_tiles = (args.rows + ROWS - 1) / ROWS;
+  const uint first_row = group % row_tiles * ROWS;
+  const uint first_out = (group / row_tiles * simdgroups + simdgroup) * outs_per_simdgroup;
+  if (first_out >= args.outs)
+    return;
 
-  const Matrix w = {data, affine ? scales : nullptr, affine ? biases : nullptr, args.row_bytes, args.cols, args.group};
+  const Matrix w = {data, affine ? scales : nullptr, affine ? biases : nullptr, args.row_bytes, args.cols};
   const Matrix w_up = {has_up ? up_data : nullptr, has_affine_up ? up_scales : nullptr, has_affine_up ? up_biases : nullptr,
-                       args.row_bytes, args.cols, args.group};
+                       args.row_bytes, args.cols};
+
+  // Rows beyond the last one are the last one again; nothing is written for them.
+  float sum[rows_per_simdgroup][ROWS] = {}, squares[ROWS] = {};
+  const uint units = (args.cols + F::unit - 1) / F::unit;
+  UNROLL_TWICE for (uint u = lane; u < units; u += 32) {
+    float4 q[rows_per_simdgroup][F::unit / 4];
+    Scales s[rows_per_simdgroup];
+    UNROLL for (uint r = 0; r < rows_per_simdgroup; r++) {
+      const bool is_up = has_up && r >= outs_per_simdgroup;
+      const uint out = min(first_out + (is_up ? r - outs_per_simdgroup : r), args.outs - 1);
+      s[r] = F::read(is_up ? w_up : w, out, u, q[r]);
+      if (F::centre > 0)
+        s[r].offset = fma(s[r].scale, float2(F::centre), s[r].offset);
+    }
+    float4 weight[F::unit / 4];
+    if (has_norm)
+      load_unit<F>(norm, u, args.cols, weight);
+    UNROLL for (uint n = 0; n < ROWS; n++) {
+      float4 v[F::unit / 4];
+      load_unit<F>(x + ulong(min(first_row + n, args.rows - 1)) * args.cols, u, args.cols, v);
+      if (has_norm)
+        UNROLL for (uint e = 0; e < F::unit / 4; e++) {
+          squares[n] = dot_add(v[e], v[e], squares[n]);
+          v[e] *= weight[e];
+        }
+      float2 total = 0;
+      if (F::centre > 0)
+        UNROLL for (uint i = 0; i < F::scales; i++) {
+          float4 t = v[i * F::unit / 4 / F::scales];
+          UNROLL for (uint e = 1; e < F::unit / 4 / F::scales; e++)
+            t += v[i * F::unit / 4 / F::scales + e];
+          total[i] = (t.x + t.y) + (t.z + t.w);
+        }
+      UNROLL for (uint r = 0; r < rows_per_simdgroup; r++)
+        sum[r][n] = add_unit<F>(q[r], s[r], v, total, sum[r][n]);
+    }
+  }
+
+  float inverse_rms[ROWS];
+  UNROLL for (uint n = 0; n < ROWS; n++) {
+    if (has_norm)
+      inverse_rms[n] = rsqrt(simd_sum(squares[n]) / args.cols + args.eps);
+    UNROLL for (uint r = 0; r < rows_per_simdgroup; r++) {
+      sum[r][n] = simd_sum(sum[r][n]);
+      if (has_norm)
+        sum[r][n] *= inverse_rms[n];
+    }
+  }
+
+  // A lane for each row of x and out.
   const Epilogue epilogue = {
       y, has_factor ? factor : nullptr,
       {has_lora ? lora_b : nullptr, has_lora ? lora_t : nullptr, has_row_scale ? row_scale : nullptr, args.rank},
       {has_up_lora ? up_lora_b : nullptr, has_up_lora ? up_lora_t : nullptr, has_up_row_scale ? up_row_scale : nullptr,
        args.up_rank},
       args.outs};
-
-  // This lane's part: rows out and out+1 of W, or row out of gate and of up.
-  const uint outs_per_lane = has_up ? 1 : rows_per_lane;
-  const uint outs_per_simdgroup = rows_per_simdgroup / rows_per_lane * outs_per_lane;
-  const uint part = lane % lanes_per_row;
-  const uint pitch = skewed(args.chunk);
-
-  float squares[ROWS] = {}, inverse_rms[ROWS];
-  for (uint tile = 0; tile < args.tiles; tile++) {
-    const uint out = ((group * args.tiles + tile) * simdgroups + simdgroup) * outs_per_simdgroup +
-                     lane / lanes_per_row * outs_per_lane;
-    float sum[rows_per_lane][ROWS] = {};
-
-    for (uint first = 0; first < args.cols; first += args.chunk) {
-      const uint width = min(args.chunk, args.cols - first);
-      if (tile == 0 || args.chunk < args.cols) {
-        threadgroup_barrier(mem_flags::mem_threadgroup);
-        // Up to a whole unit, because unpack fills up with zeros.
-        for (uint i = thread_index; i < (width + 7) / 8 * 8; i += threads) {
-          const bool inside = i < width;
-          const float weight = has_norm && inside ? norm[first + i] : 1.0f;
-          for (uint n = 0; n < ROWS; n++) {
-            const float v = inside && n < args.rows ? x[ulong(n) * args.cols + first + i] : 0.0f;
-            if (tile == 0)
-              squares[n] += v * v;
-            xs[n * pitch + skewed(i)] = v * weight;
-          }
-        }
-        threadgroup_barrier(mem_flags::mem_threadgroup);
-      }
-
-      const uint end = (first + width + F::unit - 1) / F::unit;
-      for (uint u = first / F::unit + part; u < end; u += lanes_per_row) {
-        // Runs are 32 columns apart and do not cross a multiple of 32.
-        threadgroup const float *p = xs + skewed(first_column<F>(u) - first);
-        for (uint r = 0; r < rows_per_lane; r++) {
-          if (out + (has_up ? 0 : r) >= args.outs)
-            continue;
-          float4 v[F::unit / 4];
-          F::unpack(has_up && r == 1 ? w_up : w, out + (has_up ? 0 : r), u, v);
-          for (uint n = 0; n < ROWS; n++)
-            for (uint e = 0; e < F::unit; e += 4) {
-              const uint at = n * pitch + e / F::run * skewed(F::stride) + e % F::run;
-              sum[r][n] += dot(v[e / 4], *(threadgroup const float4 *)(p + at));
-            }
-        }
-      }
+  const uint row = first_row + lane / rows_per_simdgroup, r = lane % rows_per_simdgroup;
+  float v = 0, v_up = 0;
+  UNROLL for (uint n = 0; n < ROWS; n++)
+    UNROLL for (uint i = 0; i < rows_per_simdgroup; i++) {
+      if (lane == n * rows_per_simdgroup + i)
+        v = sum[i][n];
+      if (has_up && lane + outs_per_simdgroup == n * rows_per_simdgroup + i)
+        v_up = sum[i][n];
     }
-
-    if (has_norm && tile == 0) {
-      for (uint n = 0; n < ROWS; n++) {
-        const float s = simd_sum(squares[n]);
-        if (lane == 0)
-          partial_squares[n * 32 + simdgroup] = s;
-      }
-      threadgroup_barrier(mem_flags::mem_threadgroup);
-      for (uint n = 0; n < ROWS; n++) {
-        const float s = simd_sum(lane < simdgroups ? partial_squares[n * 32 + lane] : 0.0f);
-        inverse_rms[n] = rsqrt(s / args.cols + args.eps);
-      }
-    }
-
-    for (uint n = 0; n < ROWS; n++) {
-      for (uint r = 0; r < rows_per_lane; r++) {
-        for (ushort offset = lanes_per_row / 2; offset > 0; offset /= 2)
-          sum[r][n] += simd_shuffle_xor(sum[r][n], offset);
-        if (has_norm)
-          sum[r][n] *= inverse_rms[n];
-      }
-      // The lanes of a row share its epilogues.
-      if (part == n && n < args.rows)
-        for (uint r = 0; r < outs_per_lane; r++)
-          if (out + r < args.outs)
-            epilogue.write(n, out + r, sum[r][n], sum[1][n]);
-    }
-  }
+  if (lane < ROWS * rows_per_simdgroup && row < args.rows && r < outs_per_simdgroup && first_out + r < args.outs)
+    epilogue.write(row, first_out + r, v, v_up);
 }
 
 template [[host_name("matvec_1")]] [[kernel]] decltype(matvec<WEIGHTS, 1>) matvec<WEIGHTS, 1>;

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/go-openelm/go-openelm/internal/checkpoint"
+	"github.com/go-openelm/go-openelm/internal/metalsim"
 	"github.com/go-openelm/go-openelm/kernels"
 	"github.com/go-openelm/go-openelm/kernels/cpu"
 )
@@ -15,14 +17,15 @@ import (
 type twins struct {
 	t    *testing.T
 	side [2]kernels.Backend
+	sim  *metalsim.Simulator
 	rng  *rand.Rand
 }
 
 func newTwins(t *testing.T) *twins {
-	_, b := open(t)
+	sim, b := open(t)
 	c := cpu.New(cpu.Options{})
 	t.Cleanup(func() { c.Close() })
-	return &twins{t, [2]kernels.Backend{b, c}, rand.New(rand.NewPCG(1, 2))}
+	return &twins{t, [2]kernels.Backend{b, c}, sim, rand.New(rand.NewPCG(1, 2))}
 }
 
 type both [2]kernels.View
@@ -189,7 +192,7 @@ func TestLongAttention(t *testing.T) {
 // lanes in other orders: every bit must be the same.
 func TestOrderOfThreadgroups(t *testing.T) {
 	sim, b := open(t)
-	w := &twins{t, [2]kernels.Backend{b, b}, rand.New(rand.NewPCG(3, 4))}
+	w := &twins{t, [2]kernels.Backend{b, b}, sim, rand.New(rand.NewPCG(3, 4))}
 	const cols, outs, heads, headDim, pos = 200, 150, 4, 16, 1100
 	for _, rows := range []int{1, 3, 40} {
 		x, norm := w.floats(0, rows*cols), w.floats(0, cols)
@@ -216,4 +219,47 @@ func TestOrderOfThreadgroups(t *testing.T) {
 		}
 		sim.SetSeed(0)
 	}
+}
+
+// quantised is a matrix of any format.
+func (w *twins) quantised(f kernels.Format, rows, cols int) (m [2]*kernels.Matrix) {
+	values := make([]float32, cols)
+	row := func() []float32 {
+		for i := range values {
+			values[i] = float32(w.rng.NormFloat64())
+		}
+		return values
+	}
+	const group = 64
+	blank := kernels.Matrix{Rows: rows, Cols: cols, Format: f}
+	n := blank.RowBytes()
+	var data, scales, biases both
+	if f.Affine() {
+		const scale = kernels.BF16
+		blank.Group, blank.ScaleFormat = group, scale
+		groups := cols / group * scale.BlockBytes()
+		data, scales, biases = w.bytes(4, rows*n, func([]byte) {}), w.bytes(2, rows*groups, func([]byte) {}), w.bytes(6, rows*groups, func([]byte) {})
+		for r := range rows {
+			v := row()
+			for i := range w.side {
+				checkpoint.EncodeAffine(data[i].Bytes()[r*n:][:n], scales[i].Bytes()[r*groups:][:groups], biases[i].Bytes()[r*groups:][:groups],
+					v, n*8/cols, group, scale)
+			}
+		}
+	} else {
+		data = w.bytes(f.Align(), rows*n, func(b []byte) {
+			for r := range rows {
+				checkpoint.Encode(b[r*n:][:n], row(), f)
+			}
+		})
+	}
+	for i := range m {
+		c := blank
+		c.Data, c.Scales, c.Biases = data[i], scales[i], biases[i]
+		if err := c.Validate(); err != nil {
+			w.t.Fatal(err)
+		}
+		m[i] = &c
+	}
+	return m
 }
