@@ -48,7 +48,7 @@ operations through memory.
 | operation | dispatches | of the unfused graph |
 |---|--:|---|
 | NormQKV | 1 | norm; query, key, value |
-| Attend | 1 (2 beyond 1,024 cached tokens) | query norm; key norm; rotate query; rotate key; store key; store value; attention |
+| Attend | 1 (2 from 128 cached tokens on) | query norm; key norm; rotate query; rotate key; store key; store value; attention |
 | ProjAdd | 1 | output; add |
 | NormSwiGLU | 1 | norm; gate; up; silu and product |
 | ProjAdd | 1 | down; add |

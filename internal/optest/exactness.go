@@ -23,6 +23,11 @@ const allPromptRows = 72
 // must not depend on, as the number of threads. Attention is run with each of the
 // formats of caches.
 func Exactness(t *testing.T, reference, b kernels.Backend, caches ...kernels.Format) {
+	exactProducts(t, reference, b)
+	ExactAttention(t, reference, b, caches...)
+}
+
+func exactProducts(t *testing.T, reference, b kernels.Backend) {
 	for _, l := range Layouts() {
 		for name, op := range map[string]rowsOp{"NormQKV": exactNormQKV, "NormLogits": exactNormLogits, "ProjAdd": exactProjAdd, "NormSwiGLU": exactNormSwiGLU} {
 			t.Run(name+"/"+l.String(), func(t *testing.T) {
@@ -38,6 +43,10 @@ func Exactness(t *testing.T, reference, b kernels.Backend, caches ...kernels.For
 			})
 		}
 	}
+}
+
+// ExactAttention is the part of Exactness that is attention.
+func ExactAttention(t *testing.T, reference, b kernels.Backend, caches ...kernels.Format) {
 	for _, f := range caches {
 		t.Run("Attend/"+f.String(), func(t *testing.T) {
 			for n := 1; n <= kernels.ExactRows; n++ {

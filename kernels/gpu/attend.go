@@ -2,7 +2,6 @@ package gpu
 
 import (
 	_ "embed"
-	"errors"
 	"fmt"
 
 	"github.com/go-openelm/go-openelm/kernels"
@@ -13,8 +12,11 @@ var headsHeader string
 
 // Function constants of heads.h.
 const (
-	constQNorm = 0
-	constKNorm = 1
+	constQNorm = iota
+	constKNorm
+	constHalfCache
+	constWideDims
+	headConstants
 )
 
 // attendArgs is AttendArgs of heads.h.
@@ -38,8 +40,11 @@ type spanOperands struct {
 	args                   attendArgs
 }
 
+// attendPhases is the most dispatches of a span that need one another.
+const attendPhases = 3
+
 // Attend records attention. Sequences do not depend on each other: the first
-// dispatches of all of them overlap, and so do the second ones.
+// dispatches of all of them overlap, and so do the second and third ones.
 func (p *pass) Attend(out, qkv kernels.View, a *kernels.Attention, spans []kernels.Span) {
 	const op = "Attend"
 	if !p.ready() {
@@ -62,46 +67,60 @@ func (p *pass) Attend(out, qkv kernels.View, a *kernels.Attention, spans []kerne
 		o.kNorm = p.floats(op, "key norm", a.KeyNorm.Weight, a.HeadDim)
 		o.flags |= 1 << constKNorm
 	}
+	o.flags |= flag(constWideDims, a.HeadDim%4 == 0)
 	rows := 0
 	for i := range spans {
-		if spans[i].Format == kernels.F16 {
-			p.fail(fmt.Errorf("gpu: %s: a cache in %s: %w", op, spans[i].Format, errors.ErrUnsupported))
-			return
-		}
 		rows += spans[i].Rows
 	}
 	width := (a.QueryHeads + 2*a.KVHeads) * a.HeadDim
 	allOut := p.floats(op, "out", out, rows*a.QueryHeads*a.HeadDim)
 	allQKV := p.floats(op, "qkv", qkv, rows*width)
 
-	for phase := range 2 {
+	// Heads that attend_prefill cannot hold are attend_decode's, for any number of
+	// rows.
+	decode := rows <= kernels.ExactRows || a.HeadDim > prefillMaxDim
+	headFlags := o.flags
+	for phase := range attendPhases {
 		p.depends()
 		row, used := 0, 0
 		for i := range spans {
 			s := &spans[i]
-			n := a.KVHeads * s.Capacity * a.HeadDim
-			o.keys, o.values = p.floats(op, "keys", s.Keys, n), p.floats(op, "values", s.Values, n)
+			size := 4
+			if s.Format == kernels.F16 {
+				size = 2
+			}
+			n := size * a.KVHeads * s.Capacity * a.HeadDim
+			o.keys, o.values = p.bind(op, "keys", s.Keys, n, size), p.bind(op, "values", s.Values, n, size)
 			if p.err != nil {
 				return
 			}
 			o.out = binding{allOut.buf, allOut.off + 4*row*a.QueryHeads*a.HeadDim}
 			o.qkv = binding{allQKV.buf, allQKV.off + 4*row*width}
+			o.flags = headFlags | flag(constHalfCache, s.Format == kernels.F16)
 			o.args = attendArgs{
 				queryHeads: uint32(a.QueryHeads), kvHeads: uint32(a.KVHeads), headDim: uint32(a.HeadDim),
 				position: uint32(s.Pos), rows: uint32(s.Rows), capacity: uint32(s.Capacity), splits: 1,
 				qEps: a.QueryNorm.Eps, kEps: a.KeyNorm.Eps,
 			}
-			switch {
-			case s.Rows == 1:
+			if decode {
 				p.attendDecode(&o, phase, &used)
-			case a.HeadDim <= prefillMaxDim:
+			} else {
 				p.attendPrefill(&o, phase, &used)
-			case phase == 0:
-				p.attendRowByRow(&o)
 			}
 			row += s.Rows
 		}
 	}
+}
+
+// prepare records attend_prepare: keys and values go to the cache, queries to
+// scratch.
+func (p *pass) prepare(o *spanOperands, scratch binding) {
+	const simdgroups = prefillThreads / simdWidth
+	d := p.launch(kernelKey{libraryKey: libraryKey{source: &attendPrefillSource}, function: "attend_prepare", flags: o.flags &^ (1 << constWideDims)})
+	d.bind(0, scratch)
+	o.bindHeads(d)
+	d.threads = prefillThreads
+	d.groups = [3]int{int(o.args.queryHeads + 2*o.args.kvHeads), ceilDiv(int(o.args.paddedRows), simdgroups), 1}
 }
 
 // bindHeads binds what every kernel that normalises and rotates heads takes.

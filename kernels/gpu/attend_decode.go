@@ -10,34 +10,33 @@ var attendDecodeText string
 
 // Function constants of attend_decode.metal, after those of heads.h.
 const (
-	constLanesPerKey = 2 // uint
-	constWideDims    = 3
-	constSplits      = 4
+	constLanesPerKey = headConstants + iota // uint
+	constSplits
+	constFused
+	decodeConstants
 )
 
 var attendDecodeSource = source{
 	name:      "attend_decode.metal",
-	headers:   []string{"heads.h", headsHeader},
+	headers:   []string{"sums.h", sumsHeader, "heads.h", headsHeader},
 	text:      attendDecodeText,
-	constants: constSplits + 1,
+	constants: decodeConstants,
 	number:    constLanesPerKey,
 	threads:   decodeSimdgroups * simdWidth,
 }
 
+// As in attend_decode.metal.
 const (
-	// decodeSimdgroups is the most SIMD-groups of a threadgroup: with 512
-	// threads each has registers for 8 dimensions of a key, a value, and of
-	// queries and sums of 4 heads.
-	decodeSimdgroups    = 16
-	decodeMinSimdgroups = 4 // normalise the heads side by side
-	// decodeKeysPerSlot is how many keys a slot should see at least; fewer
-	// make merging the slots the larger part.
-	decodeKeysPerSlot = 4
-	// decodeSplitFrom is the position beyond which the keys are divided among
-	// threadgroups, and decodeSplitKeys how many keys each takes then.
-	decodeSplitFrom = 1024
-	decodeSplitKeys = 512
-	decodeMaxDim    = 1024 // 32 lanes of 32 dimensions
+	// decodeSimdgroups is how many SIMD-groups a threadgroup has. It and the
+	// splits decide in which order a row adds up its keys.
+	decodeSimdgroups = 4
+	// A row that sees more than decodeUnsplitKeys keys has them divided among
+	// threadgroups, decodeSplitKeys for each: kv_heads · splits of them keep the
+	// cores of a large GPU at work from some hundred keys on. Fewer keys are read
+	// sooner than a second dispatch begins.
+	decodeUnsplitKeys = 128
+	decodeSplitKeys   = 64
+	decodeMaxDim      = 1024 // 32 lanes of 32 dimensions
 )
 
 // The instances of attend_decode: dimensions of a lane and heads of a
@@ -47,67 +46,80 @@ var decodeFunctions = [...]struct {
 	name                string
 }{{256, 8, 4, "attend_decode_8"}, {decodeMaxDim, 32, 1, "attend_decode_32"}}
 
-// attendDecode records the one dispatch (phase 0) of a span of one row, or the
-// two of a long one.
+// attendDecode records a phase of a span: the one dispatch of a single row, or
+// keys, values and queries first for several; and a merge for long ones.
 func (p *pass) attendDecode(o *spanOperands, phase int, used *int) {
-	out := o.out
-	if o.args.position > decodeSplitFrom {
-		o.args.splits = uint32(ceilDiv(int(o.args.position)+1, decodeSplitKeys))
-		out = p.allot(used, int(o.args.queryHeads*o.args.splits*(o.args.headDim+2)))
+	a := &o.args
+	fused := a.rows == 1
+	if last := a.position + a.rows - 1; last >= decodeUnsplitKeys {
+		a.splits = last/decodeSplitKeys + 1
 	}
-	switch {
-	case phase == 0:
-		p.launchAttendDecode(o, out)
-	case o.args.splits > 1:
-		d := p.launch(kernelKey{libraryKey: libraryKey{source: &attendDecodeSource}, function: "attend_merge", number: simdWidth})
-		d.bind(0, o.out)
-		d.bind(1, out)
-		setArgs(d, 2, o.args)
-		d.threads = min(ceilDiv(int(o.args.headDim), simdWidth), decodeSimdgroups) * simdWidth
-		d.groups = [3]int{int(o.args.queryHeads), 1, 1}
+	var queries, parts binding
+	if !fused {
+		a.paddedRows, a.paddedDim = a.rows, a.headDim
+		queries = p.allot(used, int(a.queryHeads*a.rows*a.headDim))
+	}
+	if a.splits > 1 {
+		parts = p.allot(used, int(a.rows*a.queryHeads*a.splits*(a.headDim+2)))
+	}
+	if fused {
+		phase++
+	}
+	switch phase {
+	case 0:
+		p.prepare(o, queries)
+	case 1:
+		p.launchAttendDecode(o, fused, queries, parts)
+	case 2:
+		if a.splits > 1 {
+			d := p.launch(kernelKey{libraryKey: libraryKey{source: &attendDecodeSource}, function: "attend_merge", number: simdWidth})
+			d.bind(0, o.out)
+			d.bind(1, parts)
+			setArgs(d, 2, *a)
+			d.threads = min(ceilDiv(int(a.headDim), simdWidth), decodeSimdgroups) * simdWidth
+			d.groups = [3]int{int(a.queryHeads), int(a.rows), 1}
+		}
 	}
 }
 
-// attendRowByRow records a span of several rows as that many of one row, for
-// heads that attend_prefill cannot hold.
-func (p *pass) attendRowByRow(o *spanOperands) {
-	row := *o
-	dim := 4 * int(o.args.headDim)
-	row.args.rows = 1
-	for range o.args.rows {
-		p.depends()
-		p.launchAttendDecode(&row, row.out)
-		row.out.off += int(o.args.queryHeads) * dim
-		row.qkv.off += int(o.args.queryHeads+2*o.args.kvHeads) * dim
-		row.args.position++
-	}
-}
-
-func (p *pass) launchAttendDecode(o *spanOperands, out binding) {
-	dim, perKV := int(o.args.headDim), int(o.args.queryHeads/o.args.kvHeads)
+func (p *pass) launchAttendDecode(o *spanOperands, fused bool, queries, parts binding) {
+	a := &o.args
+	dim, perKV := int(a.headDim), int(a.queryHeads/a.kvHeads)
 	f := &decodeFunctions[0]
 	if dim > f.maxDim {
 		f = &decodeFunctions[1]
 	}
 	lanes := 1 << bits.Len(uint(ceilDiv(dim, f.dims)-1)) // a power of two, to shuffle among
-	wide := dim%4 == 0 && o.keys.off%16 == 0 && o.values.off%16 == 0
-
-	// As in attend_decode.metal: query heads, new key and value, each
-	// SIMD-group's maxima and sums, and one head's output of each.
-	fixed := f.heads*dim + 2*dim + 2*f.heads*simdWidth
-	keys := ceilDiv(int(o.args.position)+1, int(o.args.splits))
-	simdgroups := max(decodeMinSimdgroups, ceilDiv(keys, decodeKeysPerSlot*simdWidth/lanes))
-	simdgroups = min(simdgroups, decodeSimdgroups, (threadgroupMemory/4-fixed)/dim)
-
-	d := p.launch(kernelKey{
+	split := a.splits > 1
+	key := kernelKey{
 		libraryKey: libraryKey{source: &attendDecodeSource},
 		function:   f.name,
-		flags:      o.flags | flag(constWideDims, wide) | flag(constSplits, o.args.splits > 1),
+		flags:      o.flags | flag(constSplits, split) | flag(constFused, fused),
 		number:     uint32(lanes),
-	})
-	d.bind(0, out)
-	o.bindHeads(d)
-	d.memory = (4*(fixed+simdgroups*dim) + 15) &^ 15
-	d.threads = simdgroups * simdWidth
-	d.groups = [3]int{int(o.args.kvHeads), ceilDiv(perKV, f.heads), int(o.args.splits)}
+	}
+	// Each SIMD-group's maxima, sums and outputs; and, fused, query heads, the
+	// new key and value.
+	floats := f.heads * decodeSimdgroups * (2 + dim)
+	if fused {
+		floats += (f.heads + 2) * dim
+	} else {
+		key.flags &^= 1<<constQNorm | 1<<constKNorm
+	}
+	d := p.launch(key)
+	if split {
+		d.bind(0, parts)
+	} else {
+		d.bind(0, o.out)
+	}
+	if fused {
+		o.bindHeads(d)
+	} else {
+		d.bind(1, queries)
+		d.bind(2, o.keys)
+		d.bind(3, o.values)
+		setArgs(d, 7, *a)
+	}
+	d.memory = (4*floats + 15) &^ 15
+	d.threads = decodeSimdgroups * simdWidth
+	d.groups = [3]int{int(a.kvHeads), ceilDiv(perKV, f.heads), int(a.rows * a.splits)}
 }

@@ -7,9 +7,9 @@ var attendPrefillText string
 
 var attendPrefillSource = source{
 	name:      "attend_prefill.metal",
-	headers:   []string{"heads.h", headsHeader},
+	headers:   []string{"sums.h", sumsHeader, "heads.h", headsHeader},
 	text:      attendPrefillText,
-	constants: constKNorm + 1,
+	constants: headConstants,
 	number:    -1,
 	threads:   prefillThreads,
 }
@@ -26,7 +26,8 @@ var prefillFunctions = [...]struct {
 	name   string
 }{{16, "attend_prefill_16"}, {32, "attend_prefill_32"}, {64, "attend_prefill_64"}, {128, "attend_prefill_128"}, {prefillMaxDim, "attend_prefill_256"}}
 
-// attendPrefill records the first or second dispatch of a span of many rows.
+// attendPrefill records a phase of a span of many rows: its keys, values and
+// queries, then its attention.
 func (p *pass) attendPrefill(o *spanOperands, phase int, used *int) {
 	i := 0
 	for prefillFunctions[i].maxDim < int(o.args.headDim) {
@@ -38,23 +39,21 @@ func (p *pass) attendPrefill(o *spanOperands, phase int, used *int) {
 	heads, kvHeads := int(o.args.queryHeads), int(o.args.kvHeads)
 	scratch := p.allot(used, heads*tiles*prefillTile*f.maxDim)
 
-	key := kernelKey{libraryKey: libraryKey{source: &attendPrefillSource}, function: "attend_prepare", flags: o.flags}
-	const simdgroups = prefillThreads / simdWidth
-	if phase == 0 {
-		d := p.launch(key)
-		d.bind(0, scratch)
-		o.bindHeads(d)
+	switch phase {
+	case 0:
+		p.prepare(o, scratch)
+	case 1:
+		d := p.launch(kernelKey{
+			libraryKey: libraryKey{source: &attendPrefillSource},
+			function:   f.name,
+			flags:      o.flags & (1<<constHalfCache | 1<<constWideDims),
+		})
+		d.bind(0, o.out)
+		d.bind(1, scratch)
+		d.bind(2, o.keys)
+		d.bind(3, o.values)
+		setArgs(d, 4, o.args)
 		d.threads = prefillThreads
-		d.groups = [3]int{heads + 2*kvHeads, ceilDiv(tiles*prefillTile, simdgroups), 1}
-		return
+		d.groups = [3]int{kvHeads, ceilDiv(heads/kvHeads*tiles, prefillThreads/simdWidth), 1}
 	}
-	key.function, key.flags = f.name, 0
-	d := p.launch(key)
-	d.bind(0, o.out)
-	d.bind(1, scratch)
-	d.bind(2, o.keys)
-	d.bind(3, o.values)
-	setArgs(d, 4, o.args)
-	d.threads = prefillThreads
-	d.groups = [3]int{kvHeads, ceilDiv(heads/kvHeads*tiles, simdgroups), 1}
 }

@@ -8,7 +8,8 @@
 //
 //   shapes  qkv [rows, query_heads + 2·kv_heads, head_dim], keys and values
 //           [kv_heads, capacity, head_dim], scratch [query_heads, padded_rows,
-//           padded_dim], out [rows, query_heads, head_dim], all f32
+//           padded_dim], out [rows, query_heads, head_dim]; all f32, keys and
+//           values f32 or f16
 
 // A head of one row for each SIMD-group. Rows and dimensions that only pad are
 // set to zero: matrix products would spread what they held.
@@ -17,8 +18,8 @@
 [[kernel]] void attend_prepare(
     device float *scratch [[buffer(0)]],
     device const float *qkv [[buffer(1)]],
-    device float *keys [[buffer(2)]],
-    device float *values [[buffer(3)]],
+    device uchar *keys [[buffer(2)]],
+    device uchar *values [[buffer(3)]],
     device const float *rope [[buffer(4)]],
     device const float *q_norm [[buffer(5), function_constant(has_q_norm)]],
     device const float *k_norm [[buffer(6), function_constant(has_k_norm)]],
@@ -40,31 +41,33 @@
 
   device const float *in = qkv + (ulong(row) * (args.query_heads + 2 * args.kv_heads) + head) * dim;
   const uint position = args.position + row;
-  if (head >= args.query_heads + args.kv_heads) {
-    const uint kv_head = head - args.query_heads - args.kv_heads;
-    for (uint i = lane; i < dim; i += 32)
-      values[(ulong(kv_head) * args.capacity + position) * dim + i] = in[i];
+  device const float *angles = rope + ulong(position) * dim;
+  if (is_query) {
+    device float *query = scratch + (ulong(head) * args.padded_rows + row) * padded;
+    const float scale = head_scale(args, in, true, lane);
+    for (uint i = lane; i < half_dim; i += 32) {
+      const float2 pair = head_pair(in, has_q_norm ? q_norm : nullptr, has_q_norm, angles, i, half_dim, scale);
+      query[i] = pair.x;
+      query[i + half_dim] = pair.y;
+    }
+    for (uint i = dim + lane; i < padded; i += 32)
+      query[i] = 0;
     return;
   }
 
-  device float *to = is_query ? scratch + (ulong(head) * args.padded_rows + row) * padded
-                              : keys + (ulong(head - args.query_heads) * args.capacity + position) * dim;
-  float scale = is_query ? rsqrt(float(dim)) : 1.0f;
-  if (is_query ? has_q_norm : has_k_norm)
-    scale *= inverse_rms(in, dim, is_query ? args.q_eps : args.k_eps, lane);
-  for (uint i = lane; i < half_dim; i += 32) {
-    float2 pair = float2(in[i], in[i + half_dim]) * scale;
-    if (has_q_norm && is_query)
-      pair *= float2(q_norm[i], q_norm[i + half_dim]);
-    if (has_k_norm && !is_query)
-      pair *= float2(k_norm[i], k_norm[i + half_dim]);
-    pair = rotate(pair, rope + ulong(position) * dim, i, half_dim);
-    to[i] = pair.x;
-    to[i + half_dim] = pair.y;
+  const uint kv_head = (head - args.query_heads) % args.kv_heads;
+  const ulong new_row = (ulong(kv_head) * args.capacity + position) * dim;
+  if (head >= args.query_heads + args.kv_heads) {
+    for (uint i = lane; i < dim; i += 32)
+      store_cached(values, new_row + i, in[i]);
+    return;
   }
-  if (is_query)
-    for (uint i = dim + lane; i < padded; i += 32)
-      to[i] = 0;
+  const float scale = head_scale(args, in, false, lane);
+  for (uint i = lane; i < half_dim; i += 32) {
+    const float2 pair = head_pair(in, has_k_norm ? k_norm : nullptr, has_k_norm, angles, i, half_dim, scale);
+    store_cached(keys, new_row + i, pair.x);
+    store_cached(keys, new_row + i + half_dim, pair.y);
+  }
 }
 
 // Online softmax over blocks of BLOCK keys for tiles of eight rows, one for
@@ -77,19 +80,40 @@
 //   DIMS    8×8 matrices that span padded_dim
 constexpr constant uint tile_rows = 8;
 constexpr constant uint tiles_per_group = 4;
+constexpr constant uint block_padding = 4;  // spreads the rows of a block over the banks
+
+// Keys or values first … first + BLOCK, zeros beyond count and beyond dim.
+template <uint DIMS, uint BLOCK>
+void load_block(device const uchar *from, ulong cache, uint first, uint count, uint dim, uint thread_index,
+                threadgroup float *block) {
+  for (uint i = thread_index; i < BLOCK * 2 * DIMS; i += 32 * tiles_per_group) {
+    const uint p = i / (2 * DIMS), d = i % (2 * DIMS) * 4;
+    const ulong at = cache + ulong(first + p) * dim + d;
+    float4 v = 0;
+    if (wide_dims) {
+      if (first + p < count && d < dim)
+        v = four_cached(from, at);
+    } else {
+      for (uint j = 0; j < 4; j++)
+        if (first + p < count && d + j < dim)
+          v[j] = cached(from, at + j);
+    }
+    *(threadgroup float4 *)(block + p * (8 * DIMS + block_padding) + d) = v;
+  }
+}
 
 template <uint DIMS, uint BLOCK>
 [[kernel]] void attend_prefill(
     device float *out [[buffer(0)]],
     device const float *queries [[buffer(1)]],
-    device const float *keys [[buffer(2)]],
-    device const float *values [[buffer(3)]],
+    device const uchar *keys [[buffer(2)]],
+    device const uchar *values [[buffer(3)]],
     constant AttendArgs &args [[buffer(4)]],
     uint2 group [[threadgroup_position_in_grid]],
     uint thread_index [[thread_index_in_threadgroup]],
     uint lane [[thread_index_in_simdgroup]],
     uint simdgroup [[simdgroup_index_in_threadgroup]]) {
-  constexpr uint pitch = 8 * DIMS + 4;  // padding spreads rows over the banks
+  constexpr uint pitch = 8 * DIMS + block_padding;
   constexpr uint score_pitch = BLOCK + 4;
   constexpr uint keys_per_lane = BLOCK / 4;  // four lanes share a row of scores
   threadgroup float block[BLOCK * pitch];    // of keys, then of values
@@ -119,14 +143,10 @@ template <uint DIMS, uint BLOCK>
   // This lane's share of the scores: keys_per_lane keys of one row.
   const uint row = lane / 4, column = lane % 4 * keys_per_lane;
   float maximum = lowest_score, sum = 0;
-  keys += ulong(kv_head) * args.capacity * dim;
-  values += ulong(kv_head) * args.capacity * dim;
+  const ulong cache = ulong(kv_head) * args.capacity * dim;
 
   for (uint first = 0; first < key_count; first += BLOCK) {
-    for (uint i = thread_index; i < BLOCK * 8 * DIMS; i += 32 * tiles_per_group) {
-      const uint p = i / (8 * DIMS), d = i % (8 * DIMS);
-      block[p * pitch + d] = first + p < key_count && d < dim ? keys[ulong(first + p) * dim + d] : 0.0f;
-    }
+    load_block<DIMS, BLOCK>(keys, cache, first, key_count, dim, thread_index, block);
     threadgroup_barrier(mem_flags::mem_threadgroup);
     for (uint j = 0; j < BLOCK / 8; j++) {
       simdgroup_float8x8 s = make_filled_simdgroup_matrix<float, 8, 8>(0.0f), k;
@@ -138,10 +158,7 @@ template <uint DIMS, uint BLOCK>
     }
     threadgroup_barrier(mem_flags::mem_threadgroup);
 
-    for (uint i = thread_index; i < BLOCK * 8 * DIMS; i += 32 * tiles_per_group) {
-      const uint p = i / (8 * DIMS), d = i % (8 * DIMS);
-      block[p * pitch + d] = first + p < key_count && d < dim ? values[ulong(first + p) * dim + d] : 0.0f;
-    }
+    load_block<DIMS, BLOCK>(values, cache, first, key_count, dim, thread_index, block);
     const uint visible = args.position + first_row + row;  // the last key this row sees
     float score[keys_per_lane], m = maximum;
     for (uint i = 0; i < keys_per_lane; i++) {

@@ -24,7 +24,7 @@ func TestDispatchesPerToken(t *testing.T) {
 			for _, at := range []struct {
 				cached     int
 				dispatches int64
-			}{{0, 5*layers + 2}, {1, 5*layers + 2}, {1024, 5*layers + 2}, {1025, 6*layers + 2}, {1999, 6*layers + 2}} {
+			}{{0, 5*layers + 2}, {1, 5*layers + 2}, {127, 5*layers + 2}, {128, 6*layers + 2}, {1999, 6*layers + 2}} {
 				if n := at.cached - s.Len(); n > 0 {
 					if err := s.Append(t.Context(), make([]int32, n)...); err != nil {
 						t.Fatal(err)

@@ -3,9 +3,10 @@
 // [Open] gives a [kernels.Backend]. Its kernels are the .metal files of this
 // folder, each with the Go file of the same name that launches it:
 //
-//	matvec          NormQKV, ProjAdd, NormSwiGLU, NormLogits for up to 8 rows
+//	matvec          NormQKV, ProjAdd, NormSwiGLU, NormLogits for up to
+//	                [kernels.ExactRows] rows
 //	matmul          the same for more rows
-//	attend_decode   Attend for one row
+//	attend_decode   Attend for up to as many rows
 //	attend_prefill  Attend for more rows
 //	embed           Embed
 //	trial           nothing: it tells Open whether the GPU runs such kernels
@@ -21,12 +22,20 @@
 // is a concurrent one with a barrier before each operation, since every
 // operation needs the one before it; what one operation dispatches for several
 // sequences or adapters overlaps. One token of L layers is 5·L + 2 dispatches,
-// L more when a sequence is longer than 1,024 positions, and one more for each
+// L more when a sequence is longer than 128 positions, and one more for each
 // adapted matrix.
 //
 // A pass cannot be stopped once it is committed. It is a fraction of a second
 // long when its rows are few (openelm takes 128 at most), and Run waits for
 // it, so that no memory is touched after Run has returned.
+//
+// # Exactness
+//
+// How a sum is divided among lanes, SIMD-groups and threadgroups depends on the
+// shape of the matrix or the position of the row, never on the other rows of a
+// pass; and sums are written as fma, so that all instances of a kernel round
+// alike. That keeps what [kernels.ExactRows] promises. The order inside a
+// simdgroup_matrix product is the hardware's.
 //
 // # Memory
 //

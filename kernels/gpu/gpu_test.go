@@ -40,7 +40,7 @@ func TestConformance(t *testing.T) {
 	}
 	defer f.Value.Set(before)
 	_, b := open(t)
-	optest.Conformance(t, b, kernels.F32)
+	optest.Conformance(t, b, kernels.F32, kernels.F16)
 }
 
 // config is the configuration of one of Apple's models.
