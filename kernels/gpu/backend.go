@@ -30,6 +30,7 @@ type Backend struct {
 	// resident tells the system once, instead of with every command buffer,
 	// what the GPU uses; nil where it cannot be told (before macOS 15).
 	resident *metal.ResidencySet
+	standing *residency // the request for it
 	compiler *compiler
 	// compiling counts compilations that use device.
 	compiling sync.WaitGroup
@@ -86,7 +87,7 @@ func (b *Backend) open() error {
 	b.queue, b.compiler = queue, acquireCompiler(b.device)
 	if set, err := b.device.NewResidencySet("openelm", 0); err == nil {
 		if queue.AddResidencySet(set) == nil {
-			b.resident = set
+			b.resident, b.standing = set, &residency{set: set}
 		} else {
 			set.Release()
 		}
@@ -117,6 +118,7 @@ func (b *Backend) Close() error {
 	}
 	b.idle = nil
 	b.mu.Unlock()
+	b.standing.end()
 	b.queue.Release()
 	b.resident.Release()
 	b.compiling.Wait()
@@ -135,6 +137,7 @@ func (b *Backend) Begin(ctx context.Context) (kernels.Ops, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
+	b.standing.use()
 	p := b.takePass()
 	p.ctx = ctx
 	return p, nil
