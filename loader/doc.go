@@ -5,7 +5,8 @@
 //
 // # Checkpoints
 //
-// [Open] takes a directory, a file or a Hugging Face repository id. It knows
+// [Open] takes a directory, a file, a Hugging Face repository id or the address
+// of its page. It knows
 //
 //   - Hugging Face checkpoints: config.json with model.safetensors, or with
 //     shards and model.safetensors.index.json, in float32, float16 or bfloat16;
@@ -31,6 +32,10 @@
 // while it is mapped kills the program when the missing part is touched (SIGBUS).
 //
 // # Trust
+//
+// What other readers of a file pass over is passed over here too, with a warning
+// to the Logger where it may be worth knowing; what would change the results is
+// an error. [Options].Strict refuses both.
 //
 // Headers, configurations and indexes are read as if an enemy had written them:
 // what breaks a format, contradicts another file or asks for something this

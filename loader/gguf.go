@@ -167,6 +167,11 @@ func (r *ggufConfig) read(c *checkpoint) error {
 	} else if ok && v != "none" {
 		r.fail(unsupported(r.file, arch+".rope.scaling.type", "%.100q; no OpenELM model has it", v))
 	}
+	for _, key := range []string{arch + ".rope.scaling.factor", arch + ".rope.scale_linear"} { // linear where no type is given
+		if v := r.float(key, 1); v != 0 && v != 1 {
+			r.fail(unsupported(r.file, key, "is %g; no OpenELM model has it", v))
+		}
+	}
 	layers := r.int(arch+".block_count", 0, maxLayers)
 	if layers < 1 {
 		r.fail(corrupt(r.file, arch+".block_count", "is missing or below 1"))

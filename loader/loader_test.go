@@ -673,8 +673,10 @@ func TestGGUFErrors(t *testing.T) {
 		kind          error
 		field, reason string
 	}{
-		"scaled RoPE":         {kv("openelm.rope.scaling.type", "yarn"), loader.ErrUnsupported, "openelm.rope.scaling.type", "yarn"},
-		"scaling of a number": {kv("openelm.rope.scaling.type", uint8(1)), loader.ErrCorrupt, "openelm.rope.scaling.type", "uint8"},
+		"scaled RoPE":             {kv("openelm.rope.scaling.type", "yarn"), loader.ErrUnsupported, "openelm.rope.scaling.type", "yarn"},
+		"RoPE scaled by a factor": {kv("openelm.rope.scaling.factor", float32(4)), loader.ErrUnsupported, "openelm.rope.scaling.factor", "is 4"},
+		"RoPE scaled, older key":  {kv("openelm.rope.scale_linear", float32(2)), loader.ErrUnsupported, "openelm.rope.scale_linear", "is 2"},
+		"scaling of a number":     {kv("openelm.rope.scaling.type", uint8(1)), loader.ErrCorrupt, "openelm.rope.scaling.type", "uint8"},
 	} {
 		_, err := loader.Open(t.Context(), makeGGUF(t, checkpoint.Spec{Format: kernels.F16, Metadata: []gguf.KeyValue{c.extra}}), noTokenizer)
 		checkFileError(t, name, err, c.kind, c.field, c.reason)
