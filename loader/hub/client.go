@@ -112,6 +112,7 @@ func (s *settings) file(ctx context.Context, repo Repo, name string) (path, comm
 		meta, err = retry(ctx, s, err, func() (metadata, error) { return s.metadata(ctx, repo, name) })
 	}
 	if canUseCache(err) && (known || complete) {
+		err = s.finish(err, repo, name) // it stays, as the reason of others
 		s.log.Warn("using the cache", "repo", repo.String(), "file", name, "commit", cachedCommit, "reason", s.scrub(err.Error()))
 		if !busy || !known { // else the hub may have time for the next file
 			s.contact.lose(err)
