@@ -58,6 +58,10 @@ var formatInfo = [...]struct {
 	Affine8: {"Affine8", 4, 4},
 }
 
+// NumFormats is the length of an array with an element for each format, by its
+// number (that of 0, which is none, included).
+const NumFormats = len(formatInfo)
+
 // Valid reports whether f is one of the formats above.
 func (f Format) Valid() bool { return f >= F32 && int(f) < len(formatInfo) }
 

@@ -71,12 +71,12 @@ func (t *rotate) run(lo, hi int, s *scratch) {
 		angle := angles[pos*hd : (pos+1)*hd]
 		qkv := t.qkv[row*width : (row+1)*width]
 		for h := range a.QueryHeads {
-			s.turn(qkv[h*hd:(h+1)*hd], angle, qNorm, a.QueryNorm.Eps)
+			s.rotateHead(qkv[h*hd:(h+1)*hd], angle, qNorm, a.QueryNorm.Eps)
 		}
 		for h := range a.KVHeads {
 			k := qkv[(a.QueryHeads+h)*hd:][:hd]
 			v := qkv[(a.QueryHeads+a.KVHeads+h)*hd:][:hd]
-			s.turn(k, angle, kNorm, a.KeyNorm.Eps)
+			s.rotateHead(k, angle, kNorm, a.KeyNorm.Eps)
 			at := (h*span.Capacity + pos) * hd
 			appendTo(span.Keys, span.Format, at, k)
 			appendTo(span.Values, span.Format, at, v)
@@ -106,9 +106,9 @@ func locate(spans []kernels.Span, row int) (*kernels.Span, int) {
 	panic("cpu: row outside the spans")
 }
 
-// turn applies the head norm (if any) and RoPE to one head: the pair
+// rotateHead applies the head norm (if any) and RoPE to one head: the pair
 // (x_i, x_{i+half}) is rotated by angle i.
-func (s *scratch) turn(x, angle, norm []float32, eps float32) {
+func (s *scratch) rotateHead(x, angle, norm []float32, eps float32) {
 	if norm != nil {
 		s.norm(x, x, norm[:len(x)], eps)
 	}

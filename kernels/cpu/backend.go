@@ -24,9 +24,9 @@ const MaxThreads = 1024
 
 // Backend runs operations on the CPU. Create it with [New].
 type Backend struct {
-	threads  int
-	routines *routines
-	pool     *pool
+	threads int
+	table   *isaTable
+	pool    *pool
 
 	mu     sync.Mutex
 	passes []*pass // not in use
@@ -41,7 +41,7 @@ func New(o Options) *Backend {
 	}
 	o.Threads = min(o.Threads, MaxThreads)
 	r := choose(o.ISA)
-	return &Backend{threads: o.Threads, routines: r, pool: newPool(o.Threads, r)}
+	return &Backend{threads: o.Threads, table: r, pool: newPool(o.Threads, r)}
 }
 
 // Name is "cpu".
@@ -51,7 +51,7 @@ func (b *Backend) Name() string { return "cpu" }
 func (b *Backend) Threads() int { return b.threads }
 
 // ISA is the instruction set in use.
-func (b *Backend) ISA() ISA { return b.routines.isa }
+func (b *Backend) ISA() ISA { return b.table.isa }
 
 // PassRows is 256. Widening the weights is 1/25 of the work then, and a context
 // is looked at before each operation.

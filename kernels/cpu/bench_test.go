@@ -38,20 +38,20 @@ func BenchmarkMul(b *testing.B) {
 			m := randomMatrix(f, rows, cols)
 			for _, xs := range []int{1, 2, 4} {
 				b.Run(fmt.Sprintf("%s/%s/%d", r.isa, f, xs), func(b *testing.B) {
-					s := &scratch{routines: r}
-					p, y := newPass(New(Options{Threads: 1, ISA: r.isa})), aligned(4*runRows)
-					in := p.arrange(m, &p.arranged[0], aligned(4*cols), xs)
+					s := &scratch{isaTable: r}
+					p, y := newPass(New(Options{Threads: 1, ISA: r.isa})), aligned(4*matvecRows)
+					in := p.layOut(m, &p.laidOut[0], aligned(4*cols), xs)
 					best, lo := time.Duration(1<<62), 0
 					for b.Loop() {
 						start := time.Now()
-						s.mul(y, runRows, m, lo, runRows, in, xs)
+						s.mul(y, matvecRows, m, lo, matvecRows, in, xs)
 						best = min(best, time.Since(start))
-						lo = (lo + runRows) % rows
+						lo = (lo + matvecRows) % rows
 					}
-					bytes := runRows * m.Bytes() / rows
+					bytes := matvecRows * m.Bytes() / rows
 					b.SetBytes(int64(bytes))
 					b.ReportMetric(float64(bytes)/best.Seconds()/1e9, "best-GB/s")
-					b.ReportMetric(2*runRows*cols*float64(xs)/best.Seconds()/1e9, "best-GFLOP/s")
+					b.ReportMetric(2*matvecRows*cols*float64(xs)/best.Seconds()/1e9, "best-GFLOP/s")
 				})
 			}
 		}
@@ -85,8 +85,8 @@ func BenchmarkPanels(b *testing.B) {
 		for _, f := range []kernels.Format{kernels.F32, kernels.BF16, kernels.Q8_0, kernels.Q4_0, kernels.Q4_K, kernels.Q6_K, kernels.Affine4} {
 			m := randomMatrix(f, outs, cols)
 			b.Run(fmt.Sprintf("%s/%s", r.isa, f), func(b *testing.B) {
-				s := &scratch{routines: r}
-				t := &many{linear: linear{y: y, rows: rows, w: projection{m: m}}, blocks: newPass(New(Options{Threads: 1})).toBlocks(x, rows, cols)}
+				s := &scratch{isaTable: r}
+				t := &matmul{linear: linear{y: y, rows: rows, w: projection{m: m}}, blocks: newPass(New(Options{Threads: 1})).toBlocks(x, rows, cols)}
 				best(b, 2*rows*outs*cols, func() { t.run(0, outs/r.tileCols, s) })
 			})
 		}

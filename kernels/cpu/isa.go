@@ -47,11 +47,11 @@ func ISAs() []ISA {
 }
 
 // available are the routines that this machine can run, the best ones first.
-func available() []*routines { return append(native(), &portable) }
+func available() []*isaTable { return append(native(), &portable) }
 
 // choose returns the routines of isa, or the portable ones where the machine
 // does not have it.
-func choose(isa ISA) *routines {
+func choose(isa ISA) *isaTable {
 	all := available()
 	for _, r := range all {
 		if isa == Auto || r.isa == isa {

@@ -32,10 +32,10 @@ type projection struct {
 	ax       []float32 // [rows, rank]
 	rowScale []float32
 
-	in activations // for few rows: x as the routines want it for the format of m
+	in activations // for few rows: x in the layout of m's format
 }
 
-// activations are rows of activations, stride elements apart. An arrangement with
+// activations are rows of activations, stride elements apart. A layout with
 // sums of each 32 columns has them behind the columns of the row.
 type activations struct {
 	x      []float32
@@ -67,91 +67,91 @@ func (p *pass) adapt(t *projection, buf *[]float32, x []float32, rows int, l *ke
 
 func (p *pass) linear(t linear) {
 	if t.rows > kernels.ExactRows {
-		p.many = many{linear: t}
+		p.matmul = matmul{linear: t}
 		if p.scratch.tiled(t.w.m, t.up.m) {
-			p.many.parts = p.toParts(t.x, t.rows, t.w.m.Cols)
+			p.matmul.bf16x3 = p.toBF16x3(t.x, t.rows, t.w.m.Cols)
 		} else {
-			p.many.blocks = p.toBlocks(t.x, t.rows, t.w.m.Cols)
+			p.matmul.blocks = p.toBlocks(t.x, t.rows, t.w.m.Cols)
 		}
-		p.run((t.w.m.Rows+p.scratch.tileCols-1)/p.scratch.tileCols, 1, &p.many)
-		p.many = many{}
+		p.run((t.w.m.Rows+p.scratch.tileCols-1)/p.scratch.tileCols, 1, &p.matmul)
+		p.matmul = matmul{}
 		return
 	}
-	t.w.in = p.arrange(t.w.m, &p.arranged[0], t.x, t.rows)
+	t.w.in = p.layOut(t.w.m, &p.laidOut[0], t.x, t.rows)
 	if t.up.m != nil {
-		if t.up.in = t.w.in; p.scratch.order[t.up.m.Format] != p.scratch.order[t.w.m.Format] {
-			t.up.in = p.arrange(t.up.m, &p.arranged[1], t.x, t.rows)
+		if t.up.in = t.w.in; p.scratch.formats[t.up.m.Format].layout != p.scratch.formats[t.w.m.Format].layout {
+			t.up.in = p.layOut(t.up.m, &p.laidOut[1], t.x, t.rows)
 		}
 	}
-	p.few = few(t)
-	p.run(t.w.m.Rows, wholeRuns(1<<15, t.w.m), &p.few) // a few microseconds
-	p.few = few{}
+	p.matvec = matvec(t)
+	p.run(t.w.m.Rows, wholeStreams(1<<15, t.w.m), &p.matvec) // a few microseconds
+	p.matvec = matvec{}
 }
 
-// arrange returns rows of x as the routines for m want them.
-func (p *pass) arrange(m *kernels.Matrix, buf *[]float32, x []float32, rows int) activations {
-	order := p.scratch.order[m.Format]
+// layOut returns rows of x in the layout that the kernels for m take.
+func (p *pass) layOut(m *kernels.Matrix, buf *[]float32, x []float32, rows int) activations {
+	layout := p.scratch.formats[m.Format].layout
 	in := activations{x: x, stride: m.Cols}
 	switch {
-	case order == nil:
+	case layout == nil:
 		return in
-	case order.records:
+	case layout.int8x3:
 		in.stride = records(m.Cols) * recordFloats
 		in.x = grow(buf, rows*in.stride)
 	default:
 		in.stride = m.Cols + (m.Cols/32+15)&^15 // whole cache lines
 		in.x = grow(buf, rows*in.stride)
 	}
-	p.arranging = arranging{in, order, x, m.Cols, wholeVectors(m.Format, m.Cols)}
-	p.run(rows, 1+1<<14/m.Cols, &p.arranging)
-	p.arranging = arranging{}
+	p.layouts = layoutRows{in, layout, x, m.Cols, wholeVectors(m.Format, m.Cols)}
+	p.run(rows, 1+1<<14/m.Cols, &p.layouts)
+	p.layouts = layoutRows{}
 	return in
 }
 
-// arranging brings activations into an order. Its items are rows.
-type arranging struct {
-	to    activations
-	order *arrangement
-	from  []float32
-	cols  int
-	whole int // columns of whole vectors
+// layoutRows brings activations into a layout. Its items are rows.
+type layoutRows struct {
+	to     activations
+	layout *layout
+	from   []float32
+	cols   int
+	whole  int // columns of whole vectors
 }
 
-func (t *arranging) run(lo, hi int, s *scratch) {
+func (t *layoutRows) run(lo, hi int, s *scratch) {
 	for r := lo; r < hi; r++ {
 		from, to := t.from[r*t.cols:(r+1)*t.cols], t.to.x[r*t.to.stride:(r+1)*t.to.stride]
-		if t.order.records {
-			s.digitArgs = digitArgs{dst: ptr(to), x: ptr(from), index: &t.order.index[0], blocks: t.cols / 32, factor: t.order.factor}
-			s.digits(&s.digitArgs)
+		if t.layout.int8x3 {
+			s.int8x3Args = int8x3Args{dst: ptr(to), x: ptr(from), index: &t.layout.index[0], blocks: t.cols / 32, factor: t.layout.factor}
+			s.int8x3(&s.int8x3Args)
 			continue
 		}
 		if t.whole > 0 {
-			s.arrangeArgs = arrangeArgs{
+			s.permuteArgs = permuteArgs{
 				dst: ptr(to), x: ptr(from), sums: &to[t.cols],
-				index: &t.order.index[0], scale: &t.order.scale[0], n: t.whole, factor: t.order.factor,
+				index: &t.layout.index[0], scale: &t.layout.scale[0], n: t.whole, factor: t.layout.factor,
 			}
-			s.arrange(&s.arrangeArgs)
+			s.permute(&s.permuteArgs)
 		}
 		copy(to[t.whole:t.cols], from[t.whole:])
 	}
 }
 
-// wholeRuns is how many rows of m have some size in bytes, such that runs and
+// wholeStreams is how many rows of m have some size in bytes, such that streams and
 // vectors of their results come out even.
-func wholeRuns(size int, m *kernels.Matrix) int { return max(lanes, size/m.RowBytes()&^(lanes-1)) }
+func wholeStreams(size int, m *kernels.Matrix) int { return max(lanes, size/m.RowBytes()&^(lanes-1)) }
 
-// few is a linear operation on at most kernels.ExactRows rows. Its items are rows of w.
-type few linear
+// matvec is a linear operation on at most kernels.ExactRows rows. Its items are rows of w.
+type matvec linear
 
-// runRows is the largest number of weight rows whose products are held back
-// until they go through the epilogue. Where a run begins nothing has been asked
+// matvecRows is the largest number of weight rows whose products are held back
+// until they go through the epilogue. Where a stream begins nothing has been asked
 // for ahead: with 128 rows, Q4_0 was a tenth slower.
-const runRows = 512
+const matvecRows = 512
 
-func (t *few) run(lo, hi int, s *scratch) {
-	most := runRows
+func (t *matvec) run(lo, hi int, s *scratch) {
+	most := matvecRows
 	if t.rows > 4 { // the next four rows should find the weights in the second-level cache
-		most = min(most, wholeRuns(1<<18, t.w.m))
+		most = min(most, wholeStreams(1<<18, t.w.m))
 	}
 	stride := min(most, hi-lo)
 	tile := grow(&s.tile, t.rows*stride)
@@ -209,7 +209,7 @@ func (s *scratch) silu(y, g, up []float32) {
 
 // product sets dst[r·stride + i] = rowScale ⊙ (w·x + B·(A·x)) for rows lo … lo+n
 // of w and all rows r of x.
-func (t *few) product(s *scratch, w *projection, dst []float32, stride, lo, n int) {
+func (t *matvec) product(s *scratch, w *projection, dst []float32, stride, lo, n int) {
 	s.mul(dst, stride, w.m, lo, n, w.in, t.rows)
 	if w.b != nil {
 		sum := grow(&s.sums, t.rows*stride)
@@ -233,7 +233,7 @@ const prefetchAhead = 1024
 // mul sets dst[r·stride + i] = w[lo+i]·x[r] for n rows of w. What it adds for a row
 // of x, and in which order, depends on nothing else.
 func (s *scratch) mul(dst []float32, stride int, w *kernels.Matrix, lo, n int, in activations, rows int) {
-	if s.matvec[w.Format][0].mul == nil {
+	if s.formats[w.Format].matvec[0].run == nil {
 		s.mulWidened(dst, stride, w, lo, n, in, rows)
 		return
 	}
@@ -250,7 +250,7 @@ func (s *scratch) mul(dst []float32, stride int, w *kernels.Matrix, lo, n int, i
 		scales, biases = buf[:n*groups], buf[n*groups:2*n*groups]
 		s.floats(scales, w.Scales, w.ScaleFormat, lo*groups)
 		s.floats(biases, w.Biases, w.ScaleFormat, lo*groups)
-		a.groups(w, n, s.order[w.Format])
+		a.groups(w, n, s.formats[w.Format].layout)
 	}
 	// run multiplies runs of count rows: from rows0 on, from rows1 on, and pair
 	// rows after both.
@@ -270,15 +270,15 @@ func (s *scratch) mul(dst []float32, stride int, w *kernels.Matrix, lo, n int, i
 	}
 	for r, xs := 0, 0; r < rows; r += xs {
 		log := min(bits.Len(uint(rows-r)), 3) - 1
-		f := &s.matvec[w.Format][log]
+		f := &s.formats[w.Format].matvec[log]
 		xs = 1 << log
 		// Streams that are far from each other: a processor foresees each of them.
 		count := n / f.streams
 		if count > 0 {
-			run(f.mul, r, 0, count%n, max(0, f.streams-2)*count, count) // rows1 of a single stream does not matter
+			run(f.run, r, 0, count%n, max(0, f.streams-2)*count, count) // rows1 of a single stream does not matter
 		}
 		for i := count * f.streams; i < n; i++ {
-			run(f.mul, r, i, i, 0, 1)
+			run(f.run, r, i, i, 0, 1)
 		}
 	}
 	if used < w.Cols {
@@ -288,9 +288,9 @@ func (s *scratch) mul(dst []float32, stride int, w *kernels.Matrix, lo, n int, i
 
 // groups sets what is about the groups of an affine format, of which n rows have
 // been widened.
-func (a *mulArgs) groups(w *kernels.Matrix, n int, order *arrangement) {
+func (a *mulArgs) groups(w *kernels.Matrix, n int, layout *layout) {
 	a.group = w.Group / groupBlock
-	if order == nil || !order.records {
+	if layout == nil || !layout.int8x3 {
 		return
 	}
 	blocks := w.Cols / groupBlock
@@ -333,9 +333,9 @@ func (s *scratch) mulRest(dst []float32, stride int, w *kernels.Matrix, data []b
 func (s *scratch) floats(dst []float32, v kernels.View, f kernels.Format, first int) {
 	src := v.Bytes()[first*f.BlockBytes():]
 	n := wholeVectors(f, len(dst))
-	if n > 0 && s.widen[f] != nil {
+	if n > 0 && s.formats[f].widen != nil {
 		s.widenArgs = widenArgs{dst: ptr(dst), src: unsafe.SliceData(src), cols: n}
-		s.widen[f](&s.widenArgs)
+		s.formats[f].widen(&s.widenArgs)
 		dst, src = dst[n:], src[n*f.BlockBytes():]
 	}
 	kernels.Widen(dst, src, f)

@@ -17,19 +17,19 @@ type pass struct {
 
 	job     job
 	scratch scratch
-	few     few
-	many    many
+	matvec  matvec
+	matmul  matmul
 	cut     toBlocks
-	split   toParts
+	bf16x3  toBF16x3
 
-	arranging arranging
-	rotate    rotate
-	attend    attend
-	merge     merge
-	norms     norms
+	layouts layoutRows
+	rotate  rotate
+	attend  attend
+	merge   merge
+	norms   norms
 
 	normed   []float32    // rmsnorm(x), all rows
-	arranged [2][]float32 // activations in the order that quantised weights want
+	laidOut  [2][]float32 // activations in the layout of a format
 	blocked  []float32    // activations as panels or tiles want them
 	lowRank  [2][]float32 // A·x of adapters, all rows
 	partials []float32    // attention over splits of the context
@@ -39,7 +39,7 @@ var _ kernels.Ops = (*pass)(nil)
 
 func newPass(b *Backend) *pass {
 	p := &pass{backend: b}
-	p.scratch.routines = b.routines
+	p.scratch.isaTable = b.table
 	p.job.done = make(chan struct{}, 1)
 	return p
 }

@@ -60,12 +60,12 @@ const (
 	ownerSpins = 2000
 )
 
-func newPool(threads int, r *routines) *pool {
+func newPool(threads int, r *isaTable) *pool {
 	p := &pool{free: threads}
 	p.turn.L = &p.mu
 	for range threads - 1 {
 		w := &worker{pool: p, wake: make(chan struct{}, 1)}
-		w.scratch.routines = r
+		w.scratch.isaTable = r
 		p.idle = append(p.idle, w)
 		go w.loop()
 	}

@@ -9,10 +9,11 @@ import (
 )
 
 // portable is what every routine means.
-var portable = routines{
-	isa:      Portable,
-	matvec:   [formats][3]matvec{kernels.F32: {{mul1, 2}, {mul2, 2}, {mul4, 2}}},
-	widen:    [formats]func(*widenArgs){kernels.F32: widen},
+var portable = isaTable{
+	isa: Portable,
+	formats: [kernels.NumFormats]formatKernels{
+		kernels.F32: {matvec: [3]matvecKernel{{mul1, 2}, {mul2, 2}, {mul4, 2}}, widen: widen},
+	},
 	gemm:     []func(*gemmArgs){gemm(1), gemm(2), gemm(3), gemm(4), gemm(5), gemm(6)},
 	tileCols: 16,
 	pack:     pack,
@@ -23,8 +24,8 @@ var portable = routines{
 	swiglu:   swiglu,
 	rope:     rope,
 	maximum:  maximum,
-	arrange:  arrange,
-	digits:   digits,
+	permute:  permute,
+	int8x3:   int8x3,
 }
 
 func mul1(a *mulArgs) { mul(a, 1) }
@@ -121,8 +122,8 @@ func rope(a *vectorArgs) {
 
 func maximum(a *vectorArgs) { a.scalar = slices.Max(unsafe.Slice(a.dst, a.n)) }
 
-// arrange is what the routine of that name means; the portable mul needs none.
-func arrange(a *arrangeArgs) {
+// permute is what the routine of that name means; the portable mul needs none.
+func permute(a *permuteArgs) {
 	index, scale := unsafe.Slice(a.index, 32), unsafe.Slice(a.scale, 32)
 	for c := 0; c < a.n; c += 32 {
 		var sum float32

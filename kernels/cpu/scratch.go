@@ -9,7 +9,7 @@ import (
 // scratch is the memory of one goroutine that computes: buffers that grow to
 // what the largest task needs, and the arguments of the routines.
 type scratch struct {
-	*routines
+	*isaTable
 
 	row     []float32 // a row or two, widened by ReadRow
 	scales  []float32 // of affine formats, as float32
@@ -31,11 +31,11 @@ type scratch struct {
 	gemmArgs    gemmArgs
 	packArgs    packArgs
 	vectorArgs  vectorArgs
-	arrangeArgs arrangeArgs
-	digitArgs   digitArgs
+	permuteArgs permuteArgs
+	int8x3Args  int8x3Args
 	tileArgs    tileArgs
 	tileConfig  tileConfig
-	partArgs    partArgs
+	bf16x3Args  bf16x3Args
 }
 
 // grow returns n elements with unspecified contents, in *s if they fit.
@@ -50,7 +50,7 @@ func grow(s *[]float32, n int) []float32 {
 // widenRow sets dst to the columns of a row from first on, both of which are at
 // block boundaries.
 func (s *scratch) widenRow(dst []float32, m *kernels.Matrix, row, first int) {
-	if s.widen[m.Format] == nil {
+	if s.formats[m.Format].widen == nil {
 		row32 := grow(&s.row, m.Cols)
 		m.ReadRow(row32, row)
 		copy(dst, row32[first:])
@@ -70,7 +70,7 @@ func (s *scratch) widenRow(dst []float32, m *kernels.Matrix, row, first int) {
 		a.scale, a.bias = ptr(scales), ptr(biases)
 	}
 	if used > 0 {
-		s.widen[m.Format](a)
+		s.formats[m.Format].widen(a)
 	}
 	if used < len(dst) {
 		kernels.Widen(dst[used:], src[used*m.Format.BlockBytes():], m.Format)

@@ -79,6 +79,7 @@ func (a *amx) multiply(sum, x, y int) {
 // activations 4 and 5, weights 6 and 7.
 func (a *amx) tiles(rows int) {
 	name := fmt.Sprintf("tiles%dAMX", rows)
+	stubs.add("amd64", name)
 	a.line("\n// func %s(a *uint64)\n//\n// %s multiplies %d tiles of activations with two of weights.", name, name, rows)
 	a.line("TEXT ·%s(SB), NOSPLIT, $0-8", name)
 	a.op("MOVQ a+0(FP), AX")

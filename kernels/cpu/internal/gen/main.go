@@ -1,9 +1,10 @@
-// Command gen writes the routines of package cpu, for AVX2 and AVX-512 with avo,
-// and for AMX and NEON as text. It is a module of its own so that programs which import the library do
-// not inherit avo. Run it with go generate in kernels/cpu.
+// Command gen writes the kernels of package cpu, one file of assembly for each
+// instruction set: AVX2 and AVX-512 with avo, AMX and NEON as text; and the Go
+// declarations of them all. It is a module of its own so that programs which import
+// the library do not inherit avo. Run it with go generate in kernels/cpu.
 //
-// Every routine takes one pointer to a struct of package cpu; args.go repeats
-// the offsets, and a test of package cpu holds them to the structs.
+// Every kernel takes one pointer to a struct of package cpu's args.go, from which the
+// generator takes the offsets of the fields.
 package main
 
 import (
@@ -24,38 +25,34 @@ func main() {
 	log.SetFlags(0)
 	dir := flag.String("dir", ".", "where to write")
 	flag.Parse()
-	for _, f := range []struct {
-		name   string
-		emit   func(*build.Context)
-		avx512 bool
-	}{
-		{"mul_amd64.s", mulRoutines, false},
-		{"gemm_amd64.s", gemmRoutines, false},
-		{"vector_amd64.s", vectorRoutines, false},
-		{"wide_amd64.s", wideRoutines, true},
-	} {
-		if err := write(filepath.Join(*dir, f.name), f.emit, f.avx512); err != nil {
-			log.Fatalf("%s: %v", f.name, err)
-		}
-	}
-	if err := writeAMX(filepath.Join(*dir, "amx_amd64.s")); err != nil {
-		log.Fatalf("amx_amd64.s: %v", err)
-	}
-	for name, emit := range map[string]func(*neon){
-		"mul_arm64.s": neonMul, "dot_arm64.s": neonDot, "gemm_arm64.s": neonMatrix, "vector_arm64.s": neonVector,
-	} {
-		if err := writeNEON(filepath.Join(*dir, name), emit); err != nil {
+	at := func(name string) string { return filepath.Join(*dir, name) }
+	must := func(name string, err error) {
+		if err != nil {
 			log.Fatalf("%s: %v", name, err)
 		}
 	}
+	must("AVX2", write(at("avx2_amd64.s"), func(ctx *build.Context, c *constants) {
+		avx2Matvec(ctx, c)
+		avx2GEMM(ctx)
+		avx2Vector(ctx, c)
+	}, false))
+	must("AVX-512", write(at("avx512_amd64.s"), avx512, true))
+	must("AMX", writeAMX(at("amx_amd64.s")))
+	must("NEON", writeNEON(at("neon_arm64.s"), func(n *neon) {
+		neonMatvec(n)
+		neonMatrix(n)
+		neonVector(n)
+	}))
+	must("dot products", writeNEON(at("dotprod_arm64.s"), neonDot))
+	must("declarations", stubs.write(*dir))
 }
 
 // upper are the vector registers that AVX2 does not have.
 var upper = regexp.MustCompile(`\b[XY](1[6-9]|2\d|3[01])\b`)
 
-func write(name string, emit func(*build.Context), avx512 bool) error {
+func write(name string, emit func(*build.Context, *constants), avx512 bool) error {
 	ctx := build.NewContext()
-	emit(ctx)
+	emit(ctx, newConstants(ctx))
 	file, err := ctx.Result()
 	if err != nil {
 		return err

@@ -1077,14 +1077,15 @@ done2:
 	VZEROUPPER
 	RET
 
-// func mul1xF32AVX2(a *uint64)
+// func matvec1xF32AVX2(a *uint64)
 // Requires: AVX, FMA3, MMX+
-TEXT ·mul1xF32AVX2(SB), NOSPLIT, $0-8
+TEXT ·matvec1xF32AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
 	MOVQ 120(AX), BX
 
+	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -1098,8 +1099,11 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  (CX)(BX*1)
-	PREFETCHT0  (DX)(BX*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VMOVUPS     (CX), Y4
 	VMOVUPS     (DX), Y5
 	VMOVUPS     (SI), Y6
@@ -1107,6 +1111,8 @@ loop2:
 	VFMADD231PS Y6, Y5, Y2
 	ADDQ        $+32, CX
 	ADDQ        $+32, DX
+
+	// Step 0 of the block: widen and multiply.
 	VMOVUPS     (CX), Y4
 	VMOVUPS     (DX), Y5
 	VMOVUPS     32(SI), Y6
@@ -1114,8 +1120,12 @@ loop2:
 	VFMADD231PS Y6, Y5, Y3
 	ADDQ        $+32, CX
 	ADDQ        $+32, DX
-	PREFETCHT0  (CX)(BX*1)
-	PREFETCHT0  (DX)(BX*1)
+
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VMOVUPS     (CX), Y4
 	VMOVUPS     (DX), Y5
 	VMOVUPS     64(SI), Y6
@@ -1123,6 +1133,8 @@ loop2:
 	VFMADD231PS Y6, Y5, Y2
 	ADDQ        $+32, CX
 	ADDQ        $+32, DX
+
+	// Step 0 of the block: widen and multiply.
 	VMOVUPS     (CX), Y4
 	VMOVUPS     (DX), Y5
 	VMOVUPS     96(SI), Y6
@@ -1141,8 +1153,11 @@ done3:
 	JZ    done5
 
 loop4:
-	PREFETCHT0  (CX)(BX*1)
-	PREFETCHT0  (DX)(BX*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VMOVUPS     (CX), Y4
 	VMOVUPS     (DX), Y5
 	VMOVUPS     (SI), Y6
@@ -1155,8 +1170,10 @@ loop4:
 	JNZ         loop4
 
 done5:
-	ADDQ         80(AX), CX
-	VADDPS       Y1, Y0, Y0
+	ADDQ   80(AX), CX
+	VADDPS Y1, Y0, Y0
+
+	// Add the lanes and store.
 	VHADDPS      Y0, Y0, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -1166,6 +1183,8 @@ done5:
 	VMOVSS       X1, (SI)
 	ADDQ         80(AX), DX
 	VADDPS       Y3, Y2, Y2
+
+	// Add the lanes and store.
 	VHADDPS      Y2, Y2, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -1173,20 +1192,23 @@ done5:
 	MOVQ         8(AX), SI
 	ADDQ         192(AX), SI
 	VMOVSS       X1, (SI)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
-// func mul1xF16AVX2(a *uint64)
+// func matvec1xF16AVX2(a *uint64)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·mul1xF16AVX2(SB), NOSPLIT, $0-8
+TEXT ·matvec1xF16AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
 	MOVQ 120(AX), BX
 
+	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -1200,8 +1222,11 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  (CX)(BX*1)
-	PREFETCHT0  (DX)(BX*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VCVTPH2PS   (CX), Y4
 	VCVTPH2PS   (DX), Y5
 	VMOVUPS     (SI), Y6
@@ -1209,6 +1234,8 @@ loop2:
 	VFMADD231PS Y6, Y5, Y2
 	ADDQ        $+16, CX
 	ADDQ        $+16, DX
+
+	// Step 0 of the block: widen and multiply.
 	VCVTPH2PS   (CX), Y4
 	VCVTPH2PS   (DX), Y5
 	VMOVUPS     32(SI), Y6
@@ -1216,6 +1243,8 @@ loop2:
 	VFMADD231PS Y6, Y5, Y3
 	ADDQ        $+16, CX
 	ADDQ        $+16, DX
+
+	// Step 0 of the block: widen and multiply.
 	VCVTPH2PS   (CX), Y4
 	VCVTPH2PS   (DX), Y5
 	VMOVUPS     64(SI), Y6
@@ -1223,6 +1252,8 @@ loop2:
 	VFMADD231PS Y6, Y5, Y2
 	ADDQ        $+16, CX
 	ADDQ        $+16, DX
+
+	// Step 0 of the block: widen and multiply.
 	VCVTPH2PS   (CX), Y4
 	VCVTPH2PS   (DX), Y5
 	VMOVUPS     96(SI), Y6
@@ -1241,8 +1272,11 @@ done3:
 	JZ    done5
 
 loop4:
-	PREFETCHT0  (CX)(BX*1)
-	PREFETCHT0  (DX)(BX*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VCVTPH2PS   (CX), Y4
 	VCVTPH2PS   (DX), Y5
 	VMOVUPS     (SI), Y6
@@ -1255,8 +1289,10 @@ loop4:
 	JNZ         loop4
 
 done5:
-	ADDQ         80(AX), CX
-	VADDPS       Y1, Y0, Y0
+	ADDQ   80(AX), CX
+	VADDPS Y1, Y0, Y0
+
+	// Add the lanes and store.
 	VHADDPS      Y0, Y0, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -1266,6 +1302,8 @@ done5:
 	VMOVSS       X1, (SI)
 	ADDQ         80(AX), DX
 	VADDPS       Y3, Y2, Y2
+
+	// Add the lanes and store.
 	VHADDPS      Y2, Y2, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -1273,20 +1311,23 @@ done5:
 	MOVQ         8(AX), SI
 	ADDQ         192(AX), SI
 	VMOVSS       X1, (SI)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
-// func mul1xQ4_KAVX2(a *uint64)
+// func matvec1xQ4_KAVX2(a *uint64)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·mul1xQ4_KAVX2(SB), NOSPLIT, $128-8
+TEXT ·matvec1xQ4_KAVX2(SB), NOSPLIT, $128-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
 	MOVQ 120(AX), BX
 
+	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -1374,12 +1415,16 @@ loop2:
 	VXORPS       lanes_80000000<>+0(SB), Y5, Y5
 	VMULPS       Y5, Y4, Y4
 	VMOVUPS      Y4, 96(SP)
-	PREFETCHT0   (CX)(BX*1)
-	PREFETCHT0   (DX)(BX*1)
-	PREFETCHT0   64(CX)(BX*1)
-	PREFETCHT0   64(DX)(BX*1)
-	PREFETCHT0   128(CX)(BX*1)
-	PREFETCHT0   128(DX)(BX*1)
+
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+	PREFETCHT0 64(CX)(BX*1)
+	PREFETCHT0 64(DX)(BX*1)
+	PREFETCHT0 128(CX)(BX*1)
+	PREFETCHT0 128(DX)(BX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VPMOVZXBD    16(CX), Y4
 	VPSRLD       $0x04, Y4, Y5
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
@@ -1408,6 +1453,8 @@ loop2:
 	VMOVUPS      128(SI), Y4
 	VFMADD231PS  Y4, Y5, Y1
 	VFMADD231PS  Y4, Y7, Y3
+
+	// Step 1 of the block: widen and multiply.
 	VPMOVZXBD    24(CX), Y4
 	VPSRLD       $0x04, Y4, Y5
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
@@ -1436,6 +1483,8 @@ loop2:
 	VMOVUPS      160(SI), Y4
 	VFMADD231PS  Y4, Y5, Y1
 	VFMADD231PS  Y4, Y7, Y3
+
+	// Step 2 of the block: widen and multiply.
 	VPMOVZXBD    32(CX), Y4
 	VPSRLD       $0x04, Y4, Y5
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
@@ -1464,6 +1513,8 @@ loop2:
 	VMOVUPS      192(SI), Y4
 	VFMADD231PS  Y4, Y5, Y1
 	VFMADD231PS  Y4, Y7, Y3
+
+	// Step 3 of the block: widen and multiply.
 	VPMOVZXBD    40(CX), Y4
 	VPSRLD       $0x04, Y4, Y5
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
@@ -1492,6 +1543,8 @@ loop2:
 	VMOVUPS      224(SI), Y4
 	VFMADD231PS  Y4, Y5, Y1
 	VFMADD231PS  Y4, Y7, Y3
+
+	// Step 4 of the block: widen and multiply.
 	VPMOVZXBD    48(CX), Y4
 	VPSRLD       $0x04, Y4, Y5
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
@@ -1520,6 +1573,8 @@ loop2:
 	VMOVUPS      384(SI), Y4
 	VFMADD231PS  Y4, Y5, Y1
 	VFMADD231PS  Y4, Y7, Y3
+
+	// Step 5 of the block: widen and multiply.
 	VPMOVZXBD    56(CX), Y4
 	VPSRLD       $0x04, Y4, Y5
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
@@ -1548,6 +1603,8 @@ loop2:
 	VMOVUPS      416(SI), Y4
 	VFMADD231PS  Y4, Y5, Y1
 	VFMADD231PS  Y4, Y7, Y3
+
+	// Step 6 of the block: widen and multiply.
 	VPMOVZXBD    64(CX), Y4
 	VPSRLD       $0x04, Y4, Y5
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
@@ -1576,6 +1633,8 @@ loop2:
 	VMOVUPS      448(SI), Y4
 	VFMADD231PS  Y4, Y5, Y1
 	VFMADD231PS  Y4, Y7, Y3
+
+	// Step 7 of the block: widen and multiply.
 	VPMOVZXBD    72(CX), Y4
 	VPSRLD       $0x04, Y4, Y5
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
@@ -1604,6 +1663,8 @@ loop2:
 	VMOVUPS      480(SI), Y4
 	VFMADD231PS  Y4, Y5, Y1
 	VFMADD231PS  Y4, Y7, Y3
+
+	// Step 8 of the block: widen and multiply.
 	VPMOVZXBD    80(CX), Y4
 	VPSRLD       $0x04, Y4, Y5
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
@@ -1632,6 +1693,8 @@ loop2:
 	VMOVUPS      640(SI), Y4
 	VFMADD231PS  Y4, Y5, Y1
 	VFMADD231PS  Y4, Y7, Y3
+
+	// Step 9 of the block: widen and multiply.
 	VPMOVZXBD    88(CX), Y4
 	VPSRLD       $0x04, Y4, Y5
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
@@ -1660,6 +1723,8 @@ loop2:
 	VMOVUPS      672(SI), Y4
 	VFMADD231PS  Y4, Y5, Y1
 	VFMADD231PS  Y4, Y7, Y3
+
+	// Step 10 of the block: widen and multiply.
 	VPMOVZXBD    96(CX), Y4
 	VPSRLD       $0x04, Y4, Y5
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
@@ -1688,6 +1753,8 @@ loop2:
 	VMOVUPS      704(SI), Y4
 	VFMADD231PS  Y4, Y5, Y1
 	VFMADD231PS  Y4, Y7, Y3
+
+	// Step 11 of the block: widen and multiply.
 	VPMOVZXBD    104(CX), Y4
 	VPSRLD       $0x04, Y4, Y5
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
@@ -1716,6 +1783,8 @@ loop2:
 	VMOVUPS      736(SI), Y4
 	VFMADD231PS  Y4, Y5, Y1
 	VFMADD231PS  Y4, Y7, Y3
+
+	// Step 12 of the block: widen and multiply.
 	VPMOVZXBD    112(CX), Y4
 	VPSRLD       $0x04, Y4, Y5
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
@@ -1744,6 +1813,8 @@ loop2:
 	VMOVUPS      896(SI), Y4
 	VFMADD231PS  Y4, Y5, Y1
 	VFMADD231PS  Y4, Y7, Y3
+
+	// Step 13 of the block: widen and multiply.
 	VPMOVZXBD    120(CX), Y4
 	VPSRLD       $0x04, Y4, Y5
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
@@ -1772,6 +1843,8 @@ loop2:
 	VMOVUPS      928(SI), Y4
 	VFMADD231PS  Y4, Y5, Y1
 	VFMADD231PS  Y4, Y7, Y3
+
+	// Step 14 of the block: widen and multiply.
 	VPMOVZXBD    128(CX), Y4
 	VPSRLD       $0x04, Y4, Y5
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
@@ -1800,6 +1873,8 @@ loop2:
 	VMOVUPS      960(SI), Y4
 	VFMADD231PS  Y4, Y5, Y1
 	VFMADD231PS  Y4, Y7, Y3
+
+	// Step 15 of the block: widen and multiply.
 	VPMOVZXBD    136(CX), Y4
 	VPSRLD       $0x04, Y4, Y5
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
@@ -1835,7 +1910,9 @@ loop2:
 	JNZ          loop2
 
 done3:
-	VADDPS       Y1, Y0, Y0
+	VADDPS Y1, Y0, Y0
+
+	// Add the lanes and store.
 	VHADDPS      Y0, Y0, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -1844,6 +1921,8 @@ done3:
 	ADDQ         192(AX), SI
 	VMOVSS       X1, (SI)
 	VADDPS       Y3, Y2, Y2
+
+	// Add the lanes and store.
 	VHADDPS      Y2, Y2, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -1851,20 +1930,23 @@ done3:
 	MOVQ         8(AX), SI
 	ADDQ         192(AX), SI
 	VMOVSS       X1, (SI)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
-// func mul1xQ6_KAVX2(a *uint64)
+// func matvec1xQ6_KAVX2(a *uint64)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·mul1xQ6_KAVX2(SB), NOSPLIT, $128-8
+TEXT ·matvec1xQ6_KAVX2(SB), NOSPLIT, $128-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
 	MOVQ 120(AX), BX
 
+	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -1896,14 +1978,18 @@ loop2:
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
 	VMOVUPS      Y5, 96(SP)
-	PREFETCHT0   (CX)(BX*1)
-	PREFETCHT0   (DX)(BX*1)
-	PREFETCHT0   64(CX)(BX*1)
-	PREFETCHT0   64(DX)(BX*1)
-	PREFETCHT0   128(CX)(BX*1)
-	PREFETCHT0   128(DX)(BX*1)
-	PREFETCHT0   192(CX)(BX*1)
-	PREFETCHT0   192(DX)(BX*1)
+
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+	PREFETCHT0 64(CX)(BX*1)
+	PREFETCHT0 64(DX)(BX*1)
+	PREFETCHT0 128(CX)(BX*1)
+	PREFETCHT0 128(DX)(BX*1)
+	PREFETCHT0 192(CX)(BX*1)
+	PREFETCHT0 192(DX)(BX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VPMOVZXBD    (CX), Y4
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
 	VPMOVZXBD    128(CX), Y5
@@ -1927,6 +2013,8 @@ loop2:
 	VMOVUPS      (SI), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y2
+
+	// Step 1 of the block: widen and multiply.
 	VPMOVZXBD    8(CX), Y4
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
 	VPMOVZXBD    136(CX), Y5
@@ -1950,6 +2038,8 @@ loop2:
 	VMOVUPS      32(SI), Y6
 	VFMADD231PS  Y6, Y4, Y1
 	VFMADD231PS  Y6, Y5, Y3
+
+	// Step 2 of the block: widen and multiply.
 	VPMOVZXBD    16(CX), Y4
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
 	VPMOVZXBD    144(CX), Y5
@@ -1973,6 +2063,8 @@ loop2:
 	VMOVUPS      64(SI), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y2
+
+	// Step 3 of the block: widen and multiply.
 	VPMOVZXBD    24(CX), Y4
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
 	VPMOVZXBD    152(CX), Y5
@@ -1996,6 +2088,8 @@ loop2:
 	VMOVUPS      96(SI), Y6
 	VFMADD231PS  Y6, Y4, Y1
 	VFMADD231PS  Y6, Y5, Y3
+
+	// Step 4 of the block: widen and multiply.
 	VPMOVZXBD    32(CX), Y4
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
 	VPMOVZXBD    128(CX), Y5
@@ -2019,6 +2113,8 @@ loop2:
 	VMOVUPS      128(SI), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y2
+
+	// Step 5 of the block: widen and multiply.
 	VPMOVZXBD    40(CX), Y4
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
 	VPMOVZXBD    136(CX), Y5
@@ -2042,6 +2138,8 @@ loop2:
 	VMOVUPS      160(SI), Y6
 	VFMADD231PS  Y6, Y4, Y1
 	VFMADD231PS  Y6, Y5, Y3
+
+	// Step 6 of the block: widen and multiply.
 	VPMOVZXBD    48(CX), Y4
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
 	VPMOVZXBD    144(CX), Y5
@@ -2065,6 +2163,8 @@ loop2:
 	VMOVUPS      192(SI), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y2
+
+	// Step 7 of the block: widen and multiply.
 	VPMOVZXBD    56(CX), Y4
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
 	VPMOVZXBD    152(CX), Y5
@@ -2088,6 +2188,8 @@ loop2:
 	VMOVUPS      224(SI), Y6
 	VFMADD231PS  Y6, Y4, Y1
 	VFMADD231PS  Y6, Y5, Y3
+
+	// Step 8 of the block: widen and multiply.
 	VPMOVZXBD    (CX), Y4
 	VPSRLD       $0x04, Y4, Y4
 	VPMOVZXBD    128(CX), Y5
@@ -2109,6 +2211,8 @@ loop2:
 	VMOVUPS      256(SI), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y2
+
+	// Step 9 of the block: widen and multiply.
 	VPMOVZXBD    8(CX), Y4
 	VPSRLD       $0x04, Y4, Y4
 	VPMOVZXBD    136(CX), Y5
@@ -2130,6 +2234,8 @@ loop2:
 	VMOVUPS      288(SI), Y6
 	VFMADD231PS  Y6, Y4, Y1
 	VFMADD231PS  Y6, Y5, Y3
+
+	// Step 10 of the block: widen and multiply.
 	VPMOVZXBD    16(CX), Y4
 	VPSRLD       $0x04, Y4, Y4
 	VPMOVZXBD    144(CX), Y5
@@ -2151,6 +2257,8 @@ loop2:
 	VMOVUPS      320(SI), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y2
+
+	// Step 11 of the block: widen and multiply.
 	VPMOVZXBD    24(CX), Y4
 	VPSRLD       $0x04, Y4, Y4
 	VPMOVZXBD    152(CX), Y5
@@ -2172,6 +2280,8 @@ loop2:
 	VMOVUPS      352(SI), Y6
 	VFMADD231PS  Y6, Y4, Y1
 	VFMADD231PS  Y6, Y5, Y3
+
+	// Step 12 of the block: widen and multiply.
 	VPMOVZXBD    32(CX), Y4
 	VPSRLD       $0x04, Y4, Y4
 	VPMOVZXBD    128(CX), Y5
@@ -2195,6 +2305,8 @@ loop2:
 	VMOVUPS      384(SI), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y2
+
+	// Step 13 of the block: widen and multiply.
 	VPMOVZXBD    40(CX), Y4
 	VPSRLD       $0x04, Y4, Y4
 	VPMOVZXBD    136(CX), Y5
@@ -2218,6 +2330,8 @@ loop2:
 	VMOVUPS      416(SI), Y6
 	VFMADD231PS  Y6, Y4, Y1
 	VFMADD231PS  Y6, Y5, Y3
+
+	// Step 14 of the block: widen and multiply.
 	VPMOVZXBD    48(CX), Y4
 	VPSRLD       $0x04, Y4, Y4
 	VPMOVZXBD    144(CX), Y5
@@ -2241,6 +2355,8 @@ loop2:
 	VMOVUPS      448(SI), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y2
+
+	// Step 15 of the block: widen and multiply.
 	VPMOVZXBD    56(CX), Y4
 	VPSRLD       $0x04, Y4, Y4
 	VPMOVZXBD    152(CX), Y5
@@ -2264,6 +2380,8 @@ loop2:
 	VMOVUPS      480(SI), Y6
 	VFMADD231PS  Y6, Y4, Y1
 	VFMADD231PS  Y6, Y5, Y3
+
+	// Step 16 of the block: widen and multiply.
 	VPMOVZXBD    64(CX), Y4
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
 	VPMOVZXBD    160(CX), Y5
@@ -2287,6 +2405,8 @@ loop2:
 	VMOVUPS      512(SI), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y2
+
+	// Step 17 of the block: widen and multiply.
 	VPMOVZXBD    72(CX), Y4
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
 	VPMOVZXBD    168(CX), Y5
@@ -2310,6 +2430,8 @@ loop2:
 	VMOVUPS      544(SI), Y6
 	VFMADD231PS  Y6, Y4, Y1
 	VFMADD231PS  Y6, Y5, Y3
+
+	// Step 18 of the block: widen and multiply.
 	VPMOVZXBD    80(CX), Y4
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
 	VPMOVZXBD    176(CX), Y5
@@ -2333,6 +2455,8 @@ loop2:
 	VMOVUPS      576(SI), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y2
+
+	// Step 19 of the block: widen and multiply.
 	VPMOVZXBD    88(CX), Y4
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
 	VPMOVZXBD    184(CX), Y5
@@ -2356,6 +2480,8 @@ loop2:
 	VMOVUPS      608(SI), Y6
 	VFMADD231PS  Y6, Y4, Y1
 	VFMADD231PS  Y6, Y5, Y3
+
+	// Step 20 of the block: widen and multiply.
 	VPMOVZXBD    96(CX), Y4
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
 	VPMOVZXBD    160(CX), Y5
@@ -2379,6 +2505,8 @@ loop2:
 	VMOVUPS      640(SI), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y2
+
+	// Step 21 of the block: widen and multiply.
 	VPMOVZXBD    104(CX), Y4
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
 	VPMOVZXBD    168(CX), Y5
@@ -2402,6 +2530,8 @@ loop2:
 	VMOVUPS      672(SI), Y6
 	VFMADD231PS  Y6, Y4, Y1
 	VFMADD231PS  Y6, Y5, Y3
+
+	// Step 22 of the block: widen and multiply.
 	VPMOVZXBD    112(CX), Y4
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
 	VPMOVZXBD    176(CX), Y5
@@ -2425,6 +2555,8 @@ loop2:
 	VMOVUPS      704(SI), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y2
+
+	// Step 23 of the block: widen and multiply.
 	VPMOVZXBD    120(CX), Y4
 	VPAND        lanes_0000000f<>+0(SB), Y4, Y4
 	VPMOVZXBD    184(CX), Y5
@@ -2448,6 +2580,8 @@ loop2:
 	VMOVUPS      736(SI), Y6
 	VFMADD231PS  Y6, Y4, Y1
 	VFMADD231PS  Y6, Y5, Y3
+
+	// Step 24 of the block: widen and multiply.
 	VPMOVZXBD    64(CX), Y4
 	VPSRLD       $0x04, Y4, Y4
 	VPMOVZXBD    160(CX), Y5
@@ -2469,6 +2603,8 @@ loop2:
 	VMOVUPS      768(SI), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y2
+
+	// Step 25 of the block: widen and multiply.
 	VPMOVZXBD    72(CX), Y4
 	VPSRLD       $0x04, Y4, Y4
 	VPMOVZXBD    168(CX), Y5
@@ -2490,6 +2626,8 @@ loop2:
 	VMOVUPS      800(SI), Y6
 	VFMADD231PS  Y6, Y4, Y1
 	VFMADD231PS  Y6, Y5, Y3
+
+	// Step 26 of the block: widen and multiply.
 	VPMOVZXBD    80(CX), Y4
 	VPSRLD       $0x04, Y4, Y4
 	VPMOVZXBD    176(CX), Y5
@@ -2511,6 +2649,8 @@ loop2:
 	VMOVUPS      832(SI), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y2
+
+	// Step 27 of the block: widen and multiply.
 	VPMOVZXBD    88(CX), Y4
 	VPSRLD       $0x04, Y4, Y4
 	VPMOVZXBD    184(CX), Y5
@@ -2532,6 +2672,8 @@ loop2:
 	VMOVUPS      864(SI), Y6
 	VFMADD231PS  Y6, Y4, Y1
 	VFMADD231PS  Y6, Y5, Y3
+
+	// Step 28 of the block: widen and multiply.
 	VPMOVZXBD    96(CX), Y4
 	VPSRLD       $0x04, Y4, Y4
 	VPMOVZXBD    160(CX), Y5
@@ -2555,6 +2697,8 @@ loop2:
 	VMOVUPS      896(SI), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y2
+
+	// Step 29 of the block: widen and multiply.
 	VPMOVZXBD    104(CX), Y4
 	VPSRLD       $0x04, Y4, Y4
 	VPMOVZXBD    168(CX), Y5
@@ -2578,6 +2722,8 @@ loop2:
 	VMOVUPS      928(SI), Y6
 	VFMADD231PS  Y6, Y4, Y1
 	VFMADD231PS  Y6, Y5, Y3
+
+	// Step 30 of the block: widen and multiply.
 	VPMOVZXBD    112(CX), Y4
 	VPSRLD       $0x04, Y4, Y4
 	VPMOVZXBD    176(CX), Y5
@@ -2601,6 +2747,8 @@ loop2:
 	VMOVUPS      960(SI), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y2
+
+	// Step 31 of the block: widen and multiply.
 	VPMOVZXBD    120(CX), Y4
 	VPSRLD       $0x04, Y4, Y4
 	VPMOVZXBD    184(CX), Y5
@@ -2631,7 +2779,9 @@ loop2:
 	JNZ          loop2
 
 done3:
-	VADDPS       Y1, Y0, Y0
+	VADDPS Y1, Y0, Y0
+
+	// Add the lanes and store.
 	VHADDPS      Y0, Y0, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -2640,6 +2790,8 @@ done3:
 	ADDQ         192(AX), SI
 	VMOVSS       X1, (SI)
 	VADDPS       Y3, Y2, Y2
+
+	// Add the lanes and store.
 	VHADDPS      Y2, Y2, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -2647,20 +2799,23 @@ done3:
 	MOVQ         8(AX), SI
 	ADDQ         192(AX), SI
 	VMOVSS       X1, (SI)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
-// func mul1xBF16AVX2(a *uint64)
+// func matvec1xBF16AVX2(a *uint64)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·mul1xBF16AVX2(SB), NOSPLIT, $0-8
+TEXT ·matvec1xBF16AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
 	MOVQ 120(AX), BX
 
+	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -2674,8 +2829,11 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  (CX)(BX*1)
-	PREFETCHT0  (DX)(BX*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VMOVUPS     (CX), Y4
 	VPSLLD      $0x10, Y4, Y4
 	VMOVUPS     (DX), Y5
@@ -2683,6 +2841,8 @@ loop2:
 	VMOVUPS     (SI), Y6
 	VFMADD231PS Y6, Y4, Y0
 	VFMADD231PS Y6, Y5, Y2
+
+	// Step 1 of the block: widen and multiply.
 	VMOVUPS     lanes_ffff0000<>+0(SB), Y4
 	VPAND       (CX), Y4, Y4
 	VMOVUPS     lanes_ffff0000<>+0(SB), Y5
@@ -2692,6 +2852,8 @@ loop2:
 	VFMADD231PS Y6, Y5, Y3
 	ADDQ        $+32, CX
 	ADDQ        $+32, DX
+
+	// Step 0 of the block: widen and multiply.
 	VMOVUPS     (CX), Y4
 	VPSLLD      $0x10, Y4, Y4
 	VMOVUPS     (DX), Y5
@@ -2699,6 +2861,8 @@ loop2:
 	VMOVUPS     64(SI), Y6
 	VFMADD231PS Y6, Y4, Y0
 	VFMADD231PS Y6, Y5, Y2
+
+	// Step 1 of the block: widen and multiply.
 	VMOVUPS     lanes_ffff0000<>+0(SB), Y4
 	VPAND       (CX), Y4, Y4
 	VMOVUPS     lanes_ffff0000<>+0(SB), Y5
@@ -2719,8 +2883,11 @@ done3:
 	JZ    done5
 
 loop4:
-	PREFETCHT0  (CX)(BX*1)
-	PREFETCHT0  (DX)(BX*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VMOVUPS     (CX), Y4
 	VPSLLD      $0x10, Y4, Y4
 	VMOVUPS     (DX), Y5
@@ -2728,6 +2895,8 @@ loop4:
 	VMOVUPS     (SI), Y6
 	VFMADD231PS Y6, Y4, Y0
 	VFMADD231PS Y6, Y5, Y2
+
+	// Step 1 of the block: widen and multiply.
 	VMOVUPS     lanes_ffff0000<>+0(SB), Y4
 	VPAND       (CX), Y4, Y4
 	VMOVUPS     lanes_ffff0000<>+0(SB), Y5
@@ -2742,8 +2911,10 @@ loop4:
 	JNZ         loop4
 
 done5:
-	ADDQ         80(AX), CX
-	VADDPS       Y1, Y0, Y0
+	ADDQ   80(AX), CX
+	VADDPS Y1, Y0, Y0
+
+	// Add the lanes and store.
 	VHADDPS      Y0, Y0, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -2753,6 +2924,8 @@ done5:
 	VMOVSS       X1, (SI)
 	ADDQ         80(AX), DX
 	VADDPS       Y3, Y2, Y2
+
+	// Add the lanes and store.
 	VHADDPS      Y2, Y2, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -2760,9 +2933,11 @@ done5:
 	MOVQ         8(AX), SI
 	ADDQ         192(AX), SI
 	VMOVSS       X1, (SI)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
@@ -2776,15 +2951,16 @@ DATA lanes_ffff0000<>+24(SB)/4, $0xffff0000
 DATA lanes_ffff0000<>+28(SB)/4, $0xffff0000
 GLOBL lanes_ffff0000<>(SB), RODATA|NOPTR, $32
 
-// func mul1xQ8_0AVX2(a *uint64)
+// func matvec1xQ8_0AVX2(a *uint64)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·mul1xQ8_0AVX2(SB), NOSPLIT, $0-8
+TEXT ·matvec1xQ8_0AVX2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    16(AX), CX
 	MOVQ    24(AX), DX
 	MOVQ    120(AX), BX
 	VMOVUPS lanes_ff000000<>+0(SB), Y0
 
+	// Each row of the streams.
 row1:
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2795,35 +2971,44 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0   (CX)(BX*1)
-	PREFETCHT0   (DX)(BX*1)
-	VMOVUPS      2(CX), Y3
-	VMOVUPS      2(DX), Y4
-	VMOVUPS      (SI), Y6
-	VPSLLD       $0x18, Y3, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y6, Y5, Y5
-	VPSLLD       $0x18, Y4, Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y6, Y7, Y7
-	VMOVUPS      32(SI), Y8
-	VPSLLD       $0x10, Y3, Y6
-	VPAND        Y0, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y8, Y6, Y6
-	VPSLLD       $0x10, Y4, Y9
-	VPAND        Y0, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y8, Y9, Y8
-	VMOVUPS      64(SI), Y9
-	VPSLLD       $0x08, Y3, Y10
-	VPAND        Y0, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VFMADD231PS  Y9, Y10, Y5
-	VPSLLD       $0x08, Y4, Y10
-	VPAND        Y0, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VFMADD231PS  Y9, Y10, Y7
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+	VMOVUPS    2(CX), Y3
+	VMOVUPS    2(DX), Y4
+
+	// Part 0 of 32 weights.
+	VMOVUPS   (SI), Y6
+	VPSLLD    $0x18, Y3, Y5
+	VCVTDQ2PS Y5, Y5
+	VMULPS    Y6, Y5, Y5
+	VPSLLD    $0x18, Y4, Y7
+	VCVTDQ2PS Y7, Y7
+	VMULPS    Y6, Y7, Y7
+
+	// Part 1 of 32 weights.
+	VMOVUPS   32(SI), Y8
+	VPSLLD    $0x10, Y3, Y6
+	VPAND     Y0, Y6, Y6
+	VCVTDQ2PS Y6, Y6
+	VMULPS    Y8, Y6, Y6
+	VPSLLD    $0x10, Y4, Y9
+	VPAND     Y0, Y9, Y9
+	VCVTDQ2PS Y9, Y9
+	VMULPS    Y8, Y9, Y8
+
+	// Part 2 of 32 weights.
+	VMOVUPS     64(SI), Y9
+	VPSLLD      $0x08, Y3, Y10
+	VPAND       Y0, Y10, Y10
+	VCVTDQ2PS   Y10, Y10
+	VFMADD231PS Y9, Y10, Y5
+	VPSLLD      $0x08, Y4, Y10
+	VPAND       Y0, Y10, Y10
+	VCVTDQ2PS   Y10, Y10
+	VFMADD231PS Y9, Y10, Y7
+
+	// Part 3 of 32 weights.
 	VMOVUPS      96(SI), Y9
 	VPAND        Y0, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
@@ -2833,20 +3018,25 @@ loop2:
 	VFMADD231PS  Y9, Y3, Y8
 	VPBROADCASTW (CX), X3
 	VCVTPH2PS    X3, Y3
+
+	// The block's sum, scaled, for activation row 0.
 	VADDPS       Y6, Y5, Y5
 	VFMADD231PS  Y3, Y5, Y1
 	VPBROADCASTW (DX), X3
 	VCVTPH2PS    X3, Y3
-	VADDPS       Y8, Y7, Y7
-	VFMADD231PS  Y3, Y7, Y2
-	ADDQ         $+128, SI
-	ADDQ         $+4, DI
-	ADDQ         $+34, CX
-	ADDQ         $+34, DX
-	DECQ         R8
-	JNZ          loop2
+
+	// The block's sum, scaled, for activation row 0.
+	VADDPS      Y8, Y7, Y7
+	VFMADD231PS Y3, Y7, Y2
+	ADDQ        $+128, SI
+	ADDQ        $+4, DI
+	ADDQ        $+34, CX
+	ADDQ        $+34, DX
+	DECQ        R8
+	JNZ         loop2
 
 done3:
+	// Add the lanes and store.
 	VHADDPS      Y1, Y1, Y1
 	VHADDPS      Y1, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X3
@@ -2854,6 +3044,8 @@ done3:
 	MOVQ         (AX), SI
 	ADDQ         192(AX), SI
 	VMOVSS       X3, (SI)
+
+	// Add the lanes and store.
 	VHADDPS      Y2, Y2, Y1
 	VHADDPS      Y1, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
@@ -2861,9 +3053,11 @@ done3:
 	MOVQ         8(AX), SI
 	ADDQ         192(AX), SI
 	VMOVSS       X2, (SI)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
@@ -2877,9 +3071,9 @@ DATA lanes_ff000000<>+24(SB)/4, $0xff000000
 DATA lanes_ff000000<>+28(SB)/4, $0xff000000
 GLOBL lanes_ff000000<>(SB), RODATA|NOPTR, $32
 
-// func mul1xQ4_0AVX2(a *uint64)
+// func matvec1xQ4_0AVX2(a *uint64)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·mul1xQ4_0AVX2(SB), NOSPLIT, $0-8
+TEXT ·matvec1xQ4_0AVX2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    16(AX), CX
 	MOVQ    24(AX), DX
@@ -2889,6 +3083,7 @@ TEXT ·mul1xQ4_0AVX2(SB), NOSPLIT, $0-8
 	VMOVUPS lanes_000f0000_00f00000<>+0(SB), Y2
 	VMOVUPS lanes_00f00000_0f000000<>+0(SB), Y3
 
+	// Each row of the streams.
 row1:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -2899,58 +3094,72 @@ row1:
 	JZ     done3
 
 loop2:
+	// Ask for what comes later.
 	PREFETCHT0     (CX)(BX*1)
 	PREFETCHT0     (DX)(BX*1)
 	VBROADCASTF128 2(CX), Y6
 	VBROADCASTF128 2(DX), Y7
-	VMOVUPS        (SI), Y9
-	VPAND          Y0, Y6, Y10
-	VCVTDQ2PS      Y10, Y10
-	VBROADCASTSS   (DI), Y8
-	VFMSUB231PS    Y9, Y10, Y8
-	VPAND          Y0, Y7, Y11
-	VCVTDQ2PS      Y11, Y11
-	VBROADCASTSS   (DI), Y10
-	VFMSUB231PS    Y9, Y11, Y10
-	VMOVUPS        32(SI), Y11
-	VPAND          Y1, Y6, Y9
-	VCVTDQ2PS      Y9, Y9
-	VMULPS         Y11, Y9, Y9
-	VPAND          Y1, Y7, Y12
-	VCVTDQ2PS      Y12, Y12
-	VMULPS         Y11, Y12, Y11
-	VMOVUPS        64(SI), Y12
-	VPAND          Y2, Y6, Y13
-	VCVTDQ2PS      Y13, Y13
-	VFMADD231PS    Y12, Y13, Y8
-	VPAND          Y2, Y7, Y13
-	VCVTDQ2PS      Y13, Y13
-	VFMADD231PS    Y12, Y13, Y10
-	VMOVUPS        96(SI), Y12
-	VPSRLD         $0x04, Y6, Y6
-	VPAND          Y3, Y6, Y6
-	VCVTDQ2PS      Y6, Y6
-	VFMADD231PS    Y12, Y6, Y9
-	VPSRLD         $0x04, Y7, Y6
-	VPAND          Y3, Y6, Y6
-	VCVTDQ2PS      Y6, Y6
-	VFMADD231PS    Y12, Y6, Y11
-	VPBROADCASTW   (CX), X6
-	VCVTPH2PS      X6, Y6
-	VADDPS         Y9, Y8, Y8
-	VFMADD231PS    Y6, Y8, Y4
-	VPBROADCASTW   (DX), X6
-	VCVTPH2PS      X6, Y6
-	VADDPS         Y11, Y10, Y10
-	VFMADD231PS    Y6, Y10, Y5
-	ADDQ           $+128, SI
-	ADDQ           $+4, DI
-	ADDQ           $+18, CX
-	ADDQ           $+18, DX
-	DECQ           R8
-	JNZ            loop2
+
+	// Part 0 of 32 weights.
+	VMOVUPS      (SI), Y9
+	VPAND        Y0, Y6, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS (DI), Y8
+	VFMSUB231PS  Y9, Y10, Y8
+	VPAND        Y0, Y7, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS (DI), Y10
+	VFMSUB231PS  Y9, Y11, Y10
+
+	// Part 1 of 32 weights.
+	VMOVUPS   32(SI), Y11
+	VPAND     Y1, Y6, Y9
+	VCVTDQ2PS Y9, Y9
+	VMULPS    Y11, Y9, Y9
+	VPAND     Y1, Y7, Y12
+	VCVTDQ2PS Y12, Y12
+	VMULPS    Y11, Y12, Y11
+
+	// Part 2 of 32 weights.
+	VMOVUPS     64(SI), Y12
+	VPAND       Y2, Y6, Y13
+	VCVTDQ2PS   Y13, Y13
+	VFMADD231PS Y12, Y13, Y8
+	VPAND       Y2, Y7, Y13
+	VCVTDQ2PS   Y13, Y13
+	VFMADD231PS Y12, Y13, Y10
+
+	// Part 3 of 32 weights.
+	VMOVUPS      96(SI), Y12
+	VPSRLD       $0x04, Y6, Y6
+	VPAND        Y3, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VFMADD231PS  Y12, Y6, Y9
+	VPSRLD       $0x04, Y7, Y6
+	VPAND        Y3, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VFMADD231PS  Y12, Y6, Y11
+	VPBROADCASTW (CX), X6
+	VCVTPH2PS    X6, Y6
+
+	// The block's sum, scaled, for activation row 0.
+	VADDPS       Y9, Y8, Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VPBROADCASTW (DX), X6
+	VCVTPH2PS    X6, Y6
+
+	// The block's sum, scaled, for activation row 0.
+	VADDPS      Y11, Y10, Y10
+	VFMADD231PS Y6, Y10, Y5
+	ADDQ        $+128, SI
+	ADDQ        $+4, DI
+	ADDQ        $+18, CX
+	ADDQ        $+18, DX
+	DECQ        R8
+	JNZ         loop2
 
 done3:
+	// Add the lanes and store.
 	VHADDPS      Y4, Y4, Y4
 	VHADDPS      Y4, Y4, Y4
 	VEXTRACTF128 $0x01, Y4, X6
@@ -2958,6 +3167,8 @@ done3:
 	MOVQ         (AX), SI
 	ADDQ         192(AX), SI
 	VMOVSS       X6, (SI)
+
+	// Add the lanes and store.
 	VHADDPS      Y5, Y5, Y4
 	VHADDPS      Y4, Y4, Y4
 	VEXTRACTF128 $0x01, Y4, X5
@@ -2965,9 +3176,11 @@ done3:
 	MOVQ         8(AX), SI
 	ADDQ         192(AX), SI
 	VMOVSS       X5, (SI)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
@@ -3011,9 +3224,9 @@ DATA lanes_00f00000_0f000000<>+24(SB)/4, $0x0f000000
 DATA lanes_00f00000_0f000000<>+28(SB)/4, $0x0f000000
 GLOBL lanes_00f00000_0f000000<>(SB), RODATA|NOPTR, $32
 
-// func mul1xQ4_1AVX2(a *uint64)
+// func matvec1xQ4_1AVX2(a *uint64)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·mul1xQ4_1AVX2(SB), NOSPLIT, $0-8
+TEXT ·matvec1xQ4_1AVX2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    16(AX), CX
 	MOVQ    24(AX), DX
@@ -3023,6 +3236,7 @@ TEXT ·mul1xQ4_1AVX2(SB), NOSPLIT, $0-8
 	VMOVUPS lanes_000f0000_00f00000<>+0(SB), Y2
 	VMOVUPS lanes_00f00000_0f000000<>+0(SB), Y3
 
+	// Each row of the streams.
 row1:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -3033,64 +3247,78 @@ row1:
 	JZ     done3
 
 loop2:
+	// Ask for what comes later.
 	PREFETCHT0     (CX)(BX*1)
 	PREFETCHT0     (DX)(BX*1)
 	VBROADCASTF128 4(CX), Y6
 	VBROADCASTF128 4(DX), Y7
-	VMOVUPS        (SI), Y9
-	VPAND          Y0, Y6, Y8
-	VCVTDQ2PS      Y8, Y8
-	VMULPS         Y9, Y8, Y8
-	VPAND          Y0, Y7, Y10
-	VCVTDQ2PS      Y10, Y10
-	VMULPS         Y9, Y10, Y10
-	VMOVUPS        32(SI), Y11
-	VPAND          Y1, Y6, Y9
-	VCVTDQ2PS      Y9, Y9
-	VMULPS         Y11, Y9, Y9
-	VPAND          Y1, Y7, Y12
-	VCVTDQ2PS      Y12, Y12
-	VMULPS         Y11, Y12, Y11
-	VMOVUPS        64(SI), Y12
-	VPAND          Y2, Y6, Y13
-	VCVTDQ2PS      Y13, Y13
-	VFMADD231PS    Y12, Y13, Y8
-	VPAND          Y2, Y7, Y13
-	VCVTDQ2PS      Y13, Y13
-	VFMADD231PS    Y12, Y13, Y10
-	VMOVUPS        96(SI), Y12
-	VPSRLD         $0x04, Y6, Y6
-	VPAND          Y3, Y6, Y6
-	VCVTDQ2PS      Y6, Y6
-	VFMADD231PS    Y12, Y6, Y9
-	VPSRLD         $0x04, Y7, Y6
-	VPAND          Y3, Y6, Y6
-	VCVTDQ2PS      Y6, Y6
-	VFMADD231PS    Y12, Y6, Y11
-	VPBROADCASTW   (CX), X6
-	VCVTPH2PS      X6, Y6
-	VPBROADCASTW   2(CX), X7
-	VCVTPH2PS      X7, Y7
-	VADDPS         Y9, Y8, Y8
-	VFMADD231PS    Y6, Y8, Y4
-	VBROADCASTSS   (DI), Y6
-	VFMADD231PS    Y7, Y6, Y4
-	VPBROADCASTW   (DX), X6
-	VCVTPH2PS      X6, Y6
-	VPBROADCASTW   2(DX), X7
-	VCVTPH2PS      X7, Y7
-	VADDPS         Y11, Y10, Y10
-	VFMADD231PS    Y6, Y10, Y5
-	VBROADCASTSS   (DI), Y6
-	VFMADD231PS    Y7, Y6, Y5
-	ADDQ           $+128, SI
-	ADDQ           $+4, DI
-	ADDQ           $+20, CX
-	ADDQ           $+20, DX
-	DECQ           R8
-	JNZ            loop2
+
+	// Part 0 of 32 weights.
+	VMOVUPS   (SI), Y9
+	VPAND     Y0, Y6, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS    Y9, Y8, Y8
+	VPAND     Y0, Y7, Y10
+	VCVTDQ2PS Y10, Y10
+	VMULPS    Y9, Y10, Y10
+
+	// Part 1 of 32 weights.
+	VMOVUPS   32(SI), Y11
+	VPAND     Y1, Y6, Y9
+	VCVTDQ2PS Y9, Y9
+	VMULPS    Y11, Y9, Y9
+	VPAND     Y1, Y7, Y12
+	VCVTDQ2PS Y12, Y12
+	VMULPS    Y11, Y12, Y11
+
+	// Part 2 of 32 weights.
+	VMOVUPS     64(SI), Y12
+	VPAND       Y2, Y6, Y13
+	VCVTDQ2PS   Y13, Y13
+	VFMADD231PS Y12, Y13, Y8
+	VPAND       Y2, Y7, Y13
+	VCVTDQ2PS   Y13, Y13
+	VFMADD231PS Y12, Y13, Y10
+
+	// Part 3 of 32 weights.
+	VMOVUPS      96(SI), Y12
+	VPSRLD       $0x04, Y6, Y6
+	VPAND        Y3, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VFMADD231PS  Y12, Y6, Y9
+	VPSRLD       $0x04, Y7, Y6
+	VPAND        Y3, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VFMADD231PS  Y12, Y6, Y11
+	VPBROADCASTW (CX), X6
+	VCVTPH2PS    X6, Y6
+	VPBROADCASTW 2(CX), X7
+	VCVTPH2PS    X7, Y7
+
+	// The block's sum, scaled, for activation row 0.
+	VADDPS       Y9, Y8, Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VBROADCASTSS (DI), Y6
+	VFMADD231PS  Y7, Y6, Y4
+	VPBROADCASTW (DX), X6
+	VCVTPH2PS    X6, Y6
+	VPBROADCASTW 2(DX), X7
+	VCVTPH2PS    X7, Y7
+
+	// The block's sum, scaled, for activation row 0.
+	VADDPS       Y11, Y10, Y10
+	VFMADD231PS  Y6, Y10, Y5
+	VBROADCASTSS (DI), Y6
+	VFMADD231PS  Y7, Y6, Y5
+	ADDQ         $+128, SI
+	ADDQ         $+4, DI
+	ADDQ         $+20, CX
+	ADDQ         $+20, DX
+	DECQ         R8
+	JNZ          loop2
 
 done3:
+	// Add the lanes and store.
 	VHADDPS      Y4, Y4, Y4
 	VHADDPS      Y4, Y4, Y4
 	VEXTRACTF128 $0x01, Y4, X6
@@ -3098,6 +3326,8 @@ done3:
 	MOVQ         (AX), SI
 	ADDQ         192(AX), SI
 	VMOVSS       X6, (SI)
+
+	// Add the lanes and store.
 	VHADDPS      Y5, Y5, Y4
 	VHADDPS      Y4, Y4, Y4
 	VEXTRACTF128 $0x01, Y4, X5
@@ -3105,15 +3335,17 @@ done3:
 	MOVQ         8(AX), SI
 	ADDQ         192(AX), SI
 	VMOVSS       X5, (SI)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
-// func mul1xAffine4AVX2(a *uint64)
+// func matvec1xAffine4AVX2(a *uint64)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·mul1xAffine4AVX2(SB), NOSPLIT, $0-8
+TEXT ·matvec1xAffine4AVX2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    16(AX), CX
 	MOVQ    40(AX), DX
@@ -3126,6 +3358,7 @@ TEXT ·mul1xAffine4AVX2(SB), NOSPLIT, $0-8
 	VMOVUPS lanes_000000f0_00f00000<>+0(SB), Y1
 	VMOVUPS lanes_00000f00_0f000000<>+0(SB), Y2
 
+	// Each row of the streams.
 row1:
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
@@ -3141,58 +3374,71 @@ loop2:
 	JZ    done5
 
 loop4:
+	// Ask for what comes later.
 	PREFETCHT0     (CX)(R9*1)
 	PREFETCHT0     (SI)(R9*1)
 	VBROADCASTF128 (CX), Y5
 	VBROADCASTF128 (SI), Y6
-	VMOVUPS        (R10), Y8
-	VPAND          Y0, Y5, Y7
-	VCVTDQ2PS      Y7, Y7
-	VMULPS         Y8, Y7, Y7
-	VPAND          Y0, Y6, Y9
-	VCVTDQ2PS      Y9, Y9
-	VMULPS         Y8, Y9, Y9
-	VMOVUPS        32(R10), Y10
-	VPAND          Y1, Y5, Y8
-	VCVTDQ2PS      Y8, Y8
-	VMULPS         Y10, Y8, Y8
-	VPAND          Y1, Y6, Y11
-	VCVTDQ2PS      Y11, Y11
-	VMULPS         Y10, Y11, Y10
-	VMOVUPS        64(R10), Y11
-	VPAND          Y2, Y5, Y12
-	VCVTDQ2PS      Y12, Y12
-	VFMADD231PS    Y11, Y12, Y7
-	VPAND          Y2, Y6, Y12
-	VCVTDQ2PS      Y12, Y12
-	VFMADD231PS    Y11, Y12, Y9
-	VMOVUPS        96(R10), Y11
-	VPSRLD         $0x04, Y5, Y5
-	VPAND          Y2, Y5, Y5
-	VCVTDQ2PS      Y5, Y5
-	VFMADD231PS    Y11, Y5, Y8
-	VPSRLD         $0x04, Y6, Y5
-	VPAND          Y2, Y5, Y5
-	VCVTDQ2PS      Y5, Y5
-	VFMADD231PS    Y11, Y5, Y10
-	VBROADCASTSS   (DX), Y5
-	VBROADCASTSS   (BX), Y6
-	VADDPS         Y8, Y7, Y7
-	VFMADD231PS    Y5, Y7, Y3
-	VBROADCASTSS   (R11), Y5
-	VFMADD231PS    Y6, Y5, Y3
-	VBROADCASTSS   (DI), Y5
-	VBROADCASTSS   (R8), Y6
-	VADDPS         Y10, Y9, Y9
-	VFMADD231PS    Y5, Y9, Y4
-	VBROADCASTSS   (R11), Y5
-	VFMADD231PS    Y6, Y5, Y4
-	ADDQ           $+128, R10
-	ADDQ           $+4, R11
-	ADDQ           $+16, CX
-	ADDQ           $+16, SI
-	DECQ           R13
-	JNZ            loop4
+
+	// Part 0 of 32 weights.
+	VMOVUPS   (R10), Y8
+	VPAND     Y0, Y5, Y7
+	VCVTDQ2PS Y7, Y7
+	VMULPS    Y8, Y7, Y7
+	VPAND     Y0, Y6, Y9
+	VCVTDQ2PS Y9, Y9
+	VMULPS    Y8, Y9, Y9
+
+	// Part 1 of 32 weights.
+	VMOVUPS   32(R10), Y10
+	VPAND     Y1, Y5, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS    Y10, Y8, Y8
+	VPAND     Y1, Y6, Y11
+	VCVTDQ2PS Y11, Y11
+	VMULPS    Y10, Y11, Y10
+
+	// Part 2 of 32 weights.
+	VMOVUPS     64(R10), Y11
+	VPAND       Y2, Y5, Y12
+	VCVTDQ2PS   Y12, Y12
+	VFMADD231PS Y11, Y12, Y7
+	VPAND       Y2, Y6, Y12
+	VCVTDQ2PS   Y12, Y12
+	VFMADD231PS Y11, Y12, Y9
+
+	// Part 3 of 32 weights.
+	VMOVUPS      96(R10), Y11
+	VPSRLD       $0x04, Y5, Y5
+	VPAND        Y2, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VFMADD231PS  Y11, Y5, Y8
+	VPSRLD       $0x04, Y6, Y5
+	VPAND        Y2, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VFMADD231PS  Y11, Y5, Y10
+	VBROADCASTSS (DX), Y5
+	VBROADCASTSS (BX), Y6
+
+	// The block's sum, scaled, for activation row 0.
+	VADDPS       Y8, Y7, Y7
+	VFMADD231PS  Y5, Y7, Y3
+	VBROADCASTSS (R11), Y5
+	VFMADD231PS  Y6, Y5, Y3
+	VBROADCASTSS (DI), Y5
+	VBROADCASTSS (R8), Y6
+
+	// The block's sum, scaled, for activation row 0.
+	VADDPS       Y10, Y9, Y9
+	VFMADD231PS  Y5, Y9, Y4
+	VBROADCASTSS (R11), Y5
+	VFMADD231PS  Y6, Y5, Y4
+	ADDQ         $+128, R10
+	ADDQ         $+4, R11
+	ADDQ         $+16, CX
+	ADDQ         $+16, SI
+	DECQ         R13
+	JNZ          loop4
 
 done5:
 	ADDQ $+4, DX
@@ -3203,6 +3449,7 @@ done5:
 	JNZ  loop2
 
 done3:
+	// Add the lanes and store.
 	VHADDPS      Y3, Y3, Y3
 	VHADDPS      Y3, Y3, Y3
 	VEXTRACTF128 $0x01, Y3, X5
@@ -3210,6 +3457,8 @@ done3:
 	MOVQ         (AX), R10
 	ADDQ         192(AX), R10
 	VMOVSS       X5, (R10)
+
+	// Add the lanes and store.
 	VHADDPS      Y4, Y4, Y3
 	VHADDPS      Y3, Y3, Y3
 	VEXTRACTF128 $0x01, Y3, X4
@@ -3217,9 +3466,11 @@ done3:
 	MOVQ         8(AX), R10
 	ADDQ         192(AX), R10
 	VMOVSS       X4, (R10)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
@@ -3253,9 +3504,9 @@ DATA lanes_00000f00_0f000000<>+24(SB)/4, $0x0f000000
 DATA lanes_00000f00_0f000000<>+28(SB)/4, $0x0f000000
 GLOBL lanes_00000f00_0f000000<>(SB), RODATA|NOPTR, $32
 
-// func mul1xAffine8AVX2(a *uint64)
+// func matvec1xAffine8AVX2(a *uint64)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·mul1xAffine8AVX2(SB), NOSPLIT, $0-8
+TEXT ·matvec1xAffine8AVX2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    16(AX), CX
 	MOVQ    40(AX), DX
@@ -3268,6 +3519,7 @@ TEXT ·mul1xAffine8AVX2(SB), NOSPLIT, $0-8
 	VMOVUPS lanes_0000ff00<>+0(SB), Y1
 	VMOVUPS lanes_00ff0000<>+0(SB), Y2
 
+	// Each row of the streams.
 row1:
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
@@ -3283,31 +3535,40 @@ loop2:
 	JZ    done5
 
 loop4:
-	PREFETCHT0   (CX)(R9*1)
-	PREFETCHT0   (SI)(R9*1)
-	VMOVUPS      (CX), Y5
-	VMOVUPS      (SI), Y6
-	VMOVUPS      (R10), Y8
-	VPAND        Y0, Y5, Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VPAND        Y0, Y6, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y8, Y9, Y9
-	VMOVUPS      32(R10), Y10
-	VPAND        Y1, Y5, Y8
-	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y10, Y8, Y8
-	VPAND        Y1, Y6, Y11
-	VCVTDQ2PS    Y11, Y11
-	VMULPS       Y10, Y11, Y10
-	VMOVUPS      64(R10), Y11
-	VPAND        Y2, Y5, Y12
-	VCVTDQ2PS    Y12, Y12
-	VFMADD231PS  Y11, Y12, Y7
-	VPAND        Y2, Y6, Y12
-	VCVTDQ2PS    Y12, Y12
-	VFMADD231PS  Y11, Y12, Y9
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(R9*1)
+	PREFETCHT0 (SI)(R9*1)
+	VMOVUPS    (CX), Y5
+	VMOVUPS    (SI), Y6
+
+	// Part 0 of 32 weights.
+	VMOVUPS   (R10), Y8
+	VPAND     Y0, Y5, Y7
+	VCVTDQ2PS Y7, Y7
+	VMULPS    Y8, Y7, Y7
+	VPAND     Y0, Y6, Y9
+	VCVTDQ2PS Y9, Y9
+	VMULPS    Y8, Y9, Y9
+
+	// Part 1 of 32 weights.
+	VMOVUPS   32(R10), Y10
+	VPAND     Y1, Y5, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS    Y10, Y8, Y8
+	VPAND     Y1, Y6, Y11
+	VCVTDQ2PS Y11, Y11
+	VMULPS    Y10, Y11, Y10
+
+	// Part 2 of 32 weights.
+	VMOVUPS     64(R10), Y11
+	VPAND       Y2, Y5, Y12
+	VCVTDQ2PS   Y12, Y12
+	VFMADD231PS Y11, Y12, Y7
+	VPAND       Y2, Y6, Y12
+	VCVTDQ2PS   Y12, Y12
+	VFMADD231PS Y11, Y12, Y9
+
+	// Part 3 of 32 weights.
 	VMOVUPS      96(R10), Y11
 	VPSRLD       $0x18, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
@@ -3317,12 +3578,16 @@ loop4:
 	VFMADD231PS  Y11, Y5, Y10
 	VBROADCASTSS (DX), Y5
 	VBROADCASTSS (BX), Y6
+
+	// The block's sum, scaled, for activation row 0.
 	VADDPS       Y8, Y7, Y7
 	VFMADD231PS  Y5, Y7, Y3
 	VBROADCASTSS (R11), Y5
 	VFMADD231PS  Y6, Y5, Y3
 	VBROADCASTSS (DI), Y5
 	VBROADCASTSS (R8), Y6
+
+	// The block's sum, scaled, for activation row 0.
 	VADDPS       Y10, Y9, Y9
 	VFMADD231PS  Y5, Y9, Y4
 	VBROADCASTSS (R11), Y5
@@ -3343,6 +3608,7 @@ done5:
 	JNZ  loop2
 
 done3:
+	// Add the lanes and store.
 	VHADDPS      Y3, Y3, Y3
 	VHADDPS      Y3, Y3, Y3
 	VEXTRACTF128 $0x01, Y3, X5
@@ -3350,6 +3616,8 @@ done3:
 	MOVQ         (AX), R10
 	ADDQ         192(AX), R10
 	VMOVSS       X5, (R10)
+
+	// Add the lanes and store.
 	VHADDPS      Y4, Y4, Y3
 	VHADDPS      Y3, Y3, Y3
 	VEXTRACTF128 $0x01, Y3, X4
@@ -3357,9 +3625,11 @@ done3:
 	MOVQ         8(AX), R10
 	ADDQ         192(AX), R10
 	VMOVSS       X4, (R10)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
@@ -3393,15 +3663,16 @@ DATA lanes_00ff0000<>+24(SB)/4, $0x00ff0000
 DATA lanes_00ff0000<>+28(SB)/4, $0x00ff0000
 GLOBL lanes_00ff0000<>(SB), RODATA|NOPTR, $32
 
-// func mul2xF32AVX2(a *uint64)
+// func matvec2xF32AVX2(a *uint64)
 // Requires: AVX, FMA3, MMX+
-TEXT ·mul2xF32AVX2(SB), NOSPLIT, $0-8
+TEXT ·matvec2xF32AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
 
+	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -3419,8 +3690,11 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  (CX)(BX*1)
-	PREFETCHT0  (DX)(BX*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VMOVUPS     (CX), Y8
 	VMOVUPS     (DX), Y9
 	VMOVUPS     (DI), Y10
@@ -3431,6 +3705,8 @@ loop2:
 	VFMADD231PS Y10, Y9, Y5
 	ADDQ        $+32, CX
 	ADDQ        $+32, DX
+
+	// Step 0 of the block: widen and multiply.
 	VMOVUPS     (CX), Y8
 	VMOVUPS     (DX), Y9
 	VMOVUPS     32(DI), Y10
@@ -3441,8 +3717,12 @@ loop2:
 	VFMADD231PS Y10, Y9, Y7
 	ADDQ        $+32, CX
 	ADDQ        $+32, DX
-	PREFETCHT0  (CX)(BX*1)
-	PREFETCHT0  (DX)(BX*1)
+
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VMOVUPS     (CX), Y8
 	VMOVUPS     (DX), Y9
 	VMOVUPS     64(DI), Y10
@@ -3453,6 +3733,8 @@ loop2:
 	VFMADD231PS Y10, Y9, Y5
 	ADDQ        $+32, CX
 	ADDQ        $+32, DX
+
+	// Step 0 of the block: widen and multiply.
 	VMOVUPS     (CX), Y8
 	VMOVUPS     (DX), Y9
 	VMOVUPS     96(DI), Y10
@@ -3474,8 +3756,11 @@ done3:
 	JZ    done5
 
 loop4:
-	PREFETCHT0  (CX)(BX*1)
-	PREFETCHT0  (DX)(BX*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VMOVUPS     (CX), Y8
 	VMOVUPS     (DX), Y9
 	VMOVUPS     (DI), Y10
@@ -3491,9 +3776,11 @@ loop4:
 	JNZ         loop4
 
 done5:
-	ADDQ         80(AX), CX
-	VADDPS       Y2, Y0, Y0
-	VADDPS       Y3, Y1, Y1
+	ADDQ   80(AX), CX
+	VADDPS Y2, Y0, Y0
+	VADDPS Y3, Y1, Y1
+
+	// Add the lanes and store.
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -3506,6 +3793,8 @@ done5:
 	ADDQ         80(AX), DX
 	VADDPS       Y6, Y4, Y4
 	VADDPS       Y7, Y5, Y5
+
+	// Add the lanes and store.
 	VHADDPS      Y5, Y4, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -3515,21 +3804,24 @@ done5:
 	VMOVSS       X1, (DI)
 	ADDQ         104(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
-// func mul2xF16AVX2(a *uint64)
+// func matvec2xF16AVX2(a *uint64)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·mul2xF16AVX2(SB), NOSPLIT, $0-8
+TEXT ·matvec2xF16AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
 
+	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -3547,8 +3839,11 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  (CX)(BX*1)
-	PREFETCHT0  (DX)(BX*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VCVTPH2PS   (CX), Y8
 	VCVTPH2PS   (DX), Y9
 	VMOVUPS     (DI), Y10
@@ -3559,6 +3854,8 @@ loop2:
 	VFMADD231PS Y10, Y9, Y5
 	ADDQ        $+16, CX
 	ADDQ        $+16, DX
+
+	// Step 0 of the block: widen and multiply.
 	VCVTPH2PS   (CX), Y8
 	VCVTPH2PS   (DX), Y9
 	VMOVUPS     32(DI), Y10
@@ -3569,6 +3866,8 @@ loop2:
 	VFMADD231PS Y10, Y9, Y7
 	ADDQ        $+16, CX
 	ADDQ        $+16, DX
+
+	// Step 0 of the block: widen and multiply.
 	VCVTPH2PS   (CX), Y8
 	VCVTPH2PS   (DX), Y9
 	VMOVUPS     64(DI), Y10
@@ -3579,6 +3878,8 @@ loop2:
 	VFMADD231PS Y10, Y9, Y5
 	ADDQ        $+16, CX
 	ADDQ        $+16, DX
+
+	// Step 0 of the block: widen and multiply.
 	VCVTPH2PS   (CX), Y8
 	VCVTPH2PS   (DX), Y9
 	VMOVUPS     96(DI), Y10
@@ -3600,8 +3901,11 @@ done3:
 	JZ    done5
 
 loop4:
-	PREFETCHT0  (CX)(BX*1)
-	PREFETCHT0  (DX)(BX*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VCVTPH2PS   (CX), Y8
 	VCVTPH2PS   (DX), Y9
 	VMOVUPS     (DI), Y10
@@ -3617,9 +3921,11 @@ loop4:
 	JNZ         loop4
 
 done5:
-	ADDQ         80(AX), CX
-	VADDPS       Y2, Y0, Y0
-	VADDPS       Y3, Y1, Y1
+	ADDQ   80(AX), CX
+	VADDPS Y2, Y0, Y0
+	VADDPS Y3, Y1, Y1
+
+	// Add the lanes and store.
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -3632,6 +3938,8 @@ done5:
 	ADDQ         80(AX), DX
 	VADDPS       Y6, Y4, Y4
 	VADDPS       Y7, Y5, Y5
+
+	// Add the lanes and store.
 	VHADDPS      Y5, Y4, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -3641,21 +3949,24 @@ done5:
 	VMOVSS       X1, (DI)
 	ADDQ         104(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
-// func mul2xQ4_KAVX2(a *uint64)
+// func matvec2xQ4_KAVX2(a *uint64)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·mul2xQ4_KAVX2(SB), NOSPLIT, $128-8
+TEXT ·matvec2xQ4_KAVX2(SB), NOSPLIT, $128-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
 
+	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -3747,12 +4058,16 @@ loop2:
 	VXORPS       lanes_80000000<>+0(SB), Y9, Y9
 	VMULPS       Y9, Y8, Y8
 	VMOVUPS      Y8, 96(SP)
-	PREFETCHT0   (CX)(BX*1)
-	PREFETCHT0   (DX)(BX*1)
-	PREFETCHT0   64(CX)(BX*1)
-	PREFETCHT0   64(DX)(BX*1)
-	PREFETCHT0   128(CX)(BX*1)
-	PREFETCHT0   128(DX)(BX*1)
+
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+	PREFETCHT0 64(CX)(BX*1)
+	PREFETCHT0 64(DX)(BX*1)
+	PREFETCHT0 128(CX)(BX*1)
+	PREFETCHT0 128(DX)(BX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VPMOVZXBD    16(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -3787,6 +4102,8 @@ loop2:
 	VMOVUPS      128(DI)(SI*1), Y8
 	VFMADD231PS  Y8, Y9, Y3
 	VFMADD231PS  Y8, Y11, Y7
+
+	// Step 1 of the block: widen and multiply.
 	VPMOVZXBD    24(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -3821,6 +4138,8 @@ loop2:
 	VMOVUPS      160(DI)(SI*1), Y8
 	VFMADD231PS  Y8, Y9, Y3
 	VFMADD231PS  Y8, Y11, Y7
+
+	// Step 2 of the block: widen and multiply.
 	VPMOVZXBD    32(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -3855,6 +4174,8 @@ loop2:
 	VMOVUPS      192(DI)(SI*1), Y8
 	VFMADD231PS  Y8, Y9, Y3
 	VFMADD231PS  Y8, Y11, Y7
+
+	// Step 3 of the block: widen and multiply.
 	VPMOVZXBD    40(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -3889,6 +4210,8 @@ loop2:
 	VMOVUPS      224(DI)(SI*1), Y8
 	VFMADD231PS  Y8, Y9, Y3
 	VFMADD231PS  Y8, Y11, Y7
+
+	// Step 4 of the block: widen and multiply.
 	VPMOVZXBD    48(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -3923,6 +4246,8 @@ loop2:
 	VMOVUPS      384(DI)(SI*1), Y8
 	VFMADD231PS  Y8, Y9, Y3
 	VFMADD231PS  Y8, Y11, Y7
+
+	// Step 5 of the block: widen and multiply.
 	VPMOVZXBD    56(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -3957,6 +4282,8 @@ loop2:
 	VMOVUPS      416(DI)(SI*1), Y8
 	VFMADD231PS  Y8, Y9, Y3
 	VFMADD231PS  Y8, Y11, Y7
+
+	// Step 6 of the block: widen and multiply.
 	VPMOVZXBD    64(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -3991,6 +4318,8 @@ loop2:
 	VMOVUPS      448(DI)(SI*1), Y8
 	VFMADD231PS  Y8, Y9, Y3
 	VFMADD231PS  Y8, Y11, Y7
+
+	// Step 7 of the block: widen and multiply.
 	VPMOVZXBD    72(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -4025,6 +4354,8 @@ loop2:
 	VMOVUPS      480(DI)(SI*1), Y8
 	VFMADD231PS  Y8, Y9, Y3
 	VFMADD231PS  Y8, Y11, Y7
+
+	// Step 8 of the block: widen and multiply.
 	VPMOVZXBD    80(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -4059,6 +4390,8 @@ loop2:
 	VMOVUPS      640(DI)(SI*1), Y8
 	VFMADD231PS  Y8, Y9, Y3
 	VFMADD231PS  Y8, Y11, Y7
+
+	// Step 9 of the block: widen and multiply.
 	VPMOVZXBD    88(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -4093,6 +4426,8 @@ loop2:
 	VMOVUPS      672(DI)(SI*1), Y8
 	VFMADD231PS  Y8, Y9, Y3
 	VFMADD231PS  Y8, Y11, Y7
+
+	// Step 10 of the block: widen and multiply.
 	VPMOVZXBD    96(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -4127,6 +4462,8 @@ loop2:
 	VMOVUPS      704(DI)(SI*1), Y8
 	VFMADD231PS  Y8, Y9, Y3
 	VFMADD231PS  Y8, Y11, Y7
+
+	// Step 11 of the block: widen and multiply.
 	VPMOVZXBD    104(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -4161,6 +4498,8 @@ loop2:
 	VMOVUPS      736(DI)(SI*1), Y8
 	VFMADD231PS  Y8, Y9, Y3
 	VFMADD231PS  Y8, Y11, Y7
+
+	// Step 12 of the block: widen and multiply.
 	VPMOVZXBD    112(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -4195,6 +4534,8 @@ loop2:
 	VMOVUPS      896(DI)(SI*1), Y8
 	VFMADD231PS  Y8, Y9, Y3
 	VFMADD231PS  Y8, Y11, Y7
+
+	// Step 13 of the block: widen and multiply.
 	VPMOVZXBD    120(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -4229,6 +4570,8 @@ loop2:
 	VMOVUPS      928(DI)(SI*1), Y8
 	VFMADD231PS  Y8, Y9, Y3
 	VFMADD231PS  Y8, Y11, Y7
+
+	// Step 14 of the block: widen and multiply.
 	VPMOVZXBD    128(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -4263,6 +4606,8 @@ loop2:
 	VMOVUPS      960(DI)(SI*1), Y8
 	VFMADD231PS  Y8, Y9, Y3
 	VFMADD231PS  Y8, Y11, Y7
+
+	// Step 15 of the block: widen and multiply.
 	VPMOVZXBD    136(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -4304,8 +4649,10 @@ loop2:
 	JNZ          loop2
 
 done3:
-	VADDPS       Y2, Y0, Y0
-	VADDPS       Y3, Y1, Y1
+	VADDPS Y2, Y0, Y0
+	VADDPS Y3, Y1, Y1
+
+	// Add the lanes and store.
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -4317,6 +4664,8 @@ done3:
 	VEXTRACTPS   $0x01, X1, (DI)
 	VADDPS       Y6, Y4, Y4
 	VADDPS       Y7, Y5, Y5
+
+	// Add the lanes and store.
 	VHADDPS      Y5, Y4, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -4326,21 +4675,24 @@ done3:
 	VMOVSS       X1, (DI)
 	ADDQ         104(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
-// func mul2xQ6_KAVX2(a *uint64)
+// func matvec2xQ6_KAVX2(a *uint64)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·mul2xQ6_KAVX2(SB), NOSPLIT, $128-8
+TEXT ·matvec2xQ6_KAVX2(SB), NOSPLIT, $128-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
 
+	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -4376,14 +4728,18 @@ loop2:
 	VCVTDQ2PS    Y9, Y9
 	VMULPS       Y8, Y9, Y9
 	VMOVUPS      Y9, 96(SP)
-	PREFETCHT0   (CX)(BX*1)
-	PREFETCHT0   (DX)(BX*1)
-	PREFETCHT0   64(CX)(BX*1)
-	PREFETCHT0   64(DX)(BX*1)
-	PREFETCHT0   128(CX)(BX*1)
-	PREFETCHT0   128(DX)(BX*1)
-	PREFETCHT0   192(CX)(BX*1)
-	PREFETCHT0   192(DX)(BX*1)
+
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+	PREFETCHT0 64(CX)(BX*1)
+	PREFETCHT0 64(DX)(BX*1)
+	PREFETCHT0 128(CX)(BX*1)
+	PREFETCHT0 128(DX)(BX*1)
+	PREFETCHT0 192(CX)(BX*1)
+	PREFETCHT0 192(DX)(BX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VPMOVZXBD    (CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    128(CX), Y9
@@ -4410,6 +4766,8 @@ loop2:
 	VMOVUPS      (DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y1
 	VFMADD231PS  Y10, Y9, Y5
+
+	// Step 1 of the block: widen and multiply.
 	VPMOVZXBD    8(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    136(CX), Y9
@@ -4436,6 +4794,8 @@ loop2:
 	VMOVUPS      32(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y3
 	VFMADD231PS  Y10, Y9, Y7
+
+	// Step 2 of the block: widen and multiply.
 	VPMOVZXBD    16(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    144(CX), Y9
@@ -4462,6 +4822,8 @@ loop2:
 	VMOVUPS      64(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y1
 	VFMADD231PS  Y10, Y9, Y5
+
+	// Step 3 of the block: widen and multiply.
 	VPMOVZXBD    24(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    152(CX), Y9
@@ -4488,6 +4850,8 @@ loop2:
 	VMOVUPS      96(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y3
 	VFMADD231PS  Y10, Y9, Y7
+
+	// Step 4 of the block: widen and multiply.
 	VPMOVZXBD    32(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    128(CX), Y9
@@ -4514,6 +4878,8 @@ loop2:
 	VMOVUPS      128(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y1
 	VFMADD231PS  Y10, Y9, Y5
+
+	// Step 5 of the block: widen and multiply.
 	VPMOVZXBD    40(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    136(CX), Y9
@@ -4540,6 +4906,8 @@ loop2:
 	VMOVUPS      160(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y3
 	VFMADD231PS  Y10, Y9, Y7
+
+	// Step 6 of the block: widen and multiply.
 	VPMOVZXBD    48(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    144(CX), Y9
@@ -4566,6 +4934,8 @@ loop2:
 	VMOVUPS      192(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y1
 	VFMADD231PS  Y10, Y9, Y5
+
+	// Step 7 of the block: widen and multiply.
 	VPMOVZXBD    56(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    152(CX), Y9
@@ -4592,6 +4962,8 @@ loop2:
 	VMOVUPS      224(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y3
 	VFMADD231PS  Y10, Y9, Y7
+
+	// Step 8 of the block: widen and multiply.
 	VPMOVZXBD    (CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    128(CX), Y9
@@ -4616,6 +4988,8 @@ loop2:
 	VMOVUPS      256(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y1
 	VFMADD231PS  Y10, Y9, Y5
+
+	// Step 9 of the block: widen and multiply.
 	VPMOVZXBD    8(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    136(CX), Y9
@@ -4640,6 +5014,8 @@ loop2:
 	VMOVUPS      288(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y3
 	VFMADD231PS  Y10, Y9, Y7
+
+	// Step 10 of the block: widen and multiply.
 	VPMOVZXBD    16(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    144(CX), Y9
@@ -4664,6 +5040,8 @@ loop2:
 	VMOVUPS      320(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y1
 	VFMADD231PS  Y10, Y9, Y5
+
+	// Step 11 of the block: widen and multiply.
 	VPMOVZXBD    24(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    152(CX), Y9
@@ -4688,6 +5066,8 @@ loop2:
 	VMOVUPS      352(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y3
 	VFMADD231PS  Y10, Y9, Y7
+
+	// Step 12 of the block: widen and multiply.
 	VPMOVZXBD    32(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    128(CX), Y9
@@ -4714,6 +5094,8 @@ loop2:
 	VMOVUPS      384(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y1
 	VFMADD231PS  Y10, Y9, Y5
+
+	// Step 13 of the block: widen and multiply.
 	VPMOVZXBD    40(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    136(CX), Y9
@@ -4740,6 +5122,8 @@ loop2:
 	VMOVUPS      416(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y3
 	VFMADD231PS  Y10, Y9, Y7
+
+	// Step 14 of the block: widen and multiply.
 	VPMOVZXBD    48(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    144(CX), Y9
@@ -4766,6 +5150,8 @@ loop2:
 	VMOVUPS      448(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y1
 	VFMADD231PS  Y10, Y9, Y5
+
+	// Step 15 of the block: widen and multiply.
 	VPMOVZXBD    56(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    152(CX), Y9
@@ -4792,6 +5178,8 @@ loop2:
 	VMOVUPS      480(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y3
 	VFMADD231PS  Y10, Y9, Y7
+
+	// Step 16 of the block: widen and multiply.
 	VPMOVZXBD    64(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    160(CX), Y9
@@ -4818,6 +5206,8 @@ loop2:
 	VMOVUPS      512(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y1
 	VFMADD231PS  Y10, Y9, Y5
+
+	// Step 17 of the block: widen and multiply.
 	VPMOVZXBD    72(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    168(CX), Y9
@@ -4844,6 +5234,8 @@ loop2:
 	VMOVUPS      544(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y3
 	VFMADD231PS  Y10, Y9, Y7
+
+	// Step 18 of the block: widen and multiply.
 	VPMOVZXBD    80(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    176(CX), Y9
@@ -4870,6 +5262,8 @@ loop2:
 	VMOVUPS      576(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y1
 	VFMADD231PS  Y10, Y9, Y5
+
+	// Step 19 of the block: widen and multiply.
 	VPMOVZXBD    88(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    184(CX), Y9
@@ -4896,6 +5290,8 @@ loop2:
 	VMOVUPS      608(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y3
 	VFMADD231PS  Y10, Y9, Y7
+
+	// Step 20 of the block: widen and multiply.
 	VPMOVZXBD    96(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    160(CX), Y9
@@ -4922,6 +5318,8 @@ loop2:
 	VMOVUPS      640(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y1
 	VFMADD231PS  Y10, Y9, Y5
+
+	// Step 21 of the block: widen and multiply.
 	VPMOVZXBD    104(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    168(CX), Y9
@@ -4948,6 +5346,8 @@ loop2:
 	VMOVUPS      672(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y3
 	VFMADD231PS  Y10, Y9, Y7
+
+	// Step 22 of the block: widen and multiply.
 	VPMOVZXBD    112(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    176(CX), Y9
@@ -4974,6 +5374,8 @@ loop2:
 	VMOVUPS      704(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y1
 	VFMADD231PS  Y10, Y9, Y5
+
+	// Step 23 of the block: widen and multiply.
 	VPMOVZXBD    120(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    184(CX), Y9
@@ -5000,6 +5402,8 @@ loop2:
 	VMOVUPS      736(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y3
 	VFMADD231PS  Y10, Y9, Y7
+
+	// Step 24 of the block: widen and multiply.
 	VPMOVZXBD    64(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    160(CX), Y9
@@ -5024,6 +5428,8 @@ loop2:
 	VMOVUPS      768(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y1
 	VFMADD231PS  Y10, Y9, Y5
+
+	// Step 25 of the block: widen and multiply.
 	VPMOVZXBD    72(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    168(CX), Y9
@@ -5048,6 +5454,8 @@ loop2:
 	VMOVUPS      800(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y3
 	VFMADD231PS  Y10, Y9, Y7
+
+	// Step 26 of the block: widen and multiply.
 	VPMOVZXBD    80(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    176(CX), Y9
@@ -5072,6 +5480,8 @@ loop2:
 	VMOVUPS      832(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y1
 	VFMADD231PS  Y10, Y9, Y5
+
+	// Step 27 of the block: widen and multiply.
 	VPMOVZXBD    88(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    184(CX), Y9
@@ -5096,6 +5506,8 @@ loop2:
 	VMOVUPS      864(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y3
 	VFMADD231PS  Y10, Y9, Y7
+
+	// Step 28 of the block: widen and multiply.
 	VPMOVZXBD    96(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    160(CX), Y9
@@ -5122,6 +5534,8 @@ loop2:
 	VMOVUPS      896(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y1
 	VFMADD231PS  Y10, Y9, Y5
+
+	// Step 29 of the block: widen and multiply.
 	VPMOVZXBD    104(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    168(CX), Y9
@@ -5148,6 +5562,8 @@ loop2:
 	VMOVUPS      928(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y3
 	VFMADD231PS  Y10, Y9, Y7
+
+	// Step 30 of the block: widen and multiply.
 	VPMOVZXBD    112(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    176(CX), Y9
@@ -5174,6 +5590,8 @@ loop2:
 	VMOVUPS      960(DI)(SI*1), Y10
 	VFMADD231PS  Y10, Y8, Y1
 	VFMADD231PS  Y10, Y9, Y5
+
+	// Step 31 of the block: widen and multiply.
 	VPMOVZXBD    120(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    184(CX), Y9
@@ -5207,8 +5625,10 @@ loop2:
 	JNZ          loop2
 
 done3:
-	VADDPS       Y2, Y0, Y0
-	VADDPS       Y3, Y1, Y1
+	VADDPS Y2, Y0, Y0
+	VADDPS Y3, Y1, Y1
+
+	// Add the lanes and store.
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -5220,6 +5640,8 @@ done3:
 	VEXTRACTPS   $0x01, X1, (DI)
 	VADDPS       Y6, Y4, Y4
 	VADDPS       Y7, Y5, Y5
+
+	// Add the lanes and store.
 	VHADDPS      Y5, Y4, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -5229,21 +5651,24 @@ done3:
 	VMOVSS       X1, (DI)
 	ADDQ         104(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
-// func mul2xBF16AVX2(a *uint64)
+// func matvec2xBF16AVX2(a *uint64)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·mul2xBF16AVX2(SB), NOSPLIT, $0-8
+TEXT ·matvec2xBF16AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
 
+	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -5261,8 +5686,11 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  (CX)(BX*1)
-	PREFETCHT0  (DX)(BX*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VMOVUPS     (CX), Y8
 	VPSLLD      $0x10, Y8, Y8
 	VMOVUPS     (DX), Y9
@@ -5273,6 +5701,8 @@ loop2:
 	VMOVUPS     (DI)(SI*1), Y10
 	VFMADD231PS Y10, Y8, Y1
 	VFMADD231PS Y10, Y9, Y5
+
+	// Step 1 of the block: widen and multiply.
 	VMOVUPS     lanes_ffff0000<>+0(SB), Y8
 	VPAND       (CX), Y8, Y8
 	VMOVUPS     lanes_ffff0000<>+0(SB), Y9
@@ -5285,6 +5715,8 @@ loop2:
 	VFMADD231PS Y10, Y9, Y7
 	ADDQ        $+32, CX
 	ADDQ        $+32, DX
+
+	// Step 0 of the block: widen and multiply.
 	VMOVUPS     (CX), Y8
 	VPSLLD      $0x10, Y8, Y8
 	VMOVUPS     (DX), Y9
@@ -5295,6 +5727,8 @@ loop2:
 	VMOVUPS     64(DI)(SI*1), Y10
 	VFMADD231PS Y10, Y8, Y1
 	VFMADD231PS Y10, Y9, Y5
+
+	// Step 1 of the block: widen and multiply.
 	VMOVUPS     lanes_ffff0000<>+0(SB), Y8
 	VPAND       (CX), Y8, Y8
 	VMOVUPS     lanes_ffff0000<>+0(SB), Y9
@@ -5318,8 +5752,11 @@ done3:
 	JZ    done5
 
 loop4:
-	PREFETCHT0  (CX)(BX*1)
-	PREFETCHT0  (DX)(BX*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VMOVUPS     (CX), Y8
 	VPSLLD      $0x10, Y8, Y8
 	VMOVUPS     (DX), Y9
@@ -5330,6 +5767,8 @@ loop4:
 	VMOVUPS     (DI)(SI*1), Y10
 	VFMADD231PS Y10, Y8, Y1
 	VFMADD231PS Y10, Y9, Y5
+
+	// Step 1 of the block: widen and multiply.
 	VMOVUPS     lanes_ffff0000<>+0(SB), Y8
 	VPAND       (CX), Y8, Y8
 	VMOVUPS     lanes_ffff0000<>+0(SB), Y9
@@ -5347,9 +5786,11 @@ loop4:
 	JNZ         loop4
 
 done5:
-	ADDQ         80(AX), CX
-	VADDPS       Y2, Y0, Y0
-	VADDPS       Y3, Y1, Y1
+	ADDQ   80(AX), CX
+	VADDPS Y2, Y0, Y0
+	VADDPS Y3, Y1, Y1
+
+	// Add the lanes and store.
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -5362,6 +5803,8 @@ done5:
 	ADDQ         80(AX), DX
 	VADDPS       Y6, Y4, Y4
 	VADDPS       Y7, Y5, Y5
+
+	// Add the lanes and store.
 	VHADDPS      Y5, Y4, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -5371,21 +5814,24 @@ done5:
 	VMOVSS       X1, (DI)
 	ADDQ         104(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
-// func mul2xQ8_0AVX2(a *uint64)
+// func matvec2xQ8_0AVX2(a *uint64)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·mul2xQ8_0AVX2(SB), NOSPLIT, $0-8
+TEXT ·matvec2xQ8_0AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
 
+	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -5398,8 +5844,11 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0   (CX)(BX*1)
-	PREFETCHT0   (DX)(BX*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+
+	// 32 weights of stream 0.
 	VMOVUPS      2(CX), Y4
 	VPSLLD       $0x18, Y4, Y5
 	VCVTDQ2PS    Y5, Y5
@@ -5417,14 +5866,20 @@ loop2:
 	VMULPS       32(DI), Y6, Y10
 	VFMADD231PS  64(DI), Y7, Y9
 	VFMADD231PS  96(DI), Y4, Y10
-	VADDPS       Y10, Y9, Y9
-	VFMADD231PS  Y8, Y9, Y0
-	VMULPS       (DI)(SI*1), Y5, Y5
-	VMULPS       32(DI)(SI*1), Y6, Y6
-	VFMADD231PS  64(DI)(SI*1), Y7, Y5
-	VFMADD231PS  96(DI)(SI*1), Y4, Y6
-	VADDPS       Y6, Y5, Y5
-	VFMADD231PS  Y8, Y5, Y1
+
+	// The block's sum, scaled, for activation row 0.
+	VADDPS      Y10, Y9, Y9
+	VFMADD231PS Y8, Y9, Y0
+	VMULPS      (DI)(SI*1), Y5, Y5
+	VMULPS      32(DI)(SI*1), Y6, Y6
+	VFMADD231PS 64(DI)(SI*1), Y7, Y5
+	VFMADD231PS 96(DI)(SI*1), Y4, Y6
+
+	// The block's sum, scaled, for activation row 1.
+	VADDPS      Y6, Y5, Y5
+	VFMADD231PS Y8, Y5, Y1
+
+	// 32 weights of stream 1.
 	VMOVUPS      2(DX), Y4
 	VPSLLD       $0x18, Y4, Y5
 	VCVTDQ2PS    Y5, Y5
@@ -5442,22 +5897,27 @@ loop2:
 	VMULPS       32(DI), Y6, Y10
 	VFMADD231PS  64(DI), Y7, Y9
 	VFMADD231PS  96(DI), Y4, Y10
-	VADDPS       Y10, Y9, Y9
-	VFMADD231PS  Y8, Y9, Y2
-	VMULPS       (DI)(SI*1), Y5, Y5
-	VMULPS       32(DI)(SI*1), Y6, Y6
-	VFMADD231PS  64(DI)(SI*1), Y7, Y5
-	VFMADD231PS  96(DI)(SI*1), Y4, Y6
-	VADDPS       Y6, Y5, Y5
-	VFMADD231PS  Y8, Y5, Y3
-	ADDQ         $+128, DI
-	ADDQ         $+4, R8
-	ADDQ         $+34, CX
-	ADDQ         $+34, DX
-	DECQ         R9
-	JNZ          loop2
+
+	// The block's sum, scaled, for activation row 0.
+	VADDPS      Y10, Y9, Y9
+	VFMADD231PS Y8, Y9, Y2
+	VMULPS      (DI)(SI*1), Y5, Y5
+	VMULPS      32(DI)(SI*1), Y6, Y6
+	VFMADD231PS 64(DI)(SI*1), Y7, Y5
+	VFMADD231PS 96(DI)(SI*1), Y4, Y6
+
+	// The block's sum, scaled, for activation row 1.
+	VADDPS      Y6, Y5, Y5
+	VFMADD231PS Y8, Y5, Y3
+	ADDQ        $+128, DI
+	ADDQ        $+4, R8
+	ADDQ        $+34, CX
+	ADDQ        $+34, DX
+	DECQ        R9
+	JNZ         loop2
 
 done3:
+	// Add the lanes and store.
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -5467,6 +5927,8 @@ done3:
 	VMOVSS       X1, (DI)
 	ADDQ         104(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
+
+	// Add the lanes and store.
 	VHADDPS      Y3, Y2, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -5476,21 +5938,24 @@ done3:
 	VMOVSS       X1, (DI)
 	ADDQ         104(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
-// func mul2xQ4_0AVX2(a *uint64)
+// func matvec2xQ4_0AVX2(a *uint64)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·mul2xQ4_0AVX2(SB), NOSPLIT, $0-8
+TEXT ·matvec2xQ4_0AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
 
+	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -5503,8 +5968,11 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0     (CX)(BX*1)
-	PREFETCHT0     (DX)(BX*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+
+	// 32 weights of stream 0.
 	VBROADCASTF128 2(CX), Y4
 	VPAND          lanes_0000000f_000000f0<>+0(SB), Y4, Y5
 	VCVTDQ2PS      Y5, Y5
@@ -5522,15 +5990,21 @@ loop2:
 	VMULPS         32(DI), Y6, Y10
 	VFMADD231PS    64(DI), Y7, Y9
 	VFMADD231PS    96(DI), Y4, Y10
-	VADDPS         Y10, Y9, Y9
-	VFMADD231PS    Y8, Y9, Y0
-	VBROADCASTSS   (R8)(SI*1), Y9
-	VFMSUB231PS    (DI)(SI*1), Y5, Y9
-	VMULPS         32(DI)(SI*1), Y6, Y5
-	VFMADD231PS    64(DI)(SI*1), Y7, Y9
-	VFMADD231PS    96(DI)(SI*1), Y4, Y5
-	VADDPS         Y5, Y9, Y9
-	VFMADD231PS    Y8, Y9, Y1
+
+	// The block's sum, scaled, for activation row 0.
+	VADDPS       Y10, Y9, Y9
+	VFMADD231PS  Y8, Y9, Y0
+	VBROADCASTSS (R8)(SI*1), Y9
+	VFMSUB231PS  (DI)(SI*1), Y5, Y9
+	VMULPS       32(DI)(SI*1), Y6, Y5
+	VFMADD231PS  64(DI)(SI*1), Y7, Y9
+	VFMADD231PS  96(DI)(SI*1), Y4, Y5
+
+	// The block's sum, scaled, for activation row 1.
+	VADDPS      Y5, Y9, Y9
+	VFMADD231PS Y8, Y9, Y1
+
+	// 32 weights of stream 1.
 	VBROADCASTF128 2(DX), Y4
 	VPAND          lanes_0000000f_000000f0<>+0(SB), Y4, Y5
 	VCVTDQ2PS      Y5, Y5
@@ -5548,23 +6022,28 @@ loop2:
 	VMULPS         32(DI), Y6, Y10
 	VFMADD231PS    64(DI), Y7, Y9
 	VFMADD231PS    96(DI), Y4, Y10
-	VADDPS         Y10, Y9, Y9
-	VFMADD231PS    Y8, Y9, Y2
-	VBROADCASTSS   (R8)(SI*1), Y9
-	VFMSUB231PS    (DI)(SI*1), Y5, Y9
-	VMULPS         32(DI)(SI*1), Y6, Y5
-	VFMADD231PS    64(DI)(SI*1), Y7, Y9
-	VFMADD231PS    96(DI)(SI*1), Y4, Y5
-	VADDPS         Y5, Y9, Y9
-	VFMADD231PS    Y8, Y9, Y3
-	ADDQ           $+128, DI
-	ADDQ           $+4, R8
-	ADDQ           $+18, CX
-	ADDQ           $+18, DX
-	DECQ           R9
-	JNZ            loop2
+
+	// The block's sum, scaled, for activation row 0.
+	VADDPS       Y10, Y9, Y9
+	VFMADD231PS  Y8, Y9, Y2
+	VBROADCASTSS (R8)(SI*1), Y9
+	VFMSUB231PS  (DI)(SI*1), Y5, Y9
+	VMULPS       32(DI)(SI*1), Y6, Y5
+	VFMADD231PS  64(DI)(SI*1), Y7, Y9
+	VFMADD231PS  96(DI)(SI*1), Y4, Y5
+
+	// The block's sum, scaled, for activation row 1.
+	VADDPS      Y5, Y9, Y9
+	VFMADD231PS Y8, Y9, Y3
+	ADDQ        $+128, DI
+	ADDQ        $+4, R8
+	ADDQ        $+18, CX
+	ADDQ        $+18, DX
+	DECQ        R9
+	JNZ         loop2
 
 done3:
+	// Add the lanes and store.
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -5574,6 +6053,8 @@ done3:
 	VMOVSS       X1, (DI)
 	ADDQ         104(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
+
+	// Add the lanes and store.
 	VHADDPS      Y3, Y2, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -5583,21 +6064,24 @@ done3:
 	VMOVSS       X1, (DI)
 	ADDQ         104(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
-// func mul2xQ4_1AVX2(a *uint64)
+// func matvec2xQ4_1AVX2(a *uint64)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·mul2xQ4_1AVX2(SB), NOSPLIT, $0-8
+TEXT ·matvec2xQ4_1AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
 
+	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -5610,8 +6094,11 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0     (CX)(BX*1)
-	PREFETCHT0     (DX)(BX*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+
+	// 32 weights of stream 0.
 	VBROADCASTF128 4(CX), Y4
 	VPAND          lanes_0000000f_000000f0<>+0(SB), Y4, Y5
 	VCVTDQ2PS      Y5, Y5
@@ -5630,18 +6117,24 @@ loop2:
 	VMULPS         32(DI), Y6, Y11
 	VFMADD231PS    64(DI), Y7, Y10
 	VFMADD231PS    96(DI), Y4, Y11
-	VADDPS         Y11, Y10, Y10
-	VFMADD231PS    Y8, Y10, Y0
-	VBROADCASTSS   (R8), Y10
-	VFMADD231PS    Y9, Y10, Y0
-	VMULPS         (DI)(SI*1), Y5, Y5
-	VMULPS         32(DI)(SI*1), Y6, Y6
-	VFMADD231PS    64(DI)(SI*1), Y7, Y5
-	VFMADD231PS    96(DI)(SI*1), Y4, Y6
-	VADDPS         Y6, Y5, Y5
-	VFMADD231PS    Y8, Y5, Y1
-	VBROADCASTSS   (R8)(SI*1), Y4
-	VFMADD231PS    Y9, Y4, Y1
+
+	// The block's sum, scaled, for activation row 0.
+	VADDPS       Y11, Y10, Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VBROADCASTSS (R8), Y10
+	VFMADD231PS  Y9, Y10, Y0
+	VMULPS       (DI)(SI*1), Y5, Y5
+	VMULPS       32(DI)(SI*1), Y6, Y6
+	VFMADD231PS  64(DI)(SI*1), Y7, Y5
+	VFMADD231PS  96(DI)(SI*1), Y4, Y6
+
+	// The block's sum, scaled, for activation row 1.
+	VADDPS       Y6, Y5, Y5
+	VFMADD231PS  Y8, Y5, Y1
+	VBROADCASTSS (R8)(SI*1), Y4
+	VFMADD231PS  Y9, Y4, Y1
+
+	// 32 weights of stream 1.
 	VBROADCASTF128 4(DX), Y4
 	VPAND          lanes_0000000f_000000f0<>+0(SB), Y4, Y5
 	VCVTDQ2PS      Y5, Y5
@@ -5660,26 +6153,31 @@ loop2:
 	VMULPS         32(DI), Y6, Y11
 	VFMADD231PS    64(DI), Y7, Y10
 	VFMADD231PS    96(DI), Y4, Y11
-	VADDPS         Y11, Y10, Y10
-	VFMADD231PS    Y8, Y10, Y2
-	VBROADCASTSS   (R8), Y10
-	VFMADD231PS    Y9, Y10, Y2
-	VMULPS         (DI)(SI*1), Y5, Y5
-	VMULPS         32(DI)(SI*1), Y6, Y6
-	VFMADD231PS    64(DI)(SI*1), Y7, Y5
-	VFMADD231PS    96(DI)(SI*1), Y4, Y6
-	VADDPS         Y6, Y5, Y5
-	VFMADD231PS    Y8, Y5, Y3
-	VBROADCASTSS   (R8)(SI*1), Y4
-	VFMADD231PS    Y9, Y4, Y3
-	ADDQ           $+128, DI
-	ADDQ           $+4, R8
-	ADDQ           $+20, CX
-	ADDQ           $+20, DX
-	DECQ           R9
-	JNZ            loop2
+
+	// The block's sum, scaled, for activation row 0.
+	VADDPS       Y11, Y10, Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VBROADCASTSS (R8), Y10
+	VFMADD231PS  Y9, Y10, Y2
+	VMULPS       (DI)(SI*1), Y5, Y5
+	VMULPS       32(DI)(SI*1), Y6, Y6
+	VFMADD231PS  64(DI)(SI*1), Y7, Y5
+	VFMADD231PS  96(DI)(SI*1), Y4, Y6
+
+	// The block's sum, scaled, for activation row 1.
+	VADDPS       Y6, Y5, Y5
+	VFMADD231PS  Y8, Y5, Y3
+	VBROADCASTSS (R8)(SI*1), Y4
+	VFMADD231PS  Y9, Y4, Y3
+	ADDQ         $+128, DI
+	ADDQ         $+4, R8
+	ADDQ         $+20, CX
+	ADDQ         $+20, DX
+	DECQ         R9
+	JNZ          loop2
 
 done3:
+	// Add the lanes and store.
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -5689,6 +6187,8 @@ done3:
 	VMOVSS       X1, (DI)
 	ADDQ         104(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
+
+	// Add the lanes and store.
 	VHADDPS      Y3, Y2, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -5698,15 +6198,17 @@ done3:
 	VMOVSS       X1, (DI)
 	ADDQ         104(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
-// func mul2xAffine4AVX2(a *uint64)
+// func matvec2xAffine4AVX2(a *uint64)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·mul2xAffine4AVX2(SB), NOSPLIT, $0-8
+TEXT ·matvec2xAffine4AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 40(AX), DX
@@ -5717,6 +6219,7 @@ TEXT ·mul2xAffine4AVX2(SB), NOSPLIT, $0-8
 	MOVQ 120(AX), R9
 	MOVQ 96(AX), R10
 
+	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -5734,8 +6237,11 @@ loop2:
 	JZ    done5
 
 loop4:
-	PREFETCHT0     (CX)(R9*1)
-	PREFETCHT0     (SI)(R9*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(R9*1)
+	PREFETCHT0 (SI)(R9*1)
+
+	// 32 weights of stream 0.
 	VBROADCASTF128 (CX), Y4
 	VPAND          lanes_0000000f_000f0000<>+0(SB), Y4, Y5
 	VCVTDQ2PS      Y5, Y5
@@ -5752,18 +6258,24 @@ loop4:
 	VMULPS         32(R11), Y6, Y11
 	VFMADD231PS    64(R11), Y7, Y10
 	VFMADD231PS    96(R11), Y4, Y11
-	VADDPS         Y11, Y10, Y10
-	VFMADD231PS    Y8, Y10, Y0
-	VBROADCASTSS   (R12), Y10
-	VFMADD231PS    Y9, Y10, Y0
-	VMULPS         (R11)(R10*1), Y5, Y5
-	VMULPS         32(R11)(R10*1), Y6, Y6
-	VFMADD231PS    64(R11)(R10*1), Y7, Y5
-	VFMADD231PS    96(R11)(R10*1), Y4, Y6
-	VADDPS         Y6, Y5, Y5
-	VFMADD231PS    Y8, Y5, Y1
-	VBROADCASTSS   (R12)(R10*1), Y4
-	VFMADD231PS    Y9, Y4, Y1
+
+	// The block's sum, scaled, for activation row 0.
+	VADDPS       Y11, Y10, Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VBROADCASTSS (R12), Y10
+	VFMADD231PS  Y9, Y10, Y0
+	VMULPS       (R11)(R10*1), Y5, Y5
+	VMULPS       32(R11)(R10*1), Y6, Y6
+	VFMADD231PS  64(R11)(R10*1), Y7, Y5
+	VFMADD231PS  96(R11)(R10*1), Y4, Y6
+
+	// The block's sum, scaled, for activation row 1.
+	VADDPS       Y6, Y5, Y5
+	VFMADD231PS  Y8, Y5, Y1
+	VBROADCASTSS (R12)(R10*1), Y4
+	VFMADD231PS  Y9, Y4, Y1
+
+	// 32 weights of stream 1.
 	VBROADCASTF128 (SI), Y4
 	VPAND          lanes_0000000f_000f0000<>+0(SB), Y4, Y5
 	VCVTDQ2PS      Y5, Y5
@@ -5780,24 +6292,28 @@ loop4:
 	VMULPS         32(R11), Y6, Y11
 	VFMADD231PS    64(R11), Y7, Y10
 	VFMADD231PS    96(R11), Y4, Y11
-	VADDPS         Y11, Y10, Y10
-	VFMADD231PS    Y8, Y10, Y2
-	VBROADCASTSS   (R12), Y10
-	VFMADD231PS    Y9, Y10, Y2
-	VMULPS         (R11)(R10*1), Y5, Y5
-	VMULPS         32(R11)(R10*1), Y6, Y6
-	VFMADD231PS    64(R11)(R10*1), Y7, Y5
-	VFMADD231PS    96(R11)(R10*1), Y4, Y6
-	VADDPS         Y6, Y5, Y5
-	VFMADD231PS    Y8, Y5, Y3
-	VBROADCASTSS   (R12)(R10*1), Y4
-	VFMADD231PS    Y9, Y4, Y3
-	ADDQ           $+128, R11
-	ADDQ           $+4, R12
-	ADDQ           $+16, CX
-	ADDQ           $+16, SI
-	DECQ           R14
-	JNZ            loop4
+
+	// The block's sum, scaled, for activation row 0.
+	VADDPS       Y11, Y10, Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VBROADCASTSS (R12), Y10
+	VFMADD231PS  Y9, Y10, Y2
+	VMULPS       (R11)(R10*1), Y5, Y5
+	VMULPS       32(R11)(R10*1), Y6, Y6
+	VFMADD231PS  64(R11)(R10*1), Y7, Y5
+	VFMADD231PS  96(R11)(R10*1), Y4, Y6
+
+	// The block's sum, scaled, for activation row 1.
+	VADDPS       Y6, Y5, Y5
+	VFMADD231PS  Y8, Y5, Y3
+	VBROADCASTSS (R12)(R10*1), Y4
+	VFMADD231PS  Y9, Y4, Y3
+	ADDQ         $+128, R11
+	ADDQ         $+4, R12
+	ADDQ         $+16, CX
+	ADDQ         $+16, SI
+	DECQ         R14
+	JNZ          loop4
 
 done5:
 	ADDQ $+4, DX
@@ -5808,6 +6324,7 @@ done5:
 	JNZ  loop2
 
 done3:
+	// Add the lanes and store.
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -5817,6 +6334,8 @@ done3:
 	VMOVSS       X1, (R11)
 	ADDQ         104(AX), R11
 	VEXTRACTPS   $0x01, X1, (R11)
+
+	// Add the lanes and store.
 	VHADDPS      Y3, Y2, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -5826,15 +6345,17 @@ done3:
 	VMOVSS       X1, (R11)
 	ADDQ         104(AX), R11
 	VEXTRACTPS   $0x01, X1, (R11)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
-// func mul2xAffine8AVX2(a *uint64)
+// func matvec2xAffine8AVX2(a *uint64)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·mul2xAffine8AVX2(SB), NOSPLIT, $0-8
+TEXT ·matvec2xAffine8AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 40(AX), DX
@@ -5845,6 +6366,7 @@ TEXT ·mul2xAffine8AVX2(SB), NOSPLIT, $0-8
 	MOVQ 120(AX), R9
 	MOVQ 96(AX), R10
 
+	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -5862,8 +6384,11 @@ loop2:
 	JZ    done5
 
 loop4:
-	PREFETCHT0   (CX)(R9*1)
-	PREFETCHT0   (SI)(R9*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(R9*1)
+	PREFETCHT0 (SI)(R9*1)
+
+	// 32 weights of stream 0.
 	VMOVUPS      (CX), Y4
 	VPAND        lanes_000000ff<>+0(SB), Y4, Y5
 	VCVTDQ2PS    Y5, Y5
@@ -5879,6 +6404,8 @@ loop4:
 	VMULPS       32(R11), Y6, Y11
 	VFMADD231PS  64(R11), Y7, Y10
 	VFMADD231PS  96(R11), Y4, Y11
+
+	// The block's sum, scaled, for activation row 0.
 	VADDPS       Y11, Y10, Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VBROADCASTSS (R12), Y10
@@ -5887,10 +6414,14 @@ loop4:
 	VMULPS       32(R11)(R10*1), Y6, Y6
 	VFMADD231PS  64(R11)(R10*1), Y7, Y5
 	VFMADD231PS  96(R11)(R10*1), Y4, Y6
+
+	// The block's sum, scaled, for activation row 1.
 	VADDPS       Y6, Y5, Y5
 	VFMADD231PS  Y8, Y5, Y1
 	VBROADCASTSS (R12)(R10*1), Y4
 	VFMADD231PS  Y9, Y4, Y1
+
+	// 32 weights of stream 1.
 	VMOVUPS      (SI), Y4
 	VPAND        lanes_000000ff<>+0(SB), Y4, Y5
 	VCVTDQ2PS    Y5, Y5
@@ -5906,6 +6437,8 @@ loop4:
 	VMULPS       32(R11), Y6, Y11
 	VFMADD231PS  64(R11), Y7, Y10
 	VFMADD231PS  96(R11), Y4, Y11
+
+	// The block's sum, scaled, for activation row 0.
 	VADDPS       Y11, Y10, Y10
 	VFMADD231PS  Y8, Y10, Y2
 	VBROADCASTSS (R12), Y10
@@ -5914,6 +6447,8 @@ loop4:
 	VMULPS       32(R11)(R10*1), Y6, Y6
 	VFMADD231PS  64(R11)(R10*1), Y7, Y5
 	VFMADD231PS  96(R11)(R10*1), Y4, Y6
+
+	// The block's sum, scaled, for activation row 1.
 	VADDPS       Y6, Y5, Y5
 	VFMADD231PS  Y8, Y5, Y3
 	VBROADCASTSS (R12)(R10*1), Y4
@@ -5934,6 +6469,7 @@ done5:
 	JNZ  loop2
 
 done3:
+	// Add the lanes and store.
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -5943,6 +6479,8 @@ done3:
 	VMOVSS       X1, (R11)
 	ADDQ         104(AX), R11
 	VEXTRACTPS   $0x01, X1, (R11)
+
+	// Add the lanes and store.
 	VHADDPS      Y3, Y2, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -5952,21 +6490,24 @@ done3:
 	VMOVSS       X1, (R11)
 	ADDQ         104(AX), R11
 	VEXTRACTPS   $0x01, X1, (R11)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
-// func mul4xF32AVX2(a *uint64)
+// func matvec4xF32AVX2(a *uint64)
 // Requires: AVX, FMA3, MMX+
-TEXT ·mul4xF32AVX2(SB), NOSPLIT, $0-8
+TEXT ·matvec4xF32AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 120(AX), DX
 	MOVQ 96(AX), BX
 	LEAQ (BX)(BX*2), SI
 
+	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -5984,26 +6525,37 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  (CX)(DX*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(DX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VMOVUPS     (CX), Y8
 	VFMADD231PS (DI), Y8, Y0
 	VFMADD231PS (DI)(BX*1), Y8, Y1
 	VFMADD231PS (DI)(BX*2), Y8, Y2
 	VFMADD231PS (DI)(SI*1), Y8, Y3
 	ADDQ        $+32, CX
+
+	// Step 0 of the block: widen and multiply.
 	VMOVUPS     (CX), Y8
 	VFMADD231PS 32(DI), Y8, Y4
 	VFMADD231PS 32(DI)(BX*1), Y8, Y5
 	VFMADD231PS 32(DI)(BX*2), Y8, Y6
 	VFMADD231PS 32(DI)(SI*1), Y8, Y7
 	ADDQ        $+32, CX
-	PREFETCHT0  (CX)(DX*1)
+
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(DX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VMOVUPS     (CX), Y8
 	VFMADD231PS 64(DI), Y8, Y0
 	VFMADD231PS 64(DI)(BX*1), Y8, Y1
 	VFMADD231PS 64(DI)(BX*2), Y8, Y2
 	VFMADD231PS 64(DI)(SI*1), Y8, Y3
 	ADDQ        $+32, CX
+
+	// Step 0 of the block: widen and multiply.
 	VMOVUPS     (CX), Y8
 	VFMADD231PS 96(DI), Y8, Y4
 	VFMADD231PS 96(DI)(BX*1), Y8, Y5
@@ -6021,7 +6573,10 @@ done3:
 	JZ    done5
 
 loop4:
-	PREFETCHT0  (CX)(DX*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(DX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VMOVUPS     (CX), Y8
 	VFMADD231PS (DI), Y8, Y0
 	VFMADD231PS (DI)(BX*1), Y8, Y1
@@ -6033,11 +6588,13 @@ loop4:
 	JNZ         loop4
 
 done5:
-	ADDQ         80(AX), CX
-	VADDPS       Y4, Y0, Y0
-	VADDPS       Y5, Y1, Y1
-	VADDPS       Y6, Y2, Y2
-	VADDPS       Y7, Y3, Y3
+	ADDQ   80(AX), CX
+	VADDPS Y4, Y0, Y0
+	VADDPS Y5, Y1, Y1
+	VADDPS Y6, Y2, Y2
+	VADDPS Y7, Y3, Y3
+
+	// Add the lanes and store.
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y3, Y2, Y1
 	VHADDPS      Y1, Y0, Y0
@@ -6052,21 +6609,24 @@ done5:
 	VEXTRACTPS   $0x02, X1, (DI)
 	ADDQ         104(AX), DI
 	VEXTRACTPS   $0x03, X1, (DI)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
-// func mul4xF16AVX2(a *uint64)
+// func matvec4xF16AVX2(a *uint64)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·mul4xF16AVX2(SB), NOSPLIT, $0-8
+TEXT ·matvec4xF16AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 120(AX), DX
 	MOVQ 96(AX), BX
 	LEAQ (BX)(BX*2), SI
 
+	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -6084,25 +6644,34 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  (CX)(DX*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(DX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VCVTPH2PS   (CX), Y8
 	VFMADD231PS (DI), Y8, Y0
 	VFMADD231PS (DI)(BX*1), Y8, Y1
 	VFMADD231PS (DI)(BX*2), Y8, Y2
 	VFMADD231PS (DI)(SI*1), Y8, Y3
 	ADDQ        $+16, CX
+
+	// Step 0 of the block: widen and multiply.
 	VCVTPH2PS   (CX), Y8
 	VFMADD231PS 32(DI), Y8, Y4
 	VFMADD231PS 32(DI)(BX*1), Y8, Y5
 	VFMADD231PS 32(DI)(BX*2), Y8, Y6
 	VFMADD231PS 32(DI)(SI*1), Y8, Y7
 	ADDQ        $+16, CX
+
+	// Step 0 of the block: widen and multiply.
 	VCVTPH2PS   (CX), Y8
 	VFMADD231PS 64(DI), Y8, Y0
 	VFMADD231PS 64(DI)(BX*1), Y8, Y1
 	VFMADD231PS 64(DI)(BX*2), Y8, Y2
 	VFMADD231PS 64(DI)(SI*1), Y8, Y3
 	ADDQ        $+16, CX
+
+	// Step 0 of the block: widen and multiply.
 	VCVTPH2PS   (CX), Y8
 	VFMADD231PS 96(DI), Y8, Y4
 	VFMADD231PS 96(DI)(BX*1), Y8, Y5
@@ -6120,7 +6689,10 @@ done3:
 	JZ    done5
 
 loop4:
-	PREFETCHT0  (CX)(DX*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(DX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VCVTPH2PS   (CX), Y8
 	VFMADD231PS (DI), Y8, Y0
 	VFMADD231PS (DI)(BX*1), Y8, Y1
@@ -6132,11 +6704,13 @@ loop4:
 	JNZ         loop4
 
 done5:
-	ADDQ         80(AX), CX
-	VADDPS       Y4, Y0, Y0
-	VADDPS       Y5, Y1, Y1
-	VADDPS       Y6, Y2, Y2
-	VADDPS       Y7, Y3, Y3
+	ADDQ   80(AX), CX
+	VADDPS Y4, Y0, Y0
+	VADDPS Y5, Y1, Y1
+	VADDPS Y6, Y2, Y2
+	VADDPS Y7, Y3, Y3
+
+	// Add the lanes and store.
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y3, Y2, Y1
 	VHADDPS      Y1, Y0, Y0
@@ -6151,21 +6725,24 @@ done5:
 	VEXTRACTPS   $0x02, X1, (DI)
 	ADDQ         104(AX), DI
 	VEXTRACTPS   $0x03, X1, (DI)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
-// func mul4xQ4_KAVX2(a *uint64)
+// func matvec4xQ4_KAVX2(a *uint64)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·mul4xQ4_KAVX2(SB), NOSPLIT, $64-8
+TEXT ·matvec4xQ4_KAVX2(SB), NOSPLIT, $64-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 120(AX), DX
 	MOVQ 96(AX), BX
 	LEAQ (BX)(BX*2), SI
 
+	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -6219,9 +6796,13 @@ loop2:
 	VXORPS       lanes_80000000<>+0(SB), Y9, Y9
 	VMULPS       Y9, Y8, Y8
 	VMOVUPS      Y8, 32(SP)
-	PREFETCHT0   (CX)(DX*1)
-	PREFETCHT0   64(CX)(DX*1)
-	PREFETCHT0   128(CX)(DX*1)
+
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(DX*1)
+	PREFETCHT0 64(CX)(DX*1)
+	PREFETCHT0 128(CX)(DX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VPMOVZXBD    16(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -6241,6 +6822,8 @@ loop2:
 	VFMADD231PS  128(DI)(BX*1), Y9, Y5
 	VFMADD231PS  128(DI)(BX*2), Y9, Y6
 	VFMADD231PS  128(DI)(SI*1), Y9, Y7
+
+	// Step 1 of the block: widen and multiply.
 	VPMOVZXBD    24(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -6260,6 +6843,8 @@ loop2:
 	VFMADD231PS  160(DI)(BX*1), Y9, Y5
 	VFMADD231PS  160(DI)(BX*2), Y9, Y6
 	VFMADD231PS  160(DI)(SI*1), Y9, Y7
+
+	// Step 2 of the block: widen and multiply.
 	VPMOVZXBD    32(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -6279,6 +6864,8 @@ loop2:
 	VFMADD231PS  192(DI)(BX*1), Y9, Y5
 	VFMADD231PS  192(DI)(BX*2), Y9, Y6
 	VFMADD231PS  192(DI)(SI*1), Y9, Y7
+
+	// Step 3 of the block: widen and multiply.
 	VPMOVZXBD    40(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -6298,6 +6885,8 @@ loop2:
 	VFMADD231PS  224(DI)(BX*1), Y9, Y5
 	VFMADD231PS  224(DI)(BX*2), Y9, Y6
 	VFMADD231PS  224(DI)(SI*1), Y9, Y7
+
+	// Step 4 of the block: widen and multiply.
 	VPMOVZXBD    48(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -6317,6 +6906,8 @@ loop2:
 	VFMADD231PS  384(DI)(BX*1), Y9, Y5
 	VFMADD231PS  384(DI)(BX*2), Y9, Y6
 	VFMADD231PS  384(DI)(SI*1), Y9, Y7
+
+	// Step 5 of the block: widen and multiply.
 	VPMOVZXBD    56(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -6336,6 +6927,8 @@ loop2:
 	VFMADD231PS  416(DI)(BX*1), Y9, Y5
 	VFMADD231PS  416(DI)(BX*2), Y9, Y6
 	VFMADD231PS  416(DI)(SI*1), Y9, Y7
+
+	// Step 6 of the block: widen and multiply.
 	VPMOVZXBD    64(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -6355,6 +6948,8 @@ loop2:
 	VFMADD231PS  448(DI)(BX*1), Y9, Y5
 	VFMADD231PS  448(DI)(BX*2), Y9, Y6
 	VFMADD231PS  448(DI)(SI*1), Y9, Y7
+
+	// Step 7 of the block: widen and multiply.
 	VPMOVZXBD    72(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -6374,6 +6969,8 @@ loop2:
 	VFMADD231PS  480(DI)(BX*1), Y9, Y5
 	VFMADD231PS  480(DI)(BX*2), Y9, Y6
 	VFMADD231PS  480(DI)(SI*1), Y9, Y7
+
+	// Step 8 of the block: widen and multiply.
 	VPMOVZXBD    80(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -6393,6 +6990,8 @@ loop2:
 	VFMADD231PS  640(DI)(BX*1), Y9, Y5
 	VFMADD231PS  640(DI)(BX*2), Y9, Y6
 	VFMADD231PS  640(DI)(SI*1), Y9, Y7
+
+	// Step 9 of the block: widen and multiply.
 	VPMOVZXBD    88(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -6412,6 +7011,8 @@ loop2:
 	VFMADD231PS  672(DI)(BX*1), Y9, Y5
 	VFMADD231PS  672(DI)(BX*2), Y9, Y6
 	VFMADD231PS  672(DI)(SI*1), Y9, Y7
+
+	// Step 10 of the block: widen and multiply.
 	VPMOVZXBD    96(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -6431,6 +7032,8 @@ loop2:
 	VFMADD231PS  704(DI)(BX*1), Y9, Y5
 	VFMADD231PS  704(DI)(BX*2), Y9, Y6
 	VFMADD231PS  704(DI)(SI*1), Y9, Y7
+
+	// Step 11 of the block: widen and multiply.
 	VPMOVZXBD    104(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -6450,6 +7053,8 @@ loop2:
 	VFMADD231PS  736(DI)(BX*1), Y9, Y5
 	VFMADD231PS  736(DI)(BX*2), Y9, Y6
 	VFMADD231PS  736(DI)(SI*1), Y9, Y7
+
+	// Step 12 of the block: widen and multiply.
 	VPMOVZXBD    112(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -6469,6 +7074,8 @@ loop2:
 	VFMADD231PS  896(DI)(BX*1), Y9, Y5
 	VFMADD231PS  896(DI)(BX*2), Y9, Y6
 	VFMADD231PS  896(DI)(SI*1), Y9, Y7
+
+	// Step 13 of the block: widen and multiply.
 	VPMOVZXBD    120(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -6488,6 +7095,8 @@ loop2:
 	VFMADD231PS  928(DI)(BX*1), Y9, Y5
 	VFMADD231PS  928(DI)(BX*2), Y9, Y6
 	VFMADD231PS  928(DI)(SI*1), Y9, Y7
+
+	// Step 14 of the block: widen and multiply.
 	VPMOVZXBD    128(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -6507,6 +7116,8 @@ loop2:
 	VFMADD231PS  960(DI)(BX*1), Y9, Y5
 	VFMADD231PS  960(DI)(BX*2), Y9, Y6
 	VFMADD231PS  960(DI)(SI*1), Y9, Y7
+
+	// Step 15 of the block: widen and multiply.
 	VPMOVZXBD    136(CX), Y8
 	VPSRLD       $0x04, Y8, Y9
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
@@ -6532,10 +7143,12 @@ loop2:
 	JNZ          loop2
 
 done3:
-	VADDPS       Y4, Y0, Y0
-	VADDPS       Y5, Y1, Y1
-	VADDPS       Y6, Y2, Y2
-	VADDPS       Y7, Y3, Y3
+	VADDPS Y4, Y0, Y0
+	VADDPS Y5, Y1, Y1
+	VADDPS Y6, Y2, Y2
+	VADDPS Y7, Y3, Y3
+
+	// Add the lanes and store.
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y3, Y2, Y1
 	VHADDPS      Y1, Y0, Y0
@@ -6550,21 +7163,24 @@ done3:
 	VEXTRACTPS   $0x02, X1, (DI)
 	ADDQ         104(AX), DI
 	VEXTRACTPS   $0x03, X1, (DI)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
-// func mul4xQ6_KAVX2(a *uint64)
+// func matvec4xQ6_KAVX2(a *uint64)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·mul4xQ6_KAVX2(SB), NOSPLIT, $64-8
+TEXT ·matvec4xQ6_KAVX2(SB), NOSPLIT, $64-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 120(AX), DX
 	MOVQ 96(AX), BX
 	LEAQ (BX)(BX*2), SI
 
+	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -6590,10 +7206,14 @@ loop2:
 	VCVTDQ2PS    Y9, Y9
 	VMULPS       Y8, Y9, Y9
 	VMOVUPS      Y9, 32(SP)
-	PREFETCHT0   (CX)(DX*1)
-	PREFETCHT0   64(CX)(DX*1)
-	PREFETCHT0   128(CX)(DX*1)
-	PREFETCHT0   192(CX)(DX*1)
+
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(DX*1)
+	PREFETCHT0 64(CX)(DX*1)
+	PREFETCHT0 128(CX)(DX*1)
+	PREFETCHT0 192(CX)(DX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VPMOVZXBD    (CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    128(CX), Y9
@@ -6608,6 +7228,8 @@ loop2:
 	VFMADD231PS  (DI)(BX*1), Y8, Y1
 	VFMADD231PS  (DI)(BX*2), Y8, Y2
 	VFMADD231PS  (DI)(SI*1), Y8, Y3
+
+	// Step 1 of the block: widen and multiply.
 	VPMOVZXBD    8(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    136(CX), Y9
@@ -6622,6 +7244,8 @@ loop2:
 	VFMADD231PS  32(DI)(BX*1), Y8, Y5
 	VFMADD231PS  32(DI)(BX*2), Y8, Y6
 	VFMADD231PS  32(DI)(SI*1), Y8, Y7
+
+	// Step 2 of the block: widen and multiply.
 	VPMOVZXBD    16(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    144(CX), Y9
@@ -6636,6 +7260,8 @@ loop2:
 	VFMADD231PS  64(DI)(BX*1), Y8, Y1
 	VFMADD231PS  64(DI)(BX*2), Y8, Y2
 	VFMADD231PS  64(DI)(SI*1), Y8, Y3
+
+	// Step 3 of the block: widen and multiply.
 	VPMOVZXBD    24(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    152(CX), Y9
@@ -6650,6 +7276,8 @@ loop2:
 	VFMADD231PS  96(DI)(BX*1), Y8, Y5
 	VFMADD231PS  96(DI)(BX*2), Y8, Y6
 	VFMADD231PS  96(DI)(SI*1), Y8, Y7
+
+	// Step 4 of the block: widen and multiply.
 	VPMOVZXBD    32(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    128(CX), Y9
@@ -6664,6 +7292,8 @@ loop2:
 	VFMADD231PS  128(DI)(BX*1), Y8, Y1
 	VFMADD231PS  128(DI)(BX*2), Y8, Y2
 	VFMADD231PS  128(DI)(SI*1), Y8, Y3
+
+	// Step 5 of the block: widen and multiply.
 	VPMOVZXBD    40(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    136(CX), Y9
@@ -6678,6 +7308,8 @@ loop2:
 	VFMADD231PS  160(DI)(BX*1), Y8, Y5
 	VFMADD231PS  160(DI)(BX*2), Y8, Y6
 	VFMADD231PS  160(DI)(SI*1), Y8, Y7
+
+	// Step 6 of the block: widen and multiply.
 	VPMOVZXBD    48(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    144(CX), Y9
@@ -6692,6 +7324,8 @@ loop2:
 	VFMADD231PS  192(DI)(BX*1), Y8, Y1
 	VFMADD231PS  192(DI)(BX*2), Y8, Y2
 	VFMADD231PS  192(DI)(SI*1), Y8, Y3
+
+	// Step 7 of the block: widen and multiply.
 	VPMOVZXBD    56(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    152(CX), Y9
@@ -6706,6 +7340,8 @@ loop2:
 	VFMADD231PS  224(DI)(BX*1), Y8, Y5
 	VFMADD231PS  224(DI)(BX*2), Y8, Y6
 	VFMADD231PS  224(DI)(SI*1), Y8, Y7
+
+	// Step 8 of the block: widen and multiply.
 	VPMOVZXBD    (CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    128(CX), Y9
@@ -6719,6 +7355,8 @@ loop2:
 	VFMADD231PS  256(DI)(BX*1), Y8, Y1
 	VFMADD231PS  256(DI)(BX*2), Y8, Y2
 	VFMADD231PS  256(DI)(SI*1), Y8, Y3
+
+	// Step 9 of the block: widen and multiply.
 	VPMOVZXBD    8(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    136(CX), Y9
@@ -6732,6 +7370,8 @@ loop2:
 	VFMADD231PS  288(DI)(BX*1), Y8, Y5
 	VFMADD231PS  288(DI)(BX*2), Y8, Y6
 	VFMADD231PS  288(DI)(SI*1), Y8, Y7
+
+	// Step 10 of the block: widen and multiply.
 	VPMOVZXBD    16(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    144(CX), Y9
@@ -6745,6 +7385,8 @@ loop2:
 	VFMADD231PS  320(DI)(BX*1), Y8, Y1
 	VFMADD231PS  320(DI)(BX*2), Y8, Y2
 	VFMADD231PS  320(DI)(SI*1), Y8, Y3
+
+	// Step 11 of the block: widen and multiply.
 	VPMOVZXBD    24(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    152(CX), Y9
@@ -6758,6 +7400,8 @@ loop2:
 	VFMADD231PS  352(DI)(BX*1), Y8, Y5
 	VFMADD231PS  352(DI)(BX*2), Y8, Y6
 	VFMADD231PS  352(DI)(SI*1), Y8, Y7
+
+	// Step 12 of the block: widen and multiply.
 	VPMOVZXBD    32(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    128(CX), Y9
@@ -6772,6 +7416,8 @@ loop2:
 	VFMADD231PS  384(DI)(BX*1), Y8, Y1
 	VFMADD231PS  384(DI)(BX*2), Y8, Y2
 	VFMADD231PS  384(DI)(SI*1), Y8, Y3
+
+	// Step 13 of the block: widen and multiply.
 	VPMOVZXBD    40(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    136(CX), Y9
@@ -6786,6 +7432,8 @@ loop2:
 	VFMADD231PS  416(DI)(BX*1), Y8, Y5
 	VFMADD231PS  416(DI)(BX*2), Y8, Y6
 	VFMADD231PS  416(DI)(SI*1), Y8, Y7
+
+	// Step 14 of the block: widen and multiply.
 	VPMOVZXBD    48(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    144(CX), Y9
@@ -6800,6 +7448,8 @@ loop2:
 	VFMADD231PS  448(DI)(BX*1), Y8, Y1
 	VFMADD231PS  448(DI)(BX*2), Y8, Y2
 	VFMADD231PS  448(DI)(SI*1), Y8, Y3
+
+	// Step 15 of the block: widen and multiply.
 	VPMOVZXBD    56(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    152(CX), Y9
@@ -6814,6 +7464,8 @@ loop2:
 	VFMADD231PS  480(DI)(BX*1), Y8, Y5
 	VFMADD231PS  480(DI)(BX*2), Y8, Y6
 	VFMADD231PS  480(DI)(SI*1), Y8, Y7
+
+	// Step 16 of the block: widen and multiply.
 	VPMOVZXBD    64(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    160(CX), Y9
@@ -6828,6 +7480,8 @@ loop2:
 	VFMADD231PS  512(DI)(BX*1), Y8, Y1
 	VFMADD231PS  512(DI)(BX*2), Y8, Y2
 	VFMADD231PS  512(DI)(SI*1), Y8, Y3
+
+	// Step 17 of the block: widen and multiply.
 	VPMOVZXBD    72(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    168(CX), Y9
@@ -6842,6 +7496,8 @@ loop2:
 	VFMADD231PS  544(DI)(BX*1), Y8, Y5
 	VFMADD231PS  544(DI)(BX*2), Y8, Y6
 	VFMADD231PS  544(DI)(SI*1), Y8, Y7
+
+	// Step 18 of the block: widen and multiply.
 	VPMOVZXBD    80(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    176(CX), Y9
@@ -6856,6 +7512,8 @@ loop2:
 	VFMADD231PS  576(DI)(BX*1), Y8, Y1
 	VFMADD231PS  576(DI)(BX*2), Y8, Y2
 	VFMADD231PS  576(DI)(SI*1), Y8, Y3
+
+	// Step 19 of the block: widen and multiply.
 	VPMOVZXBD    88(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    184(CX), Y9
@@ -6870,6 +7528,8 @@ loop2:
 	VFMADD231PS  608(DI)(BX*1), Y8, Y5
 	VFMADD231PS  608(DI)(BX*2), Y8, Y6
 	VFMADD231PS  608(DI)(SI*1), Y8, Y7
+
+	// Step 20 of the block: widen and multiply.
 	VPMOVZXBD    96(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    160(CX), Y9
@@ -6884,6 +7544,8 @@ loop2:
 	VFMADD231PS  640(DI)(BX*1), Y8, Y1
 	VFMADD231PS  640(DI)(BX*2), Y8, Y2
 	VFMADD231PS  640(DI)(SI*1), Y8, Y3
+
+	// Step 21 of the block: widen and multiply.
 	VPMOVZXBD    104(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    168(CX), Y9
@@ -6898,6 +7560,8 @@ loop2:
 	VFMADD231PS  672(DI)(BX*1), Y8, Y5
 	VFMADD231PS  672(DI)(BX*2), Y8, Y6
 	VFMADD231PS  672(DI)(SI*1), Y8, Y7
+
+	// Step 22 of the block: widen and multiply.
 	VPMOVZXBD    112(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    176(CX), Y9
@@ -6912,6 +7576,8 @@ loop2:
 	VFMADD231PS  704(DI)(BX*1), Y8, Y1
 	VFMADD231PS  704(DI)(BX*2), Y8, Y2
 	VFMADD231PS  704(DI)(SI*1), Y8, Y3
+
+	// Step 23 of the block: widen and multiply.
 	VPMOVZXBD    120(CX), Y8
 	VPAND        lanes_0000000f<>+0(SB), Y8, Y8
 	VPMOVZXBD    184(CX), Y9
@@ -6926,6 +7592,8 @@ loop2:
 	VFMADD231PS  736(DI)(BX*1), Y8, Y5
 	VFMADD231PS  736(DI)(BX*2), Y8, Y6
 	VFMADD231PS  736(DI)(SI*1), Y8, Y7
+
+	// Step 24 of the block: widen and multiply.
 	VPMOVZXBD    64(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    160(CX), Y9
@@ -6939,6 +7607,8 @@ loop2:
 	VFMADD231PS  768(DI)(BX*1), Y8, Y1
 	VFMADD231PS  768(DI)(BX*2), Y8, Y2
 	VFMADD231PS  768(DI)(SI*1), Y8, Y3
+
+	// Step 25 of the block: widen and multiply.
 	VPMOVZXBD    72(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    168(CX), Y9
@@ -6952,6 +7622,8 @@ loop2:
 	VFMADD231PS  800(DI)(BX*1), Y8, Y5
 	VFMADD231PS  800(DI)(BX*2), Y8, Y6
 	VFMADD231PS  800(DI)(SI*1), Y8, Y7
+
+	// Step 26 of the block: widen and multiply.
 	VPMOVZXBD    80(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    176(CX), Y9
@@ -6965,6 +7637,8 @@ loop2:
 	VFMADD231PS  832(DI)(BX*1), Y8, Y1
 	VFMADD231PS  832(DI)(BX*2), Y8, Y2
 	VFMADD231PS  832(DI)(SI*1), Y8, Y3
+
+	// Step 27 of the block: widen and multiply.
 	VPMOVZXBD    88(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    184(CX), Y9
@@ -6978,6 +7652,8 @@ loop2:
 	VFMADD231PS  864(DI)(BX*1), Y8, Y5
 	VFMADD231PS  864(DI)(BX*2), Y8, Y6
 	VFMADD231PS  864(DI)(SI*1), Y8, Y7
+
+	// Step 28 of the block: widen and multiply.
 	VPMOVZXBD    96(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    160(CX), Y9
@@ -6992,6 +7668,8 @@ loop2:
 	VFMADD231PS  896(DI)(BX*1), Y8, Y1
 	VFMADD231PS  896(DI)(BX*2), Y8, Y2
 	VFMADD231PS  896(DI)(SI*1), Y8, Y3
+
+	// Step 29 of the block: widen and multiply.
 	VPMOVZXBD    104(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    168(CX), Y9
@@ -7006,6 +7684,8 @@ loop2:
 	VFMADD231PS  928(DI)(BX*1), Y8, Y5
 	VFMADD231PS  928(DI)(BX*2), Y8, Y6
 	VFMADD231PS  928(DI)(SI*1), Y8, Y7
+
+	// Step 30 of the block: widen and multiply.
 	VPMOVZXBD    112(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    176(CX), Y9
@@ -7020,6 +7700,8 @@ loop2:
 	VFMADD231PS  960(DI)(BX*1), Y8, Y1
 	VFMADD231PS  960(DI)(BX*2), Y8, Y2
 	VFMADD231PS  960(DI)(SI*1), Y8, Y3
+
+	// Step 31 of the block: widen and multiply.
 	VPMOVZXBD    120(CX), Y8
 	VPSRLD       $0x04, Y8, Y8
 	VPMOVZXBD    184(CX), Y9
@@ -7040,10 +7722,12 @@ loop2:
 	JNZ          loop2
 
 done3:
-	VADDPS       Y4, Y0, Y0
-	VADDPS       Y5, Y1, Y1
-	VADDPS       Y6, Y2, Y2
-	VADDPS       Y7, Y3, Y3
+	VADDPS Y4, Y0, Y0
+	VADDPS Y5, Y1, Y1
+	VADDPS Y6, Y2, Y2
+	VADDPS Y7, Y3, Y3
+
+	// Add the lanes and store.
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y3, Y2, Y1
 	VHADDPS      Y1, Y0, Y0
@@ -7058,21 +7742,24 @@ done3:
 	VEXTRACTPS   $0x02, X1, (DI)
 	ADDQ         104(AX), DI
 	VEXTRACTPS   $0x03, X1, (DI)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
-// func mul4xBF16AVX2(a *uint64)
+// func matvec4xBF16AVX2(a *uint64)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·mul4xBF16AVX2(SB), NOSPLIT, $0-8
+TEXT ·matvec4xBF16AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 120(AX), DX
 	MOVQ 96(AX), BX
 	LEAQ (BX)(BX*2), SI
 
+	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -7090,13 +7777,18 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  (CX)(DX*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(DX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VMOVUPS     (CX), Y8
 	VPSLLD      $0x10, Y8, Y8
 	VFMADD231PS (DI), Y8, Y0
 	VFMADD231PS (DI)(BX*1), Y8, Y1
 	VFMADD231PS (DI)(BX*2), Y8, Y2
 	VFMADD231PS (DI)(SI*1), Y8, Y3
+
+	// Step 1 of the block: widen and multiply.
 	VMOVUPS     lanes_ffff0000<>+0(SB), Y8
 	VPAND       (CX), Y8, Y8
 	VFMADD231PS 32(DI), Y8, Y4
@@ -7104,12 +7796,16 @@ loop2:
 	VFMADD231PS 32(DI)(BX*2), Y8, Y6
 	VFMADD231PS 32(DI)(SI*1), Y8, Y7
 	ADDQ        $+32, CX
+
+	// Step 0 of the block: widen and multiply.
 	VMOVUPS     (CX), Y8
 	VPSLLD      $0x10, Y8, Y8
 	VFMADD231PS 64(DI), Y8, Y0
 	VFMADD231PS 64(DI)(BX*1), Y8, Y1
 	VFMADD231PS 64(DI)(BX*2), Y8, Y2
 	VFMADD231PS 64(DI)(SI*1), Y8, Y3
+
+	// Step 1 of the block: widen and multiply.
 	VMOVUPS     lanes_ffff0000<>+0(SB), Y8
 	VPAND       (CX), Y8, Y8
 	VFMADD231PS 96(DI), Y8, Y4
@@ -7128,13 +7824,18 @@ done3:
 	JZ    done5
 
 loop4:
-	PREFETCHT0  (CX)(DX*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(DX*1)
+
+	// Step 0 of the block: widen and multiply.
 	VMOVUPS     (CX), Y8
 	VPSLLD      $0x10, Y8, Y8
 	VFMADD231PS (DI), Y8, Y0
 	VFMADD231PS (DI)(BX*1), Y8, Y1
 	VFMADD231PS (DI)(BX*2), Y8, Y2
 	VFMADD231PS (DI)(SI*1), Y8, Y3
+
+	// Step 1 of the block: widen and multiply.
 	VMOVUPS     lanes_ffff0000<>+0(SB), Y8
 	VPAND       (CX), Y8, Y8
 	VFMADD231PS 32(DI), Y8, Y4
@@ -7147,11 +7848,13 @@ loop4:
 	JNZ         loop4
 
 done5:
-	ADDQ         80(AX), CX
-	VADDPS       Y4, Y0, Y0
-	VADDPS       Y5, Y1, Y1
-	VADDPS       Y6, Y2, Y2
-	VADDPS       Y7, Y3, Y3
+	ADDQ   80(AX), CX
+	VADDPS Y4, Y0, Y0
+	VADDPS Y5, Y1, Y1
+	VADDPS Y6, Y2, Y2
+	VADDPS Y7, Y3, Y3
+
+	// Add the lanes and store.
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y3, Y2, Y1
 	VHADDPS      Y1, Y0, Y0
@@ -7166,15 +7869,17 @@ done5:
 	VEXTRACTPS   $0x02, X1, (DI)
 	ADDQ         104(AX), DI
 	VEXTRACTPS   $0x03, X1, (DI)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
-// func mul4xQ8_0AVX2(a *uint64)
+// func matvec4xQ8_0AVX2(a *uint64)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·mul4xQ8_0AVX2(SB), NOSPLIT, $0-8
+TEXT ·matvec4xQ8_0AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
@@ -7182,6 +7887,7 @@ TEXT ·mul4xQ8_0AVX2(SB), NOSPLIT, $0-8
 	MOVQ 96(AX), SI
 	LEAQ (SI)(SI*2), DI
 
+	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -7198,8 +7904,11 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0   (CX)(BX*1)
-	PREFETCHT0   (DX)(BX*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+
+	// 32 weights of stream 0.
 	VMOVUPS      2(CX), Y8
 	VPSLLD       $0x18, Y8, Y9
 	VCVTDQ2PS    Y9, Y9
@@ -7217,26 +7926,36 @@ loop2:
 	VMULPS       32(R8), Y10, Y14
 	VFMADD231PS  64(R8), Y11, Y13
 	VFMADD231PS  96(R8), Y8, Y14
-	VADDPS       Y14, Y13, Y13
-	VFMADD231PS  Y12, Y13, Y0
-	VMULPS       (R8)(SI*1), Y9, Y13
-	VMULPS       32(R8)(SI*1), Y10, Y14
-	VFMADD231PS  64(R8)(SI*1), Y11, Y13
-	VFMADD231PS  96(R8)(SI*1), Y8, Y14
-	VADDPS       Y14, Y13, Y13
-	VFMADD231PS  Y12, Y13, Y1
-	VMULPS       (R8)(SI*2), Y9, Y13
-	VMULPS       32(R8)(SI*2), Y10, Y14
-	VFMADD231PS  64(R8)(SI*2), Y11, Y13
-	VFMADD231PS  96(R8)(SI*2), Y8, Y14
-	VADDPS       Y14, Y13, Y13
-	VFMADD231PS  Y12, Y13, Y2
-	VMULPS       (R8)(DI*1), Y9, Y9
-	VMULPS       32(R8)(DI*1), Y10, Y10
-	VFMADD231PS  64(R8)(DI*1), Y11, Y9
-	VFMADD231PS  96(R8)(DI*1), Y8, Y10
-	VADDPS       Y10, Y9, Y9
-	VFMADD231PS  Y12, Y9, Y3
+
+	// The block's sum, scaled, for activation row 0.
+	VADDPS      Y14, Y13, Y13
+	VFMADD231PS Y12, Y13, Y0
+	VMULPS      (R8)(SI*1), Y9, Y13
+	VMULPS      32(R8)(SI*1), Y10, Y14
+	VFMADD231PS 64(R8)(SI*1), Y11, Y13
+	VFMADD231PS 96(R8)(SI*1), Y8, Y14
+
+	// The block's sum, scaled, for activation row 1.
+	VADDPS      Y14, Y13, Y13
+	VFMADD231PS Y12, Y13, Y1
+	VMULPS      (R8)(SI*2), Y9, Y13
+	VMULPS      32(R8)(SI*2), Y10, Y14
+	VFMADD231PS 64(R8)(SI*2), Y11, Y13
+	VFMADD231PS 96(R8)(SI*2), Y8, Y14
+
+	// The block's sum, scaled, for activation row 2.
+	VADDPS      Y14, Y13, Y13
+	VFMADD231PS Y12, Y13, Y2
+	VMULPS      (R8)(DI*1), Y9, Y9
+	VMULPS      32(R8)(DI*1), Y10, Y10
+	VFMADD231PS 64(R8)(DI*1), Y11, Y9
+	VFMADD231PS 96(R8)(DI*1), Y8, Y10
+
+	// The block's sum, scaled, for activation row 3.
+	VADDPS      Y10, Y9, Y9
+	VFMADD231PS Y12, Y9, Y3
+
+	// 32 weights of stream 1.
 	VMOVUPS      2(DX), Y8
 	VPSLLD       $0x18, Y8, Y9
 	VCVTDQ2PS    Y9, Y9
@@ -7254,34 +7973,43 @@ loop2:
 	VMULPS       32(R8), Y10, Y14
 	VFMADD231PS  64(R8), Y11, Y13
 	VFMADD231PS  96(R8), Y8, Y14
-	VADDPS       Y14, Y13, Y13
-	VFMADD231PS  Y12, Y13, Y4
-	VMULPS       (R8)(SI*1), Y9, Y13
-	VMULPS       32(R8)(SI*1), Y10, Y14
-	VFMADD231PS  64(R8)(SI*1), Y11, Y13
-	VFMADD231PS  96(R8)(SI*1), Y8, Y14
-	VADDPS       Y14, Y13, Y13
-	VFMADD231PS  Y12, Y13, Y5
-	VMULPS       (R8)(SI*2), Y9, Y13
-	VMULPS       32(R8)(SI*2), Y10, Y14
-	VFMADD231PS  64(R8)(SI*2), Y11, Y13
-	VFMADD231PS  96(R8)(SI*2), Y8, Y14
-	VADDPS       Y14, Y13, Y13
-	VFMADD231PS  Y12, Y13, Y6
-	VMULPS       (R8)(DI*1), Y9, Y9
-	VMULPS       32(R8)(DI*1), Y10, Y10
-	VFMADD231PS  64(R8)(DI*1), Y11, Y9
-	VFMADD231PS  96(R8)(DI*1), Y8, Y10
-	VADDPS       Y10, Y9, Y9
-	VFMADD231PS  Y12, Y9, Y7
-	ADDQ         $+128, R8
-	ADDQ         $+4, R9
-	ADDQ         $+34, CX
-	ADDQ         $+34, DX
-	DECQ         R10
-	JNZ          loop2
+
+	// The block's sum, scaled, for activation row 0.
+	VADDPS      Y14, Y13, Y13
+	VFMADD231PS Y12, Y13, Y4
+	VMULPS      (R8)(SI*1), Y9, Y13
+	VMULPS      32(R8)(SI*1), Y10, Y14
+	VFMADD231PS 64(R8)(SI*1), Y11, Y13
+	VFMADD231PS 96(R8)(SI*1), Y8, Y14
+
+	// The block's sum, scaled, for activation row 1.
+	VADDPS      Y14, Y13, Y13
+	VFMADD231PS Y12, Y13, Y5
+	VMULPS      (R8)(SI*2), Y9, Y13
+	VMULPS      32(R8)(SI*2), Y10, Y14
+	VFMADD231PS 64(R8)(SI*2), Y11, Y13
+	VFMADD231PS 96(R8)(SI*2), Y8, Y14
+
+	// The block's sum, scaled, for activation row 2.
+	VADDPS      Y14, Y13, Y13
+	VFMADD231PS Y12, Y13, Y6
+	VMULPS      (R8)(DI*1), Y9, Y9
+	VMULPS      32(R8)(DI*1), Y10, Y10
+	VFMADD231PS 64(R8)(DI*1), Y11, Y9
+	VFMADD231PS 96(R8)(DI*1), Y8, Y10
+
+	// The block's sum, scaled, for activation row 3.
+	VADDPS      Y10, Y9, Y9
+	VFMADD231PS Y12, Y9, Y7
+	ADDQ        $+128, R8
+	ADDQ        $+4, R9
+	ADDQ        $+34, CX
+	ADDQ        $+34, DX
+	DECQ        R10
+	JNZ         loop2
 
 done3:
+	// Add the lanes and store.
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y3, Y2, Y1
 	VHADDPS      Y1, Y0, Y0
@@ -7296,6 +8024,8 @@ done3:
 	VEXTRACTPS   $0x02, X1, (R8)
 	ADDQ         104(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
+
+	// Add the lanes and store.
 	VHADDPS      Y5, Y4, Y0
 	VHADDPS      Y7, Y6, Y1
 	VHADDPS      Y1, Y0, Y0
@@ -7310,15 +8040,17 @@ done3:
 	VEXTRACTPS   $0x02, X1, (R8)
 	ADDQ         104(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
-// func mul4xQ4_0AVX2(a *uint64)
+// func matvec4xQ4_0AVX2(a *uint64)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·mul4xQ4_0AVX2(SB), NOSPLIT, $0-8
+TEXT ·matvec4xQ4_0AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
@@ -7326,6 +8058,7 @@ TEXT ·mul4xQ4_0AVX2(SB), NOSPLIT, $0-8
 	MOVQ 96(AX), SI
 	LEAQ (SI)(SI*2), DI
 
+	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -7342,8 +8075,11 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0     (CX)(BX*1)
-	PREFETCHT0     (DX)(BX*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+
+	// 32 weights of stream 0.
 	VBROADCASTF128 2(CX), Y8
 	VPAND          lanes_0000000f_000000f0<>+0(SB), Y8, Y9
 	VCVTDQ2PS      Y9, Y9
@@ -7361,29 +8097,39 @@ loop2:
 	VMULPS         32(R8), Y10, Y14
 	VFMADD231PS    64(R8), Y11, Y13
 	VFMADD231PS    96(R8), Y8, Y14
-	VADDPS         Y14, Y13, Y13
-	VFMADD231PS    Y12, Y13, Y0
-	VBROADCASTSS   (R9)(SI*1), Y13
-	VFMSUB231PS    (R8)(SI*1), Y9, Y13
-	VMULPS         32(R8)(SI*1), Y10, Y14
-	VFMADD231PS    64(R8)(SI*1), Y11, Y13
-	VFMADD231PS    96(R8)(SI*1), Y8, Y14
-	VADDPS         Y14, Y13, Y13
-	VFMADD231PS    Y12, Y13, Y1
-	VBROADCASTSS   (R9)(SI*2), Y13
-	VFMSUB231PS    (R8)(SI*2), Y9, Y13
-	VMULPS         32(R8)(SI*2), Y10, Y14
-	VFMADD231PS    64(R8)(SI*2), Y11, Y13
-	VFMADD231PS    96(R8)(SI*2), Y8, Y14
-	VADDPS         Y14, Y13, Y13
-	VFMADD231PS    Y12, Y13, Y2
-	VBROADCASTSS   (R9)(DI*1), Y13
-	VFMSUB231PS    (R8)(DI*1), Y9, Y13
-	VMULPS         32(R8)(DI*1), Y10, Y9
-	VFMADD231PS    64(R8)(DI*1), Y11, Y13
-	VFMADD231PS    96(R8)(DI*1), Y8, Y9
-	VADDPS         Y9, Y13, Y13
-	VFMADD231PS    Y12, Y13, Y3
+
+	// The block's sum, scaled, for activation row 0.
+	VADDPS       Y14, Y13, Y13
+	VFMADD231PS  Y12, Y13, Y0
+	VBROADCASTSS (R9)(SI*1), Y13
+	VFMSUB231PS  (R8)(SI*1), Y9, Y13
+	VMULPS       32(R8)(SI*1), Y10, Y14
+	VFMADD231PS  64(R8)(SI*1), Y11, Y13
+	VFMADD231PS  96(R8)(SI*1), Y8, Y14
+
+	// The block's sum, scaled, for activation row 1.
+	VADDPS       Y14, Y13, Y13
+	VFMADD231PS  Y12, Y13, Y1
+	VBROADCASTSS (R9)(SI*2), Y13
+	VFMSUB231PS  (R8)(SI*2), Y9, Y13
+	VMULPS       32(R8)(SI*2), Y10, Y14
+	VFMADD231PS  64(R8)(SI*2), Y11, Y13
+	VFMADD231PS  96(R8)(SI*2), Y8, Y14
+
+	// The block's sum, scaled, for activation row 2.
+	VADDPS       Y14, Y13, Y13
+	VFMADD231PS  Y12, Y13, Y2
+	VBROADCASTSS (R9)(DI*1), Y13
+	VFMSUB231PS  (R8)(DI*1), Y9, Y13
+	VMULPS       32(R8)(DI*1), Y10, Y9
+	VFMADD231PS  64(R8)(DI*1), Y11, Y13
+	VFMADD231PS  96(R8)(DI*1), Y8, Y9
+
+	// The block's sum, scaled, for activation row 3.
+	VADDPS      Y9, Y13, Y13
+	VFMADD231PS Y12, Y13, Y3
+
+	// 32 weights of stream 1.
 	VBROADCASTF128 2(DX), Y8
 	VPAND          lanes_0000000f_000000f0<>+0(SB), Y8, Y9
 	VCVTDQ2PS      Y9, Y9
@@ -7401,37 +8147,46 @@ loop2:
 	VMULPS         32(R8), Y10, Y14
 	VFMADD231PS    64(R8), Y11, Y13
 	VFMADD231PS    96(R8), Y8, Y14
-	VADDPS         Y14, Y13, Y13
-	VFMADD231PS    Y12, Y13, Y4
-	VBROADCASTSS   (R9)(SI*1), Y13
-	VFMSUB231PS    (R8)(SI*1), Y9, Y13
-	VMULPS         32(R8)(SI*1), Y10, Y14
-	VFMADD231PS    64(R8)(SI*1), Y11, Y13
-	VFMADD231PS    96(R8)(SI*1), Y8, Y14
-	VADDPS         Y14, Y13, Y13
-	VFMADD231PS    Y12, Y13, Y5
-	VBROADCASTSS   (R9)(SI*2), Y13
-	VFMSUB231PS    (R8)(SI*2), Y9, Y13
-	VMULPS         32(R8)(SI*2), Y10, Y14
-	VFMADD231PS    64(R8)(SI*2), Y11, Y13
-	VFMADD231PS    96(R8)(SI*2), Y8, Y14
-	VADDPS         Y14, Y13, Y13
-	VFMADD231PS    Y12, Y13, Y6
-	VBROADCASTSS   (R9)(DI*1), Y13
-	VFMSUB231PS    (R8)(DI*1), Y9, Y13
-	VMULPS         32(R8)(DI*1), Y10, Y9
-	VFMADD231PS    64(R8)(DI*1), Y11, Y13
-	VFMADD231PS    96(R8)(DI*1), Y8, Y9
-	VADDPS         Y9, Y13, Y13
-	VFMADD231PS    Y12, Y13, Y7
-	ADDQ           $+128, R8
-	ADDQ           $+4, R9
-	ADDQ           $+18, CX
-	ADDQ           $+18, DX
-	DECQ           R10
-	JNZ            loop2
+
+	// The block's sum, scaled, for activation row 0.
+	VADDPS       Y14, Y13, Y13
+	VFMADD231PS  Y12, Y13, Y4
+	VBROADCASTSS (R9)(SI*1), Y13
+	VFMSUB231PS  (R8)(SI*1), Y9, Y13
+	VMULPS       32(R8)(SI*1), Y10, Y14
+	VFMADD231PS  64(R8)(SI*1), Y11, Y13
+	VFMADD231PS  96(R8)(SI*1), Y8, Y14
+
+	// The block's sum, scaled, for activation row 1.
+	VADDPS       Y14, Y13, Y13
+	VFMADD231PS  Y12, Y13, Y5
+	VBROADCASTSS (R9)(SI*2), Y13
+	VFMSUB231PS  (R8)(SI*2), Y9, Y13
+	VMULPS       32(R8)(SI*2), Y10, Y14
+	VFMADD231PS  64(R8)(SI*2), Y11, Y13
+	VFMADD231PS  96(R8)(SI*2), Y8, Y14
+
+	// The block's sum, scaled, for activation row 2.
+	VADDPS       Y14, Y13, Y13
+	VFMADD231PS  Y12, Y13, Y6
+	VBROADCASTSS (R9)(DI*1), Y13
+	VFMSUB231PS  (R8)(DI*1), Y9, Y13
+	VMULPS       32(R8)(DI*1), Y10, Y9
+	VFMADD231PS  64(R8)(DI*1), Y11, Y13
+	VFMADD231PS  96(R8)(DI*1), Y8, Y9
+
+	// The block's sum, scaled, for activation row 3.
+	VADDPS      Y9, Y13, Y13
+	VFMADD231PS Y12, Y13, Y7
+	ADDQ        $+128, R8
+	ADDQ        $+4, R9
+	ADDQ        $+18, CX
+	ADDQ        $+18, DX
+	DECQ        R10
+	JNZ         loop2
 
 done3:
+	// Add the lanes and store.
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y3, Y2, Y1
 	VHADDPS      Y1, Y0, Y0
@@ -7446,6 +8201,8 @@ done3:
 	VEXTRACTPS   $0x02, X1, (R8)
 	ADDQ         104(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
+
+	// Add the lanes and store.
 	VHADDPS      Y5, Y4, Y0
 	VHADDPS      Y7, Y6, Y1
 	VHADDPS      Y1, Y0, Y0
@@ -7460,15 +8217,17 @@ done3:
 	VEXTRACTPS   $0x02, X1, (R8)
 	ADDQ         104(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
-// func mul4xQ4_1AVX2(a *uint64)
+// func matvec4xQ4_1AVX2(a *uint64)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·mul4xQ4_1AVX2(SB), NOSPLIT, $0-8
+TEXT ·matvec4xQ4_1AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
@@ -7476,6 +8235,7 @@ TEXT ·mul4xQ4_1AVX2(SB), NOSPLIT, $0-8
 	MOVQ 96(AX), SI
 	LEAQ (SI)(SI*2), DI
 
+	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -7492,8 +8252,11 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0     (CX)(BX*1)
-	PREFETCHT0     (DX)(BX*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+
+	// 32 weights of stream 0.
 	VBROADCASTF128 4(CX), Y8
 	VPAND          lanes_0000000f_000000f0<>+0(SB), Y8, Y9
 	VCVTDQ2PS      Y9, Y9
@@ -7512,34 +8275,44 @@ loop2:
 	VMULPS         32(R8), Y10, Y15
 	VFMADD231PS    64(R8), Y11, Y14
 	VFMADD231PS    96(R8), Y8, Y15
-	VADDPS         Y15, Y14, Y14
-	VFMADD231PS    Y12, Y14, Y0
-	VBROADCASTSS   (R9), Y14
-	VFMADD231PS    Y13, Y14, Y0
-	VMULPS         (R8)(SI*1), Y9, Y14
-	VMULPS         32(R8)(SI*1), Y10, Y15
-	VFMADD231PS    64(R8)(SI*1), Y11, Y14
-	VFMADD231PS    96(R8)(SI*1), Y8, Y15
-	VADDPS         Y15, Y14, Y14
-	VFMADD231PS    Y12, Y14, Y1
-	VBROADCASTSS   (R9)(SI*1), Y14
-	VFMADD231PS    Y13, Y14, Y1
-	VMULPS         (R8)(SI*2), Y9, Y14
-	VMULPS         32(R8)(SI*2), Y10, Y15
-	VFMADD231PS    64(R8)(SI*2), Y11, Y14
-	VFMADD231PS    96(R8)(SI*2), Y8, Y15
-	VADDPS         Y15, Y14, Y14
-	VFMADD231PS    Y12, Y14, Y2
-	VBROADCASTSS   (R9)(SI*2), Y14
-	VFMADD231PS    Y13, Y14, Y2
-	VMULPS         (R8)(DI*1), Y9, Y9
-	VMULPS         32(R8)(DI*1), Y10, Y10
-	VFMADD231PS    64(R8)(DI*1), Y11, Y9
-	VFMADD231PS    96(R8)(DI*1), Y8, Y10
-	VADDPS         Y10, Y9, Y9
-	VFMADD231PS    Y12, Y9, Y3
-	VBROADCASTSS   (R9)(DI*1), Y8
-	VFMADD231PS    Y13, Y8, Y3
+
+	// The block's sum, scaled, for activation row 0.
+	VADDPS       Y15, Y14, Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y13, Y14, Y0
+	VMULPS       (R8)(SI*1), Y9, Y14
+	VMULPS       32(R8)(SI*1), Y10, Y15
+	VFMADD231PS  64(R8)(SI*1), Y11, Y14
+	VFMADD231PS  96(R8)(SI*1), Y8, Y15
+
+	// The block's sum, scaled, for activation row 1.
+	VADDPS       Y15, Y14, Y14
+	VFMADD231PS  Y12, Y14, Y1
+	VBROADCASTSS (R9)(SI*1), Y14
+	VFMADD231PS  Y13, Y14, Y1
+	VMULPS       (R8)(SI*2), Y9, Y14
+	VMULPS       32(R8)(SI*2), Y10, Y15
+	VFMADD231PS  64(R8)(SI*2), Y11, Y14
+	VFMADD231PS  96(R8)(SI*2), Y8, Y15
+
+	// The block's sum, scaled, for activation row 2.
+	VADDPS       Y15, Y14, Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VBROADCASTSS (R9)(SI*2), Y14
+	VFMADD231PS  Y13, Y14, Y2
+	VMULPS       (R8)(DI*1), Y9, Y9
+	VMULPS       32(R8)(DI*1), Y10, Y10
+	VFMADD231PS  64(R8)(DI*1), Y11, Y9
+	VFMADD231PS  96(R8)(DI*1), Y8, Y10
+
+	// The block's sum, scaled, for activation row 3.
+	VADDPS       Y10, Y9, Y9
+	VFMADD231PS  Y12, Y9, Y3
+	VBROADCASTSS (R9)(DI*1), Y8
+	VFMADD231PS  Y13, Y8, Y3
+
+	// 32 weights of stream 1.
 	VBROADCASTF128 4(DX), Y8
 	VPAND          lanes_0000000f_000000f0<>+0(SB), Y8, Y9
 	VCVTDQ2PS      Y9, Y9
@@ -7558,42 +8331,51 @@ loop2:
 	VMULPS         32(R8), Y10, Y15
 	VFMADD231PS    64(R8), Y11, Y14
 	VFMADD231PS    96(R8), Y8, Y15
-	VADDPS         Y15, Y14, Y14
-	VFMADD231PS    Y12, Y14, Y4
-	VBROADCASTSS   (R9), Y14
-	VFMADD231PS    Y13, Y14, Y4
-	VMULPS         (R8)(SI*1), Y9, Y14
-	VMULPS         32(R8)(SI*1), Y10, Y15
-	VFMADD231PS    64(R8)(SI*1), Y11, Y14
-	VFMADD231PS    96(R8)(SI*1), Y8, Y15
-	VADDPS         Y15, Y14, Y14
-	VFMADD231PS    Y12, Y14, Y5
-	VBROADCASTSS   (R9)(SI*1), Y14
-	VFMADD231PS    Y13, Y14, Y5
-	VMULPS         (R8)(SI*2), Y9, Y14
-	VMULPS         32(R8)(SI*2), Y10, Y15
-	VFMADD231PS    64(R8)(SI*2), Y11, Y14
-	VFMADD231PS    96(R8)(SI*2), Y8, Y15
-	VADDPS         Y15, Y14, Y14
-	VFMADD231PS    Y12, Y14, Y6
-	VBROADCASTSS   (R9)(SI*2), Y14
-	VFMADD231PS    Y13, Y14, Y6
-	VMULPS         (R8)(DI*1), Y9, Y9
-	VMULPS         32(R8)(DI*1), Y10, Y10
-	VFMADD231PS    64(R8)(DI*1), Y11, Y9
-	VFMADD231PS    96(R8)(DI*1), Y8, Y10
-	VADDPS         Y10, Y9, Y9
-	VFMADD231PS    Y12, Y9, Y7
-	VBROADCASTSS   (R9)(DI*1), Y8
-	VFMADD231PS    Y13, Y8, Y7
-	ADDQ           $+128, R8
-	ADDQ           $+4, R9
-	ADDQ           $+20, CX
-	ADDQ           $+20, DX
-	DECQ           R10
-	JNZ            loop2
+
+	// The block's sum, scaled, for activation row 0.
+	VADDPS       Y15, Y14, Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y13, Y14, Y4
+	VMULPS       (R8)(SI*1), Y9, Y14
+	VMULPS       32(R8)(SI*1), Y10, Y15
+	VFMADD231PS  64(R8)(SI*1), Y11, Y14
+	VFMADD231PS  96(R8)(SI*1), Y8, Y15
+
+	// The block's sum, scaled, for activation row 1.
+	VADDPS       Y15, Y14, Y14
+	VFMADD231PS  Y12, Y14, Y5
+	VBROADCASTSS (R9)(SI*1), Y14
+	VFMADD231PS  Y13, Y14, Y5
+	VMULPS       (R8)(SI*2), Y9, Y14
+	VMULPS       32(R8)(SI*2), Y10, Y15
+	VFMADD231PS  64(R8)(SI*2), Y11, Y14
+	VFMADD231PS  96(R8)(SI*2), Y8, Y15
+
+	// The block's sum, scaled, for activation row 2.
+	VADDPS       Y15, Y14, Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VBROADCASTSS (R9)(SI*2), Y14
+	VFMADD231PS  Y13, Y14, Y6
+	VMULPS       (R8)(DI*1), Y9, Y9
+	VMULPS       32(R8)(DI*1), Y10, Y10
+	VFMADD231PS  64(R8)(DI*1), Y11, Y9
+	VFMADD231PS  96(R8)(DI*1), Y8, Y10
+
+	// The block's sum, scaled, for activation row 3.
+	VADDPS       Y10, Y9, Y9
+	VFMADD231PS  Y12, Y9, Y7
+	VBROADCASTSS (R9)(DI*1), Y8
+	VFMADD231PS  Y13, Y8, Y7
+	ADDQ         $+128, R8
+	ADDQ         $+4, R9
+	ADDQ         $+20, CX
+	ADDQ         $+20, DX
+	DECQ         R10
+	JNZ          loop2
 
 done3:
+	// Add the lanes and store.
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y3, Y2, Y1
 	VHADDPS      Y1, Y0, Y0
@@ -7608,6 +8390,8 @@ done3:
 	VEXTRACTPS   $0x02, X1, (R8)
 	ADDQ         104(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
+
+	// Add the lanes and store.
 	VHADDPS      Y5, Y4, Y0
 	VHADDPS      Y7, Y6, Y1
 	VHADDPS      Y1, Y0, Y0
@@ -7622,15 +8406,17 @@ done3:
 	VEXTRACTPS   $0x02, X1, (R8)
 	ADDQ         104(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
-// func mul4xAffine4AVX2(a *uint64)
+// func matvec4xAffine4AVX2(a *uint64)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·mul4xAffine4AVX2(SB), NOSPLIT, $0-8
+TEXT ·matvec4xAffine4AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 40(AX), DX
@@ -7642,6 +8428,7 @@ TEXT ·mul4xAffine4AVX2(SB), NOSPLIT, $0-8
 	MOVQ 96(AX), R10
 	LEAQ (R10)(R10*2), R11
 
+	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -7663,8 +8450,11 @@ loop2:
 	JZ    done5
 
 loop4:
-	PREFETCHT0     (CX)(R9*1)
-	PREFETCHT0     (SI)(R9*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(R9*1)
+	PREFETCHT0 (SI)(R9*1)
+
+	// 32 weights of stream 0.
 	VBROADCASTF128 (CX), Y8
 	VPAND          lanes_0000000f_000f0000<>+0(SB), Y8, Y9
 	VCVTDQ2PS      Y9, Y9
@@ -7681,34 +8471,44 @@ loop4:
 	VMULPS         32(R12), Y10, Y15
 	VFMADD231PS    64(R12), Y11, Y14
 	VFMADD231PS    96(R12), Y8, Y15
-	VADDPS         Y15, Y14, Y14
-	VFMADD231PS    Y12, Y14, Y0
-	VBROADCASTSS   (R13), Y14
-	VFMADD231PS    Y13, Y14, Y0
-	VMULPS         (R12)(R10*1), Y9, Y14
-	VMULPS         32(R12)(R10*1), Y10, Y15
-	VFMADD231PS    64(R12)(R10*1), Y11, Y14
-	VFMADD231PS    96(R12)(R10*1), Y8, Y15
-	VADDPS         Y15, Y14, Y14
-	VFMADD231PS    Y12, Y14, Y1
-	VBROADCASTSS   (R13)(R10*1), Y14
-	VFMADD231PS    Y13, Y14, Y1
-	VMULPS         (R12)(R10*2), Y9, Y14
-	VMULPS         32(R12)(R10*2), Y10, Y15
-	VFMADD231PS    64(R12)(R10*2), Y11, Y14
-	VFMADD231PS    96(R12)(R10*2), Y8, Y15
-	VADDPS         Y15, Y14, Y14
-	VFMADD231PS    Y12, Y14, Y2
-	VBROADCASTSS   (R13)(R10*2), Y14
-	VFMADD231PS    Y13, Y14, Y2
-	VMULPS         (R12)(R11*1), Y9, Y9
-	VMULPS         32(R12)(R11*1), Y10, Y10
-	VFMADD231PS    64(R12)(R11*1), Y11, Y9
-	VFMADD231PS    96(R12)(R11*1), Y8, Y10
-	VADDPS         Y10, Y9, Y9
-	VFMADD231PS    Y12, Y9, Y3
-	VBROADCASTSS   (R13)(R11*1), Y8
-	VFMADD231PS    Y13, Y8, Y3
+
+	// The block's sum, scaled, for activation row 0.
+	VADDPS       Y15, Y14, Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS (R13), Y14
+	VFMADD231PS  Y13, Y14, Y0
+	VMULPS       (R12)(R10*1), Y9, Y14
+	VMULPS       32(R12)(R10*1), Y10, Y15
+	VFMADD231PS  64(R12)(R10*1), Y11, Y14
+	VFMADD231PS  96(R12)(R10*1), Y8, Y15
+
+	// The block's sum, scaled, for activation row 1.
+	VADDPS       Y15, Y14, Y14
+	VFMADD231PS  Y12, Y14, Y1
+	VBROADCASTSS (R13)(R10*1), Y14
+	VFMADD231PS  Y13, Y14, Y1
+	VMULPS       (R12)(R10*2), Y9, Y14
+	VMULPS       32(R12)(R10*2), Y10, Y15
+	VFMADD231PS  64(R12)(R10*2), Y11, Y14
+	VFMADD231PS  96(R12)(R10*2), Y8, Y15
+
+	// The block's sum, scaled, for activation row 2.
+	VADDPS       Y15, Y14, Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VBROADCASTSS (R13)(R10*2), Y14
+	VFMADD231PS  Y13, Y14, Y2
+	VMULPS       (R12)(R11*1), Y9, Y9
+	VMULPS       32(R12)(R11*1), Y10, Y10
+	VFMADD231PS  64(R12)(R11*1), Y11, Y9
+	VFMADD231PS  96(R12)(R11*1), Y8, Y10
+
+	// The block's sum, scaled, for activation row 3.
+	VADDPS       Y10, Y9, Y9
+	VFMADD231PS  Y12, Y9, Y3
+	VBROADCASTSS (R13)(R11*1), Y8
+	VFMADD231PS  Y13, Y8, Y3
+
+	// 32 weights of stream 1.
 	VBROADCASTF128 (SI), Y8
 	VPAND          lanes_0000000f_000f0000<>+0(SB), Y8, Y9
 	VCVTDQ2PS      Y9, Y9
@@ -7725,40 +8525,48 @@ loop4:
 	VMULPS         32(R12), Y10, Y15
 	VFMADD231PS    64(R12), Y11, Y14
 	VFMADD231PS    96(R12), Y8, Y15
-	VADDPS         Y15, Y14, Y14
-	VFMADD231PS    Y12, Y14, Y4
-	VBROADCASTSS   (R13), Y14
-	VFMADD231PS    Y13, Y14, Y4
-	VMULPS         (R12)(R10*1), Y9, Y14
-	VMULPS         32(R12)(R10*1), Y10, Y15
-	VFMADD231PS    64(R12)(R10*1), Y11, Y14
-	VFMADD231PS    96(R12)(R10*1), Y8, Y15
-	VADDPS         Y15, Y14, Y14
-	VFMADD231PS    Y12, Y14, Y5
-	VBROADCASTSS   (R13)(R10*1), Y14
-	VFMADD231PS    Y13, Y14, Y5
-	VMULPS         (R12)(R10*2), Y9, Y14
-	VMULPS         32(R12)(R10*2), Y10, Y15
-	VFMADD231PS    64(R12)(R10*2), Y11, Y14
-	VFMADD231PS    96(R12)(R10*2), Y8, Y15
-	VADDPS         Y15, Y14, Y14
-	VFMADD231PS    Y12, Y14, Y6
-	VBROADCASTSS   (R13)(R10*2), Y14
-	VFMADD231PS    Y13, Y14, Y6
-	VMULPS         (R12)(R11*1), Y9, Y9
-	VMULPS         32(R12)(R11*1), Y10, Y10
-	VFMADD231PS    64(R12)(R11*1), Y11, Y9
-	VFMADD231PS    96(R12)(R11*1), Y8, Y10
-	VADDPS         Y10, Y9, Y9
-	VFMADD231PS    Y12, Y9, Y7
-	VBROADCASTSS   (R13)(R11*1), Y8
-	VFMADD231PS    Y13, Y8, Y7
-	ADDQ           $+128, R12
-	ADDQ           $+4, R13
-	ADDQ           $+16, CX
-	ADDQ           $+16, SI
-	DECQ           R15
-	JNZ            loop4
+
+	// The block's sum, scaled, for activation row 0.
+	VADDPS       Y15, Y14, Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VBROADCASTSS (R13), Y14
+	VFMADD231PS  Y13, Y14, Y4
+	VMULPS       (R12)(R10*1), Y9, Y14
+	VMULPS       32(R12)(R10*1), Y10, Y15
+	VFMADD231PS  64(R12)(R10*1), Y11, Y14
+	VFMADD231PS  96(R12)(R10*1), Y8, Y15
+
+	// The block's sum, scaled, for activation row 1.
+	VADDPS       Y15, Y14, Y14
+	VFMADD231PS  Y12, Y14, Y5
+	VBROADCASTSS (R13)(R10*1), Y14
+	VFMADD231PS  Y13, Y14, Y5
+	VMULPS       (R12)(R10*2), Y9, Y14
+	VMULPS       32(R12)(R10*2), Y10, Y15
+	VFMADD231PS  64(R12)(R10*2), Y11, Y14
+	VFMADD231PS  96(R12)(R10*2), Y8, Y15
+
+	// The block's sum, scaled, for activation row 2.
+	VADDPS       Y15, Y14, Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VBROADCASTSS (R13)(R10*2), Y14
+	VFMADD231PS  Y13, Y14, Y6
+	VMULPS       (R12)(R11*1), Y9, Y9
+	VMULPS       32(R12)(R11*1), Y10, Y10
+	VFMADD231PS  64(R12)(R11*1), Y11, Y9
+	VFMADD231PS  96(R12)(R11*1), Y8, Y10
+
+	// The block's sum, scaled, for activation row 3.
+	VADDPS       Y10, Y9, Y9
+	VFMADD231PS  Y12, Y9, Y7
+	VBROADCASTSS (R13)(R11*1), Y8
+	VFMADD231PS  Y13, Y8, Y7
+	ADDQ         $+128, R12
+	ADDQ         $+4, R13
+	ADDQ         $+16, CX
+	ADDQ         $+16, SI
+	DECQ         R15
+	JNZ          loop4
 
 done5:
 	ADDQ $+4, DX
@@ -7769,6 +8577,7 @@ done5:
 	JNZ  loop2
 
 done3:
+	// Add the lanes and store.
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y3, Y2, Y1
 	VHADDPS      Y1, Y0, Y0
@@ -7783,6 +8592,8 @@ done3:
 	VEXTRACTPS   $0x02, X1, (R12)
 	ADDQ         104(AX), R12
 	VEXTRACTPS   $0x03, X1, (R12)
+
+	// Add the lanes and store.
 	VHADDPS      Y5, Y4, Y0
 	VHADDPS      Y7, Y6, Y1
 	VHADDPS      Y1, Y0, Y0
@@ -7797,15 +8608,17 @@ done3:
 	VEXTRACTPS   $0x02, X1, (R12)
 	ADDQ         104(AX), R12
 	VEXTRACTPS   $0x03, X1, (R12)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
 	VZEROUPPER
 	RET
 
-// func mul4xAffine8AVX2(a *uint64)
+// func matvec4xAffine8AVX2(a *uint64)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·mul4xAffine8AVX2(SB), NOSPLIT, $0-8
+TEXT ·matvec4xAffine8AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 40(AX), DX
@@ -7817,6 +8630,7 @@ TEXT ·mul4xAffine8AVX2(SB), NOSPLIT, $0-8
 	MOVQ 96(AX), R10
 	LEAQ (R10)(R10*2), R11
 
+	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -7838,8 +8652,11 @@ loop2:
 	JZ    done5
 
 loop4:
-	PREFETCHT0   (CX)(R9*1)
-	PREFETCHT0   (SI)(R9*1)
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(R9*1)
+	PREFETCHT0 (SI)(R9*1)
+
+	// 32 weights of stream 0.
 	VMOVUPS      (CX), Y8
 	VPAND        lanes_000000ff<>+0(SB), Y8, Y9
 	VCVTDQ2PS    Y9, Y9
@@ -7855,6 +8672,8 @@ loop4:
 	VMULPS       32(R12), Y10, Y15
 	VFMADD231PS  64(R12), Y11, Y14
 	VFMADD231PS  96(R12), Y8, Y15
+
+	// The block's sum, scaled, for activation row 0.
 	VADDPS       Y15, Y14, Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VBROADCASTSS (R13), Y14
@@ -7863,6 +8682,8 @@ loop4:
 	VMULPS       32(R12)(R10*1), Y10, Y15
 	VFMADD231PS  64(R12)(R10*1), Y11, Y14
 	VFMADD231PS  96(R12)(R10*1), Y8, Y15
+
+	// The block's sum, scaled, for activation row 1.
 	VADDPS       Y15, Y14, Y14
 	VFMADD231PS  Y12, Y14, Y1
 	VBROADCASTSS (R13)(R10*1), Y14
@@ -7871,6 +8692,8 @@ loop4:
 	VMULPS       32(R12)(R10*2), Y10, Y15
 	VFMADD231PS  64(R12)(R10*2), Y11, Y14
 	VFMADD231PS  96(R12)(R10*2), Y8, Y15
+
+	// The block's sum, scaled, for activation row 2.
 	VADDPS       Y15, Y14, Y14
 	VFMADD231PS  Y12, Y14, Y2
 	VBROADCASTSS (R13)(R10*2), Y14
@@ -7879,10 +8702,14 @@ loop4:
 	VMULPS       32(R12)(R11*1), Y10, Y10
 	VFMADD231PS  64(R12)(R11*1), Y11, Y9
 	VFMADD231PS  96(R12)(R11*1), Y8, Y10
+
+	// The block's sum, scaled, for activation row 3.
 	VADDPS       Y10, Y9, Y9
 	VFMADD231PS  Y12, Y9, Y3
 	VBROADCASTSS (R13)(R11*1), Y8
 	VFMADD231PS  Y13, Y8, Y3
+
+	// 32 weights of stream 1.
 	VMOVUPS      (SI), Y8
 	VPAND        lanes_000000ff<>+0(SB), Y8, Y9
 	VCVTDQ2PS    Y9, Y9
@@ -7898,6 +8725,8 @@ loop4:
 	VMULPS       32(R12), Y10, Y15
 	VFMADD231PS  64(R12), Y11, Y14
 	VFMADD231PS  96(R12), Y8, Y15
+
+	// The block's sum, scaled, for activation row 0.
 	VADDPS       Y15, Y14, Y14
 	VFMADD231PS  Y12, Y14, Y4
 	VBROADCASTSS (R13), Y14
@@ -7906,6 +8735,8 @@ loop4:
 	VMULPS       32(R12)(R10*1), Y10, Y15
 	VFMADD231PS  64(R12)(R10*1), Y11, Y14
 	VFMADD231PS  96(R12)(R10*1), Y8, Y15
+
+	// The block's sum, scaled, for activation row 1.
 	VADDPS       Y15, Y14, Y14
 	VFMADD231PS  Y12, Y14, Y5
 	VBROADCASTSS (R13)(R10*1), Y14
@@ -7914,6 +8745,8 @@ loop4:
 	VMULPS       32(R12)(R10*2), Y10, Y15
 	VFMADD231PS  64(R12)(R10*2), Y11, Y14
 	VFMADD231PS  96(R12)(R10*2), Y8, Y15
+
+	// The block's sum, scaled, for activation row 2.
 	VADDPS       Y15, Y14, Y14
 	VFMADD231PS  Y12, Y14, Y6
 	VBROADCASTSS (R13)(R10*2), Y14
@@ -7922,6 +8755,8 @@ loop4:
 	VMULPS       32(R12)(R11*1), Y10, Y10
 	VFMADD231PS  64(R12)(R11*1), Y11, Y9
 	VFMADD231PS  96(R12)(R11*1), Y8, Y10
+
+	// The block's sum, scaled, for activation row 3.
 	VADDPS       Y10, Y9, Y9
 	VFMADD231PS  Y12, Y9, Y7
 	VBROADCASTSS (R13)(R11*1), Y8
@@ -7942,6 +8777,7 @@ done5:
 	JNZ  loop2
 
 done3:
+	// Add the lanes and store.
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y3, Y2, Y1
 	VHADDPS      Y1, Y0, Y0
@@ -7956,6 +8792,8 @@ done3:
 	VEXTRACTPS   $0x02, X1, (R12)
 	ADDQ         104(AX), R12
 	VEXTRACTPS   $0x03, X1, (R12)
+
+	// Add the lanes and store.
 	VHADDPS      Y5, Y4, Y0
 	VHADDPS      Y7, Y6, Y1
 	VHADDPS      Y1, Y0, Y0
@@ -7970,8 +8808,1458 @@ done3:
 	VEXTRACTPS   $0x02, X1, (R12)
 	ADDQ         104(AX), R12
 	VEXTRACTPS   $0x03, X1, (R12)
-	ADDQ         $+4, 192(AX)
-	DECQ         88(AX)
-	JNZ          row1
+
+	// Next row.
+	ADDQ $+4, 192(AX)
+	DECQ 88(AX)
+	JNZ  row1
+	VZEROUPPER
+	RET
+
+// func gemm1x16AVX2(a *uint64)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemm1x16AVX2(SB), NOSPLIT, $0-8
+	MOVQ   a+0(FP), AX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   32(AX), CX
+	MOVQ   40(AX), CX
+	MOVQ   16(AX), DX
+	MOVQ   64(AX), BX
+	ADDQ   DX, BX
+	MOVQ   8(AX), SI
+	MOVQ   CX, DI
+	SHLQ   $0x04, DI
+	MOVQ   48(AX), R8
+	MOVQ   48(AX), R9
+	SHRQ   $0x02, R8
+	TESTQ  R8, R8
+	JZ     done2
+
+loop1:
+	PREFETCHT0   (DX)(DI*1)
+	VMOVUPS      (DX), Y2
+	VMOVUPS      (BX), Y3
+	VBROADCASTSS (SI), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	ADDQ         CX, DX
+	ADDQ         CX, BX
+	PREFETCHT0   (DX)(DI*1)
+	VMOVUPS      (DX), Y2
+	VMOVUPS      (BX), Y3
+	VBROADCASTSS 4(SI), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	ADDQ         CX, DX
+	ADDQ         CX, BX
+	PREFETCHT0   (DX)(DI*1)
+	VMOVUPS      (DX), Y2
+	VMOVUPS      (BX), Y3
+	VBROADCASTSS 8(SI), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	ADDQ         CX, DX
+	ADDQ         CX, BX
+	PREFETCHT0   (DX)(DI*1)
+	VMOVUPS      (DX), Y2
+	VMOVUPS      (BX), Y3
+	VBROADCASTSS 12(SI), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	ADDQ         CX, DX
+	ADDQ         CX, BX
+	ADDQ         $+16, SI
+	DECQ         R8
+	JNZ          loop1
+
+done2:
+	ANDQ  $+3, R9
+	TESTQ R9, R9
+	JZ    done4
+
+loop3:
+	PREFETCHT0   (DX)(DI*1)
+	VMOVUPS      (DX), Y2
+	VMOVUPS      (BX), Y3
+	VBROADCASTSS (SI), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	ADDQ         CX, DX
+	ADDQ         CX, BX
+	ADDQ         $+4, SI
+	DECQ         R9
+	JNZ          loop3
+
+done4:
+	MOVQ   (AX), CX
+	MOVQ   24(AX), DX
+	MOVQ   56(AX), AX
+	TESTQ  AX, AX
+	JZ     set5
+	MOVQ   CX, AX
+	VADDPS (AX), Y0, Y0
+	VADDPS 32(AX), Y1, Y1
+	ADDQ   DX, AX
+
+set5:
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm2x16AVX2(a *uint64)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemm2x16AVX2(SB), NOSPLIT, $0-8
+	MOVQ   a+0(FP), AX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   32(AX), CX
+	MOVQ   40(AX), DX
+	MOVQ   16(AX), BX
+	MOVQ   64(AX), SI
+	ADDQ   BX, SI
+	MOVQ   8(AX), DI
+	MOVQ   DX, R8
+	SHLQ   $0x04, R8
+	MOVQ   48(AX), R9
+	MOVQ   48(AX), R10
+	SHRQ   $0x02, R9
+	TESTQ  R9, R9
+	JZ     done2
+
+loop1:
+	PREFETCHT0   (BX)(R8*1)
+	VMOVUPS      (BX), Y4
+	VMOVUPS      (SI), Y5
+	VBROADCASTSS (DI), Y6
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS (DI)(CX*1), Y6
+	VFMADD231PS  Y6, Y4, Y2
+	VFMADD231PS  Y6, Y5, Y3
+	ADDQ         DX, BX
+	ADDQ         DX, SI
+	PREFETCHT0   (BX)(R8*1)
+	VMOVUPS      (BX), Y4
+	VMOVUPS      (SI), Y5
+	VBROADCASTSS 4(DI), Y6
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS 4(DI)(CX*1), Y6
+	VFMADD231PS  Y6, Y4, Y2
+	VFMADD231PS  Y6, Y5, Y3
+	ADDQ         DX, BX
+	ADDQ         DX, SI
+	PREFETCHT0   (BX)(R8*1)
+	VMOVUPS      (BX), Y4
+	VMOVUPS      (SI), Y5
+	VBROADCASTSS 8(DI), Y6
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS 8(DI)(CX*1), Y6
+	VFMADD231PS  Y6, Y4, Y2
+	VFMADD231PS  Y6, Y5, Y3
+	ADDQ         DX, BX
+	ADDQ         DX, SI
+	PREFETCHT0   (BX)(R8*1)
+	VMOVUPS      (BX), Y4
+	VMOVUPS      (SI), Y5
+	VBROADCASTSS 12(DI), Y6
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS 12(DI)(CX*1), Y6
+	VFMADD231PS  Y6, Y4, Y2
+	VFMADD231PS  Y6, Y5, Y3
+	ADDQ         DX, BX
+	ADDQ         DX, SI
+	ADDQ         $+16, DI
+	DECQ         R9
+	JNZ          loop1
+
+done2:
+	ANDQ  $+3, R10
+	TESTQ R10, R10
+	JZ    done4
+
+loop3:
+	PREFETCHT0   (BX)(R8*1)
+	VMOVUPS      (BX), Y4
+	VMOVUPS      (SI), Y5
+	VBROADCASTSS (DI), Y6
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS (DI)(CX*1), Y6
+	VFMADD231PS  Y6, Y4, Y2
+	VFMADD231PS  Y6, Y5, Y3
+	ADDQ         DX, BX
+	ADDQ         DX, SI
+	ADDQ         $+4, DI
+	DECQ         R10
+	JNZ          loop3
+
+done4:
+	MOVQ   (AX), CX
+	MOVQ   24(AX), DX
+	MOVQ   56(AX), AX
+	TESTQ  AX, AX
+	JZ     set5
+	MOVQ   CX, AX
+	VADDPS (AX), Y0, Y0
+	VADDPS 32(AX), Y1, Y1
+	ADDQ   DX, AX
+	VADDPS (AX), Y2, Y2
+	VADDPS 32(AX), Y3, Y3
+	ADDQ   DX, AX
+
+set5:
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	ADDQ    DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm3x16AVX2(a *uint64)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemm3x16AVX2(SB), NOSPLIT, $0-8
+	MOVQ   a+0(FP), AX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   32(AX), CX
+	MOVQ   40(AX), DX
+	MOVQ   16(AX), BX
+	MOVQ   64(AX), SI
+	ADDQ   BX, SI
+	MOVQ   8(AX), DI
+	MOVQ   DX, R8
+	SHLQ   $0x04, R8
+	MOVQ   48(AX), R9
+	MOVQ   48(AX), R10
+	SHRQ   $0x02, R9
+	TESTQ  R9, R9
+	JZ     done2
+
+loop1:
+	PREFETCHT0   (BX)(R8*1)
+	VMOVUPS      (BX), Y6
+	VMOVUPS      (SI), Y7
+	VBROADCASTSS (DI), Y8
+	VFMADD231PS  Y8, Y6, Y0
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS (DI)(CX*1), Y8
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS (DI)(CX*2), Y8
+	VFMADD231PS  Y8, Y6, Y4
+	VFMADD231PS  Y8, Y7, Y5
+	ADDQ         DX, BX
+	ADDQ         DX, SI
+	PREFETCHT0   (BX)(R8*1)
+	VMOVUPS      (BX), Y6
+	VMOVUPS      (SI), Y7
+	VBROADCASTSS 4(DI), Y8
+	VFMADD231PS  Y8, Y6, Y0
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS 4(DI)(CX*1), Y8
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS 4(DI)(CX*2), Y8
+	VFMADD231PS  Y8, Y6, Y4
+	VFMADD231PS  Y8, Y7, Y5
+	ADDQ         DX, BX
+	ADDQ         DX, SI
+	PREFETCHT0   (BX)(R8*1)
+	VMOVUPS      (BX), Y6
+	VMOVUPS      (SI), Y7
+	VBROADCASTSS 8(DI), Y8
+	VFMADD231PS  Y8, Y6, Y0
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS 8(DI)(CX*1), Y8
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS 8(DI)(CX*2), Y8
+	VFMADD231PS  Y8, Y6, Y4
+	VFMADD231PS  Y8, Y7, Y5
+	ADDQ         DX, BX
+	ADDQ         DX, SI
+	PREFETCHT0   (BX)(R8*1)
+	VMOVUPS      (BX), Y6
+	VMOVUPS      (SI), Y7
+	VBROADCASTSS 12(DI), Y8
+	VFMADD231PS  Y8, Y6, Y0
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS 12(DI)(CX*1), Y8
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS 12(DI)(CX*2), Y8
+	VFMADD231PS  Y8, Y6, Y4
+	VFMADD231PS  Y8, Y7, Y5
+	ADDQ         DX, BX
+	ADDQ         DX, SI
+	ADDQ         $+16, DI
+	DECQ         R9
+	JNZ          loop1
+
+done2:
+	ANDQ  $+3, R10
+	TESTQ R10, R10
+	JZ    done4
+
+loop3:
+	PREFETCHT0   (BX)(R8*1)
+	VMOVUPS      (BX), Y6
+	VMOVUPS      (SI), Y7
+	VBROADCASTSS (DI), Y8
+	VFMADD231PS  Y8, Y6, Y0
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS (DI)(CX*1), Y8
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS (DI)(CX*2), Y8
+	VFMADD231PS  Y8, Y6, Y4
+	VFMADD231PS  Y8, Y7, Y5
+	ADDQ         DX, BX
+	ADDQ         DX, SI
+	ADDQ         $+4, DI
+	DECQ         R10
+	JNZ          loop3
+
+done4:
+	MOVQ   (AX), CX
+	MOVQ   24(AX), DX
+	MOVQ   56(AX), AX
+	TESTQ  AX, AX
+	JZ     set5
+	MOVQ   CX, AX
+	VADDPS (AX), Y0, Y0
+	VADDPS 32(AX), Y1, Y1
+	ADDQ   DX, AX
+	VADDPS (AX), Y2, Y2
+	VADDPS 32(AX), Y3, Y3
+	ADDQ   DX, AX
+	VADDPS (AX), Y4, Y4
+	VADDPS 32(AX), Y5, Y5
+	ADDQ   DX, AX
+
+set5:
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	ADDQ    DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm4x16AVX2(a *uint64)
+// Requires: AVX, FMA3
+TEXT ·gemm4x16AVX2(SB), NOSPLIT, $0-8
+	MOVQ   a+0(FP), AX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   32(AX), CX
+	MOVQ   40(AX), DX
+	MOVQ   16(AX), BX
+	MOVQ   64(AX), SI
+	ADDQ   BX, SI
+	MOVQ   8(AX), DI
+	LEAQ   (CX)(CX*2), R8
+	ADDQ   DI, R8
+	MOVQ   48(AX), R9
+	MOVQ   48(AX), R10
+	SHRQ   $0x02, R9
+	TESTQ  R9, R9
+	JZ     done2
+
+loop1:
+	VMOVUPS      (BX), Y8
+	VMOVUPS      (SI), Y9
+	VBROADCASTSS (DI), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS (DI)(CX*1), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS (DI)(CX*2), Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS (R8), Y10
+	VFMADD231PS  Y10, Y8, Y6
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         DX, BX
+	ADDQ         DX, SI
+	VMOVUPS      (BX), Y8
+	VMOVUPS      (SI), Y9
+	VBROADCASTSS 4(DI), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS 4(DI)(CX*1), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS 4(DI)(CX*2), Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS 4(R8), Y10
+	VFMADD231PS  Y10, Y8, Y6
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         DX, BX
+	ADDQ         DX, SI
+	VMOVUPS      (BX), Y8
+	VMOVUPS      (SI), Y9
+	VBROADCASTSS 8(DI), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS 8(DI)(CX*1), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS 8(DI)(CX*2), Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS 8(R8), Y10
+	VFMADD231PS  Y10, Y8, Y6
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         DX, BX
+	ADDQ         DX, SI
+	VMOVUPS      (BX), Y8
+	VMOVUPS      (SI), Y9
+	VBROADCASTSS 12(DI), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS 12(DI)(CX*1), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS 12(DI)(CX*2), Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS 12(R8), Y10
+	VFMADD231PS  Y10, Y8, Y6
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         DX, BX
+	ADDQ         DX, SI
+	ADDQ         $+16, DI
+	ADDQ         $+16, R8
+	DECQ         R9
+	JNZ          loop1
+
+done2:
+	ANDQ  $+3, R10
+	TESTQ R10, R10
+	JZ    done4
+
+loop3:
+	VMOVUPS      (BX), Y8
+	VMOVUPS      (SI), Y9
+	VBROADCASTSS (DI), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS (DI)(CX*1), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS (DI)(CX*2), Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS (R8), Y10
+	VFMADD231PS  Y10, Y8, Y6
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         DX, BX
+	ADDQ         DX, SI
+	ADDQ         $+4, DI
+	ADDQ         $+4, R8
+	DECQ         R10
+	JNZ          loop3
+
+done4:
+	MOVQ   (AX), CX
+	MOVQ   24(AX), DX
+	MOVQ   56(AX), AX
+	TESTQ  AX, AX
+	JZ     set5
+	MOVQ   CX, AX
+	VADDPS (AX), Y0, Y0
+	VADDPS 32(AX), Y1, Y1
+	ADDQ   DX, AX
+	VADDPS (AX), Y2, Y2
+	VADDPS 32(AX), Y3, Y3
+	ADDQ   DX, AX
+	VADDPS (AX), Y4, Y4
+	VADDPS 32(AX), Y5, Y5
+	ADDQ   DX, AX
+	VADDPS (AX), Y6, Y6
+	VADDPS 32(AX), Y7, Y7
+	ADDQ   DX, AX
+
+set5:
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y6, (CX)
+	VMOVUPS Y7, 32(CX)
+	ADDQ    DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm5x16AVX2(a *uint64)
+// Requires: AVX, FMA3
+TEXT ·gemm5x16AVX2(SB), NOSPLIT, $0-8
+	MOVQ   a+0(FP), AX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	MOVQ   32(AX), CX
+	MOVQ   40(AX), DX
+	MOVQ   16(AX), BX
+	MOVQ   64(AX), SI
+	ADDQ   BX, SI
+	MOVQ   8(AX), DI
+	LEAQ   (CX)(CX*2), R8
+	ADDQ   DI, R8
+	MOVQ   48(AX), R9
+	MOVQ   48(AX), R10
+	SHRQ   $0x02, R9
+	TESTQ  R9, R9
+	JZ     done2
+
+loop1:
+	VMOVUPS      (BX), Y10
+	VMOVUPS      (SI), Y11
+	VBROADCASTSS (DI), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS (DI)(CX*1), Y12
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS (DI)(CX*2), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS (R8), Y12
+	VFMADD231PS  Y12, Y10, Y6
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS (R8)(CX*1), Y12
+	VFMADD231PS  Y12, Y10, Y8
+	VFMADD231PS  Y12, Y11, Y9
+	ADDQ         DX, BX
+	ADDQ         DX, SI
+	VMOVUPS      (BX), Y10
+	VMOVUPS      (SI), Y11
+	VBROADCASTSS 4(DI), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS 4(DI)(CX*1), Y12
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS 4(DI)(CX*2), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS 4(R8), Y12
+	VFMADD231PS  Y12, Y10, Y6
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS 4(R8)(CX*1), Y12
+	VFMADD231PS  Y12, Y10, Y8
+	VFMADD231PS  Y12, Y11, Y9
+	ADDQ         DX, BX
+	ADDQ         DX, SI
+	VMOVUPS      (BX), Y10
+	VMOVUPS      (SI), Y11
+	VBROADCASTSS 8(DI), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS 8(DI)(CX*1), Y12
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS 8(DI)(CX*2), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS 8(R8), Y12
+	VFMADD231PS  Y12, Y10, Y6
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS 8(R8)(CX*1), Y12
+	VFMADD231PS  Y12, Y10, Y8
+	VFMADD231PS  Y12, Y11, Y9
+	ADDQ         DX, BX
+	ADDQ         DX, SI
+	VMOVUPS      (BX), Y10
+	VMOVUPS      (SI), Y11
+	VBROADCASTSS 12(DI), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS 12(DI)(CX*1), Y12
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS 12(DI)(CX*2), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS 12(R8), Y12
+	VFMADD231PS  Y12, Y10, Y6
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS 12(R8)(CX*1), Y12
+	VFMADD231PS  Y12, Y10, Y8
+	VFMADD231PS  Y12, Y11, Y9
+	ADDQ         DX, BX
+	ADDQ         DX, SI
+	ADDQ         $+16, DI
+	ADDQ         $+16, R8
+	DECQ         R9
+	JNZ          loop1
+
+done2:
+	ANDQ  $+3, R10
+	TESTQ R10, R10
+	JZ    done4
+
+loop3:
+	VMOVUPS      (BX), Y10
+	VMOVUPS      (SI), Y11
+	VBROADCASTSS (DI), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS (DI)(CX*1), Y12
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS (DI)(CX*2), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS (R8), Y12
+	VFMADD231PS  Y12, Y10, Y6
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS (R8)(CX*1), Y12
+	VFMADD231PS  Y12, Y10, Y8
+	VFMADD231PS  Y12, Y11, Y9
+	ADDQ         DX, BX
+	ADDQ         DX, SI
+	ADDQ         $+4, DI
+	ADDQ         $+4, R8
+	DECQ         R10
+	JNZ          loop3
+
+done4:
+	MOVQ   (AX), CX
+	MOVQ   24(AX), DX
+	MOVQ   56(AX), AX
+	TESTQ  AX, AX
+	JZ     set5
+	MOVQ   CX, AX
+	VADDPS (AX), Y0, Y0
+	VADDPS 32(AX), Y1, Y1
+	ADDQ   DX, AX
+	VADDPS (AX), Y2, Y2
+	VADDPS 32(AX), Y3, Y3
+	ADDQ   DX, AX
+	VADDPS (AX), Y4, Y4
+	VADDPS 32(AX), Y5, Y5
+	ADDQ   DX, AX
+	VADDPS (AX), Y6, Y6
+	VADDPS 32(AX), Y7, Y7
+	ADDQ   DX, AX
+	VADDPS (AX), Y8, Y8
+	VADDPS 32(AX), Y9, Y9
+	ADDQ   DX, AX
+
+set5:
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y6, (CX)
+	VMOVUPS Y7, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y8, (CX)
+	VMOVUPS Y9, 32(CX)
+	ADDQ    DX, CX
+	VZEROUPPER
+	RET
+
+// func gemm6x16AVX2(a *uint64)
+// Requires: AVX, FMA3
+TEXT ·gemm6x16AVX2(SB), NOSPLIT, $0-8
+	MOVQ   a+0(FP), AX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	MOVQ   32(AX), CX
+	MOVQ   40(AX), DX
+	MOVQ   16(AX), BX
+	MOVQ   64(AX), SI
+	ADDQ   BX, SI
+	MOVQ   8(AX), DI
+	LEAQ   (CX)(CX*2), R8
+	ADDQ   DI, R8
+	MOVQ   48(AX), R9
+	MOVQ   48(AX), R10
+	SHRQ   $0x02, R9
+	TESTQ  R9, R9
+	JZ     done2
+
+loop1:
+	VMOVUPS      (BX), Y12
+	VMOVUPS      (SI), Y13
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (DI)(CX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (DI)(CX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (R8), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS (R8)(CX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS (R8)(CX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         DX, BX
+	ADDQ         DX, SI
+	VMOVUPS      (BX), Y12
+	VMOVUPS      (SI), Y13
+	VBROADCASTSS 4(DI), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS 4(DI)(CX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS 4(DI)(CX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS 4(R8), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS 4(R8)(CX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS 4(R8)(CX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         DX, BX
+	ADDQ         DX, SI
+	VMOVUPS      (BX), Y12
+	VMOVUPS      (SI), Y13
+	VBROADCASTSS 8(DI), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS 8(DI)(CX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS 8(DI)(CX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS 8(R8), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS 8(R8)(CX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS 8(R8)(CX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         DX, BX
+	ADDQ         DX, SI
+	VMOVUPS      (BX), Y12
+	VMOVUPS      (SI), Y13
+	VBROADCASTSS 12(DI), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS 12(DI)(CX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS 12(DI)(CX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS 12(R8), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS 12(R8)(CX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS 12(R8)(CX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         DX, BX
+	ADDQ         DX, SI
+	ADDQ         $+16, DI
+	ADDQ         $+16, R8
+	DECQ         R9
+	JNZ          loop1
+
+done2:
+	ANDQ  $+3, R10
+	TESTQ R10, R10
+	JZ    done4
+
+loop3:
+	VMOVUPS      (BX), Y12
+	VMOVUPS      (SI), Y13
+	VBROADCASTSS (DI), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (DI)(CX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (DI)(CX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (R8), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS (R8)(CX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS (R8)(CX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         DX, BX
+	ADDQ         DX, SI
+	ADDQ         $+4, DI
+	ADDQ         $+4, R8
+	DECQ         R10
+	JNZ          loop3
+
+done4:
+	MOVQ   (AX), CX
+	MOVQ   24(AX), DX
+	MOVQ   56(AX), AX
+	TESTQ  AX, AX
+	JZ     set5
+	MOVQ   CX, AX
+	VADDPS (AX), Y0, Y0
+	VADDPS 32(AX), Y1, Y1
+	ADDQ   DX, AX
+	VADDPS (AX), Y2, Y2
+	VADDPS 32(AX), Y3, Y3
+	ADDQ   DX, AX
+	VADDPS (AX), Y4, Y4
+	VADDPS 32(AX), Y5, Y5
+	ADDQ   DX, AX
+	VADDPS (AX), Y6, Y6
+	VADDPS 32(AX), Y7, Y7
+	ADDQ   DX, AX
+	VADDPS (AX), Y8, Y8
+	VADDPS 32(AX), Y9, Y9
+	ADDQ   DX, AX
+	VADDPS (AX), Y10, Y10
+	VADDPS 32(AX), Y11, Y11
+	ADDQ   DX, AX
+
+set5:
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y6, (CX)
+	VMOVUPS Y7, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y8, (CX)
+	VMOVUPS Y9, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y10, (CX)
+	VMOVUPS Y11, 32(CX)
+	ADDQ    DX, CX
+	VZEROUPPER
+	RET
+
+// func packAVX2(a *uint64)
+// Requires: AVX
+TEXT ·packAVX2(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  16(AX), CX
+	MOVQ  (AX), BX
+	MOVQ  24(AX), SI
+	LEAQ  (CX)(CX*2), DX
+	MOVQ  8(AX), AX
+	SHRQ  $0x03, SI
+	TESTQ SI, SI
+	JZ    done2
+
+loop1:
+	MOVQ           AX, DI
+	LEAQ           (DI)(CX*4), R8
+	VBROADCASTF128 (DI), Y0
+	VINSERTF128    $0x01, (R8), Y0, Y0
+	VBROADCASTF128 16(DI), Y1
+	VINSERTF128    $0x01, 16(R8), Y1, Y1
+	VBROADCASTF128 (DI)(CX*1), Y2
+	VINSERTF128    $0x01, (R8)(CX*1), Y2, Y2
+	VBROADCASTF128 16(DI)(CX*1), Y3
+	VINSERTF128    $0x01, 16(R8)(CX*1), Y3, Y3
+	VBROADCASTF128 (DI)(CX*2), Y4
+	VINSERTF128    $0x01, (R8)(CX*2), Y4, Y4
+	VBROADCASTF128 16(DI)(CX*2), Y5
+	VINSERTF128    $0x01, 16(R8)(CX*2), Y5, Y5
+	VBROADCASTF128 (DI)(DX*1), Y6
+	VINSERTF128    $0x01, (R8)(DX*1), Y6, Y6
+	VBROADCASTF128 16(DI)(DX*1), Y7
+	VINSERTF128    $0x01, 16(R8)(DX*1), Y7, Y7
+	VUNPCKLPS      Y2, Y0, Y8
+	VUNPCKHPS      Y2, Y0, Y0
+	VUNPCKLPS      Y6, Y4, Y2
+	VUNPCKHPS      Y6, Y4, Y4
+	VSHUFPS        $0x44, Y2, Y8, Y6
+	VSHUFPS        $0xee, Y2, Y8, Y2
+	VSHUFPS        $0x44, Y4, Y0, Y8
+	VSHUFPS        $0xee, Y4, Y0, Y0
+	VMOVUPS        Y6, (BX)
+	VMOVUPS        Y2, 64(BX)
+	VMOVUPS        Y8, 128(BX)
+	VMOVUPS        Y0, 192(BX)
+	VUNPCKLPS      Y3, Y1, Y0
+	VUNPCKHPS      Y3, Y1, Y1
+	VUNPCKLPS      Y7, Y5, Y2
+	VUNPCKHPS      Y7, Y5, Y3
+	VSHUFPS        $0x44, Y2, Y0, Y4
+	VSHUFPS        $0xee, Y2, Y0, Y0
+	VSHUFPS        $0x44, Y3, Y1, Y2
+	VSHUFPS        $0xee, Y3, Y1, Y1
+	VMOVUPS        Y4, 256(BX)
+	VMOVUPS        Y0, 320(BX)
+	VMOVUPS        Y2, 384(BX)
+	VMOVUPS        Y1, 448(BX)
+	LEAQ           (R8)(CX*4), DI
+	LEAQ           (DI)(CX*4), R8
+	VBROADCASTF128 (DI), Y0
+	VINSERTF128    $0x01, (R8), Y0, Y0
+	VBROADCASTF128 16(DI), Y1
+	VINSERTF128    $0x01, 16(R8), Y1, Y1
+	VBROADCASTF128 (DI)(CX*1), Y2
+	VINSERTF128    $0x01, (R8)(CX*1), Y2, Y2
+	VBROADCASTF128 16(DI)(CX*1), Y3
+	VINSERTF128    $0x01, 16(R8)(CX*1), Y3, Y3
+	VBROADCASTF128 (DI)(CX*2), Y4
+	VINSERTF128    $0x01, (R8)(CX*2), Y4, Y4
+	VBROADCASTF128 16(DI)(CX*2), Y5
+	VINSERTF128    $0x01, 16(R8)(CX*2), Y5, Y5
+	VBROADCASTF128 (DI)(DX*1), Y6
+	VINSERTF128    $0x01, (R8)(DX*1), Y6, Y6
+	VBROADCASTF128 16(DI)(DX*1), Y7
+	VINSERTF128    $0x01, 16(R8)(DX*1), Y7, Y7
+	VUNPCKLPS      Y2, Y0, Y8
+	VUNPCKHPS      Y2, Y0, Y0
+	VUNPCKLPS      Y6, Y4, Y2
+	VUNPCKHPS      Y6, Y4, Y4
+	VSHUFPS        $0x44, Y2, Y8, Y6
+	VSHUFPS        $0xee, Y2, Y8, Y2
+	VSHUFPS        $0x44, Y4, Y0, Y8
+	VSHUFPS        $0xee, Y4, Y0, Y0
+	VMOVUPS        Y6, 32(BX)
+	VMOVUPS        Y2, 96(BX)
+	VMOVUPS        Y8, 160(BX)
+	VMOVUPS        Y0, 224(BX)
+	VUNPCKLPS      Y3, Y1, Y0
+	VUNPCKHPS      Y3, Y1, Y1
+	VUNPCKLPS      Y7, Y5, Y2
+	VUNPCKHPS      Y7, Y5, Y3
+	VSHUFPS        $0x44, Y2, Y0, Y4
+	VSHUFPS        $0xee, Y2, Y0, Y0
+	VSHUFPS        $0x44, Y3, Y1, Y2
+	VSHUFPS        $0xee, Y3, Y1, Y1
+	VMOVUPS        Y4, 288(BX)
+	VMOVUPS        Y0, 352(BX)
+	VMOVUPS        Y2, 416(BX)
+	VMOVUPS        Y1, 480(BX)
+	LEAQ           (R8)(CX*4), DI
+	ADDQ           $+32, AX
+	ADDQ           $+512, BX
+	DECQ           SI
+	JNZ            loop1
+
+done2:
+	VZEROUPPER
+	RET
+
+// func prefetchAVX2(a *uint64)
+// Requires: MMX+
+TEXT ·prefetchAVX2(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  8(AX), CX
+	MOVQ  16(AX), DX
+	MOVQ  $0x00000010, BX
+	TESTQ BX, BX
+	JZ    done2
+
+loop1:
+	MOVQ  24(AX), DI
+	MOVQ  CX, SI
+	ADDQ  $+63, DI
+	SHRQ  $0x06, DI
+	TESTQ DI, DI
+	JZ    done4
+
+loop3:
+	PREFETCHT0 (SI)
+	ADDQ       $+64, SI
+	DECQ       DI
+	JNZ        loop3
+
+done4:
+	ADDQ DX, CX
+	DECQ BX
+	JNZ  loop1
+
+done2:
+	RET
+
+// func rmsNormAVX2(a *uint64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·rmsNormAVX2(SB), NOSPLIT, $0-8
+	MOVQ   a+0(FP), AX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   8(AX), CX
+	MOVQ   24(AX), DX
+	MOVQ   24(AX), BX
+	SHRQ   $0x05, DX
+	TESTQ  DX, DX
+	JZ     done2
+
+loop1:
+	VMOVUPS     (CX), Y2
+	VFMADD231PS Y2, Y2, Y0
+	VMOVUPS     32(CX), Y2
+	VFMADD231PS Y2, Y2, Y1
+	VMOVUPS     64(CX), Y2
+	VFMADD231PS Y2, Y2, Y0
+	VMOVUPS     96(CX), Y2
+	VFMADD231PS Y2, Y2, Y1
+	ADDQ        $+128, CX
+	DECQ        DX
+	JNZ         loop1
+
+done2:
+	SHRQ  $0x03, BX
+	ANDQ  $+3, BX
+	TESTQ BX, BX
+	JZ    done4
+
+loop3:
+	VMOVUPS     (CX), Y2
+	VFMADD231PS Y2, Y2, Y0
+	ADDQ        $+32, CX
+	DECQ        BX
+	JNZ         loop3
+
+done4:
+	VADDPS       Y1, Y0, Y0
+	VHADDPS      Y0, Y0, Y0
+	VHADDPS      Y0, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	VXORPS       X0, X0, X0
+	VCVTSI2SSQ   24(AX), X0, X0
+	VDIVSS       X0, X1, X1
+	VADDSS       32(AX), X1, X1
+	VSQRTSS      X1, X1, X1
+	MOVL         $0x3f800000, CX
+	VMOVD        CX, X0
+	VDIVSS       X1, X0, X0
+	VBROADCASTSS X0, Y0
+	MOVQ         8(AX), CX
+	MOVQ         (AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), AX
+	SHRQ         $0x03, AX
+	TESTQ        AX, AX
+	JZ           done6
+
+loop5:
+	VMULPS  (CX), Y0, Y1
+	VMULPS  (BX), Y1, Y1
+	VMOVUPS Y1, (DX)
+	ADDQ    $+32, CX
+	ADDQ    $+32, DX
+	ADDQ    $+32, BX
+	DECQ    AX
+	JNZ     loop5
+
+done6:
+	VZEROUPPER
+	RET
+
+// func expSumAVX2(a *uint64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·expSumAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	VXORPS       Y0, Y0, Y0
+	MOVQ         (AX), CX
+	VBROADCASTSS 32(AX), Y1
+	MOVQ         24(AX), DX
+	SHRQ         $0x03, DX
+	TESTQ        DX, DX
+	JZ           done2
+
+loop1:
+	VMOVUPS      (CX), Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      lanes_42b00000<>+0(SB), Y6
+	VMINPS       Y2, Y6, Y6
+	VMOVUPS      lanes_c2ae0000<>+0(SB), Y3
+	VMAXPS       Y6, Y3, Y6
+	VMULPS       lanes_3fb8aa3b<>+0(SB), Y6, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS lanes_3f318000<>+0(SB), Y3, Y6
+	VFNMADD231PS lanes_b95e8083<>+0(SB), Y3, Y6
+	VMOVUPS      lanes_39506967<>+0(SB), Y4
+	VFMADD213PS  lanes_3ab743ce<>+0(SB), Y6, Y4
+	VFMADD213PS  lanes_3c088908<>+0(SB), Y6, Y4
+	VFMADD213PS  lanes_3d2aa9c1<>+0(SB), Y6, Y4
+	VFMADD213PS  lanes_3e2aaaaa<>+0(SB), Y6, Y4
+	VFMADD213PS  lanes_3f000000<>+0(SB), Y6, Y4
+	VMULPS       Y6, Y6, Y5
+	VFMADD213PS  Y6, Y5, Y4
+	VADDPS       lanes_3f800000<>+0(SB), Y4, Y4
+	VCVTPS2DQ    Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       Y3, Y4, Y4
+	VCMPPS       $0x05, lanes_c2ae0000<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VMOVUPS      Y4, (CX)
+	VADDPS       Y4, Y0, Y0
+	ADDQ         $+32, CX
+	DECQ         DX
+	JNZ          loop1
+
+done2:
+	VHADDPS      Y0, Y0, Y0
+	VHADDPS      Y0, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	VMOVSS       X1, 32(AX)
+	VZEROUPPER
+	RET
+
+DATA lanes_42b00000<>+0(SB)/4, $0x42b00000
+DATA lanes_42b00000<>+4(SB)/4, $0x42b00000
+DATA lanes_42b00000<>+8(SB)/4, $0x42b00000
+DATA lanes_42b00000<>+12(SB)/4, $0x42b00000
+DATA lanes_42b00000<>+16(SB)/4, $0x42b00000
+DATA lanes_42b00000<>+20(SB)/4, $0x42b00000
+DATA lanes_42b00000<>+24(SB)/4, $0x42b00000
+DATA lanes_42b00000<>+28(SB)/4, $0x42b00000
+GLOBL lanes_42b00000<>(SB), RODATA|NOPTR, $32
+
+DATA lanes_c2ae0000<>+0(SB)/4, $0xc2ae0000
+DATA lanes_c2ae0000<>+4(SB)/4, $0xc2ae0000
+DATA lanes_c2ae0000<>+8(SB)/4, $0xc2ae0000
+DATA lanes_c2ae0000<>+12(SB)/4, $0xc2ae0000
+DATA lanes_c2ae0000<>+16(SB)/4, $0xc2ae0000
+DATA lanes_c2ae0000<>+20(SB)/4, $0xc2ae0000
+DATA lanes_c2ae0000<>+24(SB)/4, $0xc2ae0000
+DATA lanes_c2ae0000<>+28(SB)/4, $0xc2ae0000
+GLOBL lanes_c2ae0000<>(SB), RODATA|NOPTR, $32
+
+DATA lanes_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
+GLOBL lanes_3fb8aa3b<>(SB), RODATA|NOPTR, $32
+
+DATA lanes_3f318000<>+0(SB)/4, $0x3f318000
+DATA lanes_3f318000<>+4(SB)/4, $0x3f318000
+DATA lanes_3f318000<>+8(SB)/4, $0x3f318000
+DATA lanes_3f318000<>+12(SB)/4, $0x3f318000
+DATA lanes_3f318000<>+16(SB)/4, $0x3f318000
+DATA lanes_3f318000<>+20(SB)/4, $0x3f318000
+DATA lanes_3f318000<>+24(SB)/4, $0x3f318000
+DATA lanes_3f318000<>+28(SB)/4, $0x3f318000
+GLOBL lanes_3f318000<>(SB), RODATA|NOPTR, $32
+
+DATA lanes_b95e8083<>+0(SB)/4, $0xb95e8083
+DATA lanes_b95e8083<>+4(SB)/4, $0xb95e8083
+DATA lanes_b95e8083<>+8(SB)/4, $0xb95e8083
+DATA lanes_b95e8083<>+12(SB)/4, $0xb95e8083
+DATA lanes_b95e8083<>+16(SB)/4, $0xb95e8083
+DATA lanes_b95e8083<>+20(SB)/4, $0xb95e8083
+DATA lanes_b95e8083<>+24(SB)/4, $0xb95e8083
+DATA lanes_b95e8083<>+28(SB)/4, $0xb95e8083
+GLOBL lanes_b95e8083<>(SB), RODATA|NOPTR, $32
+
+DATA lanes_39506967<>+0(SB)/4, $0x39506967
+DATA lanes_39506967<>+4(SB)/4, $0x39506967
+DATA lanes_39506967<>+8(SB)/4, $0x39506967
+DATA lanes_39506967<>+12(SB)/4, $0x39506967
+DATA lanes_39506967<>+16(SB)/4, $0x39506967
+DATA lanes_39506967<>+20(SB)/4, $0x39506967
+DATA lanes_39506967<>+24(SB)/4, $0x39506967
+DATA lanes_39506967<>+28(SB)/4, $0x39506967
+GLOBL lanes_39506967<>(SB), RODATA|NOPTR, $32
+
+DATA lanes_3ab743ce<>+0(SB)/4, $0x3ab743ce
+DATA lanes_3ab743ce<>+4(SB)/4, $0x3ab743ce
+DATA lanes_3ab743ce<>+8(SB)/4, $0x3ab743ce
+DATA lanes_3ab743ce<>+12(SB)/4, $0x3ab743ce
+DATA lanes_3ab743ce<>+16(SB)/4, $0x3ab743ce
+DATA lanes_3ab743ce<>+20(SB)/4, $0x3ab743ce
+DATA lanes_3ab743ce<>+24(SB)/4, $0x3ab743ce
+DATA lanes_3ab743ce<>+28(SB)/4, $0x3ab743ce
+GLOBL lanes_3ab743ce<>(SB), RODATA|NOPTR, $32
+
+DATA lanes_3c088908<>+0(SB)/4, $0x3c088908
+DATA lanes_3c088908<>+4(SB)/4, $0x3c088908
+DATA lanes_3c088908<>+8(SB)/4, $0x3c088908
+DATA lanes_3c088908<>+12(SB)/4, $0x3c088908
+DATA lanes_3c088908<>+16(SB)/4, $0x3c088908
+DATA lanes_3c088908<>+20(SB)/4, $0x3c088908
+DATA lanes_3c088908<>+24(SB)/4, $0x3c088908
+DATA lanes_3c088908<>+28(SB)/4, $0x3c088908
+GLOBL lanes_3c088908<>(SB), RODATA|NOPTR, $32
+
+DATA lanes_3d2aa9c1<>+0(SB)/4, $0x3d2aa9c1
+DATA lanes_3d2aa9c1<>+4(SB)/4, $0x3d2aa9c1
+DATA lanes_3d2aa9c1<>+8(SB)/4, $0x3d2aa9c1
+DATA lanes_3d2aa9c1<>+12(SB)/4, $0x3d2aa9c1
+DATA lanes_3d2aa9c1<>+16(SB)/4, $0x3d2aa9c1
+DATA lanes_3d2aa9c1<>+20(SB)/4, $0x3d2aa9c1
+DATA lanes_3d2aa9c1<>+24(SB)/4, $0x3d2aa9c1
+DATA lanes_3d2aa9c1<>+28(SB)/4, $0x3d2aa9c1
+GLOBL lanes_3d2aa9c1<>(SB), RODATA|NOPTR, $32
+
+DATA lanes_3e2aaaaa<>+0(SB)/4, $0x3e2aaaaa
+DATA lanes_3e2aaaaa<>+4(SB)/4, $0x3e2aaaaa
+DATA lanes_3e2aaaaa<>+8(SB)/4, $0x3e2aaaaa
+DATA lanes_3e2aaaaa<>+12(SB)/4, $0x3e2aaaaa
+DATA lanes_3e2aaaaa<>+16(SB)/4, $0x3e2aaaaa
+DATA lanes_3e2aaaaa<>+20(SB)/4, $0x3e2aaaaa
+DATA lanes_3e2aaaaa<>+24(SB)/4, $0x3e2aaaaa
+DATA lanes_3e2aaaaa<>+28(SB)/4, $0x3e2aaaaa
+GLOBL lanes_3e2aaaaa<>(SB), RODATA|NOPTR, $32
+
+DATA lanes_3f000000<>+0(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+4(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+8(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+12(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+16(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+20(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+24(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+28(SB)/4, $0x3f000000
+GLOBL lanes_3f000000<>(SB), RODATA|NOPTR, $32
+
+DATA lanes_3f800000<>+0(SB)/4, $0x3f800000
+DATA lanes_3f800000<>+4(SB)/4, $0x3f800000
+DATA lanes_3f800000<>+8(SB)/4, $0x3f800000
+DATA lanes_3f800000<>+12(SB)/4, $0x3f800000
+DATA lanes_3f800000<>+16(SB)/4, $0x3f800000
+DATA lanes_3f800000<>+20(SB)/4, $0x3f800000
+DATA lanes_3f800000<>+24(SB)/4, $0x3f800000
+DATA lanes_3f800000<>+28(SB)/4, $0x3f800000
+GLOBL lanes_3f800000<>(SB), RODATA|NOPTR, $32
+
+// func swigluAVX2(a *uint64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·swigluAVX2(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  (AX), CX
+	MOVQ  8(AX), DX
+	MOVQ  24(AX), AX
+	SHRQ  $0x03, AX
+	TESTQ AX, AX
+	JZ    done2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VXORPS       lanes_80000000<>+0(SB), Y0, Y1
+	VMOVUPS      lanes_42b00000<>+0(SB), Y2
+	VMINPS       Y1, Y2, Y2
+	VMOVUPS      lanes_c2ae0000<>+0(SB), Y1
+	VMAXPS       Y2, Y1, Y2
+	VMULPS       lanes_3fb8aa3b<>+0(SB), Y2, Y1
+	VROUNDPS     $0x00, Y1, Y1
+	VFNMADD231PS lanes_3f318000<>+0(SB), Y1, Y2
+	VFNMADD231PS lanes_b95e8083<>+0(SB), Y1, Y2
+	VMOVUPS      lanes_39506967<>+0(SB), Y3
+	VFMADD213PS  lanes_3ab743ce<>+0(SB), Y2, Y3
+	VFMADD213PS  lanes_3c088908<>+0(SB), Y2, Y3
+	VFMADD213PS  lanes_3d2aa9c1<>+0(SB), Y2, Y3
+	VFMADD213PS  lanes_3e2aaaaa<>+0(SB), Y2, Y3
+	VFMADD213PS  lanes_3f000000<>+0(SB), Y2, Y3
+	VMULPS       Y2, Y2, Y4
+	VFMADD213PS  Y2, Y4, Y3
+	VADDPS       lanes_3f800000<>+0(SB), Y3, Y3
+	VCVTPS2DQ    Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       Y1, Y3, Y3
+	VADDPS       lanes_3f800000<>+0(SB), Y3, Y3
+	VDIVPS       Y3, Y0, Y0
+	VMULPS       (DX), Y0, Y0
+	VMOVUPS      Y0, (CX)
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	DECQ         AX
+	JNZ          loop1
+
+done2:
+	VZEROUPPER
+	RET
+
+// func ropeAVX2(a *uint64)
+// Requires: AVX, FMA3
+TEXT ·ropeAVX2(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  (AX), CX
+	MOVQ  8(AX), DX
+	MOVQ  24(AX), BX
+	MOVQ  24(AX), AX
+	SHRQ  $0x03, AX
+	TESTQ AX, AX
+	JZ    done2
+
+loop1:
+	VMOVUPS     (CX), Y0
+	VMOVUPS     (CX)(BX*4), Y1
+	VMOVUPS     (DX), Y2
+	VMOVUPS     (DX)(BX*4), Y3
+	VMULPS      Y1, Y3, Y4
+	VFMSUB231PS Y0, Y2, Y4
+	VMULPS      Y0, Y3, Y0
+	VFMADD231PS Y1, Y2, Y0
+	VMOVUPS     Y4, (CX)
+	VMOVUPS     Y0, (CX)(BX*4)
+	ADDQ        $+32, CX
+	ADDQ        $+32, DX
+	DECQ        AX
+	JNZ         loop1
+
+done2:
+	VZEROUPPER
+	RET
+
+// func permuteAVX2(a *uint64)
+// Requires: AVX, AVX2
+TEXT ·permuteAVX2(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  (AX), CX
+	MOVQ  8(AX), DX
+	MOVQ  16(AX), BX
+	MOVQ  24(AX), SI
+	MOVQ  32(AX), DI
+	MOVQ  40(AX), R8
+	SHRQ  $0x05, R8
+	TESTQ R8, R8
+	JZ    done2
+
+loop1:
+	VMOVUPS      (DX), Y0
+	VXORPS       Y3, Y3, Y3
+	VPCMPEQD     Y1, Y1, Y1
+	VMOVUPS      (SI), Y2
+	VGATHERDPS   Y1, (DX)(Y2*4), Y3
+	VMULPS       (DI), Y3, Y3
+	VMOVUPS      Y3, (CX)
+	VADDPS       32(DX), Y0, Y0
+	VXORPS       Y3, Y3, Y3
+	VPCMPEQD     Y1, Y1, Y1
+	VMOVUPS      32(SI), Y2
+	VGATHERDPS   Y1, (DX)(Y2*4), Y3
+	VMULPS       32(DI), Y3, Y3
+	VMOVUPS      Y3, 32(CX)
+	VADDPS       64(DX), Y0, Y0
+	VXORPS       Y3, Y3, Y3
+	VPCMPEQD     Y1, Y1, Y1
+	VMOVUPS      64(SI), Y2
+	VGATHERDPS   Y1, (DX)(Y2*4), Y3
+	VMULPS       64(DI), Y3, Y3
+	VMOVUPS      Y3, 64(CX)
+	VADDPS       96(DX), Y0, Y0
+	VXORPS       Y3, Y3, Y3
+	VPCMPEQD     Y1, Y1, Y1
+	VMOVUPS      96(SI), Y2
+	VGATHERDPS   Y1, (DX)(Y2*4), Y3
+	VMULPS       96(DI), Y3, Y3
+	VMOVUPS      Y3, 96(CX)
+	VHADDPS      Y0, Y0, Y0
+	VHADDPS      Y0, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	VMULSS       48(AX), X1, X1
+	VMOVSS       X1, (BX)
+	ADDQ         $+128, DX
+	ADDQ         $+128, CX
+	ADDQ         $+4, BX
+	DECQ         R8
+	JNZ          loop1
+
+done2:
+	VZEROUPPER
+	RET
+
+// func maximumAVX2(a *uint64)
+// Requires: AVX
+TEXT ·maximumAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         (AX), CX
+	VBROADCASTSS (CX), Y0
+	MOVQ         24(AX), DX
+	SHRQ         $0x03, DX
+	TESTQ        DX, DX
+	JZ           done2
+
+loop1:
+	VMAXPS (CX), Y0, Y0
+	ADDQ   $+32, CX
+	DECQ   DX
+	JNZ    loop1
+
+done2:
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X0, X1, X1
+	VPERMILPS    $0x4e, X1, X0
+	VMAXPS       X0, X1, X1
+	VPERMILPS    $0xb1, X1, X0
+	VMAXPS       X0, X1, X1
+	VMOVSS       X1, 32(AX)
 	VZEROUPPER
 	RET

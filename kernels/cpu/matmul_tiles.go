@@ -20,31 +20,6 @@ const (
 	tileSteps = 16                   // steps of weights that are packed at once: 32 KiB
 )
 
-// tileArgs: C[16·i + r][16·j + o] (+)= Σ A_i[r]·B_j[o] for i < 1 or 2 and j < 2,
-// over steps of 32 columns. A step of A is three tiles, the parts; those of the
-// second row of tiles begin aNext bytes after the first's. A step of B is a tile,
-// and the second column of tiles begins bNext bytes after the first.
-type tileArgs struct {
-	c            *float32
-	ldc          int // bytes
-	a            *uint16
-	aNext        int
-	b            *uint32 // two weights of a row
-	bNext        int
-	steps        int
-	add          int // 0: C is overwritten
-	config       *tileConfig
-	rows0, rows1 int // of C that count: in the configuration, too
-}
-
-// tileConfig is the layout of the tile registers (Intel manual, volume 1, 18.2).
-type tileConfig struct {
-	palette  uint8
-	_        [15]uint8
-	rowBytes [16]uint16
-	rows     [16]uint8
-}
-
 // set configures the sums of up to 32 rows, activations and weights.
 func (c *tileConfig) set(rows0, rows1 int) {
 	*c = tileConfig{palette: 1}
@@ -55,17 +30,8 @@ func (c *tileConfig) set(rows0, rows1 int) {
 	}
 }
 
-// partArgs: a row of steps·32 activations becomes rows of tiles, 1024 bytes from
-// one part to the next and next bytes from one step to the next.
-type partArgs struct {
-	dst   *uint16
-	x     *float32
-	steps int
-	next  int
-}
-
-// parts is what the routines of that name compute.
-func parts(a *partArgs) {
+// bf16x3 is what the routines of that name compute.
+func bf16x3(a *bf16x3Args) {
 	for i, v := range unsafe.Slice(a.x, tileDepth*a.steps) {
 		for part := range 3 {
 			high := math.Float32bits(v) >> 16
@@ -99,43 +65,43 @@ func tiles(a *tileArgs) {
 }
 
 // tiled reports whether prompts are multiplied with w and up in tiles.
-func (r *routines) tiled(w, up *kernels.Matrix) bool {
+func (r *isaTable) tiled(w, up *kernels.Matrix) bool {
 	fits := func(m *kernels.Matrix) bool {
 		return m == nil || m.Format == kernels.BF16 && m.Cols%tileDepth == 0
 	}
 	return r.tiles[0] != nil && fits(w) && fits(up)
 }
 
-// toParts splits the activations of a product. Its items are rows.
-type toParts struct {
+// toBF16x3 splits the activations of a product. Its items are rows.
+type toBF16x3 struct {
 	dst  []uint16
 	from []float32
 	cols int
 }
 
-func (t *toParts) run(lo, hi int, s *scratch) {
+func (t *toBF16x3) run(lo, hi int, s *scratch) {
 	steps := t.cols / tileDepth
 	for r := lo; r < hi; r++ {
 		at := r/tileRows*steps*stepBytes/2 + r%tileRows*tileDepth
-		s.partArgs = partArgs{dst: &t.dst[at], x: &t.from[r*t.cols], steps: steps, next: stepBytes}
-		s.parts(&s.partArgs)
+		s.bf16x3Args = bf16x3Args{dst: &t.dst[at], x: &t.from[r*t.cols], steps: steps, next: stepBytes}
+		s.bf16x3(&s.bf16x3Args)
 	}
 }
 
-// toParts returns the tiles of activations: for each 16 rows and each 32 columns
+// toBF16x3 returns the tiles of activations: for each 16 rows and each 32 columns
 // three of them.
-func (p *pass) toParts(x []float32, rows, cols int) []uint16 {
+func (p *pass) toBF16x3(x []float32, rows, cols int) []uint16 {
 	n := (rows + tileRows - 1) / tileRows * (cols / tileDepth) * stepBytes
 	buf := grow(&p.blocked, n/4)
 	dst := unsafe.Slice((*uint16)(unsafe.Pointer(ptr(buf))), n/2)
-	p.split = toParts{dst, x, cols}
-	p.run(rows, 1+1<<14/cols, &p.split)
-	p.split = toParts{}
+	p.bf16x3 = toBF16x3{dst, x, cols}
+	p.run(rows, 1+1<<14/cols, &p.bf16x3)
+	p.bf16x3 = toBF16x3{}
 	return dst
 }
 
 // tilePanel is panel in tiles.
-func (t *many) tilePanel(s *scratch, m *kernels.Matrix, c []float32, ldc, o int, sum bool) {
+func (t *matmul) tilePanel(s *scratch, m *kernels.Matrix, c []float32, ldc, o int, sum bool) {
 	n := min(s.tileCols, m.Rows-o)
 	all := m.Cols / tileDepth
 	for first := 0; first < all; first += tileSteps {
@@ -169,7 +135,7 @@ func (t *many) tilePanel(s *scratch, m *kernels.Matrix, c []float32, ldc, o int,
 		for r := 0; r < t.rows; r += 2 * tileRows {
 			a.rows0, a.rows1 = min(tileRows, t.rows-r), max(0, min(tileRows, t.rows-r-tileRows))
 			s.tileConfig.set(a.rows0, a.rows1)
-			a.c, a.a = &c[r*ldc], &t.parts[(r/tileRows*all+first)*stepBytes/2]
+			a.c, a.a = &c[r*ldc], &t.bf16x3[(r/tileRows*all+first)*stepBytes/2]
 			if a.rows1 > 0 {
 				s.tiles[1](a)
 			} else {

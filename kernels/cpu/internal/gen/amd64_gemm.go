@@ -22,7 +22,7 @@ var (
 	tileAVX512 = tile{"AVX512", 12, 32, func(r *routine) reg.VecVirtual { return r.ZMM() }}
 )
 
-func gemmRoutines(ctx *build.Context) {
+func avx2GEMM(ctx *build.Context) {
 	for rows := 1; rows <= tileAVX2.rows; rows++ {
 		gemm(ctx, tileAVX2, rows)
 	}

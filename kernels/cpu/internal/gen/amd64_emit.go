@@ -21,6 +21,7 @@ type routine struct {
 }
 
 func begin(ctx *build.Context, name, doc string) *routine {
+	stubs.add("amd64", name)
 	ctx.Function(name)
 	ctx.Attributes(attr.NOSPLIT)
 	ctx.Doc(doc)
@@ -51,7 +52,7 @@ func (r *routine) label(what string) string {
 }
 
 // loop emits body until counter, which body need not touch, has gone down to
-// zero in steps of one. It runs no time when counter is zero.
+// zero in steps of one. If counter is zero, body does not run.
 func (r *routine) loop(counter reg.GPVirtual, body func()) {
 	top, done := r.label("loop"), r.label("done")
 	r.TESTQ(counter, counter)

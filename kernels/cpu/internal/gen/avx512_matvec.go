@@ -32,7 +32,7 @@ type wide struct {
 }
 
 func beginWide(ctx *build.Context, name string, xs, runs int) *wide {
-	full := fmt.Sprintf("mul%dx%s", xs, name)
+	full := fmt.Sprintf("matvec%dx%s", xs, name)
 	if xs == 1 && runs == 1 {
 		full += "Run"
 	}
@@ -91,6 +91,7 @@ func (p *wide) prefetch(n int) {
 	if !p.ahead {
 		return
 	}
+	p.Comment("Ask for what comes later.")
 	for line := 0; line < n; line += 64 {
 		for _, w := range p.rows {
 			p.PREFETCHT0(w.at(wideAhead + line))
@@ -108,6 +109,7 @@ func (p *wide) advance(by operand.Op) {
 // loopRows emits body for each of count rows of all runs.
 func (p *wide) loopRows(body func()) {
 	top := p.label("row")
+	p.Comment("Each row of the streams.")
 	p.Label(top)
 	body()
 	p.ADDQ(operand.I32(4), p.field(mulDone))
@@ -118,6 +120,7 @@ func (p *wide) loopRows(body func()) {
 // store writes the sums of all rows. A row has one sum for each
 // activation row, or four.
 func (p *wide) store() {
+	p.Comment("Add the lanes and store.")
 	for k, acc := range p.acc[:len(p.rows)] {
 		for n := len(acc) / 2; n >= p.xs; n /= 2 {
 			for i := range n {
@@ -190,7 +193,7 @@ func (r *routine) wideSum(v reg.VecVirtual) reg.VecVirtual {
 }
 
 // wideFormat is a floating-point format: columns are taken 32 at a time, as two
-// vectors, from the activations' order (package cpu's arrangements).
+// vectors, from the activations' order (package cpu's layouts).
 type wideFormat struct {
 	name  string
 	bytes int // of a column
@@ -238,8 +241,7 @@ func wideFormats(high func() reg.VecVirtual) []wideFormat {
 	}
 }
 
-func wideRoutines(ctx *build.Context) {
-	c := newConstants(ctx)
+func avx512(ctx *build.Context, c *constants) {
 	for i := range 3 {
 		mulWide(ctx, c, i, 1, 1)
 		mulWide(ctx, c, i, 1, 2)
@@ -298,6 +300,7 @@ func mulWide(ctx *build.Context, c *constants, format, xs, runs int) {
 		}
 		columns := func(n int) { // of a step of 16
 			for i := range n {
+				p.Comment("16 columns.")
 				multiply(all(func(r row) reg.VecVirtual { return f.widen(p, r, i) }), 64*i, false)
 			}
 			p.advance(operand.I32(16 * n * f.bytes))
@@ -339,7 +342,7 @@ func mulWide(ctx *build.Context, c *constants, format, xs, runs int) {
 // parts emits the split of activations into three bfloat16 each, whose sum they
 // are: the upper half of the number, of what is left, and of what is left then.
 func parts(ctx *build.Context, c *constants) {
-	r := begin(ctx, "partsAVX512", "partsAVX512 splits a row of activations into tiles of bfloat16.")
+	r := begin(ctx, "bf16x3AVX512", "bf16x3AVX512 splits a row of activations into tiles of bfloat16.")
 	dst, x, next := r.get(partDst), r.get(partX), r.get(partNext)
 	high, upper := r.ZMM(), r.ZMM()
 	r.VPBROADCASTD(c.bits(0xffff0000), high)

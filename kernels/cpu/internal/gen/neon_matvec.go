@@ -5,7 +5,7 @@ import "fmt"
 // neonRows are the numbers of activation rows that weights are multiplied with.
 var neonRows = []int{1, 2, 4}
 
-func neonMul(n *neon) {
+func neonMatvec(n *neon) {
 	neonSpread(n)
 	for i := range neonFloats {
 		f := &neonFloats[i]
@@ -52,7 +52,7 @@ func (p *neonProduct) acc(k, chain, row int) int {
 }
 
 func beginNEONProduct(n *neon, name, isa string, xs, streams, chains int) *neonProduct {
-	n.text(fmt.Sprintf("mul%dx%s%s", xs, name, isa), fmt.Sprintf("%d streams of %s rows with %d activation rows.", streams, name, xs))
+	n.text(fmt.Sprintf("matvec%dx%s%s", xs, name, isa), fmt.Sprintf("%d streams of %s rows with %d activation rows.", streams, name, xs))
 	for _, f := range [][2]int{{mulW0, 1}, {mulW1, 2}, {mulCount, 3}, {mulAhead, 14}, {mulXStride, 15}, {mulY0, 16}, {mulY1, 17}} {
 		n.get(f[0], f[1])
 	}
@@ -72,6 +72,7 @@ func (p *neonProduct) rows(body func()) {
 			}
 		}
 		body()
+		p.comment("Add the lanes and store.")
 		p.get(mulYStride, 19)
 		for k := range p.streams {
 			for n := p.chains / 2; n > 0; n /= 2 {
@@ -124,6 +125,7 @@ func (p *neonProduct) advance(bytes, cols int) {
 
 // prefetchStreams asks for the lines of the next n bytes of each stream, ahead of it.
 func (p *neonProduct) prefetchStreams(n int) {
+	p.comment("Ask for what comes later.")
 	ahead := 14
 	for line := 0; line < n; line += 64 {
 		if line > 0 {
@@ -152,6 +154,7 @@ func (f *neonFloat) mul(n *neon, xs int) {
 				p.prefetchStreams(cols * f.bytes)
 			}
 			for c := 0; c < cols; c += lanes {
+				p.comment(fmt.Sprintf("Columns %d to %d.", c, c+lanes-1))
 				for k := range streams {
 					f.load(n, 1+k, c*f.bytes, 16+2*k)
 				}
@@ -236,6 +239,7 @@ func (f *neonQuant) mul32(p *neonProduct, c int) {
 		fraction = f.load(f, p.neon, 1+k, 0, c, 16+2*k)
 	}
 	for half := range 2 {
+		p.comment(fmt.Sprintf("Columns %d to %d of the block.", c+16*half, c+16*half+15))
 		c := c + 16*half
 		sum := func(k, row int) int { return 8 + 4*k + row }
 		if p.xs == 1 {

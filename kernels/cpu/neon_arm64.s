@@ -20,10 +20,10 @@ DATA spread<>+56(SB)/4, $0x0effffff
 DATA spread<>+60(SB)/4, $0x0fffffff
 GLOBL spread<>(SB), RODATA|NOPTR, $64
 
-// func mul1xF32NEON(a *uint64)
+// func matvec1xF32NEON(a *uint64)
 //
 // 2 streams of F32 rows with 1 activation rows.
-TEXT ·mul1xF32NEON(SB), NOSPLIT, $0-8
+TEXT ·matvec1xF32NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -48,11 +48,15 @@ row1:
 	LSR $5, R8
 	CBZ R8, columnsDone2
 columns2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	ADD $64, R14, R19
 	WORD $0xf8b36820 // PRFM PLDL1KEEP, [X1, X19]
 	WORD $0xf8b36840 // PRFM PLDL1KEEP, [X2, X19]
+
+	// Columns 0 to 7.
 	FLDPQ 0(R1), (F16, F17)
 	FLDPQ 0(R2), (F18, F19)
 	FLDPQ 0(R4), (F20, F21)
@@ -60,6 +64,8 @@ columns2:
 	VFMLA V20.S4, V18.S4, V4.S4
 	VFMLA V21.S4, V17.S4, V1.S4
 	VFMLA V21.S4, V19.S4, V5.S4
+
+	// Columns 8 to 15.
 	FLDPQ 32(R1), (F16, F17)
 	FLDPQ 32(R2), (F18, F19)
 	FLDPQ 32(R4), (F20, F21)
@@ -67,6 +73,8 @@ columns2:
 	VFMLA V20.S4, V18.S4, V6.S4
 	VFMLA V21.S4, V17.S4, V3.S4
 	VFMLA V21.S4, V19.S4, V7.S4
+
+	// Columns 16 to 23.
 	FLDPQ 64(R1), (F16, F17)
 	FLDPQ 64(R2), (F18, F19)
 	FLDPQ 64(R4), (F20, F21)
@@ -74,6 +82,8 @@ columns2:
 	VFMLA V20.S4, V18.S4, V4.S4
 	VFMLA V21.S4, V17.S4, V1.S4
 	VFMLA V21.S4, V19.S4, V5.S4
+
+	// Columns 24 to 31.
 	FLDPQ 96(R1), (F16, F17)
 	FLDPQ 96(R2), (F18, F19)
 	FLDPQ 96(R4), (F20, F21)
@@ -90,6 +100,8 @@ columnsDone2:
 	LSR $3, R9
 	CBZ R9, restDone3
 rest3:
+
+	// Columns 0 to 7.
 	FLDPQ 0(R1), (F16, F17)
 	FLDPQ 0(R2), (F18, F19)
 	FLDPQ 0(R4), (F20, F21)
@@ -106,6 +118,8 @@ restDone3:
 	MOVD 80(R0), R19
 	ADD R19, R1
 	ADD R19, R2
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x4e22d400 // FADD V0.4S, V0.4S, V2.4S
 	WORD $0x4e23d421 // FADD V1.4S, V1.4S, V3.4S
@@ -128,10 +142,10 @@ restDone3:
 rowDone1:
 	RET
 
-// func mul2xF32NEON(a *uint64)
+// func matvec2xF32NEON(a *uint64)
 //
 // 2 streams of F32 rows with 2 activation rows.
-TEXT ·mul2xF32NEON(SB), NOSPLIT, $0-8
+TEXT ·matvec2xF32NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -165,11 +179,15 @@ row1:
 	LSR $5, R8
 	CBZ R8, columnsDone2
 columns2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	ADD $64, R14, R19
 	WORD $0xf8b36820 // PRFM PLDL1KEEP, [X1, X19]
 	WORD $0xf8b36840 // PRFM PLDL1KEEP, [X2, X19]
+
+	// Columns 0 to 7.
 	FLDPQ 0(R1), (F16, F17)
 	FLDPQ 0(R2), (F18, F19)
 	FLDPQ 0(R4), (F20, F21)
@@ -182,6 +200,8 @@ columns2:
 	VFMLA V20.S4, V18.S4, V9.S4
 	VFMLA V21.S4, V17.S4, V3.S4
 	VFMLA V21.S4, V19.S4, V11.S4
+
+	// Columns 8 to 15.
 	FLDPQ 32(R1), (F16, F17)
 	FLDPQ 32(R2), (F18, F19)
 	FLDPQ 32(R4), (F20, F21)
@@ -194,6 +214,8 @@ columns2:
 	VFMLA V20.S4, V18.S4, V13.S4
 	VFMLA V21.S4, V17.S4, V7.S4
 	VFMLA V21.S4, V19.S4, V15.S4
+
+	// Columns 16 to 23.
 	FLDPQ 64(R1), (F16, F17)
 	FLDPQ 64(R2), (F18, F19)
 	FLDPQ 64(R4), (F20, F21)
@@ -206,6 +228,8 @@ columns2:
 	VFMLA V20.S4, V18.S4, V9.S4
 	VFMLA V21.S4, V17.S4, V3.S4
 	VFMLA V21.S4, V19.S4, V11.S4
+
+	// Columns 24 to 31.
 	FLDPQ 96(R1), (F16, F17)
 	FLDPQ 96(R2), (F18, F19)
 	FLDPQ 96(R4), (F20, F21)
@@ -228,6 +252,8 @@ columnsDone2:
 	LSR $3, R9
 	CBZ R9, restDone3
 rest3:
+
+	// Columns 0 to 7.
 	FLDPQ 0(R1), (F16, F17)
 	FLDPQ 0(R2), (F18, F19)
 	FLDPQ 0(R4), (F20, F21)
@@ -250,6 +276,8 @@ restDone3:
 	MOVD 80(R0), R19
 	ADD R19, R1
 	ADD R19, R2
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x4e24d400 // FADD V0.4S, V0.4S, V4.4S
 	WORD $0x4e25d421 // FADD V1.4S, V1.4S, V5.4S
@@ -280,10 +308,10 @@ restDone3:
 rowDone1:
 	RET
 
-// func mul4xF32NEON(a *uint64)
+// func matvec4xF32NEON(a *uint64)
 //
 // 1 streams of F32 rows with 4 activation rows.
-TEXT ·mul4xF32NEON(SB), NOSPLIT, $0-8
+TEXT ·matvec4xF32NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -319,9 +347,13 @@ row1:
 	LSR $5, R8
 	CBZ R8, columnsDone2
 columns2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	ADD $64, R14, R19
 	WORD $0xf8b36820 // PRFM PLDL1KEEP, [X1, X19]
+
+	// Columns 0 to 7.
 	FLDPQ 0(R1), (F16, F17)
 	FLDPQ 0(R4), (F20, F21)
 	VFMLA V20.S4, V16.S4, V0.S4
@@ -335,6 +367,8 @@ columns2:
 	FLDPQ 0(R7), (F20, F21)
 	VFMLA V20.S4, V16.S4, V3.S4
 	VFMLA V21.S4, V17.S4, V7.S4
+
+	// Columns 8 to 15.
 	FLDPQ 32(R1), (F16, F17)
 	FLDPQ 32(R4), (F20, F21)
 	VFMLA V20.S4, V16.S4, V8.S4
@@ -348,6 +382,8 @@ columns2:
 	FLDPQ 32(R7), (F20, F21)
 	VFMLA V20.S4, V16.S4, V11.S4
 	VFMLA V21.S4, V17.S4, V15.S4
+
+	// Columns 16 to 23.
 	FLDPQ 64(R1), (F16, F17)
 	FLDPQ 64(R4), (F20, F21)
 	VFMLA V20.S4, V16.S4, V0.S4
@@ -361,6 +397,8 @@ columns2:
 	FLDPQ 64(R7), (F20, F21)
 	VFMLA V20.S4, V16.S4, V3.S4
 	VFMLA V21.S4, V17.S4, V7.S4
+
+	// Columns 24 to 31.
 	FLDPQ 96(R1), (F16, F17)
 	FLDPQ 96(R4), (F20, F21)
 	VFMLA V20.S4, V16.S4, V8.S4
@@ -385,6 +423,8 @@ columnsDone2:
 	LSR $3, R9
 	CBZ R9, restDone3
 rest3:
+
+	// Columns 0 to 7.
 	FLDPQ 0(R1), (F16, F17)
 	FLDPQ 0(R4), (F20, F21)
 	VFMLA V20.S4, V16.S4, V0.S4
@@ -408,6 +448,8 @@ rest3:
 restDone3:
 	MOVD 80(R0), R19
 	ADD R19, R1
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x4e28d400 // FADD V0.4S, V0.4S, V8.4S
 	WORD $0x4e29d421 // FADD V1.4S, V1.4S, V9.4S
@@ -472,10 +514,10 @@ rest2:
 restDone2:
 	RET
 
-// func mul1xF16NEON(a *uint64)
+// func matvec1xF16NEON(a *uint64)
 //
 // 2 streams of F16 rows with 1 activation rows.
-TEXT ·mul1xF16NEON(SB), NOSPLIT, $0-8
+TEXT ·matvec1xF16NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -500,8 +542,12 @@ row1:
 	LSR $5, R8
 	CBZ R8, columnsDone2
 columns2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
+
+	// Columns 0 to 7.
 	FMOVQ 0(R1), F16
 	WORD $0x4e217a11 // FCVTL2 V17.4S, V16.8H
 	WORD $0x0e217a10 // FCVTL V16.4S, V16.4H
@@ -513,6 +559,8 @@ columns2:
 	VFMLA V20.S4, V18.S4, V4.S4
 	VFMLA V21.S4, V17.S4, V1.S4
 	VFMLA V21.S4, V19.S4, V5.S4
+
+	// Columns 8 to 15.
 	FMOVQ 16(R1), F16
 	WORD $0x4e217a11 // FCVTL2 V17.4S, V16.8H
 	WORD $0x0e217a10 // FCVTL V16.4S, V16.4H
@@ -524,6 +572,8 @@ columns2:
 	VFMLA V20.S4, V18.S4, V6.S4
 	VFMLA V21.S4, V17.S4, V3.S4
 	VFMLA V21.S4, V19.S4, V7.S4
+
+	// Columns 16 to 23.
 	FMOVQ 32(R1), F16
 	WORD $0x4e217a11 // FCVTL2 V17.4S, V16.8H
 	WORD $0x0e217a10 // FCVTL V16.4S, V16.4H
@@ -535,6 +585,8 @@ columns2:
 	VFMLA V20.S4, V18.S4, V4.S4
 	VFMLA V21.S4, V17.S4, V1.S4
 	VFMLA V21.S4, V19.S4, V5.S4
+
+	// Columns 24 to 31.
 	FMOVQ 48(R1), F16
 	WORD $0x4e217a11 // FCVTL2 V17.4S, V16.8H
 	WORD $0x0e217a10 // FCVTL V16.4S, V16.4H
@@ -555,6 +607,8 @@ columnsDone2:
 	LSR $3, R9
 	CBZ R9, restDone3
 rest3:
+
+	// Columns 0 to 7.
 	FMOVQ 0(R1), F16
 	WORD $0x4e217a11 // FCVTL2 V17.4S, V16.8H
 	WORD $0x0e217a10 // FCVTL V16.4S, V16.4H
@@ -575,6 +629,8 @@ restDone3:
 	MOVD 80(R0), R19
 	ADD R19, R1
 	ADD R19, R2
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x4e22d400 // FADD V0.4S, V0.4S, V2.4S
 	WORD $0x4e23d421 // FADD V1.4S, V1.4S, V3.4S
@@ -597,10 +653,10 @@ restDone3:
 rowDone1:
 	RET
 
-// func mul2xF16NEON(a *uint64)
+// func matvec2xF16NEON(a *uint64)
 //
 // 2 streams of F16 rows with 2 activation rows.
-TEXT ·mul2xF16NEON(SB), NOSPLIT, $0-8
+TEXT ·matvec2xF16NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -634,8 +690,12 @@ row1:
 	LSR $5, R8
 	CBZ R8, columnsDone2
 columns2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
+
+	// Columns 0 to 7.
 	FMOVQ 0(R1), F16
 	WORD $0x4e217a11 // FCVTL2 V17.4S, V16.8H
 	WORD $0x0e217a10 // FCVTL V16.4S, V16.4H
@@ -652,6 +712,8 @@ columns2:
 	VFMLA V20.S4, V18.S4, V9.S4
 	VFMLA V21.S4, V17.S4, V3.S4
 	VFMLA V21.S4, V19.S4, V11.S4
+
+	// Columns 8 to 15.
 	FMOVQ 16(R1), F16
 	WORD $0x4e217a11 // FCVTL2 V17.4S, V16.8H
 	WORD $0x0e217a10 // FCVTL V16.4S, V16.4H
@@ -668,6 +730,8 @@ columns2:
 	VFMLA V20.S4, V18.S4, V13.S4
 	VFMLA V21.S4, V17.S4, V7.S4
 	VFMLA V21.S4, V19.S4, V15.S4
+
+	// Columns 16 to 23.
 	FMOVQ 32(R1), F16
 	WORD $0x4e217a11 // FCVTL2 V17.4S, V16.8H
 	WORD $0x0e217a10 // FCVTL V16.4S, V16.4H
@@ -684,6 +748,8 @@ columns2:
 	VFMLA V20.S4, V18.S4, V9.S4
 	VFMLA V21.S4, V17.S4, V3.S4
 	VFMLA V21.S4, V19.S4, V11.S4
+
+	// Columns 24 to 31.
 	FMOVQ 48(R1), F16
 	WORD $0x4e217a11 // FCVTL2 V17.4S, V16.8H
 	WORD $0x0e217a10 // FCVTL V16.4S, V16.4H
@@ -710,6 +776,8 @@ columnsDone2:
 	LSR $3, R9
 	CBZ R9, restDone3
 rest3:
+
+	// Columns 0 to 7.
 	FMOVQ 0(R1), F16
 	WORD $0x4e217a11 // FCVTL2 V17.4S, V16.8H
 	WORD $0x0e217a10 // FCVTL V16.4S, V16.4H
@@ -736,6 +804,8 @@ restDone3:
 	MOVD 80(R0), R19
 	ADD R19, R1
 	ADD R19, R2
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x4e24d400 // FADD V0.4S, V0.4S, V4.4S
 	WORD $0x4e25d421 // FADD V1.4S, V1.4S, V5.4S
@@ -766,10 +836,10 @@ restDone3:
 rowDone1:
 	RET
 
-// func mul4xF16NEON(a *uint64)
+// func matvec4xF16NEON(a *uint64)
 //
 // 1 streams of F16 rows with 4 activation rows.
-TEXT ·mul4xF16NEON(SB), NOSPLIT, $0-8
+TEXT ·matvec4xF16NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -805,7 +875,11 @@ row1:
 	LSR $5, R8
 	CBZ R8, columnsDone2
 columns2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
+
+	// Columns 0 to 7.
 	FMOVQ 0(R1), F16
 	WORD $0x4e217a11 // FCVTL2 V17.4S, V16.8H
 	WORD $0x0e217a10 // FCVTL V16.4S, V16.4H
@@ -821,6 +895,8 @@ columns2:
 	FLDPQ 0(R7), (F20, F21)
 	VFMLA V20.S4, V16.S4, V3.S4
 	VFMLA V21.S4, V17.S4, V7.S4
+
+	// Columns 8 to 15.
 	FMOVQ 16(R1), F16
 	WORD $0x4e217a11 // FCVTL2 V17.4S, V16.8H
 	WORD $0x0e217a10 // FCVTL V16.4S, V16.4H
@@ -836,6 +912,8 @@ columns2:
 	FLDPQ 32(R7), (F20, F21)
 	VFMLA V20.S4, V16.S4, V11.S4
 	VFMLA V21.S4, V17.S4, V15.S4
+
+	// Columns 16 to 23.
 	FMOVQ 32(R1), F16
 	WORD $0x4e217a11 // FCVTL2 V17.4S, V16.8H
 	WORD $0x0e217a10 // FCVTL V16.4S, V16.4H
@@ -851,6 +929,8 @@ columns2:
 	FLDPQ 64(R7), (F20, F21)
 	VFMLA V20.S4, V16.S4, V3.S4
 	VFMLA V21.S4, V17.S4, V7.S4
+
+	// Columns 24 to 31.
 	FMOVQ 48(R1), F16
 	WORD $0x4e217a11 // FCVTL2 V17.4S, V16.8H
 	WORD $0x0e217a10 // FCVTL V16.4S, V16.4H
@@ -877,6 +957,8 @@ columnsDone2:
 	LSR $3, R9
 	CBZ R9, restDone3
 rest3:
+
+	// Columns 0 to 7.
 	FMOVQ 0(R1), F16
 	WORD $0x4e217a11 // FCVTL2 V17.4S, V16.8H
 	WORD $0x0e217a10 // FCVTL V16.4S, V16.4H
@@ -902,6 +984,8 @@ rest3:
 restDone3:
 	MOVD 80(R0), R19
 	ADD R19, R1
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x4e28d400 // FADD V0.4S, V0.4S, V8.4S
 	WORD $0x4e29d421 // FADD V1.4S, V1.4S, V9.4S
@@ -976,10 +1060,10 @@ rest2:
 restDone2:
 	RET
 
-// func mul1xBF16NEON(a *uint64)
+// func matvec1xBF16NEON(a *uint64)
 //
 // 2 streams of BF16 rows with 1 activation rows.
-TEXT ·mul1xBF16NEON(SB), NOSPLIT, $0-8
+TEXT ·matvec1xBF16NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -1004,8 +1088,12 @@ row1:
 	LSR $5, R8
 	CBZ R8, columnsDone2
 columns2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
+
+	// Columns 0 to 7.
 	FMOVQ 0(R1), F16
 	WORD $0x6e613a11 // SHLL2 V17.4S, V16.8H, #16
 	WORD $0x2e613a10 // SHLL V16.4S, V16.4H, #16
@@ -1017,6 +1105,8 @@ columns2:
 	VFMLA V20.S4, V18.S4, V4.S4
 	VFMLA V21.S4, V17.S4, V1.S4
 	VFMLA V21.S4, V19.S4, V5.S4
+
+	// Columns 8 to 15.
 	FMOVQ 16(R1), F16
 	WORD $0x6e613a11 // SHLL2 V17.4S, V16.8H, #16
 	WORD $0x2e613a10 // SHLL V16.4S, V16.4H, #16
@@ -1028,6 +1118,8 @@ columns2:
 	VFMLA V20.S4, V18.S4, V6.S4
 	VFMLA V21.S4, V17.S4, V3.S4
 	VFMLA V21.S4, V19.S4, V7.S4
+
+	// Columns 16 to 23.
 	FMOVQ 32(R1), F16
 	WORD $0x6e613a11 // SHLL2 V17.4S, V16.8H, #16
 	WORD $0x2e613a10 // SHLL V16.4S, V16.4H, #16
@@ -1039,6 +1131,8 @@ columns2:
 	VFMLA V20.S4, V18.S4, V4.S4
 	VFMLA V21.S4, V17.S4, V1.S4
 	VFMLA V21.S4, V19.S4, V5.S4
+
+	// Columns 24 to 31.
 	FMOVQ 48(R1), F16
 	WORD $0x6e613a11 // SHLL2 V17.4S, V16.8H, #16
 	WORD $0x2e613a10 // SHLL V16.4S, V16.4H, #16
@@ -1059,6 +1153,8 @@ columnsDone2:
 	LSR $3, R9
 	CBZ R9, restDone3
 rest3:
+
+	// Columns 0 to 7.
 	FMOVQ 0(R1), F16
 	WORD $0x6e613a11 // SHLL2 V17.4S, V16.8H, #16
 	WORD $0x2e613a10 // SHLL V16.4S, V16.4H, #16
@@ -1079,6 +1175,8 @@ restDone3:
 	MOVD 80(R0), R19
 	ADD R19, R1
 	ADD R19, R2
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x4e22d400 // FADD V0.4S, V0.4S, V2.4S
 	WORD $0x4e23d421 // FADD V1.4S, V1.4S, V3.4S
@@ -1101,10 +1199,10 @@ restDone3:
 rowDone1:
 	RET
 
-// func mul2xBF16NEON(a *uint64)
+// func matvec2xBF16NEON(a *uint64)
 //
 // 2 streams of BF16 rows with 2 activation rows.
-TEXT ·mul2xBF16NEON(SB), NOSPLIT, $0-8
+TEXT ·matvec2xBF16NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -1138,8 +1236,12 @@ row1:
 	LSR $5, R8
 	CBZ R8, columnsDone2
 columns2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
+
+	// Columns 0 to 7.
 	FMOVQ 0(R1), F16
 	WORD $0x6e613a11 // SHLL2 V17.4S, V16.8H, #16
 	WORD $0x2e613a10 // SHLL V16.4S, V16.4H, #16
@@ -1156,6 +1258,8 @@ columns2:
 	VFMLA V20.S4, V18.S4, V9.S4
 	VFMLA V21.S4, V17.S4, V3.S4
 	VFMLA V21.S4, V19.S4, V11.S4
+
+	// Columns 8 to 15.
 	FMOVQ 16(R1), F16
 	WORD $0x6e613a11 // SHLL2 V17.4S, V16.8H, #16
 	WORD $0x2e613a10 // SHLL V16.4S, V16.4H, #16
@@ -1172,6 +1276,8 @@ columns2:
 	VFMLA V20.S4, V18.S4, V13.S4
 	VFMLA V21.S4, V17.S4, V7.S4
 	VFMLA V21.S4, V19.S4, V15.S4
+
+	// Columns 16 to 23.
 	FMOVQ 32(R1), F16
 	WORD $0x6e613a11 // SHLL2 V17.4S, V16.8H, #16
 	WORD $0x2e613a10 // SHLL V16.4S, V16.4H, #16
@@ -1188,6 +1294,8 @@ columns2:
 	VFMLA V20.S4, V18.S4, V9.S4
 	VFMLA V21.S4, V17.S4, V3.S4
 	VFMLA V21.S4, V19.S4, V11.S4
+
+	// Columns 24 to 31.
 	FMOVQ 48(R1), F16
 	WORD $0x6e613a11 // SHLL2 V17.4S, V16.8H, #16
 	WORD $0x2e613a10 // SHLL V16.4S, V16.4H, #16
@@ -1214,6 +1322,8 @@ columnsDone2:
 	LSR $3, R9
 	CBZ R9, restDone3
 rest3:
+
+	// Columns 0 to 7.
 	FMOVQ 0(R1), F16
 	WORD $0x6e613a11 // SHLL2 V17.4S, V16.8H, #16
 	WORD $0x2e613a10 // SHLL V16.4S, V16.4H, #16
@@ -1240,6 +1350,8 @@ restDone3:
 	MOVD 80(R0), R19
 	ADD R19, R1
 	ADD R19, R2
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x4e24d400 // FADD V0.4S, V0.4S, V4.4S
 	WORD $0x4e25d421 // FADD V1.4S, V1.4S, V5.4S
@@ -1270,10 +1382,10 @@ restDone3:
 rowDone1:
 	RET
 
-// func mul4xBF16NEON(a *uint64)
+// func matvec4xBF16NEON(a *uint64)
 //
 // 1 streams of BF16 rows with 4 activation rows.
-TEXT ·mul4xBF16NEON(SB), NOSPLIT, $0-8
+TEXT ·matvec4xBF16NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -1309,7 +1421,11 @@ row1:
 	LSR $5, R8
 	CBZ R8, columnsDone2
 columns2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
+
+	// Columns 0 to 7.
 	FMOVQ 0(R1), F16
 	WORD $0x6e613a11 // SHLL2 V17.4S, V16.8H, #16
 	WORD $0x2e613a10 // SHLL V16.4S, V16.4H, #16
@@ -1325,6 +1441,8 @@ columns2:
 	FLDPQ 0(R7), (F20, F21)
 	VFMLA V20.S4, V16.S4, V3.S4
 	VFMLA V21.S4, V17.S4, V7.S4
+
+	// Columns 8 to 15.
 	FMOVQ 16(R1), F16
 	WORD $0x6e613a11 // SHLL2 V17.4S, V16.8H, #16
 	WORD $0x2e613a10 // SHLL V16.4S, V16.4H, #16
@@ -1340,6 +1458,8 @@ columns2:
 	FLDPQ 32(R7), (F20, F21)
 	VFMLA V20.S4, V16.S4, V11.S4
 	VFMLA V21.S4, V17.S4, V15.S4
+
+	// Columns 16 to 23.
 	FMOVQ 32(R1), F16
 	WORD $0x6e613a11 // SHLL2 V17.4S, V16.8H, #16
 	WORD $0x2e613a10 // SHLL V16.4S, V16.4H, #16
@@ -1355,6 +1475,8 @@ columns2:
 	FLDPQ 64(R7), (F20, F21)
 	VFMLA V20.S4, V16.S4, V3.S4
 	VFMLA V21.S4, V17.S4, V7.S4
+
+	// Columns 24 to 31.
 	FMOVQ 48(R1), F16
 	WORD $0x6e613a11 // SHLL2 V17.4S, V16.8H, #16
 	WORD $0x2e613a10 // SHLL V16.4S, V16.4H, #16
@@ -1381,6 +1503,8 @@ columnsDone2:
 	LSR $3, R9
 	CBZ R9, restDone3
 rest3:
+
+	// Columns 0 to 7.
 	FMOVQ 0(R1), F16
 	WORD $0x6e613a11 // SHLL2 V17.4S, V16.8H, #16
 	WORD $0x2e613a10 // SHLL V16.4S, V16.4H, #16
@@ -1406,6 +1530,8 @@ rest3:
 restDone3:
 	MOVD 80(R0), R19
 	ADD R19, R1
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x4e28d400 // FADD V0.4S, V0.4S, V8.4S
 	WORD $0x4e29d421 // FADD V1.4S, V1.4S, V9.4S
@@ -1480,10 +1606,10 @@ rest2:
 restDone2:
 	RET
 
-// func mul1xQ8_0NEON(a *uint64)
+// func matvec1xQ8_0NEON(a *uint64)
 //
 // 2 streams of Q8_0 rows with 1 activation rows.
-TEXT ·mul1xQ8_0NEON(SB), NOSPLIT, $0-8
+TEXT ·matvec1xQ8_0NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -1502,6 +1628,8 @@ row1:
 	MOVD 72(R0), R8
 	CBZ R8, blockDone2
 block2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	WORD $0x7d400038 // LDR H24, [X1, #0]
@@ -1512,6 +1640,8 @@ block2:
 	FMOVQ 18(R1), F17
 	FMOVQ 2(R2), F18
 	FMOVQ 18(R2), F19
+
+	// Columns 0 to 15 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	VTBL V29.B16, [V16.B16], V14.B16
@@ -1540,6 +1670,8 @@ block2:
 	VFMLA V15.S4, V11.S4, V12.S4
 	WORD $0x4f981100 // FMLA V0.4S, V8.4S, V24.S[0]
 	WORD $0x4f9a1184 // FMLA V4.4S, V12.4S, V26.S[0]
+
+	// Columns 16 to 31 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	VTBL V29.B16, [V17.B16], V14.B16
@@ -1574,6 +1706,8 @@ block2:
 	SUB $1, R8
 	CBNZ R8, block2
 blockDone2:
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
@@ -1590,10 +1724,10 @@ blockDone2:
 rowDone1:
 	RET
 
-// func mul2xQ8_0NEON(a *uint64)
+// func matvec2xQ8_0NEON(a *uint64)
 //
 // 2 streams of Q8_0 rows with 2 activation rows.
-TEXT ·mul2xQ8_0NEON(SB), NOSPLIT, $0-8
+TEXT ·matvec2xQ8_0NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -1615,6 +1749,8 @@ row1:
 	MOVD 72(R0), R8
 	CBZ R8, blockDone2
 block2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	WORD $0x7d400038 // LDR H24, [X1, #0]
@@ -1625,6 +1761,8 @@ block2:
 	FMOVQ 18(R1), F17
 	FMOVQ 2(R2), F18
 	FMOVQ 18(R2), F19
+
+	// Columns 0 to 15 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x4f28e6d6 // SCVTF V22.4S, V22.4S, #24
@@ -1669,6 +1807,8 @@ block2:
 	WORD $0x4f9a1184 // FMLA V4.4S, V12.4S, V26.S[0]
 	WORD $0x4f981121 // FMLA V1.4S, V9.4S, V24.S[0]
 	WORD $0x4f9a11a5 // FMLA V5.4S, V13.4S, V26.S[0]
+
+	// Columns 16 to 31 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x4f28e6d6 // SCVTF V22.4S, V22.4S, #24
@@ -1720,6 +1860,8 @@ block2:
 	SUB $1, R8
 	CBNZ R8, block2
 blockDone2:
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
@@ -1738,10 +1880,10 @@ blockDone2:
 rowDone1:
 	RET
 
-// func mul4xQ8_0NEON(a *uint64)
+// func matvec4xQ8_0NEON(a *uint64)
 //
 // 2 streams of Q8_0 rows with 4 activation rows.
-TEXT ·mul4xQ8_0NEON(SB), NOSPLIT, $0-8
+TEXT ·matvec4xQ8_0NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -1769,6 +1911,8 @@ row1:
 	MOVD 72(R0), R8
 	CBZ R8, blockDone2
 block2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	WORD $0x7d400038 // LDR H24, [X1, #0]
@@ -1779,6 +1923,8 @@ block2:
 	FMOVQ 18(R1), F17
 	FMOVQ 2(R2), F18
 	FMOVQ 18(R2), F19
+
+	// Columns 0 to 15 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x4f28e6d6 // SCVTF V22.4S, V22.4S, #24
@@ -1851,6 +1997,8 @@ block2:
 	WORD $0x4f9a11c6 // FMLA V6.4S, V14.4S, V26.S[0]
 	WORD $0x4f981163 // FMLA V3.4S, V11.4S, V24.S[0]
 	WORD $0x4f9a11e7 // FMLA V7.4S, V15.4S, V26.S[0]
+
+	// Columns 16 to 31 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x4f28e6d6 // SCVTF V22.4S, V22.4S, #24
@@ -1932,6 +2080,8 @@ block2:
 	SUB $1, R8
 	CBNZ R8, block2
 blockDone2:
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
 	WORD $0x6e23d442 // FADDP V2.4S, V2.4S, V3.4S
@@ -2011,10 +2161,10 @@ block1:
 blockDone1:
 	RET
 
-// func mul1xQ4_0NEON(a *uint64)
+// func matvec1xQ4_0NEON(a *uint64)
 //
 // 2 streams of Q4_0 rows with 1 activation rows.
-TEXT ·mul1xQ4_0NEON(SB), NOSPLIT, $0-8
+TEXT ·matvec1xQ4_0NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -2034,6 +2184,8 @@ row1:
 	MOVD 72(R0), R8
 	CBZ R8, blockDone2
 block2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	WORD $0x7d400038 // LDR H24, [X1, #0]
@@ -2050,6 +2202,8 @@ block2:
 	VSHL $4, V19.B16, V18.B16
 	WORD $0x4f0c0652 // SSHR V18.16B, V18.16B, #4
 	WORD $0x4f0c0673 // SSHR V19.16B, V19.16B, #4
+
+	// Columns 0 to 15 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	VTBL V29.B16, [V16.B16], V14.B16
@@ -2078,6 +2232,8 @@ block2:
 	VFMLA V15.S4, V11.S4, V12.S4
 	WORD $0x4f981100 // FMLA V0.4S, V8.4S, V24.S[0]
 	WORD $0x4f9a1184 // FMLA V4.4S, V12.4S, V26.S[0]
+
+	// Columns 16 to 31 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	VTBL V29.B16, [V17.B16], V14.B16
@@ -2112,6 +2268,8 @@ block2:
 	SUB $1, R8
 	CBNZ R8, block2
 blockDone2:
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
@@ -2128,10 +2286,10 @@ blockDone2:
 rowDone1:
 	RET
 
-// func mul2xQ4_0NEON(a *uint64)
+// func matvec2xQ4_0NEON(a *uint64)
 //
 // 2 streams of Q4_0 rows with 2 activation rows.
-TEXT ·mul2xQ4_0NEON(SB), NOSPLIT, $0-8
+TEXT ·matvec2xQ4_0NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -2154,6 +2312,8 @@ row1:
 	MOVD 72(R0), R8
 	CBZ R8, blockDone2
 block2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	WORD $0x7d400038 // LDR H24, [X1, #0]
@@ -2170,6 +2330,8 @@ block2:
 	VSHL $4, V19.B16, V18.B16
 	WORD $0x4f0c0652 // SSHR V18.16B, V18.16B, #4
 	WORD $0x4f0c0673 // SSHR V19.16B, V19.16B, #4
+
+	// Columns 0 to 15 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x4f28e6d6 // SCVTF V22.4S, V22.4S, #24
@@ -2214,6 +2376,8 @@ block2:
 	WORD $0x4f9a1184 // FMLA V4.4S, V12.4S, V26.S[0]
 	WORD $0x4f981121 // FMLA V1.4S, V9.4S, V24.S[0]
 	WORD $0x4f9a11a5 // FMLA V5.4S, V13.4S, V26.S[0]
+
+	// Columns 16 to 31 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x4f28e6d6 // SCVTF V22.4S, V22.4S, #24
@@ -2265,6 +2429,8 @@ block2:
 	SUB $1, R8
 	CBNZ R8, block2
 blockDone2:
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
@@ -2283,10 +2449,10 @@ blockDone2:
 rowDone1:
 	RET
 
-// func mul4xQ4_0NEON(a *uint64)
+// func matvec4xQ4_0NEON(a *uint64)
 //
 // 2 streams of Q4_0 rows with 4 activation rows.
-TEXT ·mul4xQ4_0NEON(SB), NOSPLIT, $0-8
+TEXT ·matvec4xQ4_0NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -2315,6 +2481,8 @@ row1:
 	MOVD 72(R0), R8
 	CBZ R8, blockDone2
 block2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	WORD $0x7d400038 // LDR H24, [X1, #0]
@@ -2331,6 +2499,8 @@ block2:
 	VSHL $4, V19.B16, V18.B16
 	WORD $0x4f0c0652 // SSHR V18.16B, V18.16B, #4
 	WORD $0x4f0c0673 // SSHR V19.16B, V19.16B, #4
+
+	// Columns 0 to 15 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x4f28e6d6 // SCVTF V22.4S, V22.4S, #24
@@ -2403,6 +2573,8 @@ block2:
 	WORD $0x4f9a11c6 // FMLA V6.4S, V14.4S, V26.S[0]
 	WORD $0x4f981163 // FMLA V3.4S, V11.4S, V24.S[0]
 	WORD $0x4f9a11e7 // FMLA V7.4S, V15.4S, V26.S[0]
+
+	// Columns 16 to 31 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x4f28e6d6 // SCVTF V22.4S, V22.4S, #24
@@ -2484,6 +2656,8 @@ block2:
 	SUB $1, R8
 	CBNZ R8, block2
 blockDone2:
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
 	WORD $0x6e23d442 // FADDP V2.4S, V2.4S, V3.4S
@@ -2567,10 +2741,10 @@ block1:
 blockDone1:
 	RET
 
-// func mul1xQ4_1NEON(a *uint64)
+// func matvec1xQ4_1NEON(a *uint64)
 //
 // 2 streams of Q4_1 rows with 1 activation rows.
-TEXT ·mul1xQ4_1NEON(SB), NOSPLIT, $0-8
+TEXT ·matvec1xQ4_1NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -2591,6 +2765,8 @@ row1:
 	MOVD 72(R0), R8
 	CBZ R8, blockDone2
 block2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	WORD $0x7d400038 // LDR H24, [X1, #0]
@@ -2611,6 +2787,8 @@ block2:
 	FMOVQ 4(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Columns 0 to 15 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	VTBL V29.B16, [V16.B16], V14.B16
@@ -2639,6 +2817,8 @@ block2:
 	VFMLA V15.S4, V11.S4, V12.S4
 	WORD $0x4f981100 // FMLA V0.4S, V8.4S, V24.S[0]
 	WORD $0x4f9a1184 // FMLA V4.4S, V12.4S, V26.S[0]
+
+	// Columns 16 to 31 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	VTBL V29.B16, [V17.B16], V14.B16
@@ -2673,6 +2853,8 @@ block2:
 	SUB $1, R8
 	CBNZ R8, block2
 blockDone2:
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
@@ -2689,10 +2871,10 @@ blockDone2:
 rowDone1:
 	RET
 
-// func mul2xQ4_1NEON(a *uint64)
+// func matvec2xQ4_1NEON(a *uint64)
 //
 // 2 streams of Q4_1 rows with 2 activation rows.
-TEXT ·mul2xQ4_1NEON(SB), NOSPLIT, $0-8
+TEXT ·matvec2xQ4_1NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -2717,6 +2899,8 @@ row1:
 	MOVD 72(R0), R8
 	CBZ R8, blockDone2
 block2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	WORD $0x7d400038 // LDR H24, [X1, #0]
@@ -2741,6 +2925,8 @@ block2:
 	FMOVQ 4(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Columns 0 to 15 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -2785,6 +2971,8 @@ block2:
 	WORD $0x4f9a1184 // FMLA V4.4S, V12.4S, V26.S[0]
 	WORD $0x4f981121 // FMLA V1.4S, V9.4S, V24.S[0]
 	WORD $0x4f9a11a5 // FMLA V5.4S, V13.4S, V26.S[0]
+
+	// Columns 16 to 31 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -2836,6 +3024,8 @@ block2:
 	SUB $1, R8
 	CBNZ R8, block2
 blockDone2:
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
@@ -2854,10 +3044,10 @@ blockDone2:
 rowDone1:
 	RET
 
-// func mul4xQ4_1NEON(a *uint64)
+// func matvec4xQ4_1NEON(a *uint64)
 //
 // 2 streams of Q4_1 rows with 4 activation rows.
-TEXT ·mul4xQ4_1NEON(SB), NOSPLIT, $0-8
+TEXT ·matvec4xQ4_1NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -2890,6 +3080,8 @@ row1:
 	MOVD 72(R0), R8
 	CBZ R8, blockDone2
 block2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	WORD $0x7d400038 // LDR H24, [X1, #0]
@@ -2922,6 +3114,8 @@ block2:
 	FMOVQ 4(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Columns 0 to 15 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -2994,6 +3188,8 @@ block2:
 	WORD $0x4f9a11c6 // FMLA V6.4S, V14.4S, V26.S[0]
 	WORD $0x4f981163 // FMLA V3.4S, V11.4S, V24.S[0]
 	WORD $0x4f9a11e7 // FMLA V7.4S, V15.4S, V26.S[0]
+
+	// Columns 16 to 31 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -3075,6 +3271,8 @@ block2:
 	SUB $1, R8
 	CBNZ R8, block2
 blockDone2:
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
 	WORD $0x6e23d442 // FADDP V2.4S, V2.4S, V3.4S
@@ -3167,10 +3365,10 @@ block1:
 blockDone1:
 	RET
 
-// func mul1xQ4_KNEON(a *uint64)
+// func matvec1xQ4_KNEON(a *uint64)
 //
 // 2 streams of Q4_K rows with 1 activation rows.
-TEXT ·mul1xQ4_KNEON(SB), NOSPLIT, $0-8
+TEXT ·matvec1xQ4_KNEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -3191,6 +3389,8 @@ row1:
 	MOVD 72(R0), R8
 	CBZ R8, blockDone2
 block2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	ADD $64, R14, R19
@@ -3263,6 +3463,8 @@ block2:
 	FLDPQ 16(R2), (F18, F19)
 	VAND V21.B16, V18.B16, V18.B16
 	VAND V21.B16, V19.B16, V19.B16
+
+	// Columns 0 to 15 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	VTBL V29.B16, [V16.B16], V14.B16
@@ -3291,6 +3493,8 @@ block2:
 	VFMLA V15.S4, V11.S4, V12.S4
 	WORD $0x4f981100 // FMLA V0.4S, V8.4S, V24.S[0]
 	WORD $0x4f9a1184 // FMLA V4.4S, V12.4S, V26.S[0]
+
+	// Columns 16 to 31 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	VTBL V29.B16, [V17.B16], V14.B16
@@ -3325,6 +3529,8 @@ block2:
 	FLDPQ 16(R2), (F18, F19)
 	VUSHR $4, V18.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Columns 32 to 47 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	VTBL V29.B16, [V16.B16], V14.B16
@@ -3353,6 +3559,8 @@ block2:
 	VFMLA V15.S4, V11.S4, V12.S4
 	WORD $0x4fb81100 // FMLA V0.4S, V8.4S, V24.S[1]
 	WORD $0x4fba1184 // FMLA V4.4S, V12.4S, V26.S[1]
+
+	// Columns 48 to 63 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	VTBL V29.B16, [V17.B16], V14.B16
@@ -3387,6 +3595,8 @@ block2:
 	FLDPQ 48(R2), (F18, F19)
 	VAND V21.B16, V18.B16, V18.B16
 	VAND V21.B16, V19.B16, V19.B16
+
+	// Columns 64 to 79 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	VTBL V29.B16, [V16.B16], V14.B16
@@ -3415,6 +3625,8 @@ block2:
 	VFMLA V15.S4, V11.S4, V12.S4
 	WORD $0x4f981900 // FMLA V0.4S, V8.4S, V24.S[2]
 	WORD $0x4f9a1984 // FMLA V4.4S, V12.4S, V26.S[2]
+
+	// Columns 80 to 95 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	VTBL V29.B16, [V17.B16], V14.B16
@@ -3449,6 +3661,8 @@ block2:
 	FLDPQ 48(R2), (F18, F19)
 	VUSHR $4, V18.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Columns 96 to 111 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	VTBL V29.B16, [V16.B16], V14.B16
@@ -3477,6 +3691,8 @@ block2:
 	VFMLA V15.S4, V11.S4, V12.S4
 	WORD $0x4fb81900 // FMLA V0.4S, V8.4S, V24.S[3]
 	WORD $0x4fba1984 // FMLA V4.4S, V12.4S, V26.S[3]
+
+	// Columns 112 to 127 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	VTBL V29.B16, [V17.B16], V14.B16
@@ -3511,6 +3727,8 @@ block2:
 	FLDPQ 80(R2), (F18, F19)
 	VAND V21.B16, V18.B16, V18.B16
 	VAND V21.B16, V19.B16, V19.B16
+
+	// Columns 128 to 143 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	VTBL V29.B16, [V16.B16], V14.B16
@@ -3539,6 +3757,8 @@ block2:
 	VFMLA V15.S4, V11.S4, V12.S4
 	WORD $0x4f991100 // FMLA V0.4S, V8.4S, V25.S[0]
 	WORD $0x4f9b1184 // FMLA V4.4S, V12.4S, V27.S[0]
+
+	// Columns 144 to 159 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	VTBL V29.B16, [V17.B16], V14.B16
@@ -3573,6 +3793,8 @@ block2:
 	FLDPQ 80(R2), (F18, F19)
 	VUSHR $4, V18.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Columns 160 to 175 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	VTBL V29.B16, [V16.B16], V14.B16
@@ -3601,6 +3823,8 @@ block2:
 	VFMLA V15.S4, V11.S4, V12.S4
 	WORD $0x4fb91100 // FMLA V0.4S, V8.4S, V25.S[1]
 	WORD $0x4fbb1184 // FMLA V4.4S, V12.4S, V27.S[1]
+
+	// Columns 176 to 191 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	VTBL V29.B16, [V17.B16], V14.B16
@@ -3635,6 +3859,8 @@ block2:
 	FLDPQ 112(R2), (F18, F19)
 	VAND V21.B16, V18.B16, V18.B16
 	VAND V21.B16, V19.B16, V19.B16
+
+	// Columns 192 to 207 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	VTBL V29.B16, [V16.B16], V14.B16
@@ -3663,6 +3889,8 @@ block2:
 	VFMLA V15.S4, V11.S4, V12.S4
 	WORD $0x4f991900 // FMLA V0.4S, V8.4S, V25.S[2]
 	WORD $0x4f9b1984 // FMLA V4.4S, V12.4S, V27.S[2]
+
+	// Columns 208 to 223 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	VTBL V29.B16, [V17.B16], V14.B16
@@ -3697,6 +3925,8 @@ block2:
 	FLDPQ 112(R2), (F18, F19)
 	VUSHR $4, V18.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Columns 224 to 239 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	VTBL V29.B16, [V16.B16], V14.B16
@@ -3725,6 +3955,8 @@ block2:
 	VFMLA V15.S4, V11.S4, V12.S4
 	WORD $0x4fb91900 // FMLA V0.4S, V8.4S, V25.S[3]
 	WORD $0x4fbb1984 // FMLA V4.4S, V12.4S, V27.S[3]
+
+	// Columns 240 to 255 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	VTBL V29.B16, [V17.B16], V14.B16
@@ -3759,6 +3991,8 @@ block2:
 	SUB $1, R8
 	CBNZ R8, block2
 blockDone2:
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
@@ -3775,10 +4009,10 @@ blockDone2:
 rowDone1:
 	RET
 
-// func mul2xQ4_KNEON(a *uint64)
+// func matvec2xQ4_KNEON(a *uint64)
 //
 // 2 streams of Q4_K rows with 2 activation rows.
-TEXT ·mul2xQ4_KNEON(SB), NOSPLIT, $0-8
+TEXT ·matvec2xQ4_KNEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -3803,6 +4037,8 @@ row1:
 	MOVD 72(R0), R8
 	CBZ R8, blockDone2
 block2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	ADD $64, R14, R19
@@ -3881,6 +4117,8 @@ block2:
 	FLDPQ 16(R2), (F18, F19)
 	VAND V21.B16, V18.B16, V18.B16
 	VAND V21.B16, V19.B16, V19.B16
+
+	// Columns 0 to 15 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -3925,6 +4163,8 @@ block2:
 	WORD $0x4f9a1184 // FMLA V4.4S, V12.4S, V26.S[0]
 	WORD $0x4f981121 // FMLA V1.4S, V9.4S, V24.S[0]
 	WORD $0x4f9a11a5 // FMLA V5.4S, V13.4S, V26.S[0]
+
+	// Columns 16 to 31 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -3975,6 +4215,8 @@ block2:
 	FLDPQ 16(R2), (F18, F19)
 	VUSHR $4, V18.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Columns 32 to 47 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -4019,6 +4261,8 @@ block2:
 	WORD $0x4fba1184 // FMLA V4.4S, V12.4S, V26.S[1]
 	WORD $0x4fb81121 // FMLA V1.4S, V9.4S, V24.S[1]
 	WORD $0x4fba11a5 // FMLA V5.4S, V13.4S, V26.S[1]
+
+	// Columns 48 to 63 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -4069,6 +4313,8 @@ block2:
 	FLDPQ 48(R2), (F18, F19)
 	VAND V21.B16, V18.B16, V18.B16
 	VAND V21.B16, V19.B16, V19.B16
+
+	// Columns 64 to 79 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -4113,6 +4359,8 @@ block2:
 	WORD $0x4f9a1984 // FMLA V4.4S, V12.4S, V26.S[2]
 	WORD $0x4f981921 // FMLA V1.4S, V9.4S, V24.S[2]
 	WORD $0x4f9a19a5 // FMLA V5.4S, V13.4S, V26.S[2]
+
+	// Columns 80 to 95 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -4163,6 +4411,8 @@ block2:
 	FLDPQ 48(R2), (F18, F19)
 	VUSHR $4, V18.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Columns 96 to 111 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -4207,6 +4457,8 @@ block2:
 	WORD $0x4fba1984 // FMLA V4.4S, V12.4S, V26.S[3]
 	WORD $0x4fb81921 // FMLA V1.4S, V9.4S, V24.S[3]
 	WORD $0x4fba19a5 // FMLA V5.4S, V13.4S, V26.S[3]
+
+	// Columns 112 to 127 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -4257,6 +4509,8 @@ block2:
 	FLDPQ 80(R2), (F18, F19)
 	VAND V21.B16, V18.B16, V18.B16
 	VAND V21.B16, V19.B16, V19.B16
+
+	// Columns 128 to 143 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -4301,6 +4555,8 @@ block2:
 	WORD $0x4f9b1184 // FMLA V4.4S, V12.4S, V27.S[0]
 	WORD $0x4f991121 // FMLA V1.4S, V9.4S, V25.S[0]
 	WORD $0x4f9b11a5 // FMLA V5.4S, V13.4S, V27.S[0]
+
+	// Columns 144 to 159 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -4351,6 +4607,8 @@ block2:
 	FLDPQ 80(R2), (F18, F19)
 	VUSHR $4, V18.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Columns 160 to 175 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -4395,6 +4653,8 @@ block2:
 	WORD $0x4fbb1184 // FMLA V4.4S, V12.4S, V27.S[1]
 	WORD $0x4fb91121 // FMLA V1.4S, V9.4S, V25.S[1]
 	WORD $0x4fbb11a5 // FMLA V5.4S, V13.4S, V27.S[1]
+
+	// Columns 176 to 191 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -4445,6 +4705,8 @@ block2:
 	FLDPQ 112(R2), (F18, F19)
 	VAND V21.B16, V18.B16, V18.B16
 	VAND V21.B16, V19.B16, V19.B16
+
+	// Columns 192 to 207 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -4489,6 +4751,8 @@ block2:
 	WORD $0x4f9b1984 // FMLA V4.4S, V12.4S, V27.S[2]
 	WORD $0x4f991921 // FMLA V1.4S, V9.4S, V25.S[2]
 	WORD $0x4f9b19a5 // FMLA V5.4S, V13.4S, V27.S[2]
+
+	// Columns 208 to 223 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -4539,6 +4803,8 @@ block2:
 	FLDPQ 112(R2), (F18, F19)
 	VUSHR $4, V18.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Columns 224 to 239 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -4583,6 +4849,8 @@ block2:
 	WORD $0x4fbb1984 // FMLA V4.4S, V12.4S, V27.S[3]
 	WORD $0x4fb91921 // FMLA V1.4S, V9.4S, V25.S[3]
 	WORD $0x4fbb19a5 // FMLA V5.4S, V13.4S, V27.S[3]
+
+	// Columns 240 to 255 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -4634,6 +4902,8 @@ block2:
 	SUB $1, R8
 	CBNZ R8, block2
 blockDone2:
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
@@ -4652,10 +4922,10 @@ blockDone2:
 rowDone1:
 	RET
 
-// func mul4xQ4_KNEON(a *uint64)
+// func matvec4xQ4_KNEON(a *uint64)
 //
 // 2 streams of Q4_K rows with 4 activation rows.
-TEXT ·mul4xQ4_KNEON(SB), NOSPLIT, $0-8
+TEXT ·matvec4xQ4_KNEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -4688,6 +4958,8 @@ row1:
 	MOVD 72(R0), R8
 	CBZ R8, blockDone2
 block2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	ADD $64, R14, R19
@@ -4778,6 +5050,8 @@ block2:
 	FLDPQ 16(R2), (F18, F19)
 	VAND V21.B16, V18.B16, V18.B16
 	VAND V21.B16, V19.B16, V19.B16
+
+	// Columns 0 to 15 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -4850,6 +5124,8 @@ block2:
 	WORD $0x4f9a11c6 // FMLA V6.4S, V14.4S, V26.S[0]
 	WORD $0x4f981163 // FMLA V3.4S, V11.4S, V24.S[0]
 	WORD $0x4f9a11e7 // FMLA V7.4S, V15.4S, V26.S[0]
+
+	// Columns 16 to 31 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -4928,6 +5204,8 @@ block2:
 	FLDPQ 16(R2), (F18, F19)
 	VUSHR $4, V18.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Columns 32 to 47 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -5000,6 +5278,8 @@ block2:
 	WORD $0x4fba11c6 // FMLA V6.4S, V14.4S, V26.S[1]
 	WORD $0x4fb81163 // FMLA V3.4S, V11.4S, V24.S[1]
 	WORD $0x4fba11e7 // FMLA V7.4S, V15.4S, V26.S[1]
+
+	// Columns 48 to 63 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -5078,6 +5358,8 @@ block2:
 	FLDPQ 48(R2), (F18, F19)
 	VAND V21.B16, V18.B16, V18.B16
 	VAND V21.B16, V19.B16, V19.B16
+
+	// Columns 64 to 79 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -5150,6 +5432,8 @@ block2:
 	WORD $0x4f9a19c6 // FMLA V6.4S, V14.4S, V26.S[2]
 	WORD $0x4f981963 // FMLA V3.4S, V11.4S, V24.S[2]
 	WORD $0x4f9a19e7 // FMLA V7.4S, V15.4S, V26.S[2]
+
+	// Columns 80 to 95 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -5228,6 +5512,8 @@ block2:
 	FLDPQ 48(R2), (F18, F19)
 	VUSHR $4, V18.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Columns 96 to 111 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -5300,6 +5586,8 @@ block2:
 	WORD $0x4fba19c6 // FMLA V6.4S, V14.4S, V26.S[3]
 	WORD $0x4fb81963 // FMLA V3.4S, V11.4S, V24.S[3]
 	WORD $0x4fba19e7 // FMLA V7.4S, V15.4S, V26.S[3]
+
+	// Columns 112 to 127 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -5378,6 +5666,8 @@ block2:
 	FLDPQ 80(R2), (F18, F19)
 	VAND V21.B16, V18.B16, V18.B16
 	VAND V21.B16, V19.B16, V19.B16
+
+	// Columns 128 to 143 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -5450,6 +5740,8 @@ block2:
 	WORD $0x4f9b11c6 // FMLA V6.4S, V14.4S, V27.S[0]
 	WORD $0x4f991163 // FMLA V3.4S, V11.4S, V25.S[0]
 	WORD $0x4f9b11e7 // FMLA V7.4S, V15.4S, V27.S[0]
+
+	// Columns 144 to 159 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -5528,6 +5820,8 @@ block2:
 	FLDPQ 80(R2), (F18, F19)
 	VUSHR $4, V18.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Columns 160 to 175 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -5600,6 +5894,8 @@ block2:
 	WORD $0x4fbb11c6 // FMLA V6.4S, V14.4S, V27.S[1]
 	WORD $0x4fb91163 // FMLA V3.4S, V11.4S, V25.S[1]
 	WORD $0x4fbb11e7 // FMLA V7.4S, V15.4S, V27.S[1]
+
+	// Columns 176 to 191 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -5678,6 +5974,8 @@ block2:
 	FLDPQ 112(R2), (F18, F19)
 	VAND V21.B16, V18.B16, V18.B16
 	VAND V21.B16, V19.B16, V19.B16
+
+	// Columns 192 to 207 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -5750,6 +6048,8 @@ block2:
 	WORD $0x4f9b19c6 // FMLA V6.4S, V14.4S, V27.S[2]
 	WORD $0x4f991963 // FMLA V3.4S, V11.4S, V25.S[2]
 	WORD $0x4f9b19e7 // FMLA V7.4S, V15.4S, V27.S[2]
+
+	// Columns 208 to 223 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -5828,6 +6128,8 @@ block2:
 	FLDPQ 112(R2), (F18, F19)
 	VUSHR $4, V18.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Columns 224 to 239 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -5900,6 +6202,8 @@ block2:
 	WORD $0x4fbb19c6 // FMLA V6.4S, V14.4S, V27.S[3]
 	WORD $0x4fb91963 // FMLA V3.4S, V11.4S, V25.S[3]
 	WORD $0x4fbb19e7 // FMLA V7.4S, V15.4S, V27.S[3]
+
+	// Columns 240 to 255 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -5981,6 +6285,8 @@ block2:
 	SUB $1, R8
 	CBNZ R8, block2
 blockDone2:
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
 	WORD $0x6e23d442 // FADDP V2.4S, V2.4S, V3.4S
@@ -6403,10 +6709,10 @@ block1:
 blockDone1:
 	RET
 
-// func mul1xQ6_KNEON(a *uint64)
+// func matvec1xQ6_KNEON(a *uint64)
 //
 // 2 streams of Q6_K rows with 1 activation rows.
-TEXT ·mul1xQ6_KNEON(SB), NOSPLIT, $0-8
+TEXT ·matvec1xQ6_KNEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -6426,6 +6732,8 @@ row1:
 	MOVD 72(R0), R8
 	CBZ R8, blockDone2
 block2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	ADD $64, R14, R19
@@ -6475,6 +6783,8 @@ block2:
 	VSHL $6, V23.B16, V23.B16
 	VSRI $2, V19.B16, V23.B16
 	VEOR V21.B16, V23.B16, V19.B16
+
+	// Columns 0 to 15 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	VTBL V29.B16, [V16.B16], V14.B16
@@ -6503,6 +6813,8 @@ block2:
 	VFMLA V15.S4, V11.S4, V12.S4
 	WORD $0x4f981100 // FMLA V0.4S, V8.4S, V24.S[0]
 	WORD $0x4f9a1184 // FMLA V4.4S, V12.4S, V26.S[0]
+
+	// Columns 16 to 31 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	VTBL V29.B16, [V17.B16], V14.B16
@@ -6551,6 +6863,8 @@ block2:
 	VSHL $4, V23.B16, V23.B16
 	VSRI $2, V19.B16, V23.B16
 	VEOR V21.B16, V23.B16, V19.B16
+
+	// Columns 32 to 47 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	VTBL V29.B16, [V16.B16], V14.B16
@@ -6579,6 +6893,8 @@ block2:
 	VFMLA V15.S4, V11.S4, V12.S4
 	WORD $0x4f981900 // FMLA V0.4S, V8.4S, V24.S[2]
 	WORD $0x4f9a1984 // FMLA V4.4S, V12.4S, V26.S[2]
+
+	// Columns 48 to 63 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	VTBL V29.B16, [V17.B16], V14.B16
@@ -6627,6 +6943,8 @@ block2:
 	VSRI $2, V19.B16, V23.B16
 	VEOR V21.B16, V23.B16, V19.B16
 	WORD $0x4f0e0673 // SSHR V19.16B, V19.16B, #2
+
+	// Columns 64 to 79 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	VTBL V29.B16, [V16.B16], V14.B16
@@ -6655,6 +6973,8 @@ block2:
 	VFMLA V15.S4, V11.S4, V12.S4
 	WORD $0x4f991100 // FMLA V0.4S, V8.4S, V25.S[0]
 	WORD $0x4f9b1184 // FMLA V4.4S, V12.4S, V27.S[0]
+
+	// Columns 80 to 95 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	VTBL V29.B16, [V17.B16], V14.B16
@@ -6699,6 +7019,8 @@ block2:
 	VSRI $2, V19.B16, V23.B16
 	VEOR V21.B16, V23.B16, V19.B16
 	WORD $0x4f0e0673 // SSHR V19.16B, V19.16B, #2
+
+	// Columns 96 to 111 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	VTBL V29.B16, [V16.B16], V14.B16
@@ -6727,6 +7049,8 @@ block2:
 	VFMLA V15.S4, V11.S4, V12.S4
 	WORD $0x4f991900 // FMLA V0.4S, V8.4S, V25.S[2]
 	WORD $0x4f9b1984 // FMLA V4.4S, V12.4S, V27.S[2]
+
+	// Columns 112 to 127 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	VTBL V29.B16, [V17.B16], V14.B16
@@ -6793,6 +7117,8 @@ block2:
 	VSHL $6, V23.B16, V23.B16
 	VSRI $2, V19.B16, V23.B16
 	VEOR V21.B16, V23.B16, V19.B16
+
+	// Columns 128 to 143 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	VTBL V29.B16, [V16.B16], V14.B16
@@ -6821,6 +7147,8 @@ block2:
 	VFMLA V15.S4, V11.S4, V12.S4
 	WORD $0x4f981100 // FMLA V0.4S, V8.4S, V24.S[0]
 	WORD $0x4f9a1184 // FMLA V4.4S, V12.4S, V26.S[0]
+
+	// Columns 144 to 159 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	VTBL V29.B16, [V17.B16], V14.B16
@@ -6869,6 +7197,8 @@ block2:
 	VSHL $4, V23.B16, V23.B16
 	VSRI $2, V19.B16, V23.B16
 	VEOR V21.B16, V23.B16, V19.B16
+
+	// Columns 160 to 175 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	VTBL V29.B16, [V16.B16], V14.B16
@@ -6897,6 +7227,8 @@ block2:
 	VFMLA V15.S4, V11.S4, V12.S4
 	WORD $0x4f981900 // FMLA V0.4S, V8.4S, V24.S[2]
 	WORD $0x4f9a1984 // FMLA V4.4S, V12.4S, V26.S[2]
+
+	// Columns 176 to 191 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	VTBL V29.B16, [V17.B16], V14.B16
@@ -6945,6 +7277,8 @@ block2:
 	VSRI $2, V19.B16, V23.B16
 	VEOR V21.B16, V23.B16, V19.B16
 	WORD $0x4f0e0673 // SSHR V19.16B, V19.16B, #2
+
+	// Columns 192 to 207 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	VTBL V29.B16, [V16.B16], V14.B16
@@ -6973,6 +7307,8 @@ block2:
 	VFMLA V15.S4, V11.S4, V12.S4
 	WORD $0x4f991100 // FMLA V0.4S, V8.4S, V25.S[0]
 	WORD $0x4f9b1184 // FMLA V4.4S, V12.4S, V27.S[0]
+
+	// Columns 208 to 223 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	VTBL V29.B16, [V17.B16], V14.B16
@@ -7017,6 +7353,8 @@ block2:
 	VSRI $2, V19.B16, V23.B16
 	VEOR V21.B16, V23.B16, V19.B16
 	WORD $0x4f0e0673 // SSHR V19.16B, V19.16B, #2
+
+	// Columns 224 to 239 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	VTBL V29.B16, [V16.B16], V14.B16
@@ -7045,6 +7383,8 @@ block2:
 	VFMLA V15.S4, V11.S4, V12.S4
 	WORD $0x4f991900 // FMLA V0.4S, V8.4S, V25.S[2]
 	WORD $0x4f9b1984 // FMLA V4.4S, V12.4S, V27.S[2]
+
+	// Columns 240 to 255 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	VTBL V29.B16, [V17.B16], V14.B16
@@ -7079,6 +7419,8 @@ block2:
 	SUB $1, R8
 	CBNZ R8, block2
 blockDone2:
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
@@ -7095,10 +7437,10 @@ blockDone2:
 rowDone1:
 	RET
 
-// func mul2xQ6_KNEON(a *uint64)
+// func matvec2xQ6_KNEON(a *uint64)
 //
 // 2 streams of Q6_K rows with 2 activation rows.
-TEXT ·mul2xQ6_KNEON(SB), NOSPLIT, $0-8
+TEXT ·matvec2xQ6_KNEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -7121,6 +7463,8 @@ row1:
 	MOVD 72(R0), R8
 	CBZ R8, blockDone2
 block2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	ADD $64, R14, R19
@@ -7170,6 +7514,8 @@ block2:
 	VSHL $6, V23.B16, V23.B16
 	VSRI $2, V19.B16, V23.B16
 	VEOR V21.B16, V23.B16, V19.B16
+
+	// Columns 0 to 15 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x4f26e6d6 // SCVTF V22.4S, V22.4S, #26
@@ -7214,6 +7560,8 @@ block2:
 	WORD $0x4f9a1184 // FMLA V4.4S, V12.4S, V26.S[0]
 	WORD $0x4f981121 // FMLA V1.4S, V9.4S, V24.S[0]
 	WORD $0x4f9a11a5 // FMLA V5.4S, V13.4S, V26.S[0]
+
+	// Columns 16 to 31 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x4f26e6d6 // SCVTF V22.4S, V22.4S, #26
@@ -7278,6 +7626,8 @@ block2:
 	VSHL $4, V23.B16, V23.B16
 	VSRI $2, V19.B16, V23.B16
 	VEOR V21.B16, V23.B16, V19.B16
+
+	// Columns 32 to 47 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x4f26e6d6 // SCVTF V22.4S, V22.4S, #26
@@ -7322,6 +7672,8 @@ block2:
 	WORD $0x4f9a1984 // FMLA V4.4S, V12.4S, V26.S[2]
 	WORD $0x4f981921 // FMLA V1.4S, V9.4S, V24.S[2]
 	WORD $0x4f9a19a5 // FMLA V5.4S, V13.4S, V26.S[2]
+
+	// Columns 48 to 63 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x4f26e6d6 // SCVTF V22.4S, V22.4S, #26
@@ -7386,6 +7738,8 @@ block2:
 	VSRI $2, V19.B16, V23.B16
 	VEOR V21.B16, V23.B16, V19.B16
 	WORD $0x4f0e0673 // SSHR V19.16B, V19.16B, #2
+
+	// Columns 64 to 79 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x4f28e6d6 // SCVTF V22.4S, V22.4S, #24
@@ -7430,6 +7784,8 @@ block2:
 	WORD $0x4f9b1184 // FMLA V4.4S, V12.4S, V27.S[0]
 	WORD $0x4f991121 // FMLA V1.4S, V9.4S, V25.S[0]
 	WORD $0x4f9b11a5 // FMLA V5.4S, V13.4S, V27.S[0]
+
+	// Columns 80 to 95 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x4f28e6d6 // SCVTF V22.4S, V22.4S, #24
@@ -7490,6 +7846,8 @@ block2:
 	VSRI $2, V19.B16, V23.B16
 	VEOR V21.B16, V23.B16, V19.B16
 	WORD $0x4f0e0673 // SSHR V19.16B, V19.16B, #2
+
+	// Columns 96 to 111 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x4f28e6d6 // SCVTF V22.4S, V22.4S, #24
@@ -7534,6 +7892,8 @@ block2:
 	WORD $0x4f9b1984 // FMLA V4.4S, V12.4S, V27.S[2]
 	WORD $0x4f991921 // FMLA V1.4S, V9.4S, V25.S[2]
 	WORD $0x4f9b19a5 // FMLA V5.4S, V13.4S, V27.S[2]
+
+	// Columns 112 to 127 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x4f28e6d6 // SCVTF V22.4S, V22.4S, #24
@@ -7616,6 +7976,8 @@ block2:
 	VSHL $6, V23.B16, V23.B16
 	VSRI $2, V19.B16, V23.B16
 	VEOR V21.B16, V23.B16, V19.B16
+
+	// Columns 128 to 143 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x4f26e6d6 // SCVTF V22.4S, V22.4S, #26
@@ -7660,6 +8022,8 @@ block2:
 	WORD $0x4f9a1184 // FMLA V4.4S, V12.4S, V26.S[0]
 	WORD $0x4f981121 // FMLA V1.4S, V9.4S, V24.S[0]
 	WORD $0x4f9a11a5 // FMLA V5.4S, V13.4S, V26.S[0]
+
+	// Columns 144 to 159 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x4f26e6d6 // SCVTF V22.4S, V22.4S, #26
@@ -7724,6 +8088,8 @@ block2:
 	VSHL $4, V23.B16, V23.B16
 	VSRI $2, V19.B16, V23.B16
 	VEOR V21.B16, V23.B16, V19.B16
+
+	// Columns 160 to 175 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x4f26e6d6 // SCVTF V22.4S, V22.4S, #26
@@ -7768,6 +8134,8 @@ block2:
 	WORD $0x4f9a1984 // FMLA V4.4S, V12.4S, V26.S[2]
 	WORD $0x4f981921 // FMLA V1.4S, V9.4S, V24.S[2]
 	WORD $0x4f9a19a5 // FMLA V5.4S, V13.4S, V26.S[2]
+
+	// Columns 176 to 191 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x4f26e6d6 // SCVTF V22.4S, V22.4S, #26
@@ -7832,6 +8200,8 @@ block2:
 	VSRI $2, V19.B16, V23.B16
 	VEOR V21.B16, V23.B16, V19.B16
 	WORD $0x4f0e0673 // SSHR V19.16B, V19.16B, #2
+
+	// Columns 192 to 207 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x4f28e6d6 // SCVTF V22.4S, V22.4S, #24
@@ -7876,6 +8246,8 @@ block2:
 	WORD $0x4f9b1184 // FMLA V4.4S, V12.4S, V27.S[0]
 	WORD $0x4f991121 // FMLA V1.4S, V9.4S, V25.S[0]
 	WORD $0x4f9b11a5 // FMLA V5.4S, V13.4S, V27.S[0]
+
+	// Columns 208 to 223 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x4f28e6d6 // SCVTF V22.4S, V22.4S, #24
@@ -7936,6 +8308,8 @@ block2:
 	VSRI $2, V19.B16, V23.B16
 	VEOR V21.B16, V23.B16, V19.B16
 	WORD $0x4f0e0673 // SSHR V19.16B, V19.16B, #2
+
+	// Columns 224 to 239 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x4f28e6d6 // SCVTF V22.4S, V22.4S, #24
@@ -7980,6 +8354,8 @@ block2:
 	WORD $0x4f9b1984 // FMLA V4.4S, V12.4S, V27.S[2]
 	WORD $0x4f991921 // FMLA V1.4S, V9.4S, V25.S[2]
 	WORD $0x4f9b19a5 // FMLA V5.4S, V13.4S, V27.S[2]
+
+	// Columns 240 to 255 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x4f28e6d6 // SCVTF V22.4S, V22.4S, #24
@@ -8031,6 +8407,8 @@ block2:
 	SUB $1, R8
 	CBNZ R8, block2
 blockDone2:
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
@@ -8049,10 +8427,10 @@ blockDone2:
 rowDone1:
 	RET
 
-// func mul4xQ6_KNEON(a *uint64)
+// func matvec4xQ6_KNEON(a *uint64)
 //
 // 2 streams of Q6_K rows with 4 activation rows.
-TEXT ·mul4xQ6_KNEON(SB), NOSPLIT, $0-8
+TEXT ·matvec4xQ6_KNEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -8081,6 +8459,8 @@ row1:
 	MOVD 72(R0), R8
 	CBZ R8, blockDone2
 block2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	ADD $64, R14, R19
@@ -8130,6 +8510,8 @@ block2:
 	VSHL $6, V23.B16, V23.B16
 	VSRI $2, V19.B16, V23.B16
 	VEOR V21.B16, V23.B16, V19.B16
+
+	// Columns 0 to 15 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x4f26e6d6 // SCVTF V22.4S, V22.4S, #26
@@ -8202,6 +8584,8 @@ block2:
 	WORD $0x4f9a11c6 // FMLA V6.4S, V14.4S, V26.S[0]
 	WORD $0x4f981163 // FMLA V3.4S, V11.4S, V24.S[0]
 	WORD $0x4f9a11e7 // FMLA V7.4S, V15.4S, V26.S[0]
+
+	// Columns 16 to 31 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x4f26e6d6 // SCVTF V22.4S, V22.4S, #26
@@ -8294,6 +8678,8 @@ block2:
 	VSHL $4, V23.B16, V23.B16
 	VSRI $2, V19.B16, V23.B16
 	VEOR V21.B16, V23.B16, V19.B16
+
+	// Columns 32 to 47 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x4f26e6d6 // SCVTF V22.4S, V22.4S, #26
@@ -8366,6 +8752,8 @@ block2:
 	WORD $0x4f9a19c6 // FMLA V6.4S, V14.4S, V26.S[2]
 	WORD $0x4f981963 // FMLA V3.4S, V11.4S, V24.S[2]
 	WORD $0x4f9a19e7 // FMLA V7.4S, V15.4S, V26.S[2]
+
+	// Columns 48 to 63 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x4f26e6d6 // SCVTF V22.4S, V22.4S, #26
@@ -8458,6 +8846,8 @@ block2:
 	VSRI $2, V19.B16, V23.B16
 	VEOR V21.B16, V23.B16, V19.B16
 	WORD $0x4f0e0673 // SSHR V19.16B, V19.16B, #2
+
+	// Columns 64 to 79 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x4f28e6d6 // SCVTF V22.4S, V22.4S, #24
@@ -8530,6 +8920,8 @@ block2:
 	WORD $0x4f9b11c6 // FMLA V6.4S, V14.4S, V27.S[0]
 	WORD $0x4f991163 // FMLA V3.4S, V11.4S, V25.S[0]
 	WORD $0x4f9b11e7 // FMLA V7.4S, V15.4S, V27.S[0]
+
+	// Columns 80 to 95 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x4f28e6d6 // SCVTF V22.4S, V22.4S, #24
@@ -8618,6 +9010,8 @@ block2:
 	VSRI $2, V19.B16, V23.B16
 	VEOR V21.B16, V23.B16, V19.B16
 	WORD $0x4f0e0673 // SSHR V19.16B, V19.16B, #2
+
+	// Columns 96 to 111 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x4f28e6d6 // SCVTF V22.4S, V22.4S, #24
@@ -8690,6 +9084,8 @@ block2:
 	WORD $0x4f9b19c6 // FMLA V6.4S, V14.4S, V27.S[2]
 	WORD $0x4f991963 // FMLA V3.4S, V11.4S, V25.S[2]
 	WORD $0x4f9b19e7 // FMLA V7.4S, V15.4S, V27.S[2]
+
+	// Columns 112 to 127 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x4f28e6d6 // SCVTF V22.4S, V22.4S, #24
@@ -8800,6 +9196,8 @@ block2:
 	VSHL $6, V23.B16, V23.B16
 	VSRI $2, V19.B16, V23.B16
 	VEOR V21.B16, V23.B16, V19.B16
+
+	// Columns 128 to 143 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x4f26e6d6 // SCVTF V22.4S, V22.4S, #26
@@ -8872,6 +9270,8 @@ block2:
 	WORD $0x4f9a11c6 // FMLA V6.4S, V14.4S, V26.S[0]
 	WORD $0x4f981163 // FMLA V3.4S, V11.4S, V24.S[0]
 	WORD $0x4f9a11e7 // FMLA V7.4S, V15.4S, V26.S[0]
+
+	// Columns 144 to 159 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x4f26e6d6 // SCVTF V22.4S, V22.4S, #26
@@ -8964,6 +9364,8 @@ block2:
 	VSHL $4, V23.B16, V23.B16
 	VSRI $2, V19.B16, V23.B16
 	VEOR V21.B16, V23.B16, V19.B16
+
+	// Columns 160 to 175 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x4f26e6d6 // SCVTF V22.4S, V22.4S, #26
@@ -9036,6 +9438,8 @@ block2:
 	WORD $0x4f9a19c6 // FMLA V6.4S, V14.4S, V26.S[2]
 	WORD $0x4f981963 // FMLA V3.4S, V11.4S, V24.S[2]
 	WORD $0x4f9a19e7 // FMLA V7.4S, V15.4S, V26.S[2]
+
+	// Columns 176 to 191 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x4f26e6d6 // SCVTF V22.4S, V22.4S, #26
@@ -9128,6 +9532,8 @@ block2:
 	VSRI $2, V19.B16, V23.B16
 	VEOR V21.B16, V23.B16, V19.B16
 	WORD $0x4f0e0673 // SSHR V19.16B, V19.16B, #2
+
+	// Columns 192 to 207 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x4f28e6d6 // SCVTF V22.4S, V22.4S, #24
@@ -9200,6 +9606,8 @@ block2:
 	WORD $0x4f9b11c6 // FMLA V6.4S, V14.4S, V27.S[0]
 	WORD $0x4f991163 // FMLA V3.4S, V11.4S, V25.S[0]
 	WORD $0x4f9b11e7 // FMLA V7.4S, V15.4S, V27.S[0]
+
+	// Columns 208 to 223 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x4f28e6d6 // SCVTF V22.4S, V22.4S, #24
@@ -9288,6 +9696,8 @@ block2:
 	VSRI $2, V19.B16, V23.B16
 	VEOR V21.B16, V23.B16, V19.B16
 	WORD $0x4f0e0673 // SSHR V19.16B, V19.16B, #2
+
+	// Columns 224 to 239 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x4f28e6d6 // SCVTF V22.4S, V22.4S, #24
@@ -9360,6 +9770,8 @@ block2:
 	WORD $0x4f9b19c6 // FMLA V6.4S, V14.4S, V27.S[2]
 	WORD $0x4f991963 // FMLA V3.4S, V11.4S, V25.S[2]
 	WORD $0x4f9b19e7 // FMLA V7.4S, V15.4S, V27.S[2]
+
+	// Columns 240 to 255 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x4f28e6d6 // SCVTF V22.4S, V22.4S, #24
@@ -9441,6 +9853,8 @@ block2:
 	SUB $1, R8
 	CBNZ R8, block2
 blockDone2:
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
 	WORD $0x6e23d442 // FADDP V2.4S, V2.4S, V3.4S
@@ -9835,10 +10249,10 @@ block1:
 blockDone1:
 	RET
 
-// func mul1xAffine4NEON(a *uint64)
+// func matvec1xAffine4NEON(a *uint64)
 //
 // 2 streams of Affine4 rows with 1 activation rows.
-TEXT ·mul1xAffine4NEON(SB), NOSPLIT, $0-8
+TEXT ·matvec1xAffine4NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -9866,6 +10280,8 @@ group2:
 	MOVD 112(R0), R9
 	CBZ R9, blockDone3
 block3:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	FMOVS (R10), F24
@@ -9882,6 +10298,8 @@ block3:
 	FMOVQ 0(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Columns 0 to 15 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	VTBL V29.B16, [V16.B16], V14.B16
@@ -9910,6 +10328,8 @@ block3:
 	VFMLA V15.S4, V11.S4, V12.S4
 	WORD $0x4f981100 // FMLA V0.4S, V8.4S, V24.S[0]
 	WORD $0x4f9a1184 // FMLA V4.4S, V12.4S, V26.S[0]
+
+	// Columns 16 to 31 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	VTBL V29.B16, [V17.B16], V14.B16
@@ -9951,6 +10371,8 @@ blockDone3:
 	SUB $1, R8
 	CBNZ R8, group2
 groupDone2:
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
@@ -9967,10 +10389,10 @@ groupDone2:
 rowDone1:
 	RET
 
-// func mul2xAffine4NEON(a *uint64)
+// func matvec2xAffine4NEON(a *uint64)
 //
 // 2 streams of Affine4 rows with 2 activation rows.
-TEXT ·mul2xAffine4NEON(SB), NOSPLIT, $0-8
+TEXT ·matvec2xAffine4NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -10002,6 +10424,8 @@ group2:
 	MOVD 112(R0), R9
 	CBZ R9, blockDone3
 block3:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	FMOVS (R10), F24
@@ -10022,6 +10446,8 @@ block3:
 	FMOVQ 0(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Columns 0 to 15 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -10066,6 +10492,8 @@ block3:
 	WORD $0x4f9a1184 // FMLA V4.4S, V12.4S, V26.S[0]
 	WORD $0x4f981121 // FMLA V1.4S, V9.4S, V24.S[0]
 	WORD $0x4f9a11a5 // FMLA V5.4S, V13.4S, V26.S[0]
+
+	// Columns 16 to 31 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -10124,6 +10552,8 @@ blockDone3:
 	SUB $1, R8
 	CBNZ R8, group2
 groupDone2:
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
@@ -10142,10 +10572,10 @@ groupDone2:
 rowDone1:
 	RET
 
-// func mul4xAffine4NEON(a *uint64)
+// func matvec4xAffine4NEON(a *uint64)
 //
 // 2 streams of Affine4 rows with 4 activation rows.
-TEXT ·mul4xAffine4NEON(SB), NOSPLIT, $0-8
+TEXT ·matvec4xAffine4NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -10185,6 +10615,8 @@ group2:
 	MOVD 112(R0), R9
 	CBZ R9, blockDone3
 block3:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	FMOVS (R10), F24
@@ -10213,6 +10645,8 @@ block3:
 	FMOVQ 0(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Columns 0 to 15 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -10285,6 +10719,8 @@ block3:
 	WORD $0x4f9a11c6 // FMLA V6.4S, V14.4S, V26.S[0]
 	WORD $0x4f981163 // FMLA V3.4S, V11.4S, V24.S[0]
 	WORD $0x4f9a11e7 // FMLA V7.4S, V15.4S, V26.S[0]
+
+	// Columns 16 to 31 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -10373,6 +10809,8 @@ blockDone3:
 	SUB $1, R8
 	CBNZ R8, group2
 groupDone2:
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
 	WORD $0x6e23d442 // FADDP V2.4S, V2.4S, V3.4S
@@ -10470,10 +10908,10 @@ blockDone2:
 groupDone1:
 	RET
 
-// func mul1xAffine8NEON(a *uint64)
+// func matvec1xAffine8NEON(a *uint64)
 //
 // 2 streams of Affine8 rows with 1 activation rows.
-TEXT ·mul1xAffine8NEON(SB), NOSPLIT, $0-8
+TEXT ·matvec1xAffine8NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -10500,6 +10938,8 @@ group2:
 	MOVD 112(R0), R9
 	CBZ R9, blockDone3
 block3:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	FMOVS (R10), F24
@@ -10514,6 +10954,8 @@ block3:
 	FMOVQ 16(R1), F17
 	FMOVQ 0(R2), F18
 	FMOVQ 16(R2), F19
+
+	// Columns 0 to 15 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	VTBL V29.B16, [V16.B16], V14.B16
@@ -10542,6 +10984,8 @@ block3:
 	VFMLA V15.S4, V11.S4, V12.S4
 	WORD $0x4f981100 // FMLA V0.4S, V8.4S, V24.S[0]
 	WORD $0x4f9a1184 // FMLA V4.4S, V12.4S, V26.S[0]
+
+	// Columns 16 to 31 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	VTBL V29.B16, [V17.B16], V14.B16
@@ -10583,6 +11027,8 @@ blockDone3:
 	SUB $1, R8
 	CBNZ R8, group2
 groupDone2:
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
@@ -10599,10 +11045,10 @@ groupDone2:
 rowDone1:
 	RET
 
-// func mul2xAffine8NEON(a *uint64)
+// func matvec2xAffine8NEON(a *uint64)
 //
 // 2 streams of Affine8 rows with 2 activation rows.
-TEXT ·mul2xAffine8NEON(SB), NOSPLIT, $0-8
+TEXT ·matvec2xAffine8NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -10633,6 +11079,8 @@ group2:
 	MOVD 112(R0), R9
 	CBZ R9, blockDone3
 block3:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	FMOVS (R10), F24
@@ -10651,6 +11099,8 @@ block3:
 	FMOVQ 16(R1), F17
 	FMOVQ 0(R2), F18
 	FMOVQ 16(R2), F19
+
+	// Columns 0 to 15 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -10695,6 +11145,8 @@ block3:
 	WORD $0x4f9a1184 // FMLA V4.4S, V12.4S, V26.S[0]
 	WORD $0x4f981121 // FMLA V1.4S, V9.4S, V24.S[0]
 	WORD $0x4f9a11a5 // FMLA V5.4S, V13.4S, V26.S[0]
+
+	// Columns 16 to 31 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -10753,6 +11205,8 @@ blockDone3:
 	SUB $1, R8
 	CBNZ R8, group2
 groupDone2:
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
@@ -10771,10 +11225,10 @@ groupDone2:
 rowDone1:
 	RET
 
-// func mul4xAffine8NEON(a *uint64)
+// func matvec4xAffine8NEON(a *uint64)
 //
 // 2 streams of Affine8 rows with 4 activation rows.
-TEXT ·mul4xAffine8NEON(SB), NOSPLIT, $0-8
+TEXT ·matvec4xAffine8NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -10813,6 +11267,8 @@ group2:
 	MOVD 112(R0), R9
 	CBZ R9, blockDone3
 block3:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	FMOVS (R10), F24
@@ -10839,6 +11295,8 @@ block3:
 	FMOVQ 16(R1), F17
 	FMOVQ 0(R2), F18
 	FMOVQ 16(R2), F19
+
+	// Columns 0 to 15 of the block.
 	VTBL V28.B16, [V16.B16], V22.B16
 	VTBL V28.B16, [V18.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -10911,6 +11369,8 @@ block3:
 	WORD $0x4f9a11c6 // FMLA V6.4S, V14.4S, V26.S[0]
 	WORD $0x4f981163 // FMLA V3.4S, V11.4S, V24.S[0]
 	WORD $0x4f9a11e7 // FMLA V7.4S, V15.4S, V26.S[0]
+
+	// Columns 16 to 31 of the block.
 	VTBL V28.B16, [V17.B16], V22.B16
 	VTBL V28.B16, [V19.B16], V23.B16
 	WORD $0x6f28e6d6 // UCVTF V22.4S, V22.4S, #24
@@ -10999,6 +11459,8 @@ blockDone3:
 	SUB $1, R8
 	CBNZ R8, group2
 groupDone2:
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
 	WORD $0x6e23d442 // FADDP V2.4S, V2.4S, V3.4S
@@ -11097,4 +11559,1575 @@ blockDone2:
 	SUB $1, R8
 	CBNZ R8, group1
 groupDone1:
+	RET
+
+// func gemm1x16NEON(a *uint64)
+//
+// 1 rows of A with 16 columns of B.
+TEXT ·gemm1x16NEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 16(R0), R3
+	MOVD 24(R0), R4
+	MOVD 32(R0), R5
+	MOVD 40(R0), R6
+	MOVD 56(R0), R7
+	MOVD 48(R0), R8
+	MOVD 8(R0), R10
+	WORD $0x6f00e400 // MOVI V0.2D, #0
+	WORD $0x6f00e401 // MOVI V1.2D, #0
+	WORD $0x6f00e402 // MOVI V2.2D, #0
+	WORD $0x6f00e403 // MOVI V3.2D, #0
+	AND $3, R8, R9
+	LSR $2, R8
+	CBZ R8, columnsDone1
+columns1:
+	VLD1.P 16(R10), [V24.S4]
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4f9813c0 // FMLA V0.4S, V30.4S, V24.S[0]
+	WORD $0x4f9813e1 // FMLA V1.4S, V31.4S, V24.S[0]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4f9813c2 // FMLA V2.4S, V30.4S, V24.S[0]
+	WORD $0x4f9813e3 // FMLA V3.4S, V31.4S, V24.S[0]
+	ADD R6, R3
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4fb813c0 // FMLA V0.4S, V30.4S, V24.S[1]
+	WORD $0x4fb813e1 // FMLA V1.4S, V31.4S, V24.S[1]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4fb813c2 // FMLA V2.4S, V30.4S, V24.S[1]
+	WORD $0x4fb813e3 // FMLA V3.4S, V31.4S, V24.S[1]
+	ADD R6, R3
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4f981bc0 // FMLA V0.4S, V30.4S, V24.S[2]
+	WORD $0x4f981be1 // FMLA V1.4S, V31.4S, V24.S[2]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4f981bc2 // FMLA V2.4S, V30.4S, V24.S[2]
+	WORD $0x4f981be3 // FMLA V3.4S, V31.4S, V24.S[2]
+	ADD R6, R3
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4fb81bc0 // FMLA V0.4S, V30.4S, V24.S[3]
+	WORD $0x4fb81be1 // FMLA V1.4S, V31.4S, V24.S[3]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4fb81bc2 // FMLA V2.4S, V30.4S, V24.S[3]
+	WORD $0x4fb81be3 // FMLA V3.4S, V31.4S, V24.S[3]
+	ADD R6, R3
+	SUB $1, R8
+	CBNZ R8, columns1
+columnsDone1:
+	CBZ R9, restDone2
+rest2:
+	FMOVS.P 4(R10), F24
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4f9813c0 // FMLA V0.4S, V30.4S, V24.S[0]
+	WORD $0x4f9813e1 // FMLA V1.4S, V31.4S, V24.S[0]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4f9813c2 // FMLA V2.4S, V30.4S, V24.S[0]
+	WORD $0x4f9813e3 // FMLA V3.4S, V31.4S, V24.S[0]
+	ADD R6, R3
+	SUB $1, R9
+	CBNZ R9, rest2
+restDone2:
+	CBZ R7, store0
+	VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]
+	WORD $0x4e38d400 // FADD V0.4S, V0.4S, V24.4S
+	WORD $0x4e39d421 // FADD V1.4S, V1.4S, V25.4S
+	WORD $0x4e3ad442 // FADD V2.4S, V2.4S, V26.4S
+	WORD $0x4e3bd463 // FADD V3.4S, V3.4S, V27.4S
+store0:
+	VST1 [V0.S4, V1.S4, V2.S4, V3.S4], (R1)
+	ADD R4, R1
+	RET
+
+// func gemm2x16NEON(a *uint64)
+//
+// 2 rows of A with 16 columns of B.
+TEXT ·gemm2x16NEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 16(R0), R3
+	MOVD 24(R0), R4
+	MOVD 32(R0), R5
+	MOVD 40(R0), R6
+	MOVD 56(R0), R7
+	MOVD 48(R0), R8
+	MOVD 8(R0), R10
+	WORD $0x6f00e400 // MOVI V0.2D, #0
+	WORD $0x6f00e401 // MOVI V1.2D, #0
+	WORD $0x6f00e402 // MOVI V2.2D, #0
+	WORD $0x6f00e403 // MOVI V3.2D, #0
+	WORD $0x6f00e404 // MOVI V4.2D, #0
+	WORD $0x6f00e405 // MOVI V5.2D, #0
+	WORD $0x6f00e406 // MOVI V6.2D, #0
+	WORD $0x6f00e407 // MOVI V7.2D, #0
+	ADD R5, R10, R11
+	AND $3, R8, R9
+	LSR $2, R8
+	CBZ R8, columnsDone1
+columns1:
+	VLD1.P 16(R10), [V24.S4]
+	VLD1.P 16(R11), [V25.S4]
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4f9813c0 // FMLA V0.4S, V30.4S, V24.S[0]
+	WORD $0x4f9813e1 // FMLA V1.4S, V31.4S, V24.S[0]
+	WORD $0x4f9913c4 // FMLA V4.4S, V30.4S, V25.S[0]
+	WORD $0x4f9913e5 // FMLA V5.4S, V31.4S, V25.S[0]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4f9813c2 // FMLA V2.4S, V30.4S, V24.S[0]
+	WORD $0x4f9813e3 // FMLA V3.4S, V31.4S, V24.S[0]
+	WORD $0x4f9913c6 // FMLA V6.4S, V30.4S, V25.S[0]
+	WORD $0x4f9913e7 // FMLA V7.4S, V31.4S, V25.S[0]
+	ADD R6, R3
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4fb813c0 // FMLA V0.4S, V30.4S, V24.S[1]
+	WORD $0x4fb813e1 // FMLA V1.4S, V31.4S, V24.S[1]
+	WORD $0x4fb913c4 // FMLA V4.4S, V30.4S, V25.S[1]
+	WORD $0x4fb913e5 // FMLA V5.4S, V31.4S, V25.S[1]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4fb813c2 // FMLA V2.4S, V30.4S, V24.S[1]
+	WORD $0x4fb813e3 // FMLA V3.4S, V31.4S, V24.S[1]
+	WORD $0x4fb913c6 // FMLA V6.4S, V30.4S, V25.S[1]
+	WORD $0x4fb913e7 // FMLA V7.4S, V31.4S, V25.S[1]
+	ADD R6, R3
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4f981bc0 // FMLA V0.4S, V30.4S, V24.S[2]
+	WORD $0x4f981be1 // FMLA V1.4S, V31.4S, V24.S[2]
+	WORD $0x4f991bc4 // FMLA V4.4S, V30.4S, V25.S[2]
+	WORD $0x4f991be5 // FMLA V5.4S, V31.4S, V25.S[2]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4f981bc2 // FMLA V2.4S, V30.4S, V24.S[2]
+	WORD $0x4f981be3 // FMLA V3.4S, V31.4S, V24.S[2]
+	WORD $0x4f991bc6 // FMLA V6.4S, V30.4S, V25.S[2]
+	WORD $0x4f991be7 // FMLA V7.4S, V31.4S, V25.S[2]
+	ADD R6, R3
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4fb81bc0 // FMLA V0.4S, V30.4S, V24.S[3]
+	WORD $0x4fb81be1 // FMLA V1.4S, V31.4S, V24.S[3]
+	WORD $0x4fb91bc4 // FMLA V4.4S, V30.4S, V25.S[3]
+	WORD $0x4fb91be5 // FMLA V5.4S, V31.4S, V25.S[3]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4fb81bc2 // FMLA V2.4S, V30.4S, V24.S[3]
+	WORD $0x4fb81be3 // FMLA V3.4S, V31.4S, V24.S[3]
+	WORD $0x4fb91bc6 // FMLA V6.4S, V30.4S, V25.S[3]
+	WORD $0x4fb91be7 // FMLA V7.4S, V31.4S, V25.S[3]
+	ADD R6, R3
+	SUB $1, R8
+	CBNZ R8, columns1
+columnsDone1:
+	CBZ R9, restDone2
+rest2:
+	FMOVS.P 4(R10), F24
+	FMOVS.P 4(R11), F25
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4f9813c0 // FMLA V0.4S, V30.4S, V24.S[0]
+	WORD $0x4f9813e1 // FMLA V1.4S, V31.4S, V24.S[0]
+	WORD $0x4f9913c4 // FMLA V4.4S, V30.4S, V25.S[0]
+	WORD $0x4f9913e5 // FMLA V5.4S, V31.4S, V25.S[0]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4f9813c2 // FMLA V2.4S, V30.4S, V24.S[0]
+	WORD $0x4f9813e3 // FMLA V3.4S, V31.4S, V24.S[0]
+	WORD $0x4f9913c6 // FMLA V6.4S, V30.4S, V25.S[0]
+	WORD $0x4f9913e7 // FMLA V7.4S, V31.4S, V25.S[0]
+	ADD R6, R3
+	SUB $1, R9
+	CBNZ R9, rest2
+restDone2:
+	CBZ R7, store0
+	VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]
+	WORD $0x4e38d400 // FADD V0.4S, V0.4S, V24.4S
+	WORD $0x4e39d421 // FADD V1.4S, V1.4S, V25.4S
+	WORD $0x4e3ad442 // FADD V2.4S, V2.4S, V26.4S
+	WORD $0x4e3bd463 // FADD V3.4S, V3.4S, V27.4S
+store0:
+	VST1 [V0.S4, V1.S4, V2.S4, V3.S4], (R1)
+	ADD R4, R1
+	CBZ R7, store1
+	VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]
+	WORD $0x4e38d484 // FADD V4.4S, V4.4S, V24.4S
+	WORD $0x4e39d4a5 // FADD V5.4S, V5.4S, V25.4S
+	WORD $0x4e3ad4c6 // FADD V6.4S, V6.4S, V26.4S
+	WORD $0x4e3bd4e7 // FADD V7.4S, V7.4S, V27.4S
+store1:
+	VST1 [V4.S4, V5.S4, V6.S4, V7.S4], (R1)
+	ADD R4, R1
+	RET
+
+// func gemm3x16NEON(a *uint64)
+//
+// 3 rows of A with 16 columns of B.
+TEXT ·gemm3x16NEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 16(R0), R3
+	MOVD 24(R0), R4
+	MOVD 32(R0), R5
+	MOVD 40(R0), R6
+	MOVD 56(R0), R7
+	MOVD 48(R0), R8
+	MOVD 8(R0), R10
+	WORD $0x6f00e400 // MOVI V0.2D, #0
+	WORD $0x6f00e401 // MOVI V1.2D, #0
+	WORD $0x6f00e402 // MOVI V2.2D, #0
+	WORD $0x6f00e403 // MOVI V3.2D, #0
+	WORD $0x6f00e404 // MOVI V4.2D, #0
+	WORD $0x6f00e405 // MOVI V5.2D, #0
+	WORD $0x6f00e406 // MOVI V6.2D, #0
+	WORD $0x6f00e407 // MOVI V7.2D, #0
+	WORD $0x6f00e408 // MOVI V8.2D, #0
+	WORD $0x6f00e409 // MOVI V9.2D, #0
+	WORD $0x6f00e40a // MOVI V10.2D, #0
+	WORD $0x6f00e40b // MOVI V11.2D, #0
+	ADD R5, R10, R11
+	ADD R5, R11, R12
+	AND $3, R8, R9
+	LSR $2, R8
+	CBZ R8, columnsDone1
+columns1:
+	VLD1.P 16(R10), [V24.S4]
+	VLD1.P 16(R11), [V25.S4]
+	VLD1.P 16(R12), [V26.S4]
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4f9813c0 // FMLA V0.4S, V30.4S, V24.S[0]
+	WORD $0x4f9813e1 // FMLA V1.4S, V31.4S, V24.S[0]
+	WORD $0x4f9913c4 // FMLA V4.4S, V30.4S, V25.S[0]
+	WORD $0x4f9913e5 // FMLA V5.4S, V31.4S, V25.S[0]
+	WORD $0x4f9a13c8 // FMLA V8.4S, V30.4S, V26.S[0]
+	WORD $0x4f9a13e9 // FMLA V9.4S, V31.4S, V26.S[0]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4f9813c2 // FMLA V2.4S, V30.4S, V24.S[0]
+	WORD $0x4f9813e3 // FMLA V3.4S, V31.4S, V24.S[0]
+	WORD $0x4f9913c6 // FMLA V6.4S, V30.4S, V25.S[0]
+	WORD $0x4f9913e7 // FMLA V7.4S, V31.4S, V25.S[0]
+	WORD $0x4f9a13ca // FMLA V10.4S, V30.4S, V26.S[0]
+	WORD $0x4f9a13eb // FMLA V11.4S, V31.4S, V26.S[0]
+	ADD R6, R3
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4fb813c0 // FMLA V0.4S, V30.4S, V24.S[1]
+	WORD $0x4fb813e1 // FMLA V1.4S, V31.4S, V24.S[1]
+	WORD $0x4fb913c4 // FMLA V4.4S, V30.4S, V25.S[1]
+	WORD $0x4fb913e5 // FMLA V5.4S, V31.4S, V25.S[1]
+	WORD $0x4fba13c8 // FMLA V8.4S, V30.4S, V26.S[1]
+	WORD $0x4fba13e9 // FMLA V9.4S, V31.4S, V26.S[1]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4fb813c2 // FMLA V2.4S, V30.4S, V24.S[1]
+	WORD $0x4fb813e3 // FMLA V3.4S, V31.4S, V24.S[1]
+	WORD $0x4fb913c6 // FMLA V6.4S, V30.4S, V25.S[1]
+	WORD $0x4fb913e7 // FMLA V7.4S, V31.4S, V25.S[1]
+	WORD $0x4fba13ca // FMLA V10.4S, V30.4S, V26.S[1]
+	WORD $0x4fba13eb // FMLA V11.4S, V31.4S, V26.S[1]
+	ADD R6, R3
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4f981bc0 // FMLA V0.4S, V30.4S, V24.S[2]
+	WORD $0x4f981be1 // FMLA V1.4S, V31.4S, V24.S[2]
+	WORD $0x4f991bc4 // FMLA V4.4S, V30.4S, V25.S[2]
+	WORD $0x4f991be5 // FMLA V5.4S, V31.4S, V25.S[2]
+	WORD $0x4f9a1bc8 // FMLA V8.4S, V30.4S, V26.S[2]
+	WORD $0x4f9a1be9 // FMLA V9.4S, V31.4S, V26.S[2]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4f981bc2 // FMLA V2.4S, V30.4S, V24.S[2]
+	WORD $0x4f981be3 // FMLA V3.4S, V31.4S, V24.S[2]
+	WORD $0x4f991bc6 // FMLA V6.4S, V30.4S, V25.S[2]
+	WORD $0x4f991be7 // FMLA V7.4S, V31.4S, V25.S[2]
+	WORD $0x4f9a1bca // FMLA V10.4S, V30.4S, V26.S[2]
+	WORD $0x4f9a1beb // FMLA V11.4S, V31.4S, V26.S[2]
+	ADD R6, R3
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4fb81bc0 // FMLA V0.4S, V30.4S, V24.S[3]
+	WORD $0x4fb81be1 // FMLA V1.4S, V31.4S, V24.S[3]
+	WORD $0x4fb91bc4 // FMLA V4.4S, V30.4S, V25.S[3]
+	WORD $0x4fb91be5 // FMLA V5.4S, V31.4S, V25.S[3]
+	WORD $0x4fba1bc8 // FMLA V8.4S, V30.4S, V26.S[3]
+	WORD $0x4fba1be9 // FMLA V9.4S, V31.4S, V26.S[3]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4fb81bc2 // FMLA V2.4S, V30.4S, V24.S[3]
+	WORD $0x4fb81be3 // FMLA V3.4S, V31.4S, V24.S[3]
+	WORD $0x4fb91bc6 // FMLA V6.4S, V30.4S, V25.S[3]
+	WORD $0x4fb91be7 // FMLA V7.4S, V31.4S, V25.S[3]
+	WORD $0x4fba1bca // FMLA V10.4S, V30.4S, V26.S[3]
+	WORD $0x4fba1beb // FMLA V11.4S, V31.4S, V26.S[3]
+	ADD R6, R3
+	SUB $1, R8
+	CBNZ R8, columns1
+columnsDone1:
+	CBZ R9, restDone2
+rest2:
+	FMOVS.P 4(R10), F24
+	FMOVS.P 4(R11), F25
+	FMOVS.P 4(R12), F26
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4f9813c0 // FMLA V0.4S, V30.4S, V24.S[0]
+	WORD $0x4f9813e1 // FMLA V1.4S, V31.4S, V24.S[0]
+	WORD $0x4f9913c4 // FMLA V4.4S, V30.4S, V25.S[0]
+	WORD $0x4f9913e5 // FMLA V5.4S, V31.4S, V25.S[0]
+	WORD $0x4f9a13c8 // FMLA V8.4S, V30.4S, V26.S[0]
+	WORD $0x4f9a13e9 // FMLA V9.4S, V31.4S, V26.S[0]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4f9813c2 // FMLA V2.4S, V30.4S, V24.S[0]
+	WORD $0x4f9813e3 // FMLA V3.4S, V31.4S, V24.S[0]
+	WORD $0x4f9913c6 // FMLA V6.4S, V30.4S, V25.S[0]
+	WORD $0x4f9913e7 // FMLA V7.4S, V31.4S, V25.S[0]
+	WORD $0x4f9a13ca // FMLA V10.4S, V30.4S, V26.S[0]
+	WORD $0x4f9a13eb // FMLA V11.4S, V31.4S, V26.S[0]
+	ADD R6, R3
+	SUB $1, R9
+	CBNZ R9, rest2
+restDone2:
+	CBZ R7, store0
+	VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]
+	WORD $0x4e38d400 // FADD V0.4S, V0.4S, V24.4S
+	WORD $0x4e39d421 // FADD V1.4S, V1.4S, V25.4S
+	WORD $0x4e3ad442 // FADD V2.4S, V2.4S, V26.4S
+	WORD $0x4e3bd463 // FADD V3.4S, V3.4S, V27.4S
+store0:
+	VST1 [V0.S4, V1.S4, V2.S4, V3.S4], (R1)
+	ADD R4, R1
+	CBZ R7, store1
+	VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]
+	WORD $0x4e38d484 // FADD V4.4S, V4.4S, V24.4S
+	WORD $0x4e39d4a5 // FADD V5.4S, V5.4S, V25.4S
+	WORD $0x4e3ad4c6 // FADD V6.4S, V6.4S, V26.4S
+	WORD $0x4e3bd4e7 // FADD V7.4S, V7.4S, V27.4S
+store1:
+	VST1 [V4.S4, V5.S4, V6.S4, V7.S4], (R1)
+	ADD R4, R1
+	CBZ R7, store2
+	VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]
+	WORD $0x4e38d508 // FADD V8.4S, V8.4S, V24.4S
+	WORD $0x4e39d529 // FADD V9.4S, V9.4S, V25.4S
+	WORD $0x4e3ad54a // FADD V10.4S, V10.4S, V26.4S
+	WORD $0x4e3bd56b // FADD V11.4S, V11.4S, V27.4S
+store2:
+	VST1 [V8.S4, V9.S4, V10.S4, V11.S4], (R1)
+	ADD R4, R1
+	RET
+
+// func gemm4x16NEON(a *uint64)
+//
+// 4 rows of A with 16 columns of B.
+TEXT ·gemm4x16NEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 16(R0), R3
+	MOVD 24(R0), R4
+	MOVD 32(R0), R5
+	MOVD 40(R0), R6
+	MOVD 56(R0), R7
+	MOVD 48(R0), R8
+	MOVD 8(R0), R10
+	WORD $0x6f00e400 // MOVI V0.2D, #0
+	WORD $0x6f00e401 // MOVI V1.2D, #0
+	WORD $0x6f00e402 // MOVI V2.2D, #0
+	WORD $0x6f00e403 // MOVI V3.2D, #0
+	WORD $0x6f00e404 // MOVI V4.2D, #0
+	WORD $0x6f00e405 // MOVI V5.2D, #0
+	WORD $0x6f00e406 // MOVI V6.2D, #0
+	WORD $0x6f00e407 // MOVI V7.2D, #0
+	WORD $0x6f00e408 // MOVI V8.2D, #0
+	WORD $0x6f00e409 // MOVI V9.2D, #0
+	WORD $0x6f00e40a // MOVI V10.2D, #0
+	WORD $0x6f00e40b // MOVI V11.2D, #0
+	WORD $0x6f00e40c // MOVI V12.2D, #0
+	WORD $0x6f00e40d // MOVI V13.2D, #0
+	WORD $0x6f00e40e // MOVI V14.2D, #0
+	WORD $0x6f00e40f // MOVI V15.2D, #0
+	ADD R5, R10, R11
+	ADD R5, R11, R12
+	ADD R5, R12, R13
+	AND $3, R8, R9
+	LSR $2, R8
+	CBZ R8, columnsDone1
+columns1:
+	VLD1.P 16(R10), [V24.S4]
+	VLD1.P 16(R11), [V25.S4]
+	VLD1.P 16(R12), [V26.S4]
+	VLD1.P 16(R13), [V27.S4]
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4f9813c0 // FMLA V0.4S, V30.4S, V24.S[0]
+	WORD $0x4f9813e1 // FMLA V1.4S, V31.4S, V24.S[0]
+	WORD $0x4f9913c4 // FMLA V4.4S, V30.4S, V25.S[0]
+	WORD $0x4f9913e5 // FMLA V5.4S, V31.4S, V25.S[0]
+	WORD $0x4f9a13c8 // FMLA V8.4S, V30.4S, V26.S[0]
+	WORD $0x4f9a13e9 // FMLA V9.4S, V31.4S, V26.S[0]
+	WORD $0x4f9b13cc // FMLA V12.4S, V30.4S, V27.S[0]
+	WORD $0x4f9b13ed // FMLA V13.4S, V31.4S, V27.S[0]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4f9813c2 // FMLA V2.4S, V30.4S, V24.S[0]
+	WORD $0x4f9813e3 // FMLA V3.4S, V31.4S, V24.S[0]
+	WORD $0x4f9913c6 // FMLA V6.4S, V30.4S, V25.S[0]
+	WORD $0x4f9913e7 // FMLA V7.4S, V31.4S, V25.S[0]
+	WORD $0x4f9a13ca // FMLA V10.4S, V30.4S, V26.S[0]
+	WORD $0x4f9a13eb // FMLA V11.4S, V31.4S, V26.S[0]
+	WORD $0x4f9b13ce // FMLA V14.4S, V30.4S, V27.S[0]
+	WORD $0x4f9b13ef // FMLA V15.4S, V31.4S, V27.S[0]
+	ADD R6, R3
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4fb813c0 // FMLA V0.4S, V30.4S, V24.S[1]
+	WORD $0x4fb813e1 // FMLA V1.4S, V31.4S, V24.S[1]
+	WORD $0x4fb913c4 // FMLA V4.4S, V30.4S, V25.S[1]
+	WORD $0x4fb913e5 // FMLA V5.4S, V31.4S, V25.S[1]
+	WORD $0x4fba13c8 // FMLA V8.4S, V30.4S, V26.S[1]
+	WORD $0x4fba13e9 // FMLA V9.4S, V31.4S, V26.S[1]
+	WORD $0x4fbb13cc // FMLA V12.4S, V30.4S, V27.S[1]
+	WORD $0x4fbb13ed // FMLA V13.4S, V31.4S, V27.S[1]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4fb813c2 // FMLA V2.4S, V30.4S, V24.S[1]
+	WORD $0x4fb813e3 // FMLA V3.4S, V31.4S, V24.S[1]
+	WORD $0x4fb913c6 // FMLA V6.4S, V30.4S, V25.S[1]
+	WORD $0x4fb913e7 // FMLA V7.4S, V31.4S, V25.S[1]
+	WORD $0x4fba13ca // FMLA V10.4S, V30.4S, V26.S[1]
+	WORD $0x4fba13eb // FMLA V11.4S, V31.4S, V26.S[1]
+	WORD $0x4fbb13ce // FMLA V14.4S, V30.4S, V27.S[1]
+	WORD $0x4fbb13ef // FMLA V15.4S, V31.4S, V27.S[1]
+	ADD R6, R3
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4f981bc0 // FMLA V0.4S, V30.4S, V24.S[2]
+	WORD $0x4f981be1 // FMLA V1.4S, V31.4S, V24.S[2]
+	WORD $0x4f991bc4 // FMLA V4.4S, V30.4S, V25.S[2]
+	WORD $0x4f991be5 // FMLA V5.4S, V31.4S, V25.S[2]
+	WORD $0x4f9a1bc8 // FMLA V8.4S, V30.4S, V26.S[2]
+	WORD $0x4f9a1be9 // FMLA V9.4S, V31.4S, V26.S[2]
+	WORD $0x4f9b1bcc // FMLA V12.4S, V30.4S, V27.S[2]
+	WORD $0x4f9b1bed // FMLA V13.4S, V31.4S, V27.S[2]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4f981bc2 // FMLA V2.4S, V30.4S, V24.S[2]
+	WORD $0x4f981be3 // FMLA V3.4S, V31.4S, V24.S[2]
+	WORD $0x4f991bc6 // FMLA V6.4S, V30.4S, V25.S[2]
+	WORD $0x4f991be7 // FMLA V7.4S, V31.4S, V25.S[2]
+	WORD $0x4f9a1bca // FMLA V10.4S, V30.4S, V26.S[2]
+	WORD $0x4f9a1beb // FMLA V11.4S, V31.4S, V26.S[2]
+	WORD $0x4f9b1bce // FMLA V14.4S, V30.4S, V27.S[2]
+	WORD $0x4f9b1bef // FMLA V15.4S, V31.4S, V27.S[2]
+	ADD R6, R3
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4fb81bc0 // FMLA V0.4S, V30.4S, V24.S[3]
+	WORD $0x4fb81be1 // FMLA V1.4S, V31.4S, V24.S[3]
+	WORD $0x4fb91bc4 // FMLA V4.4S, V30.4S, V25.S[3]
+	WORD $0x4fb91be5 // FMLA V5.4S, V31.4S, V25.S[3]
+	WORD $0x4fba1bc8 // FMLA V8.4S, V30.4S, V26.S[3]
+	WORD $0x4fba1be9 // FMLA V9.4S, V31.4S, V26.S[3]
+	WORD $0x4fbb1bcc // FMLA V12.4S, V30.4S, V27.S[3]
+	WORD $0x4fbb1bed // FMLA V13.4S, V31.4S, V27.S[3]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4fb81bc2 // FMLA V2.4S, V30.4S, V24.S[3]
+	WORD $0x4fb81be3 // FMLA V3.4S, V31.4S, V24.S[3]
+	WORD $0x4fb91bc6 // FMLA V6.4S, V30.4S, V25.S[3]
+	WORD $0x4fb91be7 // FMLA V7.4S, V31.4S, V25.S[3]
+	WORD $0x4fba1bca // FMLA V10.4S, V30.4S, V26.S[3]
+	WORD $0x4fba1beb // FMLA V11.4S, V31.4S, V26.S[3]
+	WORD $0x4fbb1bce // FMLA V14.4S, V30.4S, V27.S[3]
+	WORD $0x4fbb1bef // FMLA V15.4S, V31.4S, V27.S[3]
+	ADD R6, R3
+	SUB $1, R8
+	CBNZ R8, columns1
+columnsDone1:
+	CBZ R9, restDone2
+rest2:
+	FMOVS.P 4(R10), F24
+	FMOVS.P 4(R11), F25
+	FMOVS.P 4(R12), F26
+	FMOVS.P 4(R13), F27
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4f9813c0 // FMLA V0.4S, V30.4S, V24.S[0]
+	WORD $0x4f9813e1 // FMLA V1.4S, V31.4S, V24.S[0]
+	WORD $0x4f9913c4 // FMLA V4.4S, V30.4S, V25.S[0]
+	WORD $0x4f9913e5 // FMLA V5.4S, V31.4S, V25.S[0]
+	WORD $0x4f9a13c8 // FMLA V8.4S, V30.4S, V26.S[0]
+	WORD $0x4f9a13e9 // FMLA V9.4S, V31.4S, V26.S[0]
+	WORD $0x4f9b13cc // FMLA V12.4S, V30.4S, V27.S[0]
+	WORD $0x4f9b13ed // FMLA V13.4S, V31.4S, V27.S[0]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4f9813c2 // FMLA V2.4S, V30.4S, V24.S[0]
+	WORD $0x4f9813e3 // FMLA V3.4S, V31.4S, V24.S[0]
+	WORD $0x4f9913c6 // FMLA V6.4S, V30.4S, V25.S[0]
+	WORD $0x4f9913e7 // FMLA V7.4S, V31.4S, V25.S[0]
+	WORD $0x4f9a13ca // FMLA V10.4S, V30.4S, V26.S[0]
+	WORD $0x4f9a13eb // FMLA V11.4S, V31.4S, V26.S[0]
+	WORD $0x4f9b13ce // FMLA V14.4S, V30.4S, V27.S[0]
+	WORD $0x4f9b13ef // FMLA V15.4S, V31.4S, V27.S[0]
+	ADD R6, R3
+	SUB $1, R9
+	CBNZ R9, rest2
+restDone2:
+	CBZ R7, store0
+	VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]
+	WORD $0x4e38d400 // FADD V0.4S, V0.4S, V24.4S
+	WORD $0x4e39d421 // FADD V1.4S, V1.4S, V25.4S
+	WORD $0x4e3ad442 // FADD V2.4S, V2.4S, V26.4S
+	WORD $0x4e3bd463 // FADD V3.4S, V3.4S, V27.4S
+store0:
+	VST1 [V0.S4, V1.S4, V2.S4, V3.S4], (R1)
+	ADD R4, R1
+	CBZ R7, store1
+	VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]
+	WORD $0x4e38d484 // FADD V4.4S, V4.4S, V24.4S
+	WORD $0x4e39d4a5 // FADD V5.4S, V5.4S, V25.4S
+	WORD $0x4e3ad4c6 // FADD V6.4S, V6.4S, V26.4S
+	WORD $0x4e3bd4e7 // FADD V7.4S, V7.4S, V27.4S
+store1:
+	VST1 [V4.S4, V5.S4, V6.S4, V7.S4], (R1)
+	ADD R4, R1
+	CBZ R7, store2
+	VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]
+	WORD $0x4e38d508 // FADD V8.4S, V8.4S, V24.4S
+	WORD $0x4e39d529 // FADD V9.4S, V9.4S, V25.4S
+	WORD $0x4e3ad54a // FADD V10.4S, V10.4S, V26.4S
+	WORD $0x4e3bd56b // FADD V11.4S, V11.4S, V27.4S
+store2:
+	VST1 [V8.S4, V9.S4, V10.S4, V11.S4], (R1)
+	ADD R4, R1
+	CBZ R7, store3
+	VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]
+	WORD $0x4e38d58c // FADD V12.4S, V12.4S, V24.4S
+	WORD $0x4e39d5ad // FADD V13.4S, V13.4S, V25.4S
+	WORD $0x4e3ad5ce // FADD V14.4S, V14.4S, V26.4S
+	WORD $0x4e3bd5ef // FADD V15.4S, V15.4S, V27.4S
+store3:
+	VST1 [V12.S4, V13.S4, V14.S4, V15.S4], (R1)
+	ADD R4, R1
+	RET
+
+// func gemm5x16NEON(a *uint64)
+//
+// 5 rows of A with 16 columns of B.
+TEXT ·gemm5x16NEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 16(R0), R3
+	MOVD 24(R0), R4
+	MOVD 32(R0), R5
+	MOVD 40(R0), R6
+	MOVD 56(R0), R7
+	MOVD 48(R0), R8
+	MOVD 8(R0), R10
+	WORD $0x6f00e400 // MOVI V0.2D, #0
+	WORD $0x6f00e401 // MOVI V1.2D, #0
+	WORD $0x6f00e402 // MOVI V2.2D, #0
+	WORD $0x6f00e403 // MOVI V3.2D, #0
+	WORD $0x6f00e404 // MOVI V4.2D, #0
+	WORD $0x6f00e405 // MOVI V5.2D, #0
+	WORD $0x6f00e406 // MOVI V6.2D, #0
+	WORD $0x6f00e407 // MOVI V7.2D, #0
+	WORD $0x6f00e408 // MOVI V8.2D, #0
+	WORD $0x6f00e409 // MOVI V9.2D, #0
+	WORD $0x6f00e40a // MOVI V10.2D, #0
+	WORD $0x6f00e40b // MOVI V11.2D, #0
+	WORD $0x6f00e40c // MOVI V12.2D, #0
+	WORD $0x6f00e40d // MOVI V13.2D, #0
+	WORD $0x6f00e40e // MOVI V14.2D, #0
+	WORD $0x6f00e40f // MOVI V15.2D, #0
+	WORD $0x6f00e410 // MOVI V16.2D, #0
+	WORD $0x6f00e411 // MOVI V17.2D, #0
+	WORD $0x6f00e412 // MOVI V18.2D, #0
+	WORD $0x6f00e413 // MOVI V19.2D, #0
+	ADD R5, R10, R11
+	ADD R5, R11, R12
+	ADD R5, R12, R13
+	ADD R5, R13, R14
+	AND $3, R8, R9
+	LSR $2, R8
+	CBZ R8, columnsDone1
+columns1:
+	VLD1.P 16(R10), [V24.S4]
+	VLD1.P 16(R11), [V25.S4]
+	VLD1.P 16(R12), [V26.S4]
+	VLD1.P 16(R13), [V27.S4]
+	VLD1.P 16(R14), [V28.S4]
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4f9813c0 // FMLA V0.4S, V30.4S, V24.S[0]
+	WORD $0x4f9813e1 // FMLA V1.4S, V31.4S, V24.S[0]
+	WORD $0x4f9913c4 // FMLA V4.4S, V30.4S, V25.S[0]
+	WORD $0x4f9913e5 // FMLA V5.4S, V31.4S, V25.S[0]
+	WORD $0x4f9a13c8 // FMLA V8.4S, V30.4S, V26.S[0]
+	WORD $0x4f9a13e9 // FMLA V9.4S, V31.4S, V26.S[0]
+	WORD $0x4f9b13cc // FMLA V12.4S, V30.4S, V27.S[0]
+	WORD $0x4f9b13ed // FMLA V13.4S, V31.4S, V27.S[0]
+	WORD $0x4f9c13d0 // FMLA V16.4S, V30.4S, V28.S[0]
+	WORD $0x4f9c13f1 // FMLA V17.4S, V31.4S, V28.S[0]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4f9813c2 // FMLA V2.4S, V30.4S, V24.S[0]
+	WORD $0x4f9813e3 // FMLA V3.4S, V31.4S, V24.S[0]
+	WORD $0x4f9913c6 // FMLA V6.4S, V30.4S, V25.S[0]
+	WORD $0x4f9913e7 // FMLA V7.4S, V31.4S, V25.S[0]
+	WORD $0x4f9a13ca // FMLA V10.4S, V30.4S, V26.S[0]
+	WORD $0x4f9a13eb // FMLA V11.4S, V31.4S, V26.S[0]
+	WORD $0x4f9b13ce // FMLA V14.4S, V30.4S, V27.S[0]
+	WORD $0x4f9b13ef // FMLA V15.4S, V31.4S, V27.S[0]
+	WORD $0x4f9c13d2 // FMLA V18.4S, V30.4S, V28.S[0]
+	WORD $0x4f9c13f3 // FMLA V19.4S, V31.4S, V28.S[0]
+	ADD R6, R3
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4fb813c0 // FMLA V0.4S, V30.4S, V24.S[1]
+	WORD $0x4fb813e1 // FMLA V1.4S, V31.4S, V24.S[1]
+	WORD $0x4fb913c4 // FMLA V4.4S, V30.4S, V25.S[1]
+	WORD $0x4fb913e5 // FMLA V5.4S, V31.4S, V25.S[1]
+	WORD $0x4fba13c8 // FMLA V8.4S, V30.4S, V26.S[1]
+	WORD $0x4fba13e9 // FMLA V9.4S, V31.4S, V26.S[1]
+	WORD $0x4fbb13cc // FMLA V12.4S, V30.4S, V27.S[1]
+	WORD $0x4fbb13ed // FMLA V13.4S, V31.4S, V27.S[1]
+	WORD $0x4fbc13d0 // FMLA V16.4S, V30.4S, V28.S[1]
+	WORD $0x4fbc13f1 // FMLA V17.4S, V31.4S, V28.S[1]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4fb813c2 // FMLA V2.4S, V30.4S, V24.S[1]
+	WORD $0x4fb813e3 // FMLA V3.4S, V31.4S, V24.S[1]
+	WORD $0x4fb913c6 // FMLA V6.4S, V30.4S, V25.S[1]
+	WORD $0x4fb913e7 // FMLA V7.4S, V31.4S, V25.S[1]
+	WORD $0x4fba13ca // FMLA V10.4S, V30.4S, V26.S[1]
+	WORD $0x4fba13eb // FMLA V11.4S, V31.4S, V26.S[1]
+	WORD $0x4fbb13ce // FMLA V14.4S, V30.4S, V27.S[1]
+	WORD $0x4fbb13ef // FMLA V15.4S, V31.4S, V27.S[1]
+	WORD $0x4fbc13d2 // FMLA V18.4S, V30.4S, V28.S[1]
+	WORD $0x4fbc13f3 // FMLA V19.4S, V31.4S, V28.S[1]
+	ADD R6, R3
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4f981bc0 // FMLA V0.4S, V30.4S, V24.S[2]
+	WORD $0x4f981be1 // FMLA V1.4S, V31.4S, V24.S[2]
+	WORD $0x4f991bc4 // FMLA V4.4S, V30.4S, V25.S[2]
+	WORD $0x4f991be5 // FMLA V5.4S, V31.4S, V25.S[2]
+	WORD $0x4f9a1bc8 // FMLA V8.4S, V30.4S, V26.S[2]
+	WORD $0x4f9a1be9 // FMLA V9.4S, V31.4S, V26.S[2]
+	WORD $0x4f9b1bcc // FMLA V12.4S, V30.4S, V27.S[2]
+	WORD $0x4f9b1bed // FMLA V13.4S, V31.4S, V27.S[2]
+	WORD $0x4f9c1bd0 // FMLA V16.4S, V30.4S, V28.S[2]
+	WORD $0x4f9c1bf1 // FMLA V17.4S, V31.4S, V28.S[2]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4f981bc2 // FMLA V2.4S, V30.4S, V24.S[2]
+	WORD $0x4f981be3 // FMLA V3.4S, V31.4S, V24.S[2]
+	WORD $0x4f991bc6 // FMLA V6.4S, V30.4S, V25.S[2]
+	WORD $0x4f991be7 // FMLA V7.4S, V31.4S, V25.S[2]
+	WORD $0x4f9a1bca // FMLA V10.4S, V30.4S, V26.S[2]
+	WORD $0x4f9a1beb // FMLA V11.4S, V31.4S, V26.S[2]
+	WORD $0x4f9b1bce // FMLA V14.4S, V30.4S, V27.S[2]
+	WORD $0x4f9b1bef // FMLA V15.4S, V31.4S, V27.S[2]
+	WORD $0x4f9c1bd2 // FMLA V18.4S, V30.4S, V28.S[2]
+	WORD $0x4f9c1bf3 // FMLA V19.4S, V31.4S, V28.S[2]
+	ADD R6, R3
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4fb81bc0 // FMLA V0.4S, V30.4S, V24.S[3]
+	WORD $0x4fb81be1 // FMLA V1.4S, V31.4S, V24.S[3]
+	WORD $0x4fb91bc4 // FMLA V4.4S, V30.4S, V25.S[3]
+	WORD $0x4fb91be5 // FMLA V5.4S, V31.4S, V25.S[3]
+	WORD $0x4fba1bc8 // FMLA V8.4S, V30.4S, V26.S[3]
+	WORD $0x4fba1be9 // FMLA V9.4S, V31.4S, V26.S[3]
+	WORD $0x4fbb1bcc // FMLA V12.4S, V30.4S, V27.S[3]
+	WORD $0x4fbb1bed // FMLA V13.4S, V31.4S, V27.S[3]
+	WORD $0x4fbc1bd0 // FMLA V16.4S, V30.4S, V28.S[3]
+	WORD $0x4fbc1bf1 // FMLA V17.4S, V31.4S, V28.S[3]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4fb81bc2 // FMLA V2.4S, V30.4S, V24.S[3]
+	WORD $0x4fb81be3 // FMLA V3.4S, V31.4S, V24.S[3]
+	WORD $0x4fb91bc6 // FMLA V6.4S, V30.4S, V25.S[3]
+	WORD $0x4fb91be7 // FMLA V7.4S, V31.4S, V25.S[3]
+	WORD $0x4fba1bca // FMLA V10.4S, V30.4S, V26.S[3]
+	WORD $0x4fba1beb // FMLA V11.4S, V31.4S, V26.S[3]
+	WORD $0x4fbb1bce // FMLA V14.4S, V30.4S, V27.S[3]
+	WORD $0x4fbb1bef // FMLA V15.4S, V31.4S, V27.S[3]
+	WORD $0x4fbc1bd2 // FMLA V18.4S, V30.4S, V28.S[3]
+	WORD $0x4fbc1bf3 // FMLA V19.4S, V31.4S, V28.S[3]
+	ADD R6, R3
+	SUB $1, R8
+	CBNZ R8, columns1
+columnsDone1:
+	CBZ R9, restDone2
+rest2:
+	FMOVS.P 4(R10), F24
+	FMOVS.P 4(R11), F25
+	FMOVS.P 4(R12), F26
+	FMOVS.P 4(R13), F27
+	FMOVS.P 4(R14), F28
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4f9813c0 // FMLA V0.4S, V30.4S, V24.S[0]
+	WORD $0x4f9813e1 // FMLA V1.4S, V31.4S, V24.S[0]
+	WORD $0x4f9913c4 // FMLA V4.4S, V30.4S, V25.S[0]
+	WORD $0x4f9913e5 // FMLA V5.4S, V31.4S, V25.S[0]
+	WORD $0x4f9a13c8 // FMLA V8.4S, V30.4S, V26.S[0]
+	WORD $0x4f9a13e9 // FMLA V9.4S, V31.4S, V26.S[0]
+	WORD $0x4f9b13cc // FMLA V12.4S, V30.4S, V27.S[0]
+	WORD $0x4f9b13ed // FMLA V13.4S, V31.4S, V27.S[0]
+	WORD $0x4f9c13d0 // FMLA V16.4S, V30.4S, V28.S[0]
+	WORD $0x4f9c13f1 // FMLA V17.4S, V31.4S, V28.S[0]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4f9813c2 // FMLA V2.4S, V30.4S, V24.S[0]
+	WORD $0x4f9813e3 // FMLA V3.4S, V31.4S, V24.S[0]
+	WORD $0x4f9913c6 // FMLA V6.4S, V30.4S, V25.S[0]
+	WORD $0x4f9913e7 // FMLA V7.4S, V31.4S, V25.S[0]
+	WORD $0x4f9a13ca // FMLA V10.4S, V30.4S, V26.S[0]
+	WORD $0x4f9a13eb // FMLA V11.4S, V31.4S, V26.S[0]
+	WORD $0x4f9b13ce // FMLA V14.4S, V30.4S, V27.S[0]
+	WORD $0x4f9b13ef // FMLA V15.4S, V31.4S, V27.S[0]
+	WORD $0x4f9c13d2 // FMLA V18.4S, V30.4S, V28.S[0]
+	WORD $0x4f9c13f3 // FMLA V19.4S, V31.4S, V28.S[0]
+	ADD R6, R3
+	SUB $1, R9
+	CBNZ R9, rest2
+restDone2:
+	CBZ R7, store0
+	VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]
+	WORD $0x4e38d400 // FADD V0.4S, V0.4S, V24.4S
+	WORD $0x4e39d421 // FADD V1.4S, V1.4S, V25.4S
+	WORD $0x4e3ad442 // FADD V2.4S, V2.4S, V26.4S
+	WORD $0x4e3bd463 // FADD V3.4S, V3.4S, V27.4S
+store0:
+	VST1 [V0.S4, V1.S4, V2.S4, V3.S4], (R1)
+	ADD R4, R1
+	CBZ R7, store1
+	VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]
+	WORD $0x4e38d484 // FADD V4.4S, V4.4S, V24.4S
+	WORD $0x4e39d4a5 // FADD V5.4S, V5.4S, V25.4S
+	WORD $0x4e3ad4c6 // FADD V6.4S, V6.4S, V26.4S
+	WORD $0x4e3bd4e7 // FADD V7.4S, V7.4S, V27.4S
+store1:
+	VST1 [V4.S4, V5.S4, V6.S4, V7.S4], (R1)
+	ADD R4, R1
+	CBZ R7, store2
+	VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]
+	WORD $0x4e38d508 // FADD V8.4S, V8.4S, V24.4S
+	WORD $0x4e39d529 // FADD V9.4S, V9.4S, V25.4S
+	WORD $0x4e3ad54a // FADD V10.4S, V10.4S, V26.4S
+	WORD $0x4e3bd56b // FADD V11.4S, V11.4S, V27.4S
+store2:
+	VST1 [V8.S4, V9.S4, V10.S4, V11.S4], (R1)
+	ADD R4, R1
+	CBZ R7, store3
+	VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]
+	WORD $0x4e38d58c // FADD V12.4S, V12.4S, V24.4S
+	WORD $0x4e39d5ad // FADD V13.4S, V13.4S, V25.4S
+	WORD $0x4e3ad5ce // FADD V14.4S, V14.4S, V26.4S
+	WORD $0x4e3bd5ef // FADD V15.4S, V15.4S, V27.4S
+store3:
+	VST1 [V12.S4, V13.S4, V14.S4, V15.S4], (R1)
+	ADD R4, R1
+	CBZ R7, store4
+	VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]
+	WORD $0x4e38d610 // FADD V16.4S, V16.4S, V24.4S
+	WORD $0x4e39d631 // FADD V17.4S, V17.4S, V25.4S
+	WORD $0x4e3ad652 // FADD V18.4S, V18.4S, V26.4S
+	WORD $0x4e3bd673 // FADD V19.4S, V19.4S, V27.4S
+store4:
+	VST1 [V16.S4, V17.S4, V18.S4, V19.S4], (R1)
+	ADD R4, R1
+	RET
+
+// func gemm6x16NEON(a *uint64)
+//
+// 6 rows of A with 16 columns of B.
+TEXT ·gemm6x16NEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 16(R0), R3
+	MOVD 24(R0), R4
+	MOVD 32(R0), R5
+	MOVD 40(R0), R6
+	MOVD 56(R0), R7
+	MOVD 48(R0), R8
+	MOVD 8(R0), R10
+	WORD $0x6f00e400 // MOVI V0.2D, #0
+	WORD $0x6f00e401 // MOVI V1.2D, #0
+	WORD $0x6f00e402 // MOVI V2.2D, #0
+	WORD $0x6f00e403 // MOVI V3.2D, #0
+	WORD $0x6f00e404 // MOVI V4.2D, #0
+	WORD $0x6f00e405 // MOVI V5.2D, #0
+	WORD $0x6f00e406 // MOVI V6.2D, #0
+	WORD $0x6f00e407 // MOVI V7.2D, #0
+	WORD $0x6f00e408 // MOVI V8.2D, #0
+	WORD $0x6f00e409 // MOVI V9.2D, #0
+	WORD $0x6f00e40a // MOVI V10.2D, #0
+	WORD $0x6f00e40b // MOVI V11.2D, #0
+	WORD $0x6f00e40c // MOVI V12.2D, #0
+	WORD $0x6f00e40d // MOVI V13.2D, #0
+	WORD $0x6f00e40e // MOVI V14.2D, #0
+	WORD $0x6f00e40f // MOVI V15.2D, #0
+	WORD $0x6f00e410 // MOVI V16.2D, #0
+	WORD $0x6f00e411 // MOVI V17.2D, #0
+	WORD $0x6f00e412 // MOVI V18.2D, #0
+	WORD $0x6f00e413 // MOVI V19.2D, #0
+	WORD $0x6f00e414 // MOVI V20.2D, #0
+	WORD $0x6f00e415 // MOVI V21.2D, #0
+	WORD $0x6f00e416 // MOVI V22.2D, #0
+	WORD $0x6f00e417 // MOVI V23.2D, #0
+	ADD R5, R10, R11
+	ADD R5, R11, R12
+	ADD R5, R12, R13
+	ADD R5, R13, R14
+	ADD R5, R14, R15
+	AND $3, R8, R9
+	LSR $2, R8
+	CBZ R8, columnsDone1
+columns1:
+	VLD1.P 16(R10), [V24.S4]
+	VLD1.P 16(R11), [V25.S4]
+	VLD1.P 16(R12), [V26.S4]
+	VLD1.P 16(R13), [V27.S4]
+	VLD1.P 16(R14), [V28.S4]
+	VLD1.P 16(R15), [V29.S4]
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4f9813c0 // FMLA V0.4S, V30.4S, V24.S[0]
+	WORD $0x4f9813e1 // FMLA V1.4S, V31.4S, V24.S[0]
+	WORD $0x4f9913c4 // FMLA V4.4S, V30.4S, V25.S[0]
+	WORD $0x4f9913e5 // FMLA V5.4S, V31.4S, V25.S[0]
+	WORD $0x4f9a13c8 // FMLA V8.4S, V30.4S, V26.S[0]
+	WORD $0x4f9a13e9 // FMLA V9.4S, V31.4S, V26.S[0]
+	WORD $0x4f9b13cc // FMLA V12.4S, V30.4S, V27.S[0]
+	WORD $0x4f9b13ed // FMLA V13.4S, V31.4S, V27.S[0]
+	WORD $0x4f9c13d0 // FMLA V16.4S, V30.4S, V28.S[0]
+	WORD $0x4f9c13f1 // FMLA V17.4S, V31.4S, V28.S[0]
+	WORD $0x4f9d13d4 // FMLA V20.4S, V30.4S, V29.S[0]
+	WORD $0x4f9d13f5 // FMLA V21.4S, V31.4S, V29.S[0]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4f9813c2 // FMLA V2.4S, V30.4S, V24.S[0]
+	WORD $0x4f9813e3 // FMLA V3.4S, V31.4S, V24.S[0]
+	WORD $0x4f9913c6 // FMLA V6.4S, V30.4S, V25.S[0]
+	WORD $0x4f9913e7 // FMLA V7.4S, V31.4S, V25.S[0]
+	WORD $0x4f9a13ca // FMLA V10.4S, V30.4S, V26.S[0]
+	WORD $0x4f9a13eb // FMLA V11.4S, V31.4S, V26.S[0]
+	WORD $0x4f9b13ce // FMLA V14.4S, V30.4S, V27.S[0]
+	WORD $0x4f9b13ef // FMLA V15.4S, V31.4S, V27.S[0]
+	WORD $0x4f9c13d2 // FMLA V18.4S, V30.4S, V28.S[0]
+	WORD $0x4f9c13f3 // FMLA V19.4S, V31.4S, V28.S[0]
+	WORD $0x4f9d13d6 // FMLA V22.4S, V30.4S, V29.S[0]
+	WORD $0x4f9d13f7 // FMLA V23.4S, V31.4S, V29.S[0]
+	ADD R6, R3
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4fb813c0 // FMLA V0.4S, V30.4S, V24.S[1]
+	WORD $0x4fb813e1 // FMLA V1.4S, V31.4S, V24.S[1]
+	WORD $0x4fb913c4 // FMLA V4.4S, V30.4S, V25.S[1]
+	WORD $0x4fb913e5 // FMLA V5.4S, V31.4S, V25.S[1]
+	WORD $0x4fba13c8 // FMLA V8.4S, V30.4S, V26.S[1]
+	WORD $0x4fba13e9 // FMLA V9.4S, V31.4S, V26.S[1]
+	WORD $0x4fbb13cc // FMLA V12.4S, V30.4S, V27.S[1]
+	WORD $0x4fbb13ed // FMLA V13.4S, V31.4S, V27.S[1]
+	WORD $0x4fbc13d0 // FMLA V16.4S, V30.4S, V28.S[1]
+	WORD $0x4fbc13f1 // FMLA V17.4S, V31.4S, V28.S[1]
+	WORD $0x4fbd13d4 // FMLA V20.4S, V30.4S, V29.S[1]
+	WORD $0x4fbd13f5 // FMLA V21.4S, V31.4S, V29.S[1]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4fb813c2 // FMLA V2.4S, V30.4S, V24.S[1]
+	WORD $0x4fb813e3 // FMLA V3.4S, V31.4S, V24.S[1]
+	WORD $0x4fb913c6 // FMLA V6.4S, V30.4S, V25.S[1]
+	WORD $0x4fb913e7 // FMLA V7.4S, V31.4S, V25.S[1]
+	WORD $0x4fba13ca // FMLA V10.4S, V30.4S, V26.S[1]
+	WORD $0x4fba13eb // FMLA V11.4S, V31.4S, V26.S[1]
+	WORD $0x4fbb13ce // FMLA V14.4S, V30.4S, V27.S[1]
+	WORD $0x4fbb13ef // FMLA V15.4S, V31.4S, V27.S[1]
+	WORD $0x4fbc13d2 // FMLA V18.4S, V30.4S, V28.S[1]
+	WORD $0x4fbc13f3 // FMLA V19.4S, V31.4S, V28.S[1]
+	WORD $0x4fbd13d6 // FMLA V22.4S, V30.4S, V29.S[1]
+	WORD $0x4fbd13f7 // FMLA V23.4S, V31.4S, V29.S[1]
+	ADD R6, R3
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4f981bc0 // FMLA V0.4S, V30.4S, V24.S[2]
+	WORD $0x4f981be1 // FMLA V1.4S, V31.4S, V24.S[2]
+	WORD $0x4f991bc4 // FMLA V4.4S, V30.4S, V25.S[2]
+	WORD $0x4f991be5 // FMLA V5.4S, V31.4S, V25.S[2]
+	WORD $0x4f9a1bc8 // FMLA V8.4S, V30.4S, V26.S[2]
+	WORD $0x4f9a1be9 // FMLA V9.4S, V31.4S, V26.S[2]
+	WORD $0x4f9b1bcc // FMLA V12.4S, V30.4S, V27.S[2]
+	WORD $0x4f9b1bed // FMLA V13.4S, V31.4S, V27.S[2]
+	WORD $0x4f9c1bd0 // FMLA V16.4S, V30.4S, V28.S[2]
+	WORD $0x4f9c1bf1 // FMLA V17.4S, V31.4S, V28.S[2]
+	WORD $0x4f9d1bd4 // FMLA V20.4S, V30.4S, V29.S[2]
+	WORD $0x4f9d1bf5 // FMLA V21.4S, V31.4S, V29.S[2]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4f981bc2 // FMLA V2.4S, V30.4S, V24.S[2]
+	WORD $0x4f981be3 // FMLA V3.4S, V31.4S, V24.S[2]
+	WORD $0x4f991bc6 // FMLA V6.4S, V30.4S, V25.S[2]
+	WORD $0x4f991be7 // FMLA V7.4S, V31.4S, V25.S[2]
+	WORD $0x4f9a1bca // FMLA V10.4S, V30.4S, V26.S[2]
+	WORD $0x4f9a1beb // FMLA V11.4S, V31.4S, V26.S[2]
+	WORD $0x4f9b1bce // FMLA V14.4S, V30.4S, V27.S[2]
+	WORD $0x4f9b1bef // FMLA V15.4S, V31.4S, V27.S[2]
+	WORD $0x4f9c1bd2 // FMLA V18.4S, V30.4S, V28.S[2]
+	WORD $0x4f9c1bf3 // FMLA V19.4S, V31.4S, V28.S[2]
+	WORD $0x4f9d1bd6 // FMLA V22.4S, V30.4S, V29.S[2]
+	WORD $0x4f9d1bf7 // FMLA V23.4S, V31.4S, V29.S[2]
+	ADD R6, R3
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4fb81bc0 // FMLA V0.4S, V30.4S, V24.S[3]
+	WORD $0x4fb81be1 // FMLA V1.4S, V31.4S, V24.S[3]
+	WORD $0x4fb91bc4 // FMLA V4.4S, V30.4S, V25.S[3]
+	WORD $0x4fb91be5 // FMLA V5.4S, V31.4S, V25.S[3]
+	WORD $0x4fba1bc8 // FMLA V8.4S, V30.4S, V26.S[3]
+	WORD $0x4fba1be9 // FMLA V9.4S, V31.4S, V26.S[3]
+	WORD $0x4fbb1bcc // FMLA V12.4S, V30.4S, V27.S[3]
+	WORD $0x4fbb1bed // FMLA V13.4S, V31.4S, V27.S[3]
+	WORD $0x4fbc1bd0 // FMLA V16.4S, V30.4S, V28.S[3]
+	WORD $0x4fbc1bf1 // FMLA V17.4S, V31.4S, V28.S[3]
+	WORD $0x4fbd1bd4 // FMLA V20.4S, V30.4S, V29.S[3]
+	WORD $0x4fbd1bf5 // FMLA V21.4S, V31.4S, V29.S[3]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4fb81bc2 // FMLA V2.4S, V30.4S, V24.S[3]
+	WORD $0x4fb81be3 // FMLA V3.4S, V31.4S, V24.S[3]
+	WORD $0x4fb91bc6 // FMLA V6.4S, V30.4S, V25.S[3]
+	WORD $0x4fb91be7 // FMLA V7.4S, V31.4S, V25.S[3]
+	WORD $0x4fba1bca // FMLA V10.4S, V30.4S, V26.S[3]
+	WORD $0x4fba1beb // FMLA V11.4S, V31.4S, V26.S[3]
+	WORD $0x4fbb1bce // FMLA V14.4S, V30.4S, V27.S[3]
+	WORD $0x4fbb1bef // FMLA V15.4S, V31.4S, V27.S[3]
+	WORD $0x4fbc1bd2 // FMLA V18.4S, V30.4S, V28.S[3]
+	WORD $0x4fbc1bf3 // FMLA V19.4S, V31.4S, V28.S[3]
+	WORD $0x4fbd1bd6 // FMLA V22.4S, V30.4S, V29.S[3]
+	WORD $0x4fbd1bf7 // FMLA V23.4S, V31.4S, V29.S[3]
+	ADD R6, R3
+	SUB $1, R8
+	CBNZ R8, columns1
+columnsDone1:
+	CBZ R9, restDone2
+rest2:
+	FMOVS.P 4(R10), F24
+	FMOVS.P 4(R11), F25
+	FMOVS.P 4(R12), F26
+	FMOVS.P 4(R13), F27
+	FMOVS.P 4(R14), F28
+	FMOVS.P 4(R15), F29
+	FLDPQ 0(R3), (F30, F31)
+	WORD $0x4f9813c0 // FMLA V0.4S, V30.4S, V24.S[0]
+	WORD $0x4f9813e1 // FMLA V1.4S, V31.4S, V24.S[0]
+	WORD $0x4f9913c4 // FMLA V4.4S, V30.4S, V25.S[0]
+	WORD $0x4f9913e5 // FMLA V5.4S, V31.4S, V25.S[0]
+	WORD $0x4f9a13c8 // FMLA V8.4S, V30.4S, V26.S[0]
+	WORD $0x4f9a13e9 // FMLA V9.4S, V31.4S, V26.S[0]
+	WORD $0x4f9b13cc // FMLA V12.4S, V30.4S, V27.S[0]
+	WORD $0x4f9b13ed // FMLA V13.4S, V31.4S, V27.S[0]
+	WORD $0x4f9c13d0 // FMLA V16.4S, V30.4S, V28.S[0]
+	WORD $0x4f9c13f1 // FMLA V17.4S, V31.4S, V28.S[0]
+	WORD $0x4f9d13d4 // FMLA V20.4S, V30.4S, V29.S[0]
+	WORD $0x4f9d13f5 // FMLA V21.4S, V31.4S, V29.S[0]
+	FLDPQ 32(R3), (F30, F31)
+	WORD $0x4f9813c2 // FMLA V2.4S, V30.4S, V24.S[0]
+	WORD $0x4f9813e3 // FMLA V3.4S, V31.4S, V24.S[0]
+	WORD $0x4f9913c6 // FMLA V6.4S, V30.4S, V25.S[0]
+	WORD $0x4f9913e7 // FMLA V7.4S, V31.4S, V25.S[0]
+	WORD $0x4f9a13ca // FMLA V10.4S, V30.4S, V26.S[0]
+	WORD $0x4f9a13eb // FMLA V11.4S, V31.4S, V26.S[0]
+	WORD $0x4f9b13ce // FMLA V14.4S, V30.4S, V27.S[0]
+	WORD $0x4f9b13ef // FMLA V15.4S, V31.4S, V27.S[0]
+	WORD $0x4f9c13d2 // FMLA V18.4S, V30.4S, V28.S[0]
+	WORD $0x4f9c13f3 // FMLA V19.4S, V31.4S, V28.S[0]
+	WORD $0x4f9d13d6 // FMLA V22.4S, V30.4S, V29.S[0]
+	WORD $0x4f9d13f7 // FMLA V23.4S, V31.4S, V29.S[0]
+	ADD R6, R3
+	SUB $1, R9
+	CBNZ R9, rest2
+restDone2:
+	CBZ R7, store0
+	VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]
+	WORD $0x4e38d400 // FADD V0.4S, V0.4S, V24.4S
+	WORD $0x4e39d421 // FADD V1.4S, V1.4S, V25.4S
+	WORD $0x4e3ad442 // FADD V2.4S, V2.4S, V26.4S
+	WORD $0x4e3bd463 // FADD V3.4S, V3.4S, V27.4S
+store0:
+	VST1 [V0.S4, V1.S4, V2.S4, V3.S4], (R1)
+	ADD R4, R1
+	CBZ R7, store1
+	VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]
+	WORD $0x4e38d484 // FADD V4.4S, V4.4S, V24.4S
+	WORD $0x4e39d4a5 // FADD V5.4S, V5.4S, V25.4S
+	WORD $0x4e3ad4c6 // FADD V6.4S, V6.4S, V26.4S
+	WORD $0x4e3bd4e7 // FADD V7.4S, V7.4S, V27.4S
+store1:
+	VST1 [V4.S4, V5.S4, V6.S4, V7.S4], (R1)
+	ADD R4, R1
+	CBZ R7, store2
+	VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]
+	WORD $0x4e38d508 // FADD V8.4S, V8.4S, V24.4S
+	WORD $0x4e39d529 // FADD V9.4S, V9.4S, V25.4S
+	WORD $0x4e3ad54a // FADD V10.4S, V10.4S, V26.4S
+	WORD $0x4e3bd56b // FADD V11.4S, V11.4S, V27.4S
+store2:
+	VST1 [V8.S4, V9.S4, V10.S4, V11.S4], (R1)
+	ADD R4, R1
+	CBZ R7, store3
+	VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]
+	WORD $0x4e38d58c // FADD V12.4S, V12.4S, V24.4S
+	WORD $0x4e39d5ad // FADD V13.4S, V13.4S, V25.4S
+	WORD $0x4e3ad5ce // FADD V14.4S, V14.4S, V26.4S
+	WORD $0x4e3bd5ef // FADD V15.4S, V15.4S, V27.4S
+store3:
+	VST1 [V12.S4, V13.S4, V14.S4, V15.S4], (R1)
+	ADD R4, R1
+	CBZ R7, store4
+	VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]
+	WORD $0x4e38d610 // FADD V16.4S, V16.4S, V24.4S
+	WORD $0x4e39d631 // FADD V17.4S, V17.4S, V25.4S
+	WORD $0x4e3ad652 // FADD V18.4S, V18.4S, V26.4S
+	WORD $0x4e3bd673 // FADD V19.4S, V19.4S, V27.4S
+store4:
+	VST1 [V16.S4, V17.S4, V18.S4, V19.S4], (R1)
+	ADD R4, R1
+	CBZ R7, store5
+	VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]
+	WORD $0x4e38d694 // FADD V20.4S, V20.4S, V24.4S
+	WORD $0x4e39d6b5 // FADD V21.4S, V21.4S, V25.4S
+	WORD $0x4e3ad6d6 // FADD V22.4S, V22.4S, V26.4S
+	WORD $0x4e3bd6f7 // FADD V23.4S, V23.4S, V27.4S
+store5:
+	VST1 [V20.S4, V21.S4, V22.S4, V23.S4], (R1)
+	ADD R4, R1
+	RET
+
+// func packNEON(a *uint64)
+//
+// Transposes 16 rows.
+TEXT ·packNEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 8(R0), R1
+	MOVD 16(R0), R5
+	MOVD $4, R8
+	MOVD 0(R0), R10
+	CBZ R8, rowsDone1
+rows1:
+	ADD R5, R1, R2
+	ADD R5, R2, R3
+	ADD R5, R3, R4
+	ADD R5, R4, R9
+	MOVD R10, R6
+	MOVD 24(R0), R7
+	LSR $2, R7
+	CBZ R7, columnsDone2
+columns2:
+	FMOVQ.P 16(R1), F0
+	FMOVQ.P 16(R2), F1
+	FMOVQ.P 16(R3), F2
+	FMOVQ.P 16(R4), F3
+	VTRN1 V1.S4, V0.S4, V4.S4
+	VTRN2 V1.S4, V0.S4, V6.S4
+	VTRN1 V3.S4, V2.S4, V5.S4
+	VTRN2 V3.S4, V2.S4, V7.S4
+	VTRN1 V5.D2, V4.D2, V0.D2
+	VTRN2 V5.D2, V4.D2, V2.D2
+	VTRN1 V7.D2, V6.D2, V1.D2
+	VTRN2 V7.D2, V6.D2, V3.D2
+	FMOVQ F0, 0(R6)
+	FMOVQ F1, 64(R6)
+	FMOVQ F2, 128(R6)
+	FMOVQ F3, 192(R6)
+	ADD $256, R6
+	SUB $1, R7
+	CBNZ R7, columns2
+columnsDone2:
+	MOVD R9, R1
+	ADD $16, R10
+	SUB $1, R8
+	CBNZ R8, rows1
+rowsDone1:
+	RET
+
+// func prefetchNEON(a *uint64)
+//
+// Asks for parts of 16 rows.
+TEXT ·prefetchNEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 8(R0), R1
+	MOVD 16(R0), R2
+	MOVD $16, R3
+	CBZ R3, rowDone1
+row1:
+	MOVD R1, R4
+	MOVD 24(R0), R5
+line:
+	PRFM (R4), PLDL2KEEP
+	ADD $64, R4
+	SUBS $64, R5
+	BGT line
+	ADD R2, R1
+	SUB $1, R3
+	CBNZ R3, row1
+rowDone1:
+	RET
+
+DATA exp<>+0(SB)/4, $0x42b00000
+DATA exp<>+4(SB)/4, $0xc2ae0000
+DATA exp<>+8(SB)/4, $0x3fb8aa3b
+DATA exp<>+12(SB)/4, $0x3f318000
+DATA exp<>+16(SB)/4, $0xb95e8083
+DATA exp<>+20(SB)/4, $0x39506967
+DATA exp<>+24(SB)/4, $0x3ab743ce
+DATA exp<>+28(SB)/4, $0x3c088908
+DATA exp<>+32(SB)/4, $0x3d2aa9c1
+DATA exp<>+36(SB)/4, $0x3e2aaaaa
+DATA exp<>+40(SB)/4, $0x3f000000
+DATA exp<>+44(SB)/4, $0x3f800000
+GLOBL exp<>(SB), RODATA|NOPTR, $48
+
+// func rmsNormNEON(a *uint64)
+//
+// The RMSNorm of one row.
+TEXT ·rmsNormNEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 8(R0), R1
+	MOVD 24(R0), R8
+	WORD $0x6f00e400 // MOVI V0.2D, #0
+	WORD $0x6f00e401 // MOVI V1.2D, #0
+	WORD $0x6f00e402 // MOVI V2.2D, #0
+	WORD $0x6f00e403 // MOVI V3.2D, #0
+	AND $31, R8, R9
+	LSR $5, R8
+	CBZ R8, columnsDone1
+columns1:
+	FLDPQ 0(R1), (F16, F17)
+	VFMLA V16.S4, V16.S4, V0.S4
+	VFMLA V17.S4, V17.S4, V1.S4
+	FLDPQ 32(R1), (F16, F17)
+	VFMLA V16.S4, V16.S4, V2.S4
+	VFMLA V17.S4, V17.S4, V3.S4
+	FLDPQ 64(R1), (F16, F17)
+	VFMLA V16.S4, V16.S4, V0.S4
+	VFMLA V17.S4, V17.S4, V1.S4
+	FLDPQ 96(R1), (F16, F17)
+	VFMLA V16.S4, V16.S4, V2.S4
+	VFMLA V17.S4, V17.S4, V3.S4
+	ADD $128, R1
+	SUB $1, R8
+	CBNZ R8, columns1
+columnsDone1:
+	LSR $3, R9
+	CBZ R9, restDone2
+rest2:
+	FLDPQ 0(R1), (F16, F17)
+	VFMLA V16.S4, V16.S4, V0.S4
+	VFMLA V17.S4, V17.S4, V1.S4
+	ADD $32, R1
+	SUB $1, R9
+	CBNZ R9, rest2
+restDone2:
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	WORD $0x4e23d442 // FADD V2.4S, V2.4S, V3.4S
+	WORD $0x4e22d400 // FADD V0.4S, V0.4S, V2.4S
+	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
+	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
+	MOVD 24(R0), R8
+	SCVTFS R8, F1
+	FDIVS F1, F0, F0
+	FMOVS 32(R0), F1
+	FADDS F1, F0, F0
+	FSQRTS F0, F0
+	FMOVS $1.0, F1
+	FDIVS F0, F1, F0
+	MOVD 8(R0), R1
+	MOVD 16(R0), R2
+	MOVD 0(R0), R3
+	MOVD 24(R0), R8
+	LSR $3, R8
+	CBZ R8, columnsDone3
+columns3:
+	FLDPQ.P 32(R1), (F16, F17)
+	FLDPQ.P 32(R2), (F18, F19)
+	WORD $0x4f809210 // FMUL V16.4S, V16.4S, V0.S[0]
+	WORD $0x6e32de10 // FMUL V16.4S, V16.4S, V18.4S
+	WORD $0x4f809231 // FMUL V17.4S, V17.4S, V0.S[0]
+	WORD $0x6e33de31 // FMUL V17.4S, V17.4S, V19.4S
+	FSTPQ.P (F16, F17), 32(R3)
+	SUB $1, R8
+	CBNZ R8, columns3
+columnsDone3:
+	RET
+
+// func expSumNEON(a *uint64)
+//
+// Exponentiates and adds.
+TEXT ·expSumNEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD $exp<>(SB), R9
+	VLD1R.P 4(R9), [V20.S4]
+	VLD1R.P 4(R9), [V21.S4]
+	VLD1R.P 4(R9), [V22.S4]
+	VLD1R.P 4(R9), [V23.S4]
+	VLD1R.P 4(R9), [V24.S4]
+	VLD1R.P 4(R9), [V25.S4]
+	VLD1R.P 4(R9), [V26.S4]
+	VLD1R.P 4(R9), [V27.S4]
+	VLD1R.P 4(R9), [V28.S4]
+	VLD1R.P 4(R9), [V29.S4]
+	VLD1R.P 4(R9), [V30.S4]
+	VLD1R.P 4(R9), [V31.S4]
+	MOVD 0(R0), R1
+	MOVD 24(R0), R8
+	ADD $32, R0, R2
+	VLD1R (R2), [V12.S4]
+	WORD $0x6f00e408 // MOVI V8.2D, #0
+	WORD $0x6f00e409 // MOVI V9.2D, #0
+	WORD $0x6f00e40a // MOVI V10.2D, #0
+	WORD $0x6f00e40b // MOVI V11.2D, #0
+	LSR $3, R8
+	CBZ R8, columnsDone1
+columns1:
+	FLDPQ (R1), (F0, F4)
+	WORD $0x4eacd400 // FSUB V0.4S, V0.4S, V12.4S
+	WORD $0x6ea0e6ad // FCMGT V13.4S, V21.4S, V0.4S
+	WORD $0x4eb4f400 // FMIN V0.4S, V0.4S, V20.4S
+	WORD $0x4e35f400 // FMAX V0.4S, V0.4S, V21.4S
+	WORD $0x6e36dc01 // FMUL V1.4S, V0.4S, V22.4S
+	WORD $0x4e218821 // FRINTN V1.4S, V1.4S
+	VFMLS V1.S4, V23.S4, V0.S4
+	VFMLS V1.S4, V24.S4, V0.S4
+	VMOV V25.B16, V2.B16
+	VMOV V26.B16, V3.B16
+	VFMLA V2.S4, V0.S4, V3.S4
+	VMOV V27.B16, V2.B16
+	VFMLA V3.S4, V0.S4, V2.S4
+	VMOV V28.B16, V3.B16
+	VFMLA V2.S4, V0.S4, V3.S4
+	VMOV V29.B16, V2.B16
+	VFMLA V3.S4, V0.S4, V2.S4
+	VMOV V30.B16, V3.B16
+	VFMLA V2.S4, V0.S4, V3.S4
+	WORD $0x6e20dc02 // FMUL V2.4S, V0.4S, V0.4S
+	VFMLA V3.S4, V2.S4, V0.S4
+	WORD $0x4e3fd400 // FADD V0.4S, V0.4S, V31.4S
+	WORD $0x4e21a821 // FCVTNS V1.4S, V1.4S
+	VSHL $23, V1.S4, V1.S4
+	VADD V1.S4, V0.S4, V0.S4
+	WORD $0x4e6d1c00 // BIC V0.16B, V0.16B, V13.16B
+	WORD $0x4e20d508 // FADD V8.4S, V8.4S, V0.4S
+	WORD $0x4eacd484 // FSUB V4.4S, V4.4S, V12.4S
+	WORD $0x6ea4e6ae // FCMGT V14.4S, V21.4S, V4.4S
+	WORD $0x4eb4f484 // FMIN V4.4S, V4.4S, V20.4S
+	WORD $0x4e35f484 // FMAX V4.4S, V4.4S, V21.4S
+	WORD $0x6e36dc85 // FMUL V5.4S, V4.4S, V22.4S
+	WORD $0x4e2188a5 // FRINTN V5.4S, V5.4S
+	VFMLS V5.S4, V23.S4, V4.S4
+	VFMLS V5.S4, V24.S4, V4.S4
+	VMOV V25.B16, V6.B16
+	VMOV V26.B16, V7.B16
+	VFMLA V6.S4, V4.S4, V7.S4
+	VMOV V27.B16, V6.B16
+	VFMLA V7.S4, V4.S4, V6.S4
+	VMOV V28.B16, V7.B16
+	VFMLA V6.S4, V4.S4, V7.S4
+	VMOV V29.B16, V6.B16
+	VFMLA V7.S4, V4.S4, V6.S4
+	VMOV V30.B16, V7.B16
+	VFMLA V6.S4, V4.S4, V7.S4
+	WORD $0x6e24dc86 // FMUL V6.4S, V4.4S, V4.4S
+	VFMLA V7.S4, V6.S4, V4.S4
+	WORD $0x4e3fd484 // FADD V4.4S, V4.4S, V31.4S
+	WORD $0x4e21a8a5 // FCVTNS V5.4S, V5.4S
+	VSHL $23, V5.S4, V5.S4
+	VADD V5.S4, V4.S4, V4.S4
+	WORD $0x4e6e1c84 // BIC V4.16B, V4.16B, V14.16B
+	WORD $0x4e24d529 // FADD V9.4S, V9.4S, V4.4S
+	FSTPQ.P (F0, F4), 32(R1)
+	SUB $1, R8
+	CBNZ R8, columns1
+columnsDone1:
+	WORD $0x4e29d508 // FADD V8.4S, V8.4S, V9.4S
+	WORD $0x4e2bd54a // FADD V10.4S, V10.4S, V11.4S
+	WORD $0x4e2ad508 // FADD V8.4S, V8.4S, V10.4S
+	WORD $0x6e28d508 // FADDP V8.4S, V8.4S, V8.4S
+	WORD $0x6e28d508 // FADDP V8.4S, V8.4S, V8.4S
+	FMOVS F8, (R2)
+	RET
+
+// func swigluNEON(a *uint64)
+//
+// The gate of a feed-forward network.
+TEXT ·swigluNEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD $exp<>(SB), R9
+	VLD1R.P 4(R9), [V20.S4]
+	VLD1R.P 4(R9), [V21.S4]
+	VLD1R.P 4(R9), [V22.S4]
+	VLD1R.P 4(R9), [V23.S4]
+	VLD1R.P 4(R9), [V24.S4]
+	VLD1R.P 4(R9), [V25.S4]
+	VLD1R.P 4(R9), [V26.S4]
+	VLD1R.P 4(R9), [V27.S4]
+	VLD1R.P 4(R9), [V28.S4]
+	VLD1R.P 4(R9), [V29.S4]
+	VLD1R.P 4(R9), [V30.S4]
+	VLD1R.P 4(R9), [V31.S4]
+	MOVD 0(R0), R1
+	MOVD 8(R0), R2
+	MOVD 24(R0), R8
+	LSR $3, R8
+	CBZ R8, columnsDone1
+columns1:
+	FLDPQ (R1), (F8, F9)
+	FLDPQ.P 32(R2), (F10, F11)
+	WORD $0x6ea0f900 // FNEG V0.4S, V8.4S
+	WORD $0x4eb4f400 // FMIN V0.4S, V0.4S, V20.4S
+	WORD $0x4e35f400 // FMAX V0.4S, V0.4S, V21.4S
+	WORD $0x6e36dc01 // FMUL V1.4S, V0.4S, V22.4S
+	WORD $0x4e218821 // FRINTN V1.4S, V1.4S
+	VFMLS V1.S4, V23.S4, V0.S4
+	VFMLS V1.S4, V24.S4, V0.S4
+	VMOV V25.B16, V2.B16
+	VMOV V26.B16, V3.B16
+	VFMLA V2.S4, V0.S4, V3.S4
+	VMOV V27.B16, V2.B16
+	VFMLA V3.S4, V0.S4, V2.S4
+	VMOV V28.B16, V3.B16
+	VFMLA V2.S4, V0.S4, V3.S4
+	VMOV V29.B16, V2.B16
+	VFMLA V3.S4, V0.S4, V2.S4
+	VMOV V30.B16, V3.B16
+	VFMLA V2.S4, V0.S4, V3.S4
+	WORD $0x6e20dc02 // FMUL V2.4S, V0.4S, V0.4S
+	VFMLA V3.S4, V2.S4, V0.S4
+	WORD $0x4e3fd400 // FADD V0.4S, V0.4S, V31.4S
+	WORD $0x4e21a821 // FCVTNS V1.4S, V1.4S
+	VSHL $23, V1.S4, V1.S4
+	VADD V1.S4, V0.S4, V0.S4
+	WORD $0x4e3fd400 // FADD V0.4S, V0.4S, V31.4S
+	WORD $0x6e20fd08 // FDIV V8.4S, V8.4S, V0.4S
+	WORD $0x6e2add08 // FMUL V8.4S, V8.4S, V10.4S
+	WORD $0x6ea0f924 // FNEG V4.4S, V9.4S
+	WORD $0x4eb4f484 // FMIN V4.4S, V4.4S, V20.4S
+	WORD $0x4e35f484 // FMAX V4.4S, V4.4S, V21.4S
+	WORD $0x6e36dc85 // FMUL V5.4S, V4.4S, V22.4S
+	WORD $0x4e2188a5 // FRINTN V5.4S, V5.4S
+	VFMLS V5.S4, V23.S4, V4.S4
+	VFMLS V5.S4, V24.S4, V4.S4
+	VMOV V25.B16, V6.B16
+	VMOV V26.B16, V7.B16
+	VFMLA V6.S4, V4.S4, V7.S4
+	VMOV V27.B16, V6.B16
+	VFMLA V7.S4, V4.S4, V6.S4
+	VMOV V28.B16, V7.B16
+	VFMLA V6.S4, V4.S4, V7.S4
+	VMOV V29.B16, V6.B16
+	VFMLA V7.S4, V4.S4, V6.S4
+	VMOV V30.B16, V7.B16
+	VFMLA V6.S4, V4.S4, V7.S4
+	WORD $0x6e24dc86 // FMUL V6.4S, V4.4S, V4.4S
+	VFMLA V7.S4, V6.S4, V4.S4
+	WORD $0x4e3fd484 // FADD V4.4S, V4.4S, V31.4S
+	WORD $0x4e21a8a5 // FCVTNS V5.4S, V5.4S
+	VSHL $23, V5.S4, V5.S4
+	VADD V5.S4, V4.S4, V4.S4
+	WORD $0x4e3fd484 // FADD V4.4S, V4.4S, V31.4S
+	WORD $0x6e24fd29 // FDIV V9.4S, V9.4S, V4.4S
+	WORD $0x6e2bdd29 // FMUL V9.4S, V9.4S, V11.4S
+	FSTPQ.P (F8, F9), 32(R1)
+	SUB $1, R8
+	CBNZ R8, columns1
+columnsDone1:
+	RET
+
+// func ropeNEON(a *uint64)
+//
+// Rotates one head.
+TEXT ·ropeNEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 8(R0), R3
+	MOVD 24(R0), R8
+	ADD R8<<2, R1, R2
+	ADD R8<<2, R3, R4
+	MOVD 24(R0), R8
+	LSR $3, R8
+	CBZ R8, columnsDone1
+columns1:
+	FLDPQ (R1), (F0, F1)
+	FLDPQ (R2), (F2, F3)
+	FLDPQ.P 32(R3), (F4, F5)
+	FLDPQ.P 32(R4), (F6, F7)
+	WORD $0x6e24dc10 // FMUL V16.4S, V0.4S, V4.4S
+	WORD $0x6e24dc52 // FMUL V18.4S, V2.4S, V4.4S
+	VFMLS V2.S4, V6.S4, V16.S4
+	VFMLA V0.S4, V6.S4, V18.S4
+	WORD $0x6e25dc31 // FMUL V17.4S, V1.4S, V5.4S
+	WORD $0x6e25dc73 // FMUL V19.4S, V3.4S, V5.4S
+	VFMLS V3.S4, V7.S4, V17.S4
+	VFMLA V1.S4, V7.S4, V19.S4
+	FSTPQ.P (F16, F17), 32(R1)
+	FSTPQ.P (F18, F19), 32(R2)
+	SUB $1, R8
+	CBNZ R8, columns1
+columnsDone1:
+	RET
+
+// func maximumNEON(a *uint64)
+//
+// The largest element.
+TEXT ·maximumNEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 24(R0), R8
+	VLD1R (R1), [V0.S4]
+	VLD1R (R1), [V1.S4]
+	VLD1R (R1), [V2.S4]
+	VLD1R (R1), [V3.S4]
+	AND $31, R8, R9
+	LSR $5, R8
+	CBZ R8, columnsDone1
+columns1:
+	FLDPQ 0(R1), (F16, F17)
+	WORD $0x4e30f400 // FMAX V0.4S, V0.4S, V16.4S
+	WORD $0x4e31f421 // FMAX V1.4S, V1.4S, V17.4S
+	FLDPQ 32(R1), (F16, F17)
+	WORD $0x4e30f442 // FMAX V2.4S, V2.4S, V16.4S
+	WORD $0x4e31f463 // FMAX V3.4S, V3.4S, V17.4S
+	FLDPQ 64(R1), (F16, F17)
+	WORD $0x4e30f400 // FMAX V0.4S, V0.4S, V16.4S
+	WORD $0x4e31f421 // FMAX V1.4S, V1.4S, V17.4S
+	FLDPQ 96(R1), (F16, F17)
+	WORD $0x4e30f442 // FMAX V2.4S, V2.4S, V16.4S
+	WORD $0x4e31f463 // FMAX V3.4S, V3.4S, V17.4S
+	ADD $128, R1
+	SUB $1, R8
+	CBNZ R8, columns1
+columnsDone1:
+	LSR $3, R9
+	CBZ R9, restDone2
+rest2:
+	FLDPQ 0(R1), (F16, F17)
+	WORD $0x4e30f400 // FMAX V0.4S, V0.4S, V16.4S
+	WORD $0x4e31f421 // FMAX V1.4S, V1.4S, V17.4S
+	ADD $32, R1
+	SUB $1, R9
+	CBNZ R9, rest2
+restDone2:
+	WORD $0x4e21f400 // FMAX V0.4S, V0.4S, V1.4S
+	WORD $0x4e23f442 // FMAX V2.4S, V2.4S, V3.4S
+	WORD $0x4e22f400 // FMAX V0.4S, V0.4S, V2.4S
+	WORD $0x6e30f800 // FMAXV S0, V0.4S
+	FMOVS F0, 32(R0)
+	RET
+
+// func permuteNEON(a *uint64)
+//
+// Orders and scales activations for quantised weights.
+TEXT ·permuteNEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 8(R0), R1
+	MOVD 0(R0), R2
+	MOVD 16(R0), R3
+	MOVD 24(R0), R4
+	MOVD 32(R0), R5
+	MOVD 40(R0), R8
+	FMOVS 48(R0), F20
+	LSR $5, R8
+	CBZ R8, columnsDone1
+columns1:
+	FLDPQ 0(R1), (F0, F4)
+	FLDPQ 32(R1), (F1, F5)
+	FLDPQ 64(R1), (F2, F6)
+	FLDPQ 96(R1), (F3, F7)
+	WORD $0x4e24d400 // FADD V0.4S, V0.4S, V4.4S
+	WORD $0x4e25d421 // FADD V1.4S, V1.4S, V5.4S
+	WORD $0x4e26d442 // FADD V2.4S, V2.4S, V6.4S
+	WORD $0x4e27d463 // FADD V3.4S, V3.4S, V7.4S
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	WORD $0x4e23d442 // FADD V2.4S, V2.4S, V3.4S
+	WORD $0x4e22d400 // FADD V0.4S, V0.4S, V2.4S
+	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
+	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
+	FMULS F20, F0, F0
+	FMOVS.P F0, 4(R3)
+	LDPW 0(R4), (R10, R11)
+	FLDPS 0(R5), (F18, F19)
+	FMOVS (R1)(R10<<2), F16
+	FMULS F18, F16, F16
+	FMOVS (R1)(R11<<2), F17
+	FMULS F19, F17, F17
+	FSTPS (F16, F17), 0(R2)
+	LDPW 8(R4), (R10, R11)
+	FLDPS 8(R5), (F18, F19)
+	FMOVS (R1)(R10<<2), F16
+	FMULS F18, F16, F16
+	FMOVS (R1)(R11<<2), F17
+	FMULS F19, F17, F17
+	FSTPS (F16, F17), 8(R2)
+	LDPW 16(R4), (R10, R11)
+	FLDPS 16(R5), (F18, F19)
+	FMOVS (R1)(R10<<2), F16
+	FMULS F18, F16, F16
+	FMOVS (R1)(R11<<2), F17
+	FMULS F19, F17, F17
+	FSTPS (F16, F17), 16(R2)
+	LDPW 24(R4), (R10, R11)
+	FLDPS 24(R5), (F18, F19)
+	FMOVS (R1)(R10<<2), F16
+	FMULS F18, F16, F16
+	FMOVS (R1)(R11<<2), F17
+	FMULS F19, F17, F17
+	FSTPS (F16, F17), 24(R2)
+	LDPW 32(R4), (R10, R11)
+	FLDPS 32(R5), (F18, F19)
+	FMOVS (R1)(R10<<2), F16
+	FMULS F18, F16, F16
+	FMOVS (R1)(R11<<2), F17
+	FMULS F19, F17, F17
+	FSTPS (F16, F17), 32(R2)
+	LDPW 40(R4), (R10, R11)
+	FLDPS 40(R5), (F18, F19)
+	FMOVS (R1)(R10<<2), F16
+	FMULS F18, F16, F16
+	FMOVS (R1)(R11<<2), F17
+	FMULS F19, F17, F17
+	FSTPS (F16, F17), 40(R2)
+	LDPW 48(R4), (R10, R11)
+	FLDPS 48(R5), (F18, F19)
+	FMOVS (R1)(R10<<2), F16
+	FMULS F18, F16, F16
+	FMOVS (R1)(R11<<2), F17
+	FMULS F19, F17, F17
+	FSTPS (F16, F17), 48(R2)
+	LDPW 56(R4), (R10, R11)
+	FLDPS 56(R5), (F18, F19)
+	FMOVS (R1)(R10<<2), F16
+	FMULS F18, F16, F16
+	FMOVS (R1)(R11<<2), F17
+	FMULS F19, F17, F17
+	FSTPS (F16, F17), 56(R2)
+	LDPW 64(R4), (R10, R11)
+	FLDPS 64(R5), (F18, F19)
+	FMOVS (R1)(R10<<2), F16
+	FMULS F18, F16, F16
+	FMOVS (R1)(R11<<2), F17
+	FMULS F19, F17, F17
+	FSTPS (F16, F17), 64(R2)
+	LDPW 72(R4), (R10, R11)
+	FLDPS 72(R5), (F18, F19)
+	FMOVS (R1)(R10<<2), F16
+	FMULS F18, F16, F16
+	FMOVS (R1)(R11<<2), F17
+	FMULS F19, F17, F17
+	FSTPS (F16, F17), 72(R2)
+	LDPW 80(R4), (R10, R11)
+	FLDPS 80(R5), (F18, F19)
+	FMOVS (R1)(R10<<2), F16
+	FMULS F18, F16, F16
+	FMOVS (R1)(R11<<2), F17
+	FMULS F19, F17, F17
+	FSTPS (F16, F17), 80(R2)
+	LDPW 88(R4), (R10, R11)
+	FLDPS 88(R5), (F18, F19)
+	FMOVS (R1)(R10<<2), F16
+	FMULS F18, F16, F16
+	FMOVS (R1)(R11<<2), F17
+	FMULS F19, F17, F17
+	FSTPS (F16, F17), 88(R2)
+	LDPW 96(R4), (R10, R11)
+	FLDPS 96(R5), (F18, F19)
+	FMOVS (R1)(R10<<2), F16
+	FMULS F18, F16, F16
+	FMOVS (R1)(R11<<2), F17
+	FMULS F19, F17, F17
+	FSTPS (F16, F17), 96(R2)
+	LDPW 104(R4), (R10, R11)
+	FLDPS 104(R5), (F18, F19)
+	FMOVS (R1)(R10<<2), F16
+	FMULS F18, F16, F16
+	FMOVS (R1)(R11<<2), F17
+	FMULS F19, F17, F17
+	FSTPS (F16, F17), 104(R2)
+	LDPW 112(R4), (R10, R11)
+	FLDPS 112(R5), (F18, F19)
+	FMOVS (R1)(R10<<2), F16
+	FMULS F18, F16, F16
+	FMOVS (R1)(R11<<2), F17
+	FMULS F19, F17, F17
+	FSTPS (F16, F17), 112(R2)
+	LDPW 120(R4), (R10, R11)
+	FLDPS 120(R5), (F18, F19)
+	FMOVS (R1)(R10<<2), F16
+	FMULS F18, F16, F16
+	FMOVS (R1)(R11<<2), F17
+	FMULS F19, F17, F17
+	FSTPS (F16, F17), 120(R2)
+	ADD $128, R1
+	ADD $128, R2
+	SUB $1, R8
+	CBNZ R8, columns1
+columnsDone1:
 	RET

@@ -12,7 +12,7 @@ import (
 // a core does few. Here a part of each 32-bit word is masked out where it is and
 // converted: q·2^k instead of q, and 2^−k goes into the activations, which are
 // brought into the order of the parts once for all rows (package cpu's
-// arrangements).
+// layouts).
 type blocks struct {
 	name  string
 	bytes int // of a block

@@ -25,10 +25,14 @@ func (n *neon) line(format string, args ...any) { fmt.Fprintf(n, format+"\n", ar
 // op writes one instruction that Go's assembler knows.
 func (n *neon) op(format string, args ...any) { n.line("\t"+format, args...) }
 
+// comment says what the instructions that follow do.
+func (n *neon) comment(text string) { n.line("\n\t// %s", text) }
+
 func (n *neon) label(name string) { n.line("%s:", name) }
 
 func (n *neon) text(name, doc string) {
 	n.labels = 0
+	stubs.add("arm64", name)
 	n.line("\n// func %s(a *uint64)\n//\n// %s", name, doc)
 	n.line("TEXT ·%s(SB), NOSPLIT, $0-8", name)
 	n.op("MOVD a+0(FP), R0")
@@ -47,7 +51,7 @@ func (n *neon) data(name string, words []uint32) {
 func (n *neon) get(off, r int) { n.op("MOVD %d(R0), R%d", off, r) }
 
 // loop emits body until R(r), which body must not touch, has gone down to zero
-// in steps of one. It runs no time when R(r) is zero.
+// in steps of one. If R(r) is zero, body does not run.
 func (n *neon) loop(name string, r int, body func()) {
 	n.labels++
 	top, done := fmt.Sprintf("%s%d", name, n.labels), fmt.Sprintf("%sDone%d", name, n.labels)

@@ -5,33 +5,13 @@ import (
 	"unsafe"
 )
 
-// Routines that multiply bytes take activations as records of digits. A record
-// stands for 128 elements, four blocks of 32, or for a single one where fewer
-// than four are left. Each element is a 24-bit fixed-point number n·unit of three
-// signed bytes, n = d0·2¹⁶ + d1·2⁸ + d2. Products of digits with weights of 8 bits
-// and fewer are exact integers.
-//
-// The unit is a power of two that the largest element of the row decides, 2⁻²² of
-// it or 2⁻²³. What an element loses by it is what a float32 sum in which that
-// largest element stands loses by every rounding.
-//
-// Of each block, the first 16 digits stand in one vector of 64 bytes, and the
-// other 16 in the next, at 16 times the number of the block: so weights that are
-// multiplied with both add into the same lanes.
-type record struct {
-	digits [3][2][64]int8
-	sums   [16]float32 // of n in each four bytes of both vectors, times a factor
-	unit   float32     // of the row: NaN if an element is infinite or not a number
-	_      [15]float32
-}
-
 const recordFloats = int(unsafe.Sizeof(record{}) / 4)
 
 // records is the number of records for n elements.
 func records(n int) int { return n/128 + n%128/32 }
 
-// digits is what the routines of that name compute.
-func digits(a *digitArgs) {
+// int8x3 is what the routines of that name compute.
+func int8x3(a *int8x3Args) {
 	out := unsafe.Slice((*record)(unsafe.Pointer(a.dst)), records(32*a.blocks))
 	x := unsafe.Slice(a.x, 32*a.blocks)
 	index := unsafe.Slice(a.index, 32)

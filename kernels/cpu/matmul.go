@@ -6,17 +6,17 @@ import (
 	"github.com/go-openelm/go-openelm/kernels"
 )
 
-// many is a linear operation on many rows: a matrix product. A panel of rows of
-// weights at a time are widened and transposed into a panel that stays in the
+// matmul is a linear operation on more rows: a matrix product. A panel of rows of
+// weights at a time is widened and transposed into a panel that stays in the
 // first-level cache while all rows of x are multiplied with it, depth columns
 // at a time. Its items are panels.
-type many struct {
+type matmul struct {
 	linear
 	blocks blocks   // of x
-	parts  []uint16 // of x, if the product is tiled
+	bf16x3 []uint16 // of x, if the product is tiled
 }
 
-func (t *many) run(lo, hi int, s *scratch) {
+func (t *matmul) run(lo, hi int, s *scratch) {
 	outs, tileCols := t.w.m.Rows, s.tileCols
 	for panel := lo; panel < hi; panel++ {
 		o := panel * tileCols
@@ -51,7 +51,7 @@ func (t *many) run(lo, hi int, s *scratch) {
 
 // product sets tile[r][j] = rowScale ⊙ (w·x[r] + B·(A·x[r])) for the n rows of w
 // from o on.
-func (t *many) product(s *scratch, w *projection, tile []float32, o, n int) {
+func (t *matmul) product(s *scratch, w *projection, tile []float32, o, n int) {
 	t.accumulate(s, w, tile, s.tileCols, o, false)
 	if w.rowScale != nil {
 		for r := range t.rows {
@@ -63,8 +63,8 @@ func (t *many) product(s *scratch, w *projection, tile []float32, o, n int) {
 }
 
 // accumulate adds w·x + B·(A·x) to c, whose rows are ldc apart, or sets c to it.
-func (t *many) accumulate(s *scratch, w *projection, c []float32, ldc, o int, sum bool) {
-	if t.parts != nil {
+func (t *matmul) accumulate(s *scratch, w *projection, c []float32, ldc, o int, sum bool) {
+	if t.bf16x3 != nil {
 		t.tilePanel(s, w.m, c, ldc, o, sum)
 	} else {
 		t.panel(s, w.m, t.blocks, c, ldc, o, sum)
@@ -76,10 +76,10 @@ func (t *many) accumulate(s *scratch, w *projection, c []float32, ldc, o int, su
 
 // panel is accumulate for one matrix: tileCols rows of m from o on, those that m
 // does not have taken as zero.
-func (t *many) panel(s *scratch, m *kernels.Matrix, x blocks, c []float32, ldc, o int, sum bool) {
+func (t *matmul) panel(s *scratch, m *kernels.Matrix, x blocks, c []float32, ldc, o int, sum bool) {
 	n := min(s.tileCols, m.Rows-o)
 	var whole []float32
-	if s.widen[m.Format] == nil { // ReadRow reads whole rows
+	if s.formats[m.Format].widen == nil { // ReadRow reads whole rows
 		whole = grow(&s.whole, n*m.Cols)
 		for i := range n {
 			m.ReadRow(whole[i*m.Cols:(i+1)*m.Cols], o+i)

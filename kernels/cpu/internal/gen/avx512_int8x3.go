@@ -18,14 +18,6 @@ import (
 // vectors, which hold the first and the second 16 weights of a block of 32 in
 // each lane: so both add into the same lanes, and each lane has one scale.
 
-// Offsets in a record: two vectors for each digit, the highest first, the sums of
-// what is in each lane, and the unit of the fixed-point numbers.
-const (
-	recordSums  = 6 * 64
-	recordUnit  = 7 * 64
-	recordBytes = 8 * 64
-)
-
 // digitFormat emits the parts of a product that depend on the format.
 type digitFormat struct {
 	name   string
@@ -377,6 +369,7 @@ func (p *digitProduct) blocks(x reg.GPVirtual, records, blocks int) {
 				if p.f.prepare != nil && r == 0 {
 					p.f.prepare(p, i)
 				}
+				p.Comment(fmt.Sprintf("Weights of row %d.", i))
 				var first, second reg.VecVirtual
 				if blocks == 1 {
 					first, second = p.f.one(p, i)
@@ -416,7 +409,9 @@ func (p *digitProduct) multiply(x operand.Mem, weights []digitWeights, acc int) 
 		}
 		return sums
 	}
+	p.Comment(fmt.Sprintf("Digits of activation row %d times the weights.", acc))
 	sums, middle, last := digit(0), digit(1), digit(2)
+	p.Comment("Put the digits together and scale.")
 	var all operand.Op = x.Offset(recordSums)
 	if len(weights) > 1 {
 		all = p.load(all)
@@ -454,7 +449,7 @@ func (r *routine) load(m operand.Op) reg.VecVirtual {
 // toDigits emits the conversion of activations to records. It is the twin of
 // package cpu's digits.
 func toDigits(ctx *build.Context, c *constants) {
-	r := begin(ctx, "digitsAVX512", "digitsAVX512 turns activations into fixed-point numbers.")
+	r := begin(ctx, "int8x3AVX512", "int8x3AVX512 turns activations into fixed-point numbers.")
 	dst, x, index := r.get(digDst), r.get(digX), r.get(digIndex)
 	n := r.get(digBlocks)
 	order := [2]reg.VecVirtual{r.ZMM(), r.ZMM()}

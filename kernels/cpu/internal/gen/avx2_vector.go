@@ -8,8 +8,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-func vectorRoutines(ctx *build.Context) {
-	c := newConstants(ctx)
+func avx2Vector(ctx *build.Context, c *constants) {
 	rmsNorm(ctx)
 	expSum(ctx, c)
 	swiglu(ctx, c)
@@ -171,7 +170,7 @@ func rope(ctx *build.Context) {
 // arrange emits dst[i] = x[index[i]]·scale[i] in each 32 columns, and their sums
 // times factor.
 func arrange(ctx *build.Context) {
-	r := begin(ctx, "arrangeAVX2", "arrangeAVX2 orders and scales activations for quantised weights.")
+	r := begin(ctx, "permuteAVX2", "permuteAVX2 orders and scales activations for quantised weights.")
 	dst, x, sums, index, scale, n := r.get(arrDst), r.get(arrX), r.get(arrSums), r.get(arrIndex), r.get(arrScale), r.get(arrN)
 	r.SHRQ(operand.U8(5), n)
 	r.loop(n, func() {

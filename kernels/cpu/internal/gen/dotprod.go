@@ -1,6 +1,9 @@
 package main
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // The dot products of ARMv8.2 multiply signed bytes: weights as they are stored,
 // or less an offset, and activations as records of three signed digits (package
@@ -84,7 +87,7 @@ func (p *neonProduct) inUnits() {
 	}
 }
 
-const recordFloats = recordBytes / 4
+var recordFloats = recordBytes / 4
 
 // wide reports whether weights have eight bits: the three digits' sums do not fit
 // one integer.
@@ -131,6 +134,7 @@ func (f *neonQuant) record(p *neonProduct, c, blocks int) {
 				p.op("VEOR V%d.B16, V%d.B16, V%[2]d.B16", constant, q+1)
 			}
 		}
+		p.comment(fmt.Sprintf("Block %d of the record.", i))
 		for row := range p.xs {
 			products := f.multiply(p, base+16*i, row)
 			for k := range 2 {
@@ -195,7 +199,7 @@ func (f *neonQuant) addRecordMinima(p *neonProduct, i int) {
 // R5 those of the record, R7 what is the next block's in it. It is the twin of
 // package cpu's digits.
 func neonDigits(n *neon) {
-	n.text("digitsNEON", "Turns activations into fixed-point numbers.")
+	n.text("int8x3NEON", "Turns activations into fixed-point numbers.")
 	for _, f := range [][2]int{{digX, 1}, {digDst, 2}, {digIndex, 3}, {digBlocks, 4}} {
 		n.get(f[0], f[1])
 	}

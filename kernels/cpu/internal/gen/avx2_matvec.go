@@ -9,8 +9,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-func mulRoutines(ctx *build.Context) {
-	c := newConstants(ctx)
+func avx2Matvec(ctx *build.Context, c *constants) {
 	for i := range formats {
 		widen(ctx, c, &formats[i])
 	}
@@ -54,8 +53,8 @@ type product struct {
 }
 
 func beginProduct(ctx *build.Context, name string, affine bool, xs, streams int) *product {
-	r := begin(ctx, fmt.Sprintf("mul%dx%sAVX2", xs, name),
-		fmt.Sprintf("mul%dx%sAVX2 multiplies %d streams of %s rows with %d activation rows.", xs, name, streams, name, xs))
+	r := begin(ctx, fmt.Sprintf("matvec%dx%sAVX2", xs, name),
+		fmt.Sprintf("matvec%dx%sAVX2 multiplies %d streams of %s rows with %d activation rows.", xs, name, streams, name, xs))
 	p := &product{routine: r, xs: xs, s: make([]stream, streams)}
 	for k := range p.s {
 		p.s[k].w = r.get([]int{mulW0, mulW1}[k])
@@ -98,8 +97,10 @@ func (p *product) zeros(n int) [][]reg.VecVirtual {
 // loopRows emits body for each of count rows of all streams.
 func (p *product) loopRows(body func()) {
 	top := p.label("row")
+	p.Comment("Each row of the streams.")
 	p.Label(top)
 	body()
+	p.Comment("Next row.")
 	p.ADDQ(operand.I32(4), p.field(mulDone))
 	p.DECQ(p.field(mulCount))
 	p.JNZ(operand.LabelRef(top))
@@ -107,6 +108,7 @@ func (p *product) loopRows(body func()) {
 
 // prefetch asks for the lines of the next n bytes of each stream, ahead of them.
 func (p *product) prefetch(n int) {
+	p.Comment("Ask for what comes later.")
 	for line := 0; line < n; line += 64 {
 		for k := range p.s {
 			p.PREFETCHT0(operand.Mem{Base: p.s[k].w, Index: p.ahead, Scale: 1, Disp: line})
@@ -117,6 +119,7 @@ func (p *product) prefetch(n int) {
 // store adds the lanes of each of acc, one vector for each activation row, and writes
 // the sums for stream k.
 func (p *product) store(k int, acc []reg.VecVirtual) {
+	p.Comment("Add the lanes and store.")
 	sums := p.sums(acc)
 	y := p.get([...]int{mulY0, mulY1}[k])
 	p.ADDQ(p.field(mulDone), y)
@@ -153,6 +156,7 @@ func mulColumns(ctx *build.Context, c *constants, f *format, xs int) {
 				p.prefetch(f.bytes)
 			}
 			for i := range f.steps {
+				p.Comment(fmt.Sprintf("Step %d of the block: widen and multiply.", i))
 				var cols [][]column // of each stream
 				for k := range p.s {
 					cols = append(cols, f.step(p.routine, c, &p.s[k], i))
@@ -243,6 +247,7 @@ func mulBlocks(ctx *build.Context, c *constants, f *blocks, xs int) {
 		}
 		// add adds a block's chains, scaled, to the sum of a row.
 		add := func(acc reg.VecVirtual, g []reg.VecVirtual, d, m reg.VecVirtual, row int) {
+			p.Comment(fmt.Sprintf("The block's sum, scaled, for activation row %d.", row))
 			p.VADDPS(g[1], g[0], g[0])
 			p.VFMADD231PS(d, g[0], acc)
 			if f.biased {
@@ -263,6 +268,7 @@ func mulBlocks(ctx *build.Context, c *constants, f *blocks, xs int) {
 				v := [2]reg.VecVirtual{f.load(p.routine, &p.s[0]), f.load(p.routine, &p.s[1])}
 				g := [2][]reg.VecVirtual{{p.YMM(), p.YMM()}, {p.YMM(), p.YMM()}}
 				for i := range 4 {
+					p.Comment(fmt.Sprintf("Part %d of 32 weights.", i))
 					xv := p.YMM()
 					p.VMOVUPS(at(x, 32*i), xv)
 					for k := range v {
@@ -277,6 +283,7 @@ func mulBlocks(ctx *build.Context, c *constants, f *blocks, xs int) {
 				}
 			} else { // all rows share what is converted of a stream
 				for k := range p.s {
+					p.Comment(fmt.Sprintf("32 weights of stream %d.", k))
 					v := f.load(p.routine, &p.s[k])
 					var q [4]reg.VecVirtual
 					for i := range q {

@@ -20,10 +20,10 @@ DATA spread<>+56(SB)/4, $0x0effffff
 DATA spread<>+60(SB)/4, $0x0fffffff
 GLOBL spread<>(SB), RODATA|NOPTR, $64
 
-// func mul1xQ8_0DotProd(a *uint64)
+// func matvec1xQ8_0DotProd(a *uint64)
 //
 // 2 streams of Q8_0 rows with 1 activation rows.
-TEXT ·mul1xQ8_0DotProd(SB), NOSPLIT, $0-8
+TEXT ·matvec1xQ8_0DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -44,6 +44,8 @@ row1:
 	LSR $2, R8
 	CBZ R8, recordDone2
 record2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	ADD $64, R14, R19
@@ -60,6 +62,8 @@ record2:
 	FMOVQ 18(R1), F17
 	FMOVQ 2(R2), F18
 	FMOVQ 18(R2), F19
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -100,6 +104,8 @@ record2:
 	FMOVQ 52(R1), F17
 	FMOVQ 36(R2), F18
 	FMOVQ 52(R2), F19
+
+	// Block 1 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 16(R4), F20
@@ -140,6 +146,8 @@ record2:
 	FMOVQ 86(R1), F17
 	FMOVQ 70(R2), F18
 	FMOVQ 86(R2), F19
+
+	// Block 2 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 32(R4), F20
@@ -180,6 +188,8 @@ record2:
 	FMOVQ 120(R1), F17
 	FMOVQ 104(R2), F18
 	FMOVQ 120(R2), F19
+
+	// Block 3 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 48(R4), F20
@@ -220,6 +230,8 @@ record2:
 recordDone2:
 	CBZ R9, recordDone3
 record3:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	WORD $0x7d400038 // LDR H24, [X1, #0]
@@ -230,6 +242,8 @@ record3:
 	FMOVQ 18(R1), F17
 	FMOVQ 2(R2), F18
 	FMOVQ 18(R2), F19
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -271,6 +285,8 @@ recordDone3:
 	FMOVS -64(R4), F20
 	WORD $0x4f949000 // FMUL V0.4S, V0.4S, V20.S[0]
 	WORD $0x4f949084 // FMUL V4.4S, V4.4S, V20.S[0]
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
@@ -287,10 +303,10 @@ recordDone3:
 rowDone1:
 	RET
 
-// func mul2xQ8_0DotProd(a *uint64)
+// func matvec2xQ8_0DotProd(a *uint64)
 //
 // 2 streams of Q8_0 rows with 2 activation rows.
-TEXT ·mul2xQ8_0DotProd(SB), NOSPLIT, $0-8
+TEXT ·matvec2xQ8_0DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -314,6 +330,8 @@ row1:
 	LSR $2, R8
 	CBZ R8, recordDone2
 record2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	ADD $64, R14, R19
@@ -330,6 +348,8 @@ record2:
 	FMOVQ 18(R1), F17
 	FMOVQ 2(R2), F18
 	FMOVQ 18(R2), F19
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -402,6 +422,8 @@ record2:
 	FMOVQ 52(R1), F17
 	FMOVQ 36(R2), F18
 	FMOVQ 52(R2), F19
+
+	// Block 1 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 16(R4), F20
@@ -474,6 +496,8 @@ record2:
 	FMOVQ 86(R1), F17
 	FMOVQ 70(R2), F18
 	FMOVQ 86(R2), F19
+
+	// Block 2 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 32(R4), F20
@@ -546,6 +570,8 @@ record2:
 	FMOVQ 120(R1), F17
 	FMOVQ 104(R2), F18
 	FMOVQ 120(R2), F19
+
+	// Block 3 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 48(R4), F20
@@ -619,6 +645,8 @@ record2:
 recordDone2:
 	CBZ R9, recordDone3
 record3:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	WORD $0x7d400038 // LDR H24, [X1, #0]
@@ -629,6 +657,8 @@ record3:
 	FMOVQ 18(R1), F17
 	FMOVQ 2(R2), F18
 	FMOVQ 18(R2), F19
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -706,6 +736,8 @@ recordDone3:
 	FMOVS -64(R5), F20
 	WORD $0x4f949021 // FMUL V1.4S, V1.4S, V20.S[0]
 	WORD $0x4f9490a5 // FMUL V5.4S, V5.4S, V20.S[0]
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
@@ -724,10 +756,10 @@ recordDone3:
 rowDone1:
 	RET
 
-// func mul4xQ8_0DotProd(a *uint64)
+// func matvec4xQ8_0DotProd(a *uint64)
 //
 // 2 streams of Q8_0 rows with 4 activation rows.
-TEXT ·mul4xQ8_0DotProd(SB), NOSPLIT, $0-8
+TEXT ·matvec4xQ8_0DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -757,6 +789,8 @@ row1:
 	LSR $2, R8
 	CBZ R8, recordDone2
 record2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	ADD $64, R14, R19
@@ -773,6 +807,8 @@ record2:
 	FMOVQ 18(R1), F17
 	FMOVQ 2(R2), F18
 	FMOVQ 18(R2), F19
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -909,6 +945,8 @@ record2:
 	FMOVQ 52(R1), F17
 	FMOVQ 36(R2), F18
 	FMOVQ 52(R2), F19
+
+	// Block 1 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 16(R4), F20
@@ -1045,6 +1083,8 @@ record2:
 	FMOVQ 86(R1), F17
 	FMOVQ 70(R2), F18
 	FMOVQ 86(R2), F19
+
+	// Block 2 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 32(R4), F20
@@ -1181,6 +1221,8 @@ record2:
 	FMOVQ 120(R1), F17
 	FMOVQ 104(R2), F18
 	FMOVQ 120(R2), F19
+
+	// Block 3 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 48(R4), F20
@@ -1320,6 +1362,8 @@ record2:
 recordDone2:
 	CBZ R9, recordDone3
 record3:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	WORD $0x7d400038 // LDR H24, [X1, #0]
@@ -1330,6 +1374,8 @@ record3:
 	FMOVQ 18(R1), F17
 	FMOVQ 2(R2), F18
 	FMOVQ 18(R2), F19
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -1479,6 +1525,8 @@ recordDone3:
 	FMOVS -64(R7), F20
 	WORD $0x4f949063 // FMUL V3.4S, V3.4S, V20.S[0]
 	WORD $0x4f9490e7 // FMUL V7.4S, V7.4S, V20.S[0]
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
 	WORD $0x6e23d442 // FADDP V2.4S, V2.4S, V3.4S
@@ -1503,10 +1551,10 @@ recordDone3:
 rowDone1:
 	RET
 
-// func mul1xQ4_0DotProd(a *uint64)
+// func matvec1xQ4_0DotProd(a *uint64)
 //
 // 2 streams of Q4_0 rows with 1 activation rows.
-TEXT ·mul1xQ4_0DotProd(SB), NOSPLIT, $0-8
+TEXT ·matvec1xQ4_0DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -1526,6 +1574,8 @@ row1:
 	LSR $2, R8
 	CBZ R8, recordDone2
 record2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	ADD $64, R14, R19
@@ -1545,6 +1595,8 @@ record2:
 	VSHL $4, V19.B16, V18.B16
 	WORD $0x4f0c0652 // SSHR V18.16B, V18.16B, #4
 	WORD $0x4f0c0673 // SSHR V19.16B, V19.16B, #4
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -1587,6 +1639,8 @@ record2:
 	VSHL $4, V19.B16, V18.B16
 	WORD $0x4f0c0652 // SSHR V18.16B, V18.16B, #4
 	WORD $0x4f0c0673 // SSHR V19.16B, V19.16B, #4
+
+	// Block 1 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 16(R4), F20
@@ -1629,6 +1683,8 @@ record2:
 	VSHL $4, V19.B16, V18.B16
 	WORD $0x4f0c0652 // SSHR V18.16B, V18.16B, #4
 	WORD $0x4f0c0673 // SSHR V19.16B, V19.16B, #4
+
+	// Block 2 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 32(R4), F20
@@ -1671,6 +1727,8 @@ record2:
 	VSHL $4, V19.B16, V18.B16
 	WORD $0x4f0c0652 // SSHR V18.16B, V18.16B, #4
 	WORD $0x4f0c0673 // SSHR V19.16B, V19.16B, #4
+
+	// Block 3 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 48(R4), F20
@@ -1707,6 +1765,8 @@ record2:
 recordDone2:
 	CBZ R9, recordDone3
 record3:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	WORD $0x7d400038 // LDR H24, [X1, #0]
@@ -1723,6 +1783,8 @@ record3:
 	VSHL $4, V19.B16, V18.B16
 	WORD $0x4f0c0652 // SSHR V18.16B, V18.16B, #4
 	WORD $0x4f0c0673 // SSHR V19.16B, V19.16B, #4
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -1760,6 +1822,8 @@ recordDone3:
 	FMOVS -64(R4), F20
 	WORD $0x4f949000 // FMUL V0.4S, V0.4S, V20.S[0]
 	WORD $0x4f949084 // FMUL V4.4S, V4.4S, V20.S[0]
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
@@ -1776,10 +1840,10 @@ recordDone3:
 rowDone1:
 	RET
 
-// func mul2xQ4_0DotProd(a *uint64)
+// func matvec2xQ4_0DotProd(a *uint64)
 //
 // 2 streams of Q4_0 rows with 2 activation rows.
-TEXT ·mul2xQ4_0DotProd(SB), NOSPLIT, $0-8
+TEXT ·matvec2xQ4_0DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -1802,6 +1866,8 @@ row1:
 	LSR $2, R8
 	CBZ R8, recordDone2
 record2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	ADD $64, R14, R19
@@ -1821,6 +1887,8 @@ record2:
 	VSHL $4, V19.B16, V18.B16
 	WORD $0x4f0c0652 // SSHR V18.16B, V18.16B, #4
 	WORD $0x4f0c0673 // SSHR V19.16B, V19.16B, #4
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -1891,6 +1959,8 @@ record2:
 	VSHL $4, V19.B16, V18.B16
 	WORD $0x4f0c0652 // SSHR V18.16B, V18.16B, #4
 	WORD $0x4f0c0673 // SSHR V19.16B, V19.16B, #4
+
+	// Block 1 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 16(R4), F20
@@ -1961,6 +2031,8 @@ record2:
 	VSHL $4, V19.B16, V18.B16
 	WORD $0x4f0c0652 // SSHR V18.16B, V18.16B, #4
 	WORD $0x4f0c0673 // SSHR V19.16B, V19.16B, #4
+
+	// Block 2 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 32(R4), F20
@@ -2031,6 +2103,8 @@ record2:
 	VSHL $4, V19.B16, V18.B16
 	WORD $0x4f0c0652 // SSHR V18.16B, V18.16B, #4
 	WORD $0x4f0c0673 // SSHR V19.16B, V19.16B, #4
+
+	// Block 3 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 48(R4), F20
@@ -2096,6 +2170,8 @@ record2:
 recordDone2:
 	CBZ R9, recordDone3
 record3:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	WORD $0x7d400038 // LDR H24, [X1, #0]
@@ -2112,6 +2188,8 @@ record3:
 	VSHL $4, V19.B16, V18.B16
 	WORD $0x4f0c0652 // SSHR V18.16B, V18.16B, #4
 	WORD $0x4f0c0673 // SSHR V19.16B, V19.16B, #4
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -2181,6 +2259,8 @@ recordDone3:
 	FMOVS -64(R5), F20
 	WORD $0x4f949021 // FMUL V1.4S, V1.4S, V20.S[0]
 	WORD $0x4f9490a5 // FMUL V5.4S, V5.4S, V20.S[0]
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
@@ -2199,10 +2279,10 @@ recordDone3:
 rowDone1:
 	RET
 
-// func mul4xQ4_0DotProd(a *uint64)
+// func matvec4xQ4_0DotProd(a *uint64)
 //
 // 2 streams of Q4_0 rows with 4 activation rows.
-TEXT ·mul4xQ4_0DotProd(SB), NOSPLIT, $0-8
+TEXT ·matvec4xQ4_0DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -2231,6 +2311,8 @@ row1:
 	LSR $2, R8
 	CBZ R8, recordDone2
 record2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	ADD $64, R14, R19
@@ -2250,6 +2332,8 @@ record2:
 	VSHL $4, V19.B16, V18.B16
 	WORD $0x4f0c0652 // SSHR V18.16B, V18.16B, #4
 	WORD $0x4f0c0673 // SSHR V19.16B, V19.16B, #4
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -2376,6 +2460,8 @@ record2:
 	VSHL $4, V19.B16, V18.B16
 	WORD $0x4f0c0652 // SSHR V18.16B, V18.16B, #4
 	WORD $0x4f0c0673 // SSHR V19.16B, V19.16B, #4
+
+	// Block 1 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 16(R4), F20
@@ -2502,6 +2588,8 @@ record2:
 	VSHL $4, V19.B16, V18.B16
 	WORD $0x4f0c0652 // SSHR V18.16B, V18.16B, #4
 	WORD $0x4f0c0673 // SSHR V19.16B, V19.16B, #4
+
+	// Block 2 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 32(R4), F20
@@ -2628,6 +2716,8 @@ record2:
 	VSHL $4, V19.B16, V18.B16
 	WORD $0x4f0c0652 // SSHR V18.16B, V18.16B, #4
 	WORD $0x4f0c0673 // SSHR V19.16B, V19.16B, #4
+
+	// Block 3 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 48(R4), F20
@@ -2751,6 +2841,8 @@ record2:
 recordDone2:
 	CBZ R9, recordDone3
 record3:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	WORD $0x7d400038 // LDR H24, [X1, #0]
@@ -2767,6 +2859,8 @@ record3:
 	VSHL $4, V19.B16, V18.B16
 	WORD $0x4f0c0652 // SSHR V18.16B, V18.16B, #4
 	WORD $0x4f0c0673 // SSHR V19.16B, V19.16B, #4
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -2900,6 +2994,8 @@ recordDone3:
 	FMOVS -64(R7), F20
 	WORD $0x4f949063 // FMUL V3.4S, V3.4S, V20.S[0]
 	WORD $0x4f9490e7 // FMUL V7.4S, V7.4S, V20.S[0]
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
 	WORD $0x6e23d442 // FADDP V2.4S, V2.4S, V3.4S
@@ -2924,10 +3020,10 @@ recordDone3:
 rowDone1:
 	RET
 
-// func mul1xQ4_1DotProd(a *uint64)
+// func matvec1xQ4_1DotProd(a *uint64)
 //
 // 2 streams of Q4_1 rows with 1 activation rows.
-TEXT ·mul1xQ4_1DotProd(SB), NOSPLIT, $0-8
+TEXT ·matvec1xQ4_1DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -2947,6 +3043,8 @@ row1:
 	LSR $2, R8
 	CBZ R8, recordDone2
 record2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	ADD $64, R14, R19
@@ -2969,6 +3067,8 @@ record2:
 	FMOVQ 4(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -3014,6 +3114,8 @@ record2:
 	FMOVQ 24(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 1 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 16(R4), F20
@@ -3059,6 +3161,8 @@ record2:
 	FMOVQ 44(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 2 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 32(R4), F20
@@ -3104,6 +3208,8 @@ record2:
 	FMOVQ 64(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 3 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 48(R4), F20
@@ -3140,6 +3246,8 @@ record2:
 recordDone2:
 	CBZ R9, recordDone3
 record3:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	WORD $0x7d400038 // LDR H24, [X1, #0]
@@ -3159,6 +3267,8 @@ record3:
 	FMOVQ 4(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -3196,6 +3306,8 @@ recordDone3:
 	FMOVS -64(R4), F20
 	WORD $0x4f949000 // FMUL V0.4S, V0.4S, V20.S[0]
 	WORD $0x4f949084 // FMUL V4.4S, V4.4S, V20.S[0]
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
@@ -3212,10 +3324,10 @@ recordDone3:
 rowDone1:
 	RET
 
-// func mul2xQ4_1DotProd(a *uint64)
+// func matvec2xQ4_1DotProd(a *uint64)
 //
 // 2 streams of Q4_1 rows with 2 activation rows.
-TEXT ·mul2xQ4_1DotProd(SB), NOSPLIT, $0-8
+TEXT ·matvec2xQ4_1DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -3238,6 +3350,8 @@ row1:
 	LSR $2, R8
 	CBZ R8, recordDone2
 record2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	ADD $64, R14, R19
@@ -3263,6 +3377,8 @@ record2:
 	FMOVQ 4(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -3339,6 +3455,8 @@ record2:
 	FMOVQ 24(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 1 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 16(R4), F20
@@ -3415,6 +3533,8 @@ record2:
 	FMOVQ 44(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 2 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 32(R4), F20
@@ -3491,6 +3611,8 @@ record2:
 	FMOVQ 64(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 3 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 48(R4), F20
@@ -3556,6 +3678,8 @@ record2:
 recordDone2:
 	CBZ R9, recordDone3
 record3:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	WORD $0x7d400038 // LDR H24, [X1, #0]
@@ -3578,6 +3702,8 @@ record3:
 	FMOVQ 4(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -3647,6 +3773,8 @@ recordDone3:
 	FMOVS -64(R5), F20
 	WORD $0x4f949021 // FMUL V1.4S, V1.4S, V20.S[0]
 	WORD $0x4f9490a5 // FMUL V5.4S, V5.4S, V20.S[0]
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
@@ -3665,10 +3793,10 @@ recordDone3:
 rowDone1:
 	RET
 
-// func mul4xQ4_1DotProd(a *uint64)
+// func matvec4xQ4_1DotProd(a *uint64)
 //
 // 2 streams of Q4_1 rows with 4 activation rows.
-TEXT ·mul4xQ4_1DotProd(SB), NOSPLIT, $0-8
+TEXT ·matvec4xQ4_1DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -3697,6 +3825,8 @@ row1:
 	LSR $2, R8
 	CBZ R8, recordDone2
 record2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	ADD $64, R14, R19
@@ -3728,6 +3858,8 @@ record2:
 	FMOVQ 4(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -3866,6 +3998,8 @@ record2:
 	FMOVQ 24(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 1 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 16(R4), F20
@@ -4004,6 +4138,8 @@ record2:
 	FMOVQ 44(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 2 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 32(R4), F20
@@ -4142,6 +4278,8 @@ record2:
 	FMOVQ 64(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 3 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 48(R4), F20
@@ -4265,6 +4403,8 @@ record2:
 recordDone2:
 	CBZ R9, recordDone3
 record3:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	WORD $0x7d400038 // LDR H24, [X1, #0]
@@ -4293,6 +4433,8 @@ record3:
 	FMOVQ 4(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -4426,6 +4568,8 @@ recordDone3:
 	FMOVS -64(R7), F20
 	WORD $0x4f949063 // FMUL V3.4S, V3.4S, V20.S[0]
 	WORD $0x4f9490e7 // FMUL V7.4S, V7.4S, V20.S[0]
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
 	WORD $0x6e23d442 // FADDP V2.4S, V2.4S, V3.4S
@@ -4450,10 +4594,10 @@ recordDone3:
 rowDone1:
 	RET
 
-// func mul1xQ4_KDotProd(a *uint64)
+// func matvec1xQ4_KDotProd(a *uint64)
 //
 // 2 streams of Q4_K rows with 1 activation rows.
-TEXT ·mul1xQ4_KDotProd(SB), NOSPLIT, $0-8
+TEXT ·matvec1xQ4_KDotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -4473,6 +4617,8 @@ row1:
 	MOVD 72(R0), R8
 	CBZ R8, blockDone2
 block2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	ADD $64, R14, R19
@@ -4563,6 +4709,8 @@ block2:
 	FLDPQ 16(R2), (F18, F19)
 	VAND V21.B16, V18.B16, V18.B16
 	VAND V21.B16, V19.B16, V19.B16
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -4597,6 +4745,8 @@ block2:
 	FLDPQ 16(R2), (F18, F19)
 	VUSHR $4, V18.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 1 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 16(R4), F20
@@ -4631,6 +4781,8 @@ block2:
 	FLDPQ 48(R2), (F18, F19)
 	VAND V21.B16, V18.B16, V18.B16
 	VAND V21.B16, V19.B16, V19.B16
+
+	// Block 2 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 32(R4), F20
@@ -4665,6 +4817,8 @@ block2:
 	FLDPQ 48(R2), (F18, F19)
 	VUSHR $4, V18.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 3 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 48(R4), F20
@@ -4699,6 +4853,8 @@ block2:
 	FLDPQ 80(R2), (F18, F19)
 	VAND V21.B16, V18.B16, V18.B16
 	VAND V21.B16, V19.B16, V19.B16
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 512(R4), F20
@@ -4733,6 +4889,8 @@ block2:
 	FLDPQ 80(R2), (F18, F19)
 	VUSHR $4, V18.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 1 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 528(R4), F20
@@ -4767,6 +4925,8 @@ block2:
 	FLDPQ 112(R2), (F18, F19)
 	VAND V21.B16, V18.B16, V18.B16
 	VAND V21.B16, V19.B16, V19.B16
+
+	// Block 2 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 544(R4), F20
@@ -4801,6 +4961,8 @@ block2:
 	FLDPQ 112(R2), (F18, F19)
 	VUSHR $4, V18.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 3 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 560(R4), F20
@@ -4838,6 +5000,8 @@ blockDone2:
 	FMOVS -64(R4), F20
 	WORD $0x4f949000 // FMUL V0.4S, V0.4S, V20.S[0]
 	WORD $0x4f949084 // FMUL V4.4S, V4.4S, V20.S[0]
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
@@ -4854,10 +5018,10 @@ blockDone2:
 rowDone1:
 	RET
 
-// func mul2xQ4_KDotProd(a *uint64)
+// func matvec2xQ4_KDotProd(a *uint64)
 //
 // 2 streams of Q4_K rows with 2 activation rows.
-TEXT ·mul2xQ4_KDotProd(SB), NOSPLIT, $0-8
+TEXT ·matvec2xQ4_KDotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -4880,6 +5044,8 @@ row1:
 	MOVD 72(R0), R8
 	CBZ R8, blockDone2
 block2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	ADD $64, R14, R19
@@ -4994,6 +5160,8 @@ block2:
 	FLDPQ 16(R2), (F18, F19)
 	VAND V21.B16, V18.B16, V18.B16
 	VAND V21.B16, V19.B16, V19.B16
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -5056,6 +5224,8 @@ block2:
 	FLDPQ 16(R2), (F18, F19)
 	VUSHR $4, V18.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 1 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 16(R4), F20
@@ -5118,6 +5288,8 @@ block2:
 	FLDPQ 48(R2), (F18, F19)
 	VAND V21.B16, V18.B16, V18.B16
 	VAND V21.B16, V19.B16, V19.B16
+
+	// Block 2 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 32(R4), F20
@@ -5180,6 +5352,8 @@ block2:
 	FLDPQ 48(R2), (F18, F19)
 	VUSHR $4, V18.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 3 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 48(R4), F20
@@ -5242,6 +5416,8 @@ block2:
 	FLDPQ 80(R2), (F18, F19)
 	VAND V21.B16, V18.B16, V18.B16
 	VAND V21.B16, V19.B16, V19.B16
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 512(R4), F20
@@ -5304,6 +5480,8 @@ block2:
 	FLDPQ 80(R2), (F18, F19)
 	VUSHR $4, V18.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 1 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 528(R4), F20
@@ -5366,6 +5544,8 @@ block2:
 	FLDPQ 112(R2), (F18, F19)
 	VAND V21.B16, V18.B16, V18.B16
 	VAND V21.B16, V19.B16, V19.B16
+
+	// Block 2 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 544(R4), F20
@@ -5428,6 +5608,8 @@ block2:
 	FLDPQ 112(R2), (F18, F19)
 	VUSHR $4, V18.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 3 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 560(R4), F20
@@ -5497,6 +5679,8 @@ blockDone2:
 	FMOVS -64(R5), F20
 	WORD $0x4f949021 // FMUL V1.4S, V1.4S, V20.S[0]
 	WORD $0x4f9490a5 // FMUL V5.4S, V5.4S, V20.S[0]
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
@@ -5515,10 +5699,10 @@ blockDone2:
 rowDone1:
 	RET
 
-// func mul4xQ4_KDotProd(a *uint64)
+// func matvec4xQ4_KDotProd(a *uint64)
 //
 // 2 streams of Q4_K rows with 4 activation rows.
-TEXT ·mul4xQ4_KDotProd(SB), NOSPLIT, $0-8
+TEXT ·matvec4xQ4_KDotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -5547,6 +5731,8 @@ row1:
 	MOVD 72(R0), R8
 	CBZ R8, blockDone2
 block2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	ADD $64, R14, R19
@@ -5709,6 +5895,8 @@ block2:
 	FLDPQ 16(R2), (F18, F19)
 	VAND V21.B16, V18.B16, V18.B16
 	VAND V21.B16, V19.B16, V19.B16
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -5827,6 +6015,8 @@ block2:
 	FLDPQ 16(R2), (F18, F19)
 	VUSHR $4, V18.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 1 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 16(R4), F20
@@ -5945,6 +6135,8 @@ block2:
 	FLDPQ 48(R2), (F18, F19)
 	VAND V21.B16, V18.B16, V18.B16
 	VAND V21.B16, V19.B16, V19.B16
+
+	// Block 2 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 32(R4), F20
@@ -6063,6 +6255,8 @@ block2:
 	FLDPQ 48(R2), (F18, F19)
 	VUSHR $4, V18.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 3 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 48(R4), F20
@@ -6181,6 +6375,8 @@ block2:
 	FLDPQ 80(R2), (F18, F19)
 	VAND V21.B16, V18.B16, V18.B16
 	VAND V21.B16, V19.B16, V19.B16
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 512(R4), F20
@@ -6299,6 +6495,8 @@ block2:
 	FLDPQ 80(R2), (F18, F19)
 	VUSHR $4, V18.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 1 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 528(R4), F20
@@ -6417,6 +6615,8 @@ block2:
 	FLDPQ 112(R2), (F18, F19)
 	VAND V21.B16, V18.B16, V18.B16
 	VAND V21.B16, V19.B16, V19.B16
+
+	// Block 2 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 544(R4), F20
@@ -6535,6 +6735,8 @@ block2:
 	FLDPQ 112(R2), (F18, F19)
 	VUSHR $4, V18.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 3 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 560(R4), F20
@@ -6668,6 +6870,8 @@ blockDone2:
 	FMOVS -64(R7), F20
 	WORD $0x4f949063 // FMUL V3.4S, V3.4S, V20.S[0]
 	WORD $0x4f9490e7 // FMUL V7.4S, V7.4S, V20.S[0]
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
 	WORD $0x6e23d442 // FADDP V2.4S, V2.4S, V3.4S
@@ -6692,10 +6896,10 @@ blockDone2:
 rowDone1:
 	RET
 
-// func mul1xAffine4DotProd(a *uint64)
+// func matvec1xAffine4DotProd(a *uint64)
 //
 // 2 streams of Affine4 rows with 1 activation rows.
-TEXT ·mul1xAffine4DotProd(SB), NOSPLIT, $0-8
+TEXT ·matvec1xAffine4DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -6729,6 +6933,8 @@ row1:
 	LSR $2, R8
 	CBZ R8, recordDone2
 record2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	FMOVS (R10), F24
@@ -6744,6 +6950,8 @@ record2:
 	FMOVQ 0(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -6785,6 +6993,8 @@ record2:
 	FMOVQ 16(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 1 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 16(R4), F20
@@ -6826,6 +7036,8 @@ record2:
 	FMOVQ 32(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 2 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 32(R4), F20
@@ -6867,6 +7079,8 @@ record2:
 	FMOVQ 48(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 3 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 48(R4), F20
@@ -6908,6 +7122,8 @@ record2:
 recordDone2:
 	CBZ R9, recordDone3
 record3:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	FMOVS (R10), F24
@@ -6923,6 +7139,8 @@ record3:
 	FMOVQ 0(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -6970,6 +7188,8 @@ recordDone3:
 	FMOVS -64(R4), F20
 	WORD $0x4f949000 // FMUL V0.4S, V0.4S, V20.S[0]
 	WORD $0x4f949084 // FMUL V4.4S, V4.4S, V20.S[0]
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
@@ -6986,10 +7206,10 @@ recordDone3:
 rowDone1:
 	RET
 
-// func mul2xAffine4DotProd(a *uint64)
+// func matvec2xAffine4DotProd(a *uint64)
 //
 // 2 streams of Affine4 rows with 2 activation rows.
-TEXT ·mul2xAffine4DotProd(SB), NOSPLIT, $0-8
+TEXT ·matvec2xAffine4DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -7026,6 +7246,8 @@ row1:
 	LSR $2, R8
 	CBZ R8, recordDone2
 record2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	FMOVS (R10), F24
@@ -7044,6 +7266,8 @@ record2:
 	FMOVQ 0(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -7116,6 +7340,8 @@ record2:
 	FMOVQ 16(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 1 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 16(R4), F20
@@ -7188,6 +7414,8 @@ record2:
 	FMOVQ 32(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 2 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 32(R4), F20
@@ -7260,6 +7488,8 @@ record2:
 	FMOVQ 48(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 3 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 48(R4), F20
@@ -7330,6 +7560,8 @@ record2:
 recordDone2:
 	CBZ R9, recordDone3
 record3:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	FMOVS (R10), F24
@@ -7348,6 +7580,8 @@ record3:
 	FMOVQ 0(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -7427,6 +7661,8 @@ recordDone3:
 	FMOVS -64(R5), F20
 	WORD $0x4f949021 // FMUL V1.4S, V1.4S, V20.S[0]
 	WORD $0x4f9490a5 // FMUL V5.4S, V5.4S, V20.S[0]
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
@@ -7445,10 +7681,10 @@ recordDone3:
 rowDone1:
 	RET
 
-// func mul4xAffine4DotProd(a *uint64)
+// func matvec4xAffine4DotProd(a *uint64)
 //
 // 2 streams of Affine4 rows with 4 activation rows.
-TEXT ·mul4xAffine4DotProd(SB), NOSPLIT, $0-8
+TEXT ·matvec4xAffine4DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -7491,6 +7727,8 @@ row1:
 	LSR $2, R8
 	CBZ R8, recordDone2
 record2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	FMOVS (R10), F24
@@ -7515,6 +7753,8 @@ record2:
 	FMOVQ 0(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -7649,6 +7889,8 @@ record2:
 	FMOVQ 16(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 1 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 16(R4), F20
@@ -7783,6 +8025,8 @@ record2:
 	FMOVQ 32(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 2 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 32(R4), F20
@@ -7917,6 +8161,8 @@ record2:
 	FMOVQ 48(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 3 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 48(R4), F20
@@ -8045,6 +8291,8 @@ record2:
 recordDone2:
 	CBZ R9, recordDone3
 record3:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	FMOVS (R10), F24
@@ -8069,6 +8317,8 @@ record3:
 	FMOVQ 0(R2), F19
 	VAND V21.B16, V19.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -8212,6 +8462,8 @@ recordDone3:
 	FMOVS -64(R7), F20
 	WORD $0x4f949063 // FMUL V3.4S, V3.4S, V20.S[0]
 	WORD $0x4f9490e7 // FMUL V7.4S, V7.4S, V20.S[0]
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
 	WORD $0x6e23d442 // FADDP V2.4S, V2.4S, V3.4S
@@ -8236,10 +8488,10 @@ recordDone3:
 rowDone1:
 	RET
 
-// func mul1xAffine8DotProd(a *uint64)
+// func matvec1xAffine8DotProd(a *uint64)
 //
 // 2 streams of Affine8 rows with 1 activation rows.
-TEXT ·mul1xAffine8DotProd(SB), NOSPLIT, $0-8
+TEXT ·matvec1xAffine8DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -8277,6 +8529,8 @@ row1:
 	LSR $2, R8
 	CBZ R8, recordDone2
 record2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	ADD $64, R14, R19
@@ -8299,6 +8553,8 @@ record2:
 	FMOVQ 16(R2), F19
 	VEOR V21.B16, V18.B16, V18.B16
 	VEOR V21.B16, V19.B16, V19.B16
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -8348,6 +8604,8 @@ record2:
 	FMOVQ 48(R2), F19
 	VEOR V21.B16, V18.B16, V18.B16
 	VEOR V21.B16, V19.B16, V19.B16
+
+	// Block 1 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 16(R4), F20
@@ -8397,6 +8655,8 @@ record2:
 	FMOVQ 80(R2), F19
 	VEOR V21.B16, V18.B16, V18.B16
 	VEOR V21.B16, V19.B16, V19.B16
+
+	// Block 2 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 32(R4), F20
@@ -8446,6 +8706,8 @@ record2:
 	FMOVQ 112(R2), F19
 	VEOR V21.B16, V18.B16, V18.B16
 	VEOR V21.B16, V19.B16, V19.B16
+
+	// Block 3 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 48(R4), F20
@@ -8491,6 +8753,8 @@ record2:
 recordDone2:
 	CBZ R9, recordDone3
 record3:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	FMOVS (R10), F24
@@ -8510,6 +8774,8 @@ record3:
 	FMOVQ 16(R2), F19
 	VEOR V21.B16, V18.B16, V18.B16
 	VEOR V21.B16, V19.B16, V19.B16
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -8561,6 +8827,8 @@ recordDone3:
 	FMOVS -64(R4), F20
 	WORD $0x4f949000 // FMUL V0.4S, V0.4S, V20.S[0]
 	WORD $0x4f949084 // FMUL V4.4S, V4.4S, V20.S[0]
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
@@ -8577,10 +8845,10 @@ recordDone3:
 rowDone1:
 	RET
 
-// func mul2xAffine8DotProd(a *uint64)
+// func matvec2xAffine8DotProd(a *uint64)
 //
 // 2 streams of Affine8 rows with 2 activation rows.
-TEXT ·mul2xAffine8DotProd(SB), NOSPLIT, $0-8
+TEXT ·matvec2xAffine8DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -8621,6 +8889,8 @@ row1:
 	LSR $2, R8
 	CBZ R8, recordDone2
 record2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	ADD $64, R14, R19
@@ -8646,6 +8916,8 @@ record2:
 	FMOVQ 16(R2), F19
 	VEOR V21.B16, V18.B16, V18.B16
 	VEOR V21.B16, V19.B16, V19.B16
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -8730,6 +9002,8 @@ record2:
 	FMOVQ 48(R2), F19
 	VEOR V21.B16, V18.B16, V18.B16
 	VEOR V21.B16, V19.B16, V19.B16
+
+	// Block 1 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 16(R4), F20
@@ -8814,6 +9088,8 @@ record2:
 	FMOVQ 80(R2), F19
 	VEOR V21.B16, V18.B16, V18.B16
 	VEOR V21.B16, V19.B16, V19.B16
+
+	// Block 2 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 32(R4), F20
@@ -8898,6 +9174,8 @@ record2:
 	FMOVQ 112(R2), F19
 	VEOR V21.B16, V18.B16, V18.B16
 	VEOR V21.B16, V19.B16, V19.B16
+
+	// Block 3 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 48(R4), F20
@@ -8976,6 +9254,8 @@ record2:
 recordDone2:
 	CBZ R9, recordDone3
 record3:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	FMOVS (R10), F24
@@ -8998,6 +9278,8 @@ record3:
 	FMOVQ 16(R2), F19
 	VEOR V21.B16, V18.B16, V18.B16
 	VEOR V21.B16, V19.B16, V19.B16
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -9085,6 +9367,8 @@ recordDone3:
 	FMOVS -64(R5), F20
 	WORD $0x4f949021 // FMUL V1.4S, V1.4S, V20.S[0]
 	WORD $0x4f9490a5 // FMUL V5.4S, V5.4S, V20.S[0]
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
 	WORD $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
@@ -9103,10 +9387,10 @@ recordDone3:
 rowDone1:
 	RET
 
-// func mul4xAffine8DotProd(a *uint64)
+// func matvec4xAffine8DotProd(a *uint64)
 //
 // 2 streams of Affine8 rows with 4 activation rows.
-TEXT ·mul4xAffine8DotProd(SB), NOSPLIT, $0-8
+TEXT ·matvec4xAffine8DotProd(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 16(R0), R1
 	MOVD 24(R0), R2
@@ -9153,6 +9437,8 @@ row1:
 	LSR $2, R8
 	CBZ R8, recordDone2
 record2:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	ADD $64, R14, R19
@@ -9184,6 +9470,8 @@ record2:
 	FMOVQ 16(R2), F19
 	VEOR V21.B16, V18.B16, V18.B16
 	VEOR V21.B16, V19.B16, V19.B16
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -9338,6 +9626,8 @@ record2:
 	FMOVQ 48(R2), F19
 	VEOR V21.B16, V18.B16, V18.B16
 	VEOR V21.B16, V19.B16, V19.B16
+
+	// Block 1 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 16(R4), F20
@@ -9492,6 +9782,8 @@ record2:
 	FMOVQ 80(R2), F19
 	VEOR V21.B16, V18.B16, V18.B16
 	VEOR V21.B16, V19.B16, V19.B16
+
+	// Block 2 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 32(R4), F20
@@ -9646,6 +9938,8 @@ record2:
 	FMOVQ 112(R2), F19
 	VEOR V21.B16, V18.B16, V18.B16
 	VEOR V21.B16, V19.B16, V19.B16
+
+	// Block 3 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 48(R4), F20
@@ -9790,6 +10084,8 @@ record2:
 recordDone2:
 	CBZ R9, recordDone3
 record3:
+
+	// Ask for what comes later.
 	WORD $0xf8ae6820 // PRFM PLDL1KEEP, [X1, X14]
 	WORD $0xf8ae6840 // PRFM PLDL1KEEP, [X2, X14]
 	FMOVS (R10), F24
@@ -9818,6 +10114,8 @@ record3:
 	FMOVQ 16(R2), F19
 	VEOR V21.B16, V18.B16, V18.B16
 	VEOR V21.B16, V19.B16, V19.B16
+
+	// Block 0 of the record.
 	WORD $0x6f00e416 // MOVI V22.2D, #0
 	WORD $0x6f00e417 // MOVI V23.2D, #0
 	FMOVQ 0(R4), F20
@@ -9977,6 +10275,8 @@ recordDone3:
 	FMOVS -64(R7), F20
 	WORD $0x4f949063 // FMUL V3.4S, V3.4S, V20.S[0]
 	WORD $0x4f9490e7 // FMUL V7.4S, V7.4S, V20.S[0]
+
+	// Add the lanes and store.
 	MOVD 104(R0), R19
 	WORD $0x6e21d400 // FADDP V0.4S, V0.4S, V1.4S
 	WORD $0x6e23d442 // FADDP V2.4S, V2.4S, V3.4S
@@ -10001,10 +10301,10 @@ recordDone3:
 rowDone1:
 	RET
 
-// func digitsNEON(a *uint64)
+// func int8x3NEON(a *uint64)
 //
 // Turns activations into fixed-point numbers.
-TEXT ·digitsNEON(SB), NOSPLIT, $0-8
+TEXT ·int8x3NEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
 	MOVD 8(R0), R1
 	MOVD 0(R0), R2

@@ -3,4 +3,4 @@
 package cpu
 
 // native are the routines in assembly that the machine can run: none here.
-func native() []*routines { return nil }
+func native() []*isaTable { return nil }

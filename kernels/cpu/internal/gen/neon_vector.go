@@ -211,7 +211,7 @@ func neonMaximum(n *neon) {
 // neonArrange: R1 the activations, R2 where they go, R3 their sums, R4 the order,
 // R5 the scales. The elements are loaded one by one: an order can be any.
 func neonArrange(n *neon) {
-	n.text("arrangeNEON", "Orders and scales activations for quantised weights.")
+	n.text("permuteNEON", "Orders and scales activations for quantised weights.")
 	for _, f := range [][2]int{{arrX, 1}, {arrDst, 2}, {arrSums, 3}, {arrIndex, 4}, {arrScale, 5}, {arrN, 8}} {
 		n.get(f[0], f[1])
 	}

@@ -2,14 +2,15 @@
 
 #include "textflag.h"
 
-// func mul1xF32RunAVX512(a *uint64)
+// func matvec1xF32RunAVX512(a *uint64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
-TEXT ·mul1xF32RunAVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec1xF32RunAVX512(SB), NOSPLIT, $0-8
 	MOVQ  a+0(FP), AX
 	MOVQ  16(AX), CX
 	MOVL  $0x000000ff, DX
 	KMOVW DX, K1
 
+	// Each row of the streams.
 row1:
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -24,17 +25,24 @@ row1:
 	JZ     done3
 
 loop2:
+	// 16 columns.
 	VMOVUPS     (CX), Z4
 	VMOVUPS     (DX), Z5
 	VFMADD231PS Z4, Z5, Z0
+
+	// 16 columns.
 	VMOVUPS     64(CX), Z4
 	VMOVUPS     64(DX), Z5
 	VFMADD231PS Z4, Z5, Z1
 	ADDQ        $+128, CX
 	ADDQ        $+128, DX
+
+	// 16 columns.
 	VMOVUPS     (CX), Z4
 	VMOVUPS     (DX), Z5
 	VFMADD231PS Z4, Z5, Z2
+
+	// 16 columns.
 	VMOVUPS     64(CX), Z4
 	VMOVUPS     64(DX), Z5
 	VFMADD231PS Z4, Z5, Z3
@@ -49,9 +57,12 @@ done3:
 	JZ    done5
 
 loop4:
+	// 16 columns.
 	VMOVUPS     (CX), Z4
 	VMOVUPS     (DX), Z5
 	VFMADD231PS Z4, Z5, Z0
+
+	// 16 columns.
 	VMOVUPS     64(CX), Z4
 	VMOVUPS     64(DX), Z5
 	VFMADD231PS Z4, Z5, Z1
@@ -61,9 +72,11 @@ loop4:
 	JNZ         loop4
 
 done5:
-	MOVQ        72(AX), BX
-	ANDQ        $+16, BX
-	JZ          even6
+	MOVQ 72(AX), BX
+	ANDQ $+16, BX
+	JZ   even6
+
+	// 16 columns.
 	VMOVUPS     (CX), Z4
 	VMOVUPS     (DX), Z5
 	VFMADD231PS Z4, Z5, Z2
@@ -80,7 +93,9 @@ even6:
 	ADDQ        $+32, CX
 
 even7:
-	ADDQ          80(AX), CX
+	ADDQ 80(AX), CX
+
+	// Add the lanes and store.
 	VADDPS        Z2, Z0, Z0
 	VADDPS        Z3, Z1, Z1
 	VADDPS        Z1, Z0, Z0
@@ -101,15 +116,16 @@ even7:
 	VZEROUPPER
 	RET
 
-// func mul1xF32AVX512(a *uint64)
+// func matvec1xF32AVX512(a *uint64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
-TEXT ·mul1xF32AVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec1xF32AVX512(SB), NOSPLIT, $0-8
 	MOVQ  a+0(FP), AX
 	MOVQ  16(AX), CX
 	MOVQ  24(AX), DX
 	MOVL  $0x000000ff, BX
 	KMOVW BX, K1
 
+	// Each row of the streams.
 row1:
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -128,19 +144,24 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  2048(CX)
-	PREFETCHT0  2048(DX)
-	PREFETCHT0  2112(CX)
-	PREFETCHT0  2112(DX)
-	PREFETCHT0  2176(CX)
-	PREFETCHT0  2176(DX)
-	PREFETCHT0  2240(CX)
-	PREFETCHT0  2240(DX)
+	// Ask for what comes later.
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2112(DX)
+	PREFETCHT0 2176(CX)
+	PREFETCHT0 2176(DX)
+	PREFETCHT0 2240(CX)
+	PREFETCHT0 2240(DX)
+
+	// 16 columns.
 	VMOVUPS     (CX), Z8
 	VMOVUPS     (DX), Z9
 	VMOVUPS     (BX), Z10
 	VFMADD231PS Z8, Z10, Z0
 	VFMADD231PS Z9, Z10, Z4
+
+	// 16 columns.
 	VMOVUPS     64(CX), Z8
 	VMOVUPS     64(DX), Z9
 	VMOVUPS     64(BX), Z10
@@ -149,11 +170,15 @@ loop2:
 	ADDQ        $+128, CX
 	ADDQ        $+128, DX
 	ADDQ        $+128, BX
+
+	// 16 columns.
 	VMOVUPS     (CX), Z8
 	VMOVUPS     (DX), Z9
 	VMOVUPS     (BX), Z10
 	VFMADD231PS Z8, Z10, Z2
 	VFMADD231PS Z9, Z10, Z6
+
+	// 16 columns.
 	VMOVUPS     64(CX), Z8
 	VMOVUPS     64(DX), Z9
 	VMOVUPS     64(BX), Z10
@@ -171,11 +196,14 @@ done3:
 	JZ    done5
 
 loop4:
+	// 16 columns.
 	VMOVUPS     (CX), Z8
 	VMOVUPS     (DX), Z9
 	VMOVUPS     (BX), Z10
 	VFMADD231PS Z8, Z10, Z0
 	VFMADD231PS Z9, Z10, Z4
+
+	// 16 columns.
 	VMOVUPS     64(CX), Z8
 	VMOVUPS     64(DX), Z9
 	VMOVUPS     64(BX), Z10
@@ -188,9 +216,11 @@ loop4:
 	JNZ         loop4
 
 done5:
-	MOVQ        72(AX), SI
-	ANDQ        $+16, SI
-	JZ          even6
+	MOVQ 72(AX), SI
+	ANDQ $+16, SI
+	JZ   even6
+
+	// 16 columns.
 	VMOVUPS     (CX), Z8
 	VMOVUPS     (DX), Z9
 	VMOVUPS     (BX), Z10
@@ -213,8 +243,10 @@ even6:
 	ADDQ        $+32, DX
 
 even7:
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
+	ADDQ 80(AX), CX
+	ADDQ 80(AX), DX
+
+	// Add the lanes and store.
 	VADDPS        Z2, Z0, Z0
 	VADDPS        Z3, Z1, Z1
 	VADDPS        Z1, Z0, Z0
@@ -249,9 +281,9 @@ even7:
 	VZEROUPPER
 	RET
 
-// func mul2xF32AVX512(a *uint64)
+// func matvec2xF32AVX512(a *uint64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
-TEXT ·mul2xF32AVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec2xF32AVX512(SB), NOSPLIT, $0-8
 	MOVQ  a+0(FP), AX
 	MOVQ  16(AX), CX
 	MOVQ  24(AX), DX
@@ -259,6 +291,7 @@ TEXT ·mul2xF32AVX512(SB), NOSPLIT, $0-8
 	MOVL  $0x000000ff, SI
 	KMOVW SI, K1
 
+	// Each row of the streams.
 row1:
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -285,14 +318,17 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  2048(CX)
-	PREFETCHT0  2048(DX)
-	PREFETCHT0  2112(CX)
-	PREFETCHT0  2112(DX)
-	PREFETCHT0  2176(CX)
-	PREFETCHT0  2176(DX)
-	PREFETCHT0  2240(CX)
-	PREFETCHT0  2240(DX)
+	// Ask for what comes later.
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2112(DX)
+	PREFETCHT0 2176(CX)
+	PREFETCHT0 2176(DX)
+	PREFETCHT0 2240(CX)
+	PREFETCHT0 2240(DX)
+
+	// 16 columns.
 	VMOVUPS     (CX), Z16
 	VMOVUPS     (DX), Z17
 	VMOVUPS     (SI), Z18
@@ -301,6 +337,8 @@ loop2:
 	VMOVUPS     (SI)(BX*1), Z18
 	VFMADD231PS Z16, Z18, Z1
 	VFMADD231PS Z17, Z18, Z9
+
+	// 16 columns.
 	VMOVUPS     64(CX), Z16
 	VMOVUPS     64(DX), Z17
 	VMOVUPS     64(SI), Z18
@@ -312,6 +350,8 @@ loop2:
 	ADDQ        $+128, CX
 	ADDQ        $+128, DX
 	ADDQ        $+128, SI
+
+	// 16 columns.
 	VMOVUPS     (CX), Z16
 	VMOVUPS     (DX), Z17
 	VMOVUPS     (SI), Z18
@@ -320,6 +360,8 @@ loop2:
 	VMOVUPS     (SI)(BX*1), Z18
 	VFMADD231PS Z16, Z18, Z5
 	VFMADD231PS Z17, Z18, Z13
+
+	// 16 columns.
 	VMOVUPS     64(CX), Z16
 	VMOVUPS     64(DX), Z17
 	VMOVUPS     64(SI), Z18
@@ -340,6 +382,7 @@ done3:
 	JZ    done5
 
 loop4:
+	// 16 columns.
 	VMOVUPS     (CX), Z16
 	VMOVUPS     (DX), Z17
 	VMOVUPS     (SI), Z18
@@ -348,6 +391,8 @@ loop4:
 	VMOVUPS     (SI)(BX*1), Z18
 	VFMADD231PS Z16, Z18, Z1
 	VFMADD231PS Z17, Z18, Z9
+
+	// 16 columns.
 	VMOVUPS     64(CX), Z16
 	VMOVUPS     64(DX), Z17
 	VMOVUPS     64(SI), Z18
@@ -363,9 +408,11 @@ loop4:
 	JNZ         loop4
 
 done5:
-	MOVQ        72(AX), DI
-	ANDQ        $+16, DI
-	JZ          even6
+	MOVQ 72(AX), DI
+	ANDQ $+16, DI
+	JZ   even6
+
+	// 16 columns.
 	VMOVUPS     (CX), Z16
 	VMOVUPS     (DX), Z17
 	VMOVUPS     (SI), Z18
@@ -394,8 +441,10 @@ even6:
 	ADDQ        $+32, DX
 
 even7:
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
+	ADDQ 80(AX), CX
+	ADDQ 80(AX), DX
+
+	// Add the lanes and store.
 	VADDPS        Z4, Z0, Z0
 	VADDPS        Z5, Z1, Z1
 	VADDPS        Z6, Z2, Z2
@@ -456,9 +505,9 @@ even7:
 	VZEROUPPER
 	RET
 
-// func mul4xF32AVX512(a *uint64)
+// func matvec4xF32AVX512(a *uint64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
-TEXT ·mul4xF32AVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec4xF32AVX512(SB), NOSPLIT, $0-8
 	MOVQ  a+0(FP), AX
 	MOVQ  16(AX), CX
 	MOVQ  96(AX), DX
@@ -466,6 +515,7 @@ TEXT ·mul4xF32AVX512(SB), NOSPLIT, $0-8
 	MOVL  $0x000000ff, SI
 	KMOVW SI, K1
 
+	// Each row of the streams.
 row1:
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -492,10 +542,13 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  2048(CX)
-	PREFETCHT0  2112(CX)
-	PREFETCHT0  2176(CX)
-	PREFETCHT0  2240(CX)
+	// Ask for what comes later.
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2176(CX)
+	PREFETCHT0 2240(CX)
+
+	// 16 columns.
 	VMOVUPS     (CX), Z16
 	VMOVUPS     (SI), Z17
 	VFMADD231PS Z16, Z17, Z0
@@ -505,6 +558,8 @@ loop2:
 	VFMADD231PS Z16, Z17, Z2
 	VMOVUPS     (SI)(BX*1), Z17
 	VFMADD231PS Z16, Z17, Z3
+
+	// 16 columns.
 	VMOVUPS     64(CX), Z16
 	VMOVUPS     64(SI), Z17
 	VFMADD231PS Z16, Z17, Z4
@@ -516,6 +571,8 @@ loop2:
 	VFMADD231PS Z16, Z17, Z7
 	ADDQ        $+128, CX
 	ADDQ        $+128, SI
+
+	// 16 columns.
 	VMOVUPS     (CX), Z16
 	VMOVUPS     (SI), Z17
 	VFMADD231PS Z16, Z17, Z8
@@ -525,6 +582,8 @@ loop2:
 	VFMADD231PS Z16, Z17, Z10
 	VMOVUPS     (SI)(BX*1), Z17
 	VFMADD231PS Z16, Z17, Z11
+
+	// 16 columns.
 	VMOVUPS     64(CX), Z16
 	VMOVUPS     64(SI), Z17
 	VFMADD231PS Z16, Z17, Z12
@@ -545,6 +604,7 @@ done3:
 	JZ    done5
 
 loop4:
+	// 16 columns.
 	VMOVUPS     (CX), Z16
 	VMOVUPS     (SI), Z17
 	VFMADD231PS Z16, Z17, Z0
@@ -554,6 +614,8 @@ loop4:
 	VFMADD231PS Z16, Z17, Z2
 	VMOVUPS     (SI)(BX*1), Z17
 	VFMADD231PS Z16, Z17, Z3
+
+	// 16 columns.
 	VMOVUPS     64(CX), Z16
 	VMOVUPS     64(SI), Z17
 	VFMADD231PS Z16, Z17, Z4
@@ -569,9 +631,11 @@ loop4:
 	JNZ         loop4
 
 done5:
-	MOVQ        72(AX), DI
-	ANDQ        $+16, DI
-	JZ          even6
+	MOVQ 72(AX), DI
+	ANDQ $+16, DI
+	JZ   even6
+
+	// 16 columns.
 	VMOVUPS     (CX), Z16
 	VMOVUPS     (SI), Z17
 	VFMADD231PS Z16, Z17, Z8
@@ -600,7 +664,9 @@ even6:
 	ADDQ        $+32, CX
 
 even7:
-	ADDQ          80(AX), CX
+	ADDQ 80(AX), CX
+
+	// Add the lanes and store.
 	VADDPS        Z8, Z0, Z0
 	VADDPS        Z9, Z1, Z1
 	VADDPS        Z10, Z2, Z2
@@ -641,14 +707,15 @@ even7:
 	VZEROUPPER
 	RET
 
-// func mul1xF16RunAVX512(a *uint64)
+// func matvec1xF16RunAVX512(a *uint64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
-TEXT ·mul1xF16RunAVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec1xF16RunAVX512(SB), NOSPLIT, $0-8
 	MOVQ  a+0(FP), AX
 	MOVQ  16(AX), CX
 	MOVL  $0x000000ff, DX
 	KMOVW DX, K1
 
+	// Each row of the streams.
 row1:
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -663,17 +730,24 @@ row1:
 	JZ     done3
 
 loop2:
+	// 16 columns.
 	VCVTPH2PS   (CX), Z4
 	VMOVUPS     (DX), Z5
 	VFMADD231PS Z4, Z5, Z0
+
+	// 16 columns.
 	VCVTPH2PS   32(CX), Z4
 	VMOVUPS     64(DX), Z5
 	VFMADD231PS Z4, Z5, Z1
 	ADDQ        $+64, CX
 	ADDQ        $+128, DX
+
+	// 16 columns.
 	VCVTPH2PS   (CX), Z4
 	VMOVUPS     (DX), Z5
 	VFMADD231PS Z4, Z5, Z2
+
+	// 16 columns.
 	VCVTPH2PS   32(CX), Z4
 	VMOVUPS     64(DX), Z5
 	VFMADD231PS Z4, Z5, Z3
@@ -688,9 +762,12 @@ done3:
 	JZ    done5
 
 loop4:
+	// 16 columns.
 	VCVTPH2PS   (CX), Z4
 	VMOVUPS     (DX), Z5
 	VFMADD231PS Z4, Z5, Z0
+
+	// 16 columns.
 	VCVTPH2PS   32(CX), Z4
 	VMOVUPS     64(DX), Z5
 	VFMADD231PS Z4, Z5, Z1
@@ -700,9 +777,11 @@ loop4:
 	JNZ         loop4
 
 done5:
-	MOVQ        72(AX), BX
-	ANDQ        $+16, BX
-	JZ          even6
+	MOVQ 72(AX), BX
+	ANDQ $+16, BX
+	JZ   even6
+
+	// 16 columns.
 	VCVTPH2PS   (CX), Z4
 	VMOVUPS     (DX), Z5
 	VFMADD231PS Z4, Z5, Z2
@@ -719,7 +798,9 @@ even6:
 	ADDQ        $+16, CX
 
 even7:
-	ADDQ          80(AX), CX
+	ADDQ 80(AX), CX
+
+	// Add the lanes and store.
 	VADDPS        Z2, Z0, Z0
 	VADDPS        Z3, Z1, Z1
 	VADDPS        Z1, Z0, Z0
@@ -740,15 +821,16 @@ even7:
 	VZEROUPPER
 	RET
 
-// func mul1xF16AVX512(a *uint64)
+// func matvec1xF16AVX512(a *uint64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
-TEXT ·mul1xF16AVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec1xF16AVX512(SB), NOSPLIT, $0-8
 	MOVQ  a+0(FP), AX
 	MOVQ  16(AX), CX
 	MOVQ  24(AX), DX
 	MOVL  $0x000000ff, BX
 	KMOVW BX, K1
 
+	// Each row of the streams.
 row1:
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -767,15 +849,20 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  2048(CX)
-	PREFETCHT0  2048(DX)
-	PREFETCHT0  2112(CX)
-	PREFETCHT0  2112(DX)
+	// Ask for what comes later.
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2112(DX)
+
+	// 16 columns.
 	VCVTPH2PS   (CX), Z8
 	VCVTPH2PS   (DX), Z9
 	VMOVUPS     (BX), Z10
 	VFMADD231PS Z8, Z10, Z0
 	VFMADD231PS Z9, Z10, Z4
+
+	// 16 columns.
 	VCVTPH2PS   32(CX), Z8
 	VCVTPH2PS   32(DX), Z9
 	VMOVUPS     64(BX), Z10
@@ -784,11 +871,15 @@ loop2:
 	ADDQ        $+64, CX
 	ADDQ        $+64, DX
 	ADDQ        $+128, BX
+
+	// 16 columns.
 	VCVTPH2PS   (CX), Z8
 	VCVTPH2PS   (DX), Z9
 	VMOVUPS     (BX), Z10
 	VFMADD231PS Z8, Z10, Z2
 	VFMADD231PS Z9, Z10, Z6
+
+	// 16 columns.
 	VCVTPH2PS   32(CX), Z8
 	VCVTPH2PS   32(DX), Z9
 	VMOVUPS     64(BX), Z10
@@ -806,11 +897,14 @@ done3:
 	JZ    done5
 
 loop4:
+	// 16 columns.
 	VCVTPH2PS   (CX), Z8
 	VCVTPH2PS   (DX), Z9
 	VMOVUPS     (BX), Z10
 	VFMADD231PS Z8, Z10, Z0
 	VFMADD231PS Z9, Z10, Z4
+
+	// 16 columns.
 	VCVTPH2PS   32(CX), Z8
 	VCVTPH2PS   32(DX), Z9
 	VMOVUPS     64(BX), Z10
@@ -823,9 +917,11 @@ loop4:
 	JNZ         loop4
 
 done5:
-	MOVQ        72(AX), SI
-	ANDQ        $+16, SI
-	JZ          even6
+	MOVQ 72(AX), SI
+	ANDQ $+16, SI
+	JZ   even6
+
+	// 16 columns.
 	VCVTPH2PS   (CX), Z8
 	VCVTPH2PS   (DX), Z9
 	VMOVUPS     (BX), Z10
@@ -848,8 +944,10 @@ even6:
 	ADDQ        $+16, DX
 
 even7:
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
+	ADDQ 80(AX), CX
+	ADDQ 80(AX), DX
+
+	// Add the lanes and store.
 	VADDPS        Z2, Z0, Z0
 	VADDPS        Z3, Z1, Z1
 	VADDPS        Z1, Z0, Z0
@@ -884,9 +982,9 @@ even7:
 	VZEROUPPER
 	RET
 
-// func mul2xF16AVX512(a *uint64)
+// func matvec2xF16AVX512(a *uint64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
-TEXT ·mul2xF16AVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec2xF16AVX512(SB), NOSPLIT, $0-8
 	MOVQ  a+0(FP), AX
 	MOVQ  16(AX), CX
 	MOVQ  24(AX), DX
@@ -894,6 +992,7 @@ TEXT ·mul2xF16AVX512(SB), NOSPLIT, $0-8
 	MOVL  $0x000000ff, SI
 	KMOVW SI, K1
 
+	// Each row of the streams.
 row1:
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -920,10 +1019,13 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  2048(CX)
-	PREFETCHT0  2048(DX)
-	PREFETCHT0  2112(CX)
-	PREFETCHT0  2112(DX)
+	// Ask for what comes later.
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2112(DX)
+
+	// 16 columns.
 	VCVTPH2PS   (CX), Z16
 	VCVTPH2PS   (DX), Z17
 	VMOVUPS     (SI), Z18
@@ -932,6 +1034,8 @@ loop2:
 	VMOVUPS     (SI)(BX*1), Z18
 	VFMADD231PS Z16, Z18, Z1
 	VFMADD231PS Z17, Z18, Z9
+
+	// 16 columns.
 	VCVTPH2PS   32(CX), Z16
 	VCVTPH2PS   32(DX), Z17
 	VMOVUPS     64(SI), Z18
@@ -943,6 +1047,8 @@ loop2:
 	ADDQ        $+64, CX
 	ADDQ        $+64, DX
 	ADDQ        $+128, SI
+
+	// 16 columns.
 	VCVTPH2PS   (CX), Z16
 	VCVTPH2PS   (DX), Z17
 	VMOVUPS     (SI), Z18
@@ -951,6 +1057,8 @@ loop2:
 	VMOVUPS     (SI)(BX*1), Z18
 	VFMADD231PS Z16, Z18, Z5
 	VFMADD231PS Z17, Z18, Z13
+
+	// 16 columns.
 	VCVTPH2PS   32(CX), Z16
 	VCVTPH2PS   32(DX), Z17
 	VMOVUPS     64(SI), Z18
@@ -971,6 +1079,7 @@ done3:
 	JZ    done5
 
 loop4:
+	// 16 columns.
 	VCVTPH2PS   (CX), Z16
 	VCVTPH2PS   (DX), Z17
 	VMOVUPS     (SI), Z18
@@ -979,6 +1088,8 @@ loop4:
 	VMOVUPS     (SI)(BX*1), Z18
 	VFMADD231PS Z16, Z18, Z1
 	VFMADD231PS Z17, Z18, Z9
+
+	// 16 columns.
 	VCVTPH2PS   32(CX), Z16
 	VCVTPH2PS   32(DX), Z17
 	VMOVUPS     64(SI), Z18
@@ -994,9 +1105,11 @@ loop4:
 	JNZ         loop4
 
 done5:
-	MOVQ        72(AX), DI
-	ANDQ        $+16, DI
-	JZ          even6
+	MOVQ 72(AX), DI
+	ANDQ $+16, DI
+	JZ   even6
+
+	// 16 columns.
 	VCVTPH2PS   (CX), Z16
 	VCVTPH2PS   (DX), Z17
 	VMOVUPS     (SI), Z18
@@ -1025,8 +1138,10 @@ even6:
 	ADDQ        $+16, DX
 
 even7:
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
+	ADDQ 80(AX), CX
+	ADDQ 80(AX), DX
+
+	// Add the lanes and store.
 	VADDPS        Z4, Z0, Z0
 	VADDPS        Z5, Z1, Z1
 	VADDPS        Z6, Z2, Z2
@@ -1087,9 +1202,9 @@ even7:
 	VZEROUPPER
 	RET
 
-// func mul4xF16AVX512(a *uint64)
+// func matvec4xF16AVX512(a *uint64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
-TEXT ·mul4xF16AVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec4xF16AVX512(SB), NOSPLIT, $0-8
 	MOVQ  a+0(FP), AX
 	MOVQ  16(AX), CX
 	MOVQ  96(AX), DX
@@ -1097,6 +1212,7 @@ TEXT ·mul4xF16AVX512(SB), NOSPLIT, $0-8
 	MOVL  $0x000000ff, SI
 	KMOVW SI, K1
 
+	// Each row of the streams.
 row1:
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -1123,8 +1239,11 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  2048(CX)
-	PREFETCHT0  2112(CX)
+	// Ask for what comes later.
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+
+	// 16 columns.
 	VCVTPH2PS   (CX), Z16
 	VMOVUPS     (SI), Z17
 	VFMADD231PS Z16, Z17, Z0
@@ -1134,6 +1253,8 @@ loop2:
 	VFMADD231PS Z16, Z17, Z2
 	VMOVUPS     (SI)(BX*1), Z17
 	VFMADD231PS Z16, Z17, Z3
+
+	// 16 columns.
 	VCVTPH2PS   32(CX), Z16
 	VMOVUPS     64(SI), Z17
 	VFMADD231PS Z16, Z17, Z4
@@ -1145,6 +1266,8 @@ loop2:
 	VFMADD231PS Z16, Z17, Z7
 	ADDQ        $+64, CX
 	ADDQ        $+128, SI
+
+	// 16 columns.
 	VCVTPH2PS   (CX), Z16
 	VMOVUPS     (SI), Z17
 	VFMADD231PS Z16, Z17, Z8
@@ -1154,6 +1277,8 @@ loop2:
 	VFMADD231PS Z16, Z17, Z10
 	VMOVUPS     (SI)(BX*1), Z17
 	VFMADD231PS Z16, Z17, Z11
+
+	// 16 columns.
 	VCVTPH2PS   32(CX), Z16
 	VMOVUPS     64(SI), Z17
 	VFMADD231PS Z16, Z17, Z12
@@ -1174,6 +1299,7 @@ done3:
 	JZ    done5
 
 loop4:
+	// 16 columns.
 	VCVTPH2PS   (CX), Z16
 	VMOVUPS     (SI), Z17
 	VFMADD231PS Z16, Z17, Z0
@@ -1183,6 +1309,8 @@ loop4:
 	VFMADD231PS Z16, Z17, Z2
 	VMOVUPS     (SI)(BX*1), Z17
 	VFMADD231PS Z16, Z17, Z3
+
+	// 16 columns.
 	VCVTPH2PS   32(CX), Z16
 	VMOVUPS     64(SI), Z17
 	VFMADD231PS Z16, Z17, Z4
@@ -1198,9 +1326,11 @@ loop4:
 	JNZ         loop4
 
 done5:
-	MOVQ        72(AX), DI
-	ANDQ        $+16, DI
-	JZ          even6
+	MOVQ 72(AX), DI
+	ANDQ $+16, DI
+	JZ   even6
+
+	// 16 columns.
 	VCVTPH2PS   (CX), Z16
 	VMOVUPS     (SI), Z17
 	VFMADD231PS Z16, Z17, Z8
@@ -1229,7 +1359,9 @@ even6:
 	ADDQ        $+16, CX
 
 even7:
-	ADDQ          80(AX), CX
+	ADDQ 80(AX), CX
+
+	// Add the lanes and store.
 	VADDPS        Z8, Z0, Z0
 	VADDPS        Z9, Z1, Z1
 	VADDPS        Z10, Z2, Z2
@@ -1270,13 +1402,14 @@ even7:
 	VZEROUPPER
 	RET
 
-// func mul1xBF16RunAVX512(a *uint64)
+// func matvec1xBF16RunAVX512(a *uint64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
-TEXT ·mul1xBF16RunAVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec1xBF16RunAVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	VPBROADCASTD lanes_ffff0000<>+0(SB), Z0
 
+	// Each row of the streams.
 row1:
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -1291,17 +1424,24 @@ row1:
 	JZ     done3
 
 loop2:
+	// 16 columns.
 	VPSLLD      $0x10, (CX), Z5
 	VMOVUPS     (DX), Z6
 	VFMADD231PS Z5, Z6, Z1
+
+	// 16 columns.
 	VPANDD      (CX), Z0, Z5
 	VMOVUPS     64(DX), Z6
 	VFMADD231PS Z5, Z6, Z2
 	ADDQ        $+64, CX
 	ADDQ        $+128, DX
+
+	// 16 columns.
 	VPSLLD      $0x10, (CX), Z5
 	VMOVUPS     (DX), Z6
 	VFMADD231PS Z5, Z6, Z3
+
+	// 16 columns.
 	VPANDD      (CX), Z0, Z5
 	VMOVUPS     64(DX), Z6
 	VFMADD231PS Z5, Z6, Z4
@@ -1316,9 +1456,12 @@ done3:
 	JZ    done5
 
 loop4:
+	// 16 columns.
 	VPSLLD      $0x10, (CX), Z5
 	VMOVUPS     (DX), Z6
 	VFMADD231PS Z5, Z6, Z1
+
+	// 16 columns.
 	VPANDD      (CX), Z0, Z5
 	VMOVUPS     64(DX), Z6
 	VFMADD231PS Z5, Z6, Z2
@@ -1328,7 +1471,9 @@ loop4:
 	JNZ         loop4
 
 done5:
-	ADDQ          80(AX), CX
+	ADDQ 80(AX), CX
+
+	// Add the lanes and store.
 	VADDPS        Z3, Z1, Z1
 	VADDPS        Z4, Z2, Z2
 	VADDPS        Z2, Z1, Z1
@@ -1359,14 +1504,15 @@ DATA lanes_ffff0000<>+24(SB)/4, $0xffff0000
 DATA lanes_ffff0000<>+28(SB)/4, $0xffff0000
 GLOBL lanes_ffff0000<>(SB), RODATA|NOPTR, $32
 
-// func mul1xBF16AVX512(a *uint64)
+// func matvec1xBF16AVX512(a *uint64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
-TEXT ·mul1xBF16AVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec1xBF16AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
 	VPBROADCASTD lanes_ffff0000<>+0(SB), Z0
 
+	// Each row of the streams.
 row1:
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -1385,15 +1531,20 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  2048(CX)
-	PREFETCHT0  2048(DX)
-	PREFETCHT0  2112(CX)
-	PREFETCHT0  2112(DX)
+	// Ask for what comes later.
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2112(DX)
+
+	// 16 columns.
 	VPSLLD      $0x10, (CX), Z9
 	VPSLLD      $0x10, (DX), Z10
 	VMOVUPS     (BX), Z11
 	VFMADD231PS Z9, Z11, Z1
 	VFMADD231PS Z10, Z11, Z5
+
+	// 16 columns.
 	VPANDD      (CX), Z0, Z9
 	VPANDD      (DX), Z0, Z10
 	VMOVUPS     64(BX), Z11
@@ -1402,11 +1553,15 @@ loop2:
 	ADDQ        $+64, CX
 	ADDQ        $+64, DX
 	ADDQ        $+128, BX
+
+	// 16 columns.
 	VPSLLD      $0x10, (CX), Z9
 	VPSLLD      $0x10, (DX), Z10
 	VMOVUPS     (BX), Z11
 	VFMADD231PS Z9, Z11, Z3
 	VFMADD231PS Z10, Z11, Z7
+
+	// 16 columns.
 	VPANDD      (CX), Z0, Z9
 	VPANDD      (DX), Z0, Z10
 	VMOVUPS     64(BX), Z11
@@ -1424,11 +1579,14 @@ done3:
 	JZ    done5
 
 loop4:
+	// 16 columns.
 	VPSLLD      $0x10, (CX), Z9
 	VPSLLD      $0x10, (DX), Z10
 	VMOVUPS     (BX), Z11
 	VFMADD231PS Z9, Z11, Z1
 	VFMADD231PS Z10, Z11, Z5
+
+	// 16 columns.
 	VPANDD      (CX), Z0, Z9
 	VPANDD      (DX), Z0, Z10
 	VMOVUPS     64(BX), Z11
@@ -1441,8 +1599,10 @@ loop4:
 	JNZ         loop4
 
 done5:
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
+	ADDQ 80(AX), CX
+	ADDQ 80(AX), DX
+
+	// Add the lanes and store.
 	VADDPS        Z3, Z1, Z1
 	VADDPS        Z4, Z2, Z2
 	VADDPS        Z2, Z1, Z1
@@ -1477,15 +1637,16 @@ done5:
 	VZEROUPPER
 	RET
 
-// func mul2xBF16AVX512(a *uint64)
+// func matvec2xBF16AVX512(a *uint64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
-TEXT ·mul2xBF16AVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec2xBF16AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
 	MOVQ         96(AX), BX
 	VPBROADCASTD lanes_ffff0000<>+0(SB), Z0
 
+	// Each row of the streams.
 row1:
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -1512,10 +1673,13 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  2048(CX)
-	PREFETCHT0  2048(DX)
-	PREFETCHT0  2112(CX)
-	PREFETCHT0  2112(DX)
+	// Ask for what comes later.
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2112(DX)
+
+	// 16 columns.
 	VPSLLD      $0x10, (CX), Z17
 	VPSLLD      $0x10, (DX), Z18
 	VMOVUPS     (SI), Z19
@@ -1524,6 +1688,8 @@ loop2:
 	VMOVUPS     (SI)(BX*1), Z19
 	VFMADD231PS Z17, Z19, Z2
 	VFMADD231PS Z18, Z19, Z10
+
+	// 16 columns.
 	VPANDD      (CX), Z0, Z17
 	VPANDD      (DX), Z0, Z18
 	VMOVUPS     64(SI), Z19
@@ -1535,6 +1701,8 @@ loop2:
 	ADDQ        $+64, CX
 	ADDQ        $+64, DX
 	ADDQ        $+128, SI
+
+	// 16 columns.
 	VPSLLD      $0x10, (CX), Z17
 	VPSLLD      $0x10, (DX), Z18
 	VMOVUPS     (SI), Z19
@@ -1543,6 +1711,8 @@ loop2:
 	VMOVUPS     (SI)(BX*1), Z19
 	VFMADD231PS Z17, Z19, Z6
 	VFMADD231PS Z18, Z19, Z14
+
+	// 16 columns.
 	VPANDD      (CX), Z0, Z17
 	VPANDD      (DX), Z0, Z18
 	VMOVUPS     64(SI), Z19
@@ -1563,6 +1733,7 @@ done3:
 	JZ    done5
 
 loop4:
+	// 16 columns.
 	VPSLLD      $0x10, (CX), Z17
 	VPSLLD      $0x10, (DX), Z18
 	VMOVUPS     (SI), Z19
@@ -1571,6 +1742,8 @@ loop4:
 	VMOVUPS     (SI)(BX*1), Z19
 	VFMADD231PS Z17, Z19, Z2
 	VFMADD231PS Z18, Z19, Z10
+
+	// 16 columns.
 	VPANDD      (CX), Z0, Z17
 	VPANDD      (DX), Z0, Z18
 	VMOVUPS     64(SI), Z19
@@ -1586,8 +1759,10 @@ loop4:
 	JNZ         loop4
 
 done5:
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
+	ADDQ 80(AX), CX
+	ADDQ 80(AX), DX
+
+	// Add the lanes and store.
 	VADDPS        Z5, Z1, Z1
 	VADDPS        Z6, Z2, Z2
 	VADDPS        Z7, Z3, Z3
@@ -1648,15 +1823,16 @@ done5:
 	VZEROUPPER
 	RET
 
-// func mul4xBF16AVX512(a *uint64)
+// func matvec4xBF16AVX512(a *uint64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
-TEXT ·mul4xBF16AVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec4xBF16AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         96(AX), DX
 	LEAQ         (DX)(DX*2), BX
 	VPBROADCASTD lanes_ffff0000<>+0(SB), Z0
 
+	// Each row of the streams.
 row1:
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -1683,8 +1859,11 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  2048(CX)
-	PREFETCHT0  2112(CX)
+	// Ask for what comes later.
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+
+	// 16 columns.
 	VPSLLD      $0x10, (CX), Z17
 	VMOVUPS     (SI), Z18
 	VFMADD231PS Z17, Z18, Z1
@@ -1694,6 +1873,8 @@ loop2:
 	VFMADD231PS Z17, Z18, Z3
 	VMOVUPS     (SI)(BX*1), Z18
 	VFMADD231PS Z17, Z18, Z4
+
+	// 16 columns.
 	VPANDD      (CX), Z0, Z17
 	VMOVUPS     64(SI), Z18
 	VFMADD231PS Z17, Z18, Z5
@@ -1705,6 +1886,8 @@ loop2:
 	VFMADD231PS Z17, Z18, Z8
 	ADDQ        $+64, CX
 	ADDQ        $+128, SI
+
+	// 16 columns.
 	VPSLLD      $0x10, (CX), Z17
 	VMOVUPS     (SI), Z18
 	VFMADD231PS Z17, Z18, Z9
@@ -1714,6 +1897,8 @@ loop2:
 	VFMADD231PS Z17, Z18, Z11
 	VMOVUPS     (SI)(BX*1), Z18
 	VFMADD231PS Z17, Z18, Z12
+
+	// 16 columns.
 	VPANDD      (CX), Z0, Z17
 	VMOVUPS     64(SI), Z18
 	VFMADD231PS Z17, Z18, Z13
@@ -1734,6 +1919,7 @@ done3:
 	JZ    done5
 
 loop4:
+	// 16 columns.
 	VPSLLD      $0x10, (CX), Z17
 	VMOVUPS     (SI), Z18
 	VFMADD231PS Z17, Z18, Z1
@@ -1743,6 +1929,8 @@ loop4:
 	VFMADD231PS Z17, Z18, Z3
 	VMOVUPS     (SI)(BX*1), Z18
 	VFMADD231PS Z17, Z18, Z4
+
+	// 16 columns.
 	VPANDD      (CX), Z0, Z17
 	VMOVUPS     64(SI), Z18
 	VFMADD231PS Z17, Z18, Z5
@@ -1758,7 +1946,9 @@ loop4:
 	JNZ         loop4
 
 done5:
-	ADDQ          80(AX), CX
+	ADDQ 80(AX), CX
+
+	// Add the lanes and store.
 	VADDPS        Z9, Z1, Z1
 	VADDPS        Z10, Z2, Z2
 	VADDPS        Z11, Z3, Z3
@@ -1799,9 +1989,9 @@ done5:
 	VZEROUPPER
 	RET
 
-// func mul1xQ8_0AVX512(a *uint64)
+// func matvec1xQ8_0AVX512(a *uint64)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·mul1xQ8_0AVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec1xQ8_0AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
@@ -1811,6 +2001,7 @@ TEXT ·mul1xQ8_0AVX512(SB), NOSPLIT, $0-8
 	VMOVDQU32    wide_00000000_00110011_00220022_00330033_00000000_00110011_00220022_00330033<>+0(SB), Z3
 	VPBROADCASTD lanes_43800000<>+0(SB), Z4
 
+	// Each row of the streams.
 row1:
 	VXORPS Z5, Z5, Z5
 	VXORPS Z6, Z6, Z6
@@ -1821,58 +2012,67 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  2048(CX)
-	PREFETCHT0  2048(DX)
-	PREFETCHT0  2112(CX)
-	PREFETCHT0  2112(DX)
-	PREFETCHT0  2176(CX)
-	PREFETCHT0  2176(DX)
-	VMOVDQU32   (CX), Z7
-	VMOVDQA32   Z0, Z8
-	VPERMI2W    64(CX), Z7, Z8
-	VMOVDQU32   8(CX), Z9
-	VMOVDQA32   Z1, Z10
-	VPERMI2W    72(CX), Z9, Z10
-	VPXORD      Z2, Z8, Z8
-	VPXORD      Z2, Z10, Z10
-	VMOVDQA32   Z3, Z9
-	VPERMI2W    64(CX), Z7, Z9
-	VCVTPH2PS   Y9, Z9
-	VMOVDQU32   (DX), Z7
-	VMOVDQA32   Z0, Z11
-	VPERMI2W    64(DX), Z7, Z11
-	VMOVDQU32   8(DX), Z12
-	VMOVDQA32   Z1, Z13
-	VPERMI2W    72(DX), Z12, Z13
-	VPXORD      Z2, Z11, Z11
-	VPXORD      Z2, Z13, Z13
-	VMOVDQA32   Z3, Z12
-	VPERMI2W    64(DX), Z7, Z12
-	VCVTPH2PS   Y12, Z12
-	VMOVDQU32   (BX), Z7
-	VMOVDQU32   64(BX), Z14
-	VXORPS      Z15, Z15, Z15
-	VPDPBUSD    Z7, Z8, Z15
-	VPDPBUSD    Z14, Z10, Z15
-	VXORPS      Z16, Z16, Z16
-	VPDPBUSD    Z7, Z11, Z16
-	VPDPBUSD    Z14, Z13, Z16
-	VMOVDQU32   128(BX), Z7
-	VMOVDQU32   192(BX), Z14
-	VXORPS      Z17, Z17, Z17
-	VPDPBUSD    Z7, Z8, Z17
-	VPDPBUSD    Z14, Z10, Z17
-	VXORPS      Z18, Z18, Z18
-	VPDPBUSD    Z7, Z11, Z18
-	VPDPBUSD    Z14, Z13, Z18
-	VMOVDQU32   256(BX), Z7
-	VMOVDQU32   320(BX), Z14
-	VXORPS      Z19, Z19, Z19
-	VPDPBUSD    Z7, Z8, Z19
-	VPDPBUSD    Z14, Z10, Z19
-	VXORPS      Z8, Z8, Z8
-	VPDPBUSD    Z7, Z11, Z8
-	VPDPBUSD    Z14, Z13, Z8
+	// Ask for what comes later.
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2112(DX)
+	PREFETCHT0 2176(CX)
+	PREFETCHT0 2176(DX)
+
+	// Weights of row 0.
+	VMOVDQU32 (CX), Z7
+	VMOVDQA32 Z0, Z8
+	VPERMI2W  64(CX), Z7, Z8
+	VMOVDQU32 8(CX), Z9
+	VMOVDQA32 Z1, Z10
+	VPERMI2W  72(CX), Z9, Z10
+	VPXORD    Z2, Z8, Z8
+	VPXORD    Z2, Z10, Z10
+	VMOVDQA32 Z3, Z9
+	VPERMI2W  64(CX), Z7, Z9
+	VCVTPH2PS Y9, Z9
+
+	// Weights of row 1.
+	VMOVDQU32 (DX), Z7
+	VMOVDQA32 Z0, Z11
+	VPERMI2W  64(DX), Z7, Z11
+	VMOVDQU32 8(DX), Z12
+	VMOVDQA32 Z1, Z13
+	VPERMI2W  72(DX), Z12, Z13
+	VPXORD    Z2, Z11, Z11
+	VPXORD    Z2, Z13, Z13
+	VMOVDQA32 Z3, Z12
+	VPERMI2W  64(DX), Z7, Z12
+	VCVTPH2PS Y12, Z12
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (BX), Z7
+	VMOVDQU32 64(BX), Z14
+	VXORPS    Z15, Z15, Z15
+	VPDPBUSD  Z7, Z8, Z15
+	VPDPBUSD  Z14, Z10, Z15
+	VXORPS    Z16, Z16, Z16
+	VPDPBUSD  Z7, Z11, Z16
+	VPDPBUSD  Z14, Z13, Z16
+	VMOVDQU32 128(BX), Z7
+	VMOVDQU32 192(BX), Z14
+	VXORPS    Z17, Z17, Z17
+	VPDPBUSD  Z7, Z8, Z17
+	VPDPBUSD  Z14, Z10, Z17
+	VXORPS    Z18, Z18, Z18
+	VPDPBUSD  Z7, Z11, Z18
+	VPDPBUSD  Z14, Z13, Z18
+	VMOVDQU32 256(BX), Z7
+	VMOVDQU32 320(BX), Z14
+	VXORPS    Z19, Z19, Z19
+	VPDPBUSD  Z7, Z8, Z19
+	VPDPBUSD  Z14, Z10, Z19
+	VXORPS    Z8, Z8, Z8
+	VPDPBUSD  Z7, Z11, Z8
+	VPDPBUSD  Z14, Z13, Z8
+
+	// Put the digits together and scale.
 	VMOVDQU32   384(BX), Z7
 	VPSLLD      $0x08, Z15, Z15
 	VPADDD      Z17, Z15, Z15
@@ -1901,70 +2101,79 @@ done3:
 	JZ    done5
 
 loop4:
+	// Weights of row 0.
 	VBROADCASTI32X4 2(CX), Z7
 	VBROADCASTI32X4 18(CX), Z8
 	VPXORD          Z2, Z7, Z7
 	VPXORD          Z2, Z8, Z8
 	VPBROADCASTW    (CX), Y9
 	VCVTPH2PS       Y9, Z9
+
+	// Weights of row 1.
 	VBROADCASTI32X4 2(DX), Z10
 	VBROADCASTI32X4 18(DX), Z11
 	VPXORD          Z2, Z10, Z10
 	VPXORD          Z2, Z11, Z11
 	VPBROADCASTW    (DX), Y12
 	VCVTPH2PS       Y12, Z12
-	VMOVDQU32       (BX), Z13
-	VMOVDQU32       64(BX), Z14
-	VXORPS          Z15, Z15, Z15
-	VPDPBUSD        Z13, Z7, Z15
-	VPDPBUSD        Z14, Z8, Z15
-	VXORPS          Z16, Z16, Z16
-	VPDPBUSD        Z13, Z10, Z16
-	VPDPBUSD        Z14, Z11, Z16
-	VMOVDQU32       128(BX), Z13
-	VMOVDQU32       192(BX), Z14
-	VXORPS          Z17, Z17, Z17
-	VPDPBUSD        Z13, Z7, Z17
-	VPDPBUSD        Z14, Z8, Z17
-	VXORPS          Z18, Z18, Z18
-	VPDPBUSD        Z13, Z10, Z18
-	VPDPBUSD        Z14, Z11, Z18
-	VMOVDQU32       256(BX), Z13
-	VMOVDQU32       320(BX), Z14
-	VXORPS          Z19, Z19, Z19
-	VPDPBUSD        Z13, Z7, Z19
-	VPDPBUSD        Z14, Z8, Z19
-	VXORPS          Z7, Z7, Z7
-	VPDPBUSD        Z13, Z10, Z7
-	VPDPBUSD        Z14, Z11, Z7
-	VMOVDQU32       384(BX), Z8
-	VPSLLD          $0x08, Z15, Z15
-	VPADDD          Z17, Z15, Z15
-	VCVTDQ2PS       Z15, Z15
-	VCVTDQ2PS       Z19, Z19
-	VFMADD132PS     Z4, Z19, Z15
-	VSUBPS          Z8, Z15, Z15
-	VFMADD231PS     Z9, Z15, Z5
-	VPSLLD          $0x08, Z16, Z16
-	VPADDD          Z18, Z16, Z16
-	VCVTDQ2PS       Z16, Z16
-	VCVTDQ2PS       Z7, Z7
-	VFMADD132PS     Z4, Z7, Z16
-	VSUBPS          Z8, Z16, Z16
-	VFMADD231PS     Z12, Z16, Z6
-	ADDQ            $+512, BX
-	ADDQ            $+34, CX
-	ADDQ            $+34, DX
-	DECQ            SI
-	JNZ             loop4
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (BX), Z13
+	VMOVDQU32 64(BX), Z14
+	VXORPS    Z15, Z15, Z15
+	VPDPBUSD  Z13, Z7, Z15
+	VPDPBUSD  Z14, Z8, Z15
+	VXORPS    Z16, Z16, Z16
+	VPDPBUSD  Z13, Z10, Z16
+	VPDPBUSD  Z14, Z11, Z16
+	VMOVDQU32 128(BX), Z13
+	VMOVDQU32 192(BX), Z14
+	VXORPS    Z17, Z17, Z17
+	VPDPBUSD  Z13, Z7, Z17
+	VPDPBUSD  Z14, Z8, Z17
+	VXORPS    Z18, Z18, Z18
+	VPDPBUSD  Z13, Z10, Z18
+	VPDPBUSD  Z14, Z11, Z18
+	VMOVDQU32 256(BX), Z13
+	VMOVDQU32 320(BX), Z14
+	VXORPS    Z19, Z19, Z19
+	VPDPBUSD  Z13, Z7, Z19
+	VPDPBUSD  Z14, Z8, Z19
+	VXORPS    Z7, Z7, Z7
+	VPDPBUSD  Z13, Z10, Z7
+	VPDPBUSD  Z14, Z11, Z7
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(BX), Z8
+	VPSLLD      $0x08, Z15, Z15
+	VPADDD      Z17, Z15, Z15
+	VCVTDQ2PS   Z15, Z15
+	VCVTDQ2PS   Z19, Z19
+	VFMADD132PS Z4, Z19, Z15
+	VSUBPS      Z8, Z15, Z15
+	VFMADD231PS Z9, Z15, Z5
+	VPSLLD      $0x08, Z16, Z16
+	VPADDD      Z18, Z16, Z16
+	VCVTDQ2PS   Z16, Z16
+	VCVTDQ2PS   Z7, Z7
+	VFMADD132PS Z4, Z7, Z16
+	VSUBPS      Z8, Z16, Z16
+	VFMADD231PS Z12, Z16, Z6
+	ADDQ        $+512, BX
+	ADDQ        $+34, CX
+	ADDQ        $+34, DX
+	DECQ        SI
+	JNZ         loop4
 
 done5:
-	MOVQ          32(AX), BX
-	VBROADCASTSS  448(BX), Z7
-	VMULPS        Z7, Z5, Z5
-	VMULPS        Z7, Z6, Z6
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
+	MOVQ         32(AX), BX
+	VBROADCASTSS 448(BX), Z7
+	VMULPS       Z7, Z5, Z5
+	VMULPS       Z7, Z6, Z6
+	ADDQ         80(AX), CX
+	ADDQ         80(AX), DX
+
+	// Add the lanes and store.
 	MOVQ          (AX), BX
 	ADDQ          192(AX), BX
 	VPERMILPS     $0x4e, Z5, Z7
@@ -2067,9 +2276,9 @@ DATA lanes_43800000<>+24(SB)/4, $0x43800000
 DATA lanes_43800000<>+28(SB)/4, $0x43800000
 GLOBL lanes_43800000<>(SB), RODATA|NOPTR, $32
 
-// func mul2xQ8_0AVX512(a *uint64)
+// func matvec2xQ8_0AVX512(a *uint64)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·mul2xQ8_0AVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec2xQ8_0AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
@@ -2081,6 +2290,7 @@ TEXT ·mul2xQ8_0AVX512(SB), NOSPLIT, $0-8
 	VMOVDQU32    wide_00000000_00110011_00220022_00330033_00000000_00110011_00220022_00330033<>+0(SB), Z3
 	VPBROADCASTD lanes_43800000<>+0(SB), Z4
 
+	// Each row of the streams.
 row1:
 	VXORPS Z5, Z5, Z5
 	VXORPS Z6, Z6, Z6
@@ -2097,64 +2307,73 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  2048(CX)
-	PREFETCHT0  2048(CX)(BX*1)
-	PREFETCHT0  2048(DX)
-	PREFETCHT0  2048(DX)(BX*1)
-	PREFETCHT0  2112(CX)
-	PREFETCHT0  2112(CX)(BX*1)
-	PREFETCHT0  2112(DX)
-	PREFETCHT0  2112(DX)(BX*1)
-	PREFETCHT0  2176(CX)
-	PREFETCHT0  2176(CX)(BX*1)
-	PREFETCHT0  2176(DX)
-	PREFETCHT0  2176(DX)(BX*1)
-	VMOVDQU32   (CX), Z13
-	VMOVDQA32   Z0, Z14
-	VPERMI2W    64(CX), Z13, Z14
-	VMOVDQU32   8(CX), Z15
-	VMOVDQA32   Z1, Z16
-	VPERMI2W    72(CX), Z15, Z16
-	VPXORD      Z2, Z14, Z14
-	VPXORD      Z2, Z16, Z16
-	VMOVDQA32   Z3, Z15
-	VPERMI2W    64(CX), Z13, Z15
-	VCVTPH2PS   Y15, Z15
-	VMOVDQU32   (CX)(BX*1), Z13
-	VMOVDQA32   Z0, Z17
-	VPERMI2W    64(CX)(BX*1), Z13, Z17
-	VMOVDQU32   8(CX)(BX*1), Z18
-	VMOVDQA32   Z1, Z19
-	VPERMI2W    72(CX)(BX*1), Z18, Z19
-	VPXORD      Z2, Z17, Z17
-	VPXORD      Z2, Z19, Z19
-	VMOVDQA32   Z3, Z18
-	VPERMI2W    64(CX)(BX*1), Z13, Z18
-	VCVTPH2PS   Y18, Z18
-	VMOVDQU32   (DI), Z13
-	VMOVDQU32   64(DI), Z20
-	VXORPS      Z21, Z21, Z21
-	VPDPBUSD    Z13, Z14, Z21
-	VPDPBUSD    Z20, Z16, Z21
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    Z13, Z17, Z22
-	VPDPBUSD    Z20, Z19, Z22
-	VMOVDQU32   128(DI), Z13
-	VMOVDQU32   192(DI), Z20
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    Z13, Z14, Z23
-	VPDPBUSD    Z20, Z16, Z23
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    Z13, Z17, Z24
-	VPDPBUSD    Z20, Z19, Z24
-	VMOVDQU32   256(DI), Z13
-	VMOVDQU32   320(DI), Z20
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    Z13, Z14, Z25
-	VPDPBUSD    Z20, Z16, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    Z13, Z17, Z26
-	VPDPBUSD    Z20, Z19, Z26
+	// Ask for what comes later.
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(CX)(BX*1)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2048(DX)(BX*1)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2112(CX)(BX*1)
+	PREFETCHT0 2112(DX)
+	PREFETCHT0 2112(DX)(BX*1)
+	PREFETCHT0 2176(CX)
+	PREFETCHT0 2176(CX)(BX*1)
+	PREFETCHT0 2176(DX)
+	PREFETCHT0 2176(DX)(BX*1)
+
+	// Weights of row 0.
+	VMOVDQU32 (CX), Z13
+	VMOVDQA32 Z0, Z14
+	VPERMI2W  64(CX), Z13, Z14
+	VMOVDQU32 8(CX), Z15
+	VMOVDQA32 Z1, Z16
+	VPERMI2W  72(CX), Z15, Z16
+	VPXORD    Z2, Z14, Z14
+	VPXORD    Z2, Z16, Z16
+	VMOVDQA32 Z3, Z15
+	VPERMI2W  64(CX), Z13, Z15
+	VCVTPH2PS Y15, Z15
+
+	// Weights of row 1.
+	VMOVDQU32 (CX)(BX*1), Z13
+	VMOVDQA32 Z0, Z17
+	VPERMI2W  64(CX)(BX*1), Z13, Z17
+	VMOVDQU32 8(CX)(BX*1), Z18
+	VMOVDQA32 Z1, Z19
+	VPERMI2W  72(CX)(BX*1), Z18, Z19
+	VPXORD    Z2, Z17, Z17
+	VPXORD    Z2, Z19, Z19
+	VMOVDQA32 Z3, Z18
+	VPERMI2W  64(CX)(BX*1), Z13, Z18
+	VCVTPH2PS Y18, Z18
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (DI), Z13
+	VMOVDQU32 64(DI), Z20
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z13, Z14, Z21
+	VPDPBUSD  Z20, Z16, Z21
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z13, Z17, Z22
+	VPDPBUSD  Z20, Z19, Z22
+	VMOVDQU32 128(DI), Z13
+	VMOVDQU32 192(DI), Z20
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z13, Z14, Z23
+	VPDPBUSD  Z20, Z16, Z23
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z13, Z17, Z24
+	VPDPBUSD  Z20, Z19, Z24
+	VMOVDQU32 256(DI), Z13
+	VMOVDQU32 320(DI), Z20
+	VXORPS    Z25, Z25, Z25
+	VPDPBUSD  Z13, Z14, Z25
+	VPDPBUSD  Z20, Z16, Z25
+	VXORPS    Z26, Z26, Z26
+	VPDPBUSD  Z13, Z17, Z26
+	VPDPBUSD  Z20, Z19, Z26
+
+	// Put the digits together and scale.
 	VMOVDQU32   384(DI), Z13
 	VPSLLD      $0x08, Z21, Z21
 	VPADDD      Z23, Z21, Z21
@@ -2170,30 +2389,34 @@ loop2:
 	VFMADD132PS Z4, Z26, Z22
 	VSUBPS      Z13, Z22, Z22
 	VFMADD231PS Z18, Z22, Z7
-	VMOVDQU32   (DI)(SI*1), Z13
-	VMOVDQU32   64(DI)(SI*1), Z20
-	VXORPS      Z21, Z21, Z21
-	VPDPBUSD    Z13, Z14, Z21
-	VPDPBUSD    Z20, Z16, Z21
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    Z13, Z17, Z22
-	VPDPBUSD    Z20, Z19, Z22
-	VMOVDQU32   128(DI)(SI*1), Z13
-	VMOVDQU32   192(DI)(SI*1), Z20
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    Z13, Z14, Z23
-	VPDPBUSD    Z20, Z16, Z23
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    Z13, Z17, Z24
-	VPDPBUSD    Z20, Z19, Z24
-	VMOVDQU32   256(DI)(SI*1), Z13
-	VMOVDQU32   320(DI)(SI*1), Z20
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    Z13, Z14, Z25
-	VPDPBUSD    Z20, Z16, Z25
-	VXORPS      Z14, Z14, Z14
-	VPDPBUSD    Z13, Z17, Z14
-	VPDPBUSD    Z20, Z19, Z14
+
+	// Digits of activation row 1 times the weights.
+	VMOVDQU32 (DI)(SI*1), Z13
+	VMOVDQU32 64(DI)(SI*1), Z20
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z13, Z14, Z21
+	VPDPBUSD  Z20, Z16, Z21
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z13, Z17, Z22
+	VPDPBUSD  Z20, Z19, Z22
+	VMOVDQU32 128(DI)(SI*1), Z13
+	VMOVDQU32 192(DI)(SI*1), Z20
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z13, Z14, Z23
+	VPDPBUSD  Z20, Z16, Z23
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z13, Z17, Z24
+	VPDPBUSD  Z20, Z19, Z24
+	VMOVDQU32 256(DI)(SI*1), Z13
+	VMOVDQU32 320(DI)(SI*1), Z20
+	VXORPS    Z25, Z25, Z25
+	VPDPBUSD  Z13, Z14, Z25
+	VPDPBUSD  Z20, Z16, Z25
+	VXORPS    Z14, Z14, Z14
+	VPDPBUSD  Z13, Z17, Z14
+	VPDPBUSD  Z20, Z19, Z14
+
+	// Put the digits together and scale.
 	VMOVDQU32   384(DI)(SI*1), Z13
 	VPSLLD      $0x08, Z21, Z21
 	VPADDD      Z23, Z21, Z21
@@ -2209,52 +2432,60 @@ loop2:
 	VFMADD132PS Z4, Z14, Z22
 	VSUBPS      Z13, Z22, Z22
 	VFMADD231PS Z18, Z22, Z8
-	VMOVDQU32   (DX), Z13
-	VMOVDQA32   Z0, Z14
-	VPERMI2W    64(DX), Z13, Z14
-	VMOVDQU32   8(DX), Z15
-	VMOVDQA32   Z1, Z16
-	VPERMI2W    72(DX), Z15, Z16
-	VPXORD      Z2, Z14, Z14
-	VPXORD      Z2, Z16, Z16
-	VMOVDQA32   Z3, Z15
-	VPERMI2W    64(DX), Z13, Z15
-	VCVTPH2PS   Y15, Z15
-	VMOVDQU32   (DX)(BX*1), Z13
-	VMOVDQA32   Z0, Z17
-	VPERMI2W    64(DX)(BX*1), Z13, Z17
-	VMOVDQU32   8(DX)(BX*1), Z18
-	VMOVDQA32   Z1, Z19
-	VPERMI2W    72(DX)(BX*1), Z18, Z19
-	VPXORD      Z2, Z17, Z17
-	VPXORD      Z2, Z19, Z19
-	VMOVDQA32   Z3, Z18
-	VPERMI2W    64(DX)(BX*1), Z13, Z18
-	VCVTPH2PS   Y18, Z18
-	VMOVDQU32   (DI), Z13
-	VMOVDQU32   64(DI), Z20
-	VXORPS      Z21, Z21, Z21
-	VPDPBUSD    Z13, Z14, Z21
-	VPDPBUSD    Z20, Z16, Z21
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    Z13, Z17, Z22
-	VPDPBUSD    Z20, Z19, Z22
-	VMOVDQU32   128(DI), Z13
-	VMOVDQU32   192(DI), Z20
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    Z13, Z14, Z23
-	VPDPBUSD    Z20, Z16, Z23
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    Z13, Z17, Z24
-	VPDPBUSD    Z20, Z19, Z24
-	VMOVDQU32   256(DI), Z13
-	VMOVDQU32   320(DI), Z20
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    Z13, Z14, Z25
-	VPDPBUSD    Z20, Z16, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    Z13, Z17, Z26
-	VPDPBUSD    Z20, Z19, Z26
+
+	// Weights of row 2.
+	VMOVDQU32 (DX), Z13
+	VMOVDQA32 Z0, Z14
+	VPERMI2W  64(DX), Z13, Z14
+	VMOVDQU32 8(DX), Z15
+	VMOVDQA32 Z1, Z16
+	VPERMI2W  72(DX), Z15, Z16
+	VPXORD    Z2, Z14, Z14
+	VPXORD    Z2, Z16, Z16
+	VMOVDQA32 Z3, Z15
+	VPERMI2W  64(DX), Z13, Z15
+	VCVTPH2PS Y15, Z15
+
+	// Weights of row 3.
+	VMOVDQU32 (DX)(BX*1), Z13
+	VMOVDQA32 Z0, Z17
+	VPERMI2W  64(DX)(BX*1), Z13, Z17
+	VMOVDQU32 8(DX)(BX*1), Z18
+	VMOVDQA32 Z1, Z19
+	VPERMI2W  72(DX)(BX*1), Z18, Z19
+	VPXORD    Z2, Z17, Z17
+	VPXORD    Z2, Z19, Z19
+	VMOVDQA32 Z3, Z18
+	VPERMI2W  64(DX)(BX*1), Z13, Z18
+	VCVTPH2PS Y18, Z18
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (DI), Z13
+	VMOVDQU32 64(DI), Z20
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z13, Z14, Z21
+	VPDPBUSD  Z20, Z16, Z21
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z13, Z17, Z22
+	VPDPBUSD  Z20, Z19, Z22
+	VMOVDQU32 128(DI), Z13
+	VMOVDQU32 192(DI), Z20
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z13, Z14, Z23
+	VPDPBUSD  Z20, Z16, Z23
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z13, Z17, Z24
+	VPDPBUSD  Z20, Z19, Z24
+	VMOVDQU32 256(DI), Z13
+	VMOVDQU32 320(DI), Z20
+	VXORPS    Z25, Z25, Z25
+	VPDPBUSD  Z13, Z14, Z25
+	VPDPBUSD  Z20, Z16, Z25
+	VXORPS    Z26, Z26, Z26
+	VPDPBUSD  Z13, Z17, Z26
+	VPDPBUSD  Z20, Z19, Z26
+
+	// Put the digits together and scale.
 	VMOVDQU32   384(DI), Z13
 	VPSLLD      $0x08, Z21, Z21
 	VPADDD      Z23, Z21, Z21
@@ -2270,30 +2501,34 @@ loop2:
 	VFMADD132PS Z4, Z26, Z22
 	VSUBPS      Z13, Z22, Z22
 	VFMADD231PS Z18, Z22, Z11
-	VMOVDQU32   (DI)(SI*1), Z13
-	VMOVDQU32   64(DI)(SI*1), Z20
-	VXORPS      Z21, Z21, Z21
-	VPDPBUSD    Z13, Z14, Z21
-	VPDPBUSD    Z20, Z16, Z21
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    Z13, Z17, Z22
-	VPDPBUSD    Z20, Z19, Z22
-	VMOVDQU32   128(DI)(SI*1), Z13
-	VMOVDQU32   192(DI)(SI*1), Z20
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    Z13, Z14, Z23
-	VPDPBUSD    Z20, Z16, Z23
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    Z13, Z17, Z24
-	VPDPBUSD    Z20, Z19, Z24
-	VMOVDQU32   256(DI)(SI*1), Z13
-	VMOVDQU32   320(DI)(SI*1), Z20
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    Z13, Z14, Z25
-	VPDPBUSD    Z20, Z16, Z25
-	VXORPS      Z14, Z14, Z14
-	VPDPBUSD    Z13, Z17, Z14
-	VPDPBUSD    Z20, Z19, Z14
+
+	// Digits of activation row 1 times the weights.
+	VMOVDQU32 (DI)(SI*1), Z13
+	VMOVDQU32 64(DI)(SI*1), Z20
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z13, Z14, Z21
+	VPDPBUSD  Z20, Z16, Z21
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z13, Z17, Z22
+	VPDPBUSD  Z20, Z19, Z22
+	VMOVDQU32 128(DI)(SI*1), Z13
+	VMOVDQU32 192(DI)(SI*1), Z20
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z13, Z14, Z23
+	VPDPBUSD  Z20, Z16, Z23
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z13, Z17, Z24
+	VPDPBUSD  Z20, Z19, Z24
+	VMOVDQU32 256(DI)(SI*1), Z13
+	VMOVDQU32 320(DI)(SI*1), Z20
+	VXORPS    Z25, Z25, Z25
+	VPDPBUSD  Z13, Z14, Z25
+	VPDPBUSD  Z20, Z16, Z25
+	VXORPS    Z14, Z14, Z14
+	VPDPBUSD  Z13, Z17, Z14
+	VPDPBUSD  Z20, Z19, Z14
+
+	// Put the digits together and scale.
 	VMOVDQU32   384(DI)(SI*1), Z13
 	VPSLLD      $0x08, Z21, Z21
 	VPADDD      Z23, Z21, Z21
@@ -2322,206 +2557,231 @@ done3:
 	JZ    done5
 
 loop4:
+	// Weights of row 0.
 	VBROADCASTI32X4 2(CX), Z13
 	VBROADCASTI32X4 18(CX), Z14
 	VPXORD          Z2, Z13, Z13
 	VPXORD          Z2, Z14, Z14
 	VPBROADCASTW    (CX), Y15
 	VCVTPH2PS       Y15, Z15
+
+	// Weights of row 1.
 	VBROADCASTI32X4 2(CX)(BX*1), Z16
 	VBROADCASTI32X4 18(CX)(BX*1), Z17
 	VPXORD          Z2, Z16, Z16
 	VPXORD          Z2, Z17, Z17
 	VPBROADCASTW    (CX)(BX*1), Y18
 	VCVTPH2PS       Y18, Z18
-	VMOVDQU32       (DI), Z19
-	VMOVDQU32       64(DI), Z20
-	VXORPS          Z21, Z21, Z21
-	VPDPBUSD        Z19, Z13, Z21
-	VPDPBUSD        Z20, Z14, Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z19, Z16, Z22
-	VPDPBUSD        Z20, Z17, Z22
-	VMOVDQU32       128(DI), Z19
-	VMOVDQU32       192(DI), Z20
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z19, Z13, Z23
-	VPDPBUSD        Z20, Z14, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        Z19, Z16, Z24
-	VPDPBUSD        Z20, Z17, Z24
-	VMOVDQU32       256(DI), Z19
-	VMOVDQU32       320(DI), Z20
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        Z19, Z13, Z25
-	VPDPBUSD        Z20, Z14, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        Z19, Z16, Z26
-	VPDPBUSD        Z20, Z17, Z26
-	VMOVDQU32       384(DI), Z19
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z23, Z21, Z21
-	VCVTDQ2PS       Z21, Z21
-	VCVTDQ2PS       Z25, Z25
-	VFMADD132PS     Z4, Z25, Z21
-	VSUBPS          Z19, Z21, Z21
-	VFMADD231PS     Z15, Z21, Z5
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z26, Z26
-	VFMADD132PS     Z4, Z26, Z22
-	VSUBPS          Z19, Z22, Z22
-	VFMADD231PS     Z18, Z22, Z7
-	VMOVDQU32       (DI)(SI*1), Z19
-	VMOVDQU32       64(DI)(SI*1), Z20
-	VXORPS          Z21, Z21, Z21
-	VPDPBUSD        Z19, Z13, Z21
-	VPDPBUSD        Z20, Z14, Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z19, Z16, Z22
-	VPDPBUSD        Z20, Z17, Z22
-	VMOVDQU32       128(DI)(SI*1), Z19
-	VMOVDQU32       192(DI)(SI*1), Z20
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z19, Z13, Z23
-	VPDPBUSD        Z20, Z14, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        Z19, Z16, Z24
-	VPDPBUSD        Z20, Z17, Z24
-	VMOVDQU32       256(DI)(SI*1), Z19
-	VMOVDQU32       320(DI)(SI*1), Z20
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        Z19, Z13, Z25
-	VPDPBUSD        Z20, Z14, Z25
-	VXORPS          Z13, Z13, Z13
-	VPDPBUSD        Z19, Z16, Z13
-	VPDPBUSD        Z20, Z17, Z13
-	VMOVDQU32       384(DI)(SI*1), Z14
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z23, Z21, Z21
-	VCVTDQ2PS       Z21, Z21
-	VCVTDQ2PS       Z25, Z25
-	VFMADD132PS     Z4, Z25, Z21
-	VSUBPS          Z14, Z21, Z21
-	VFMADD231PS     Z15, Z21, Z6
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z13, Z13
-	VFMADD132PS     Z4, Z13, Z22
-	VSUBPS          Z14, Z22, Z22
-	VFMADD231PS     Z18, Z22, Z8
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (DI), Z19
+	VMOVDQU32 64(DI), Z20
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z19, Z13, Z21
+	VPDPBUSD  Z20, Z14, Z21
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z19, Z16, Z22
+	VPDPBUSD  Z20, Z17, Z22
+	VMOVDQU32 128(DI), Z19
+	VMOVDQU32 192(DI), Z20
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z19, Z13, Z23
+	VPDPBUSD  Z20, Z14, Z23
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z19, Z16, Z24
+	VPDPBUSD  Z20, Z17, Z24
+	VMOVDQU32 256(DI), Z19
+	VMOVDQU32 320(DI), Z20
+	VXORPS    Z25, Z25, Z25
+	VPDPBUSD  Z19, Z13, Z25
+	VPDPBUSD  Z20, Z14, Z25
+	VXORPS    Z26, Z26, Z26
+	VPDPBUSD  Z19, Z16, Z26
+	VPDPBUSD  Z20, Z17, Z26
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(DI), Z19
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z23, Z21, Z21
+	VCVTDQ2PS   Z21, Z21
+	VCVTDQ2PS   Z25, Z25
+	VFMADD132PS Z4, Z25, Z21
+	VSUBPS      Z19, Z21, Z21
+	VFMADD231PS Z15, Z21, Z5
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z26, Z26
+	VFMADD132PS Z4, Z26, Z22
+	VSUBPS      Z19, Z22, Z22
+	VFMADD231PS Z18, Z22, Z7
+
+	// Digits of activation row 1 times the weights.
+	VMOVDQU32 (DI)(SI*1), Z19
+	VMOVDQU32 64(DI)(SI*1), Z20
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z19, Z13, Z21
+	VPDPBUSD  Z20, Z14, Z21
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z19, Z16, Z22
+	VPDPBUSD  Z20, Z17, Z22
+	VMOVDQU32 128(DI)(SI*1), Z19
+	VMOVDQU32 192(DI)(SI*1), Z20
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z19, Z13, Z23
+	VPDPBUSD  Z20, Z14, Z23
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z19, Z16, Z24
+	VPDPBUSD  Z20, Z17, Z24
+	VMOVDQU32 256(DI)(SI*1), Z19
+	VMOVDQU32 320(DI)(SI*1), Z20
+	VXORPS    Z25, Z25, Z25
+	VPDPBUSD  Z19, Z13, Z25
+	VPDPBUSD  Z20, Z14, Z25
+	VXORPS    Z13, Z13, Z13
+	VPDPBUSD  Z19, Z16, Z13
+	VPDPBUSD  Z20, Z17, Z13
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(DI)(SI*1), Z14
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z23, Z21, Z21
+	VCVTDQ2PS   Z21, Z21
+	VCVTDQ2PS   Z25, Z25
+	VFMADD132PS Z4, Z25, Z21
+	VSUBPS      Z14, Z21, Z21
+	VFMADD231PS Z15, Z21, Z6
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z13, Z13
+	VFMADD132PS Z4, Z13, Z22
+	VSUBPS      Z14, Z22, Z22
+	VFMADD231PS Z18, Z22, Z8
+
+	// Weights of row 2.
 	VBROADCASTI32X4 2(DX), Z13
 	VBROADCASTI32X4 18(DX), Z14
 	VPXORD          Z2, Z13, Z13
 	VPXORD          Z2, Z14, Z14
 	VPBROADCASTW    (DX), Y15
 	VCVTPH2PS       Y15, Z15
+
+	// Weights of row 3.
 	VBROADCASTI32X4 2(DX)(BX*1), Z16
 	VBROADCASTI32X4 18(DX)(BX*1), Z17
 	VPXORD          Z2, Z16, Z16
 	VPXORD          Z2, Z17, Z17
 	VPBROADCASTW    (DX)(BX*1), Y18
 	VCVTPH2PS       Y18, Z18
-	VMOVDQU32       (DI), Z19
-	VMOVDQU32       64(DI), Z20
-	VXORPS          Z21, Z21, Z21
-	VPDPBUSD        Z19, Z13, Z21
-	VPDPBUSD        Z20, Z14, Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z19, Z16, Z22
-	VPDPBUSD        Z20, Z17, Z22
-	VMOVDQU32       128(DI), Z19
-	VMOVDQU32       192(DI), Z20
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z19, Z13, Z23
-	VPDPBUSD        Z20, Z14, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        Z19, Z16, Z24
-	VPDPBUSD        Z20, Z17, Z24
-	VMOVDQU32       256(DI), Z19
-	VMOVDQU32       320(DI), Z20
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        Z19, Z13, Z25
-	VPDPBUSD        Z20, Z14, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        Z19, Z16, Z26
-	VPDPBUSD        Z20, Z17, Z26
-	VMOVDQU32       384(DI), Z19
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z23, Z21, Z21
-	VCVTDQ2PS       Z21, Z21
-	VCVTDQ2PS       Z25, Z25
-	VFMADD132PS     Z4, Z25, Z21
-	VSUBPS          Z19, Z21, Z21
-	VFMADD231PS     Z15, Z21, Z9
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z26, Z26
-	VFMADD132PS     Z4, Z26, Z22
-	VSUBPS          Z19, Z22, Z22
-	VFMADD231PS     Z18, Z22, Z11
-	VMOVDQU32       (DI)(SI*1), Z19
-	VMOVDQU32       64(DI)(SI*1), Z20
-	VXORPS          Z21, Z21, Z21
-	VPDPBUSD        Z19, Z13, Z21
-	VPDPBUSD        Z20, Z14, Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z19, Z16, Z22
-	VPDPBUSD        Z20, Z17, Z22
-	VMOVDQU32       128(DI)(SI*1), Z19
-	VMOVDQU32       192(DI)(SI*1), Z20
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z19, Z13, Z23
-	VPDPBUSD        Z20, Z14, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        Z19, Z16, Z24
-	VPDPBUSD        Z20, Z17, Z24
-	VMOVDQU32       256(DI)(SI*1), Z19
-	VMOVDQU32       320(DI)(SI*1), Z20
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        Z19, Z13, Z25
-	VPDPBUSD        Z20, Z14, Z25
-	VXORPS          Z13, Z13, Z13
-	VPDPBUSD        Z19, Z16, Z13
-	VPDPBUSD        Z20, Z17, Z13
-	VMOVDQU32       384(DI)(SI*1), Z14
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z23, Z21, Z21
-	VCVTDQ2PS       Z21, Z21
-	VCVTDQ2PS       Z25, Z25
-	VFMADD132PS     Z4, Z25, Z21
-	VSUBPS          Z14, Z21, Z21
-	VFMADD231PS     Z15, Z21, Z10
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z13, Z13
-	VFMADD132PS     Z4, Z13, Z22
-	VSUBPS          Z14, Z22, Z22
-	VFMADD231PS     Z18, Z22, Z12
-	ADDQ            $+512, DI
-	ADDQ            $+34, CX
-	ADDQ            $+34, DX
-	DECQ            R8
-	JNZ             loop4
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (DI), Z19
+	VMOVDQU32 64(DI), Z20
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z19, Z13, Z21
+	VPDPBUSD  Z20, Z14, Z21
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z19, Z16, Z22
+	VPDPBUSD  Z20, Z17, Z22
+	VMOVDQU32 128(DI), Z19
+	VMOVDQU32 192(DI), Z20
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z19, Z13, Z23
+	VPDPBUSD  Z20, Z14, Z23
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z19, Z16, Z24
+	VPDPBUSD  Z20, Z17, Z24
+	VMOVDQU32 256(DI), Z19
+	VMOVDQU32 320(DI), Z20
+	VXORPS    Z25, Z25, Z25
+	VPDPBUSD  Z19, Z13, Z25
+	VPDPBUSD  Z20, Z14, Z25
+	VXORPS    Z26, Z26, Z26
+	VPDPBUSD  Z19, Z16, Z26
+	VPDPBUSD  Z20, Z17, Z26
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(DI), Z19
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z23, Z21, Z21
+	VCVTDQ2PS   Z21, Z21
+	VCVTDQ2PS   Z25, Z25
+	VFMADD132PS Z4, Z25, Z21
+	VSUBPS      Z19, Z21, Z21
+	VFMADD231PS Z15, Z21, Z9
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z26, Z26
+	VFMADD132PS Z4, Z26, Z22
+	VSUBPS      Z19, Z22, Z22
+	VFMADD231PS Z18, Z22, Z11
+
+	// Digits of activation row 1 times the weights.
+	VMOVDQU32 (DI)(SI*1), Z19
+	VMOVDQU32 64(DI)(SI*1), Z20
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z19, Z13, Z21
+	VPDPBUSD  Z20, Z14, Z21
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z19, Z16, Z22
+	VPDPBUSD  Z20, Z17, Z22
+	VMOVDQU32 128(DI)(SI*1), Z19
+	VMOVDQU32 192(DI)(SI*1), Z20
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z19, Z13, Z23
+	VPDPBUSD  Z20, Z14, Z23
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z19, Z16, Z24
+	VPDPBUSD  Z20, Z17, Z24
+	VMOVDQU32 256(DI)(SI*1), Z19
+	VMOVDQU32 320(DI)(SI*1), Z20
+	VXORPS    Z25, Z25, Z25
+	VPDPBUSD  Z19, Z13, Z25
+	VPDPBUSD  Z20, Z14, Z25
+	VXORPS    Z13, Z13, Z13
+	VPDPBUSD  Z19, Z16, Z13
+	VPDPBUSD  Z20, Z17, Z13
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(DI)(SI*1), Z14
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z23, Z21, Z21
+	VCVTDQ2PS   Z21, Z21
+	VCVTDQ2PS   Z25, Z25
+	VFMADD132PS Z4, Z25, Z21
+	VSUBPS      Z14, Z21, Z21
+	VFMADD231PS Z15, Z21, Z10
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z13, Z13
+	VFMADD132PS Z4, Z13, Z22
+	VSUBPS      Z14, Z22, Z22
+	VFMADD231PS Z18, Z22, Z12
+	ADDQ        $+512, DI
+	ADDQ        $+34, CX
+	ADDQ        $+34, DX
+	DECQ        R8
+	JNZ         loop4
 
 done5:
-	MOVQ          32(AX), DI
-	VBROADCASTSS  448(DI), Z13
-	VMULPS        Z13, Z5, Z5
-	VMULPS        Z13, Z7, Z7
-	VMULPS        Z13, Z9, Z9
-	VMULPS        Z13, Z11, Z11
-	VBROADCASTSS  448(DI)(SI*1), Z13
-	VMULPS        Z13, Z6, Z6
-	VMULPS        Z13, Z8, Z8
-	VMULPS        Z13, Z10, Z10
-	VMULPS        Z13, Z12, Z12
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
+	MOVQ         32(AX), DI
+	VBROADCASTSS 448(DI), Z13
+	VMULPS       Z13, Z5, Z5
+	VMULPS       Z13, Z7, Z7
+	VMULPS       Z13, Z9, Z9
+	VMULPS       Z13, Z11, Z11
+	VBROADCASTSS 448(DI)(SI*1), Z13
+	VMULPS       Z13, Z6, Z6
+	VMULPS       Z13, Z8, Z8
+	VMULPS       Z13, Z10, Z10
+	VMULPS       Z13, Z12, Z12
+	ADDQ         80(AX), CX
+	ADDQ         80(AX), DX
+
+	// Add the lanes and store.
 	MOVQ          (AX), DI
 	ADDQ          192(AX), DI
 	VPERMILPS     $0x4e, Z5, Z13
@@ -2614,9 +2874,9 @@ done5:
 	VZEROUPPER
 	RET
 
-// func mul4xQ8_0AVX512(a *uint64)
+// func matvec4xQ8_0AVX512(a *uint64)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·mul4xQ8_0AVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec4xQ8_0AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
@@ -2629,6 +2889,7 @@ TEXT ·mul4xQ8_0AVX512(SB), NOSPLIT, $0-8
 	VMOVDQU32    wide_00000000_00110011_00220022_00330033_00000000_00110011_00220022_00330033<>+0(SB), Z3
 	VPBROADCASTD lanes_43800000<>+0(SB), Z4
 
+	// Each row of the streams.
 row1:
 	VXORPS Z5, Z5, Z5
 	VXORPS Z6, Z6, Z6
@@ -2653,38 +2914,45 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  2048(CX)
-	PREFETCHT0  2048(CX)(BX*1)
-	PREFETCHT0  2048(DX)
-	PREFETCHT0  2048(DX)(BX*1)
-	PREFETCHT0  2112(CX)
-	PREFETCHT0  2112(CX)(BX*1)
-	PREFETCHT0  2112(DX)
-	PREFETCHT0  2112(DX)(BX*1)
-	PREFETCHT0  2176(CX)
-	PREFETCHT0  2176(CX)(BX*1)
-	PREFETCHT0  2176(DX)
-	PREFETCHT0  2176(DX)(BX*1)
-	VMOVDQU32   (CX), Z21
-	VMOVDQA32   Z0, Z22
-	VPERMI2W    64(CX), Z21, Z22
-	VMOVDQU32   8(CX), Z23
-	VMOVDQA32   Z1, Z24
-	VPERMI2W    72(CX), Z23, Z24
-	VPXORD      Z2, Z22, Z22
-	VPXORD      Z2, Z24, Z24
-	VMOVDQA32   Z3, Z23
-	VPERMI2W    64(CX), Z21, Z23
-	VCVTPH2PS   Y23, Z23
-	VXORPS      Z21, Z21, Z21
-	VPDPBUSD    (R8), Z22, Z21
-	VPDPBUSD    64(R8), Z24, Z21
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8), Z22, Z25
-	VPDPBUSD    192(R8), Z24, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8), Z22, Z26
-	VPDPBUSD    320(R8), Z24, Z26
+	// Ask for what comes later.
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(CX)(BX*1)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2048(DX)(BX*1)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2112(CX)(BX*1)
+	PREFETCHT0 2112(DX)
+	PREFETCHT0 2112(DX)(BX*1)
+	PREFETCHT0 2176(CX)
+	PREFETCHT0 2176(CX)(BX*1)
+	PREFETCHT0 2176(DX)
+	PREFETCHT0 2176(DX)(BX*1)
+
+	// Weights of row 0.
+	VMOVDQU32 (CX), Z21
+	VMOVDQA32 Z0, Z22
+	VPERMI2W  64(CX), Z21, Z22
+	VMOVDQU32 8(CX), Z23
+	VMOVDQA32 Z1, Z24
+	VPERMI2W  72(CX), Z23, Z24
+	VPXORD    Z2, Z22, Z22
+	VPXORD    Z2, Z24, Z24
+	VMOVDQA32 Z3, Z23
+	VPERMI2W  64(CX), Z21, Z23
+	VCVTPH2PS Y23, Z23
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD (R8), Z22, Z21
+	VPDPBUSD 64(R8), Z24, Z21
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8), Z22, Z25
+	VPDPBUSD 192(R8), Z24, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8), Z22, Z26
+	VPDPBUSD 320(R8), Z24, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z21, Z21
 	VPADDD      Z25, Z21, Z21
 	VCVTDQ2PS   Z21, Z21
@@ -2692,15 +2960,19 @@ loop2:
 	VFMADD132PS Z4, Z26, Z21
 	VSUBPS      384(R8), Z21, Z21
 	VFMADD231PS Z23, Z21, Z5
-	VXORPS      Z21, Z21, Z21
-	VPDPBUSD    (R8)(SI*1), Z22, Z21
-	VPDPBUSD    64(R8)(SI*1), Z24, Z21
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8)(SI*1), Z22, Z25
-	VPDPBUSD    192(R8)(SI*1), Z24, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8)(SI*1), Z22, Z26
-	VPDPBUSD    320(R8)(SI*1), Z24, Z26
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD (R8)(SI*1), Z22, Z21
+	VPDPBUSD 64(R8)(SI*1), Z24, Z21
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*1), Z22, Z25
+	VPDPBUSD 192(R8)(SI*1), Z24, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*1), Z22, Z26
+	VPDPBUSD 320(R8)(SI*1), Z24, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z21, Z21
 	VPADDD      Z25, Z21, Z21
 	VCVTDQ2PS   Z21, Z21
@@ -2708,15 +2980,19 @@ loop2:
 	VFMADD132PS Z4, Z26, Z21
 	VSUBPS      384(R8)(SI*1), Z21, Z21
 	VFMADD231PS Z23, Z21, Z6
-	VXORPS      Z21, Z21, Z21
-	VPDPBUSD    (R8)(SI*2), Z22, Z21
-	VPDPBUSD    64(R8)(SI*2), Z24, Z21
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8)(SI*2), Z22, Z25
-	VPDPBUSD    192(R8)(SI*2), Z24, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8)(SI*2), Z22, Z26
-	VPDPBUSD    320(R8)(SI*2), Z24, Z26
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD (R8)(SI*2), Z22, Z21
+	VPDPBUSD 64(R8)(SI*2), Z24, Z21
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*2), Z22, Z25
+	VPDPBUSD 192(R8)(SI*2), Z24, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*2), Z22, Z26
+	VPDPBUSD 320(R8)(SI*2), Z24, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z21, Z21
 	VPADDD      Z25, Z21, Z21
 	VCVTDQ2PS   Z21, Z21
@@ -2724,15 +3000,19 @@ loop2:
 	VFMADD132PS Z4, Z26, Z21
 	VSUBPS      384(R8)(SI*2), Z21, Z21
 	VFMADD231PS Z23, Z21, Z7
-	VXORPS      Z21, Z21, Z21
-	VPDPBUSD    (R8)(DI*1), Z22, Z21
-	VPDPBUSD    64(R8)(DI*1), Z24, Z21
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8)(DI*1), Z22, Z25
-	VPDPBUSD    192(R8)(DI*1), Z24, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8)(DI*1), Z22, Z26
-	VPDPBUSD    320(R8)(DI*1), Z24, Z26
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD (R8)(DI*1), Z22, Z21
+	VPDPBUSD 64(R8)(DI*1), Z24, Z21
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(DI*1), Z22, Z25
+	VPDPBUSD 192(R8)(DI*1), Z24, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(DI*1), Z22, Z26
+	VPDPBUSD 320(R8)(DI*1), Z24, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z21, Z21
 	VPADDD      Z25, Z21, Z21
 	VCVTDQ2PS   Z21, Z21
@@ -2740,26 +3020,32 @@ loop2:
 	VFMADD132PS Z4, Z26, Z21
 	VSUBPS      384(R8)(DI*1), Z21, Z21
 	VFMADD231PS Z23, Z21, Z8
-	VMOVDQU32   (CX)(BX*1), Z21
-	VMOVDQA32   Z0, Z22
-	VPERMI2W    64(CX)(BX*1), Z21, Z22
-	VMOVDQU32   8(CX)(BX*1), Z23
-	VMOVDQA32   Z1, Z24
-	VPERMI2W    72(CX)(BX*1), Z23, Z24
-	VPXORD      Z2, Z22, Z22
-	VPXORD      Z2, Z24, Z24
-	VMOVDQA32   Z3, Z23
-	VPERMI2W    64(CX)(BX*1), Z21, Z23
-	VCVTPH2PS   Y23, Z23
-	VXORPS      Z21, Z21, Z21
-	VPDPBUSD    (R8), Z22, Z21
-	VPDPBUSD    64(R8), Z24, Z21
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8), Z22, Z25
-	VPDPBUSD    192(R8), Z24, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8), Z22, Z26
-	VPDPBUSD    320(R8), Z24, Z26
+
+	// Weights of row 1.
+	VMOVDQU32 (CX)(BX*1), Z21
+	VMOVDQA32 Z0, Z22
+	VPERMI2W  64(CX)(BX*1), Z21, Z22
+	VMOVDQU32 8(CX)(BX*1), Z23
+	VMOVDQA32 Z1, Z24
+	VPERMI2W  72(CX)(BX*1), Z23, Z24
+	VPXORD    Z2, Z22, Z22
+	VPXORD    Z2, Z24, Z24
+	VMOVDQA32 Z3, Z23
+	VPERMI2W  64(CX)(BX*1), Z21, Z23
+	VCVTPH2PS Y23, Z23
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD (R8), Z22, Z21
+	VPDPBUSD 64(R8), Z24, Z21
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8), Z22, Z25
+	VPDPBUSD 192(R8), Z24, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8), Z22, Z26
+	VPDPBUSD 320(R8), Z24, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z21, Z21
 	VPADDD      Z25, Z21, Z21
 	VCVTDQ2PS   Z21, Z21
@@ -2767,15 +3053,19 @@ loop2:
 	VFMADD132PS Z4, Z26, Z21
 	VSUBPS      384(R8), Z21, Z21
 	VFMADD231PS Z23, Z21, Z9
-	VXORPS      Z21, Z21, Z21
-	VPDPBUSD    (R8)(SI*1), Z22, Z21
-	VPDPBUSD    64(R8)(SI*1), Z24, Z21
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8)(SI*1), Z22, Z25
-	VPDPBUSD    192(R8)(SI*1), Z24, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8)(SI*1), Z22, Z26
-	VPDPBUSD    320(R8)(SI*1), Z24, Z26
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD (R8)(SI*1), Z22, Z21
+	VPDPBUSD 64(R8)(SI*1), Z24, Z21
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*1), Z22, Z25
+	VPDPBUSD 192(R8)(SI*1), Z24, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*1), Z22, Z26
+	VPDPBUSD 320(R8)(SI*1), Z24, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z21, Z21
 	VPADDD      Z25, Z21, Z21
 	VCVTDQ2PS   Z21, Z21
@@ -2783,15 +3073,19 @@ loop2:
 	VFMADD132PS Z4, Z26, Z21
 	VSUBPS      384(R8)(SI*1), Z21, Z21
 	VFMADD231PS Z23, Z21, Z10
-	VXORPS      Z21, Z21, Z21
-	VPDPBUSD    (R8)(SI*2), Z22, Z21
-	VPDPBUSD    64(R8)(SI*2), Z24, Z21
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8)(SI*2), Z22, Z25
-	VPDPBUSD    192(R8)(SI*2), Z24, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8)(SI*2), Z22, Z26
-	VPDPBUSD    320(R8)(SI*2), Z24, Z26
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD (R8)(SI*2), Z22, Z21
+	VPDPBUSD 64(R8)(SI*2), Z24, Z21
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*2), Z22, Z25
+	VPDPBUSD 192(R8)(SI*2), Z24, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*2), Z22, Z26
+	VPDPBUSD 320(R8)(SI*2), Z24, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z21, Z21
 	VPADDD      Z25, Z21, Z21
 	VCVTDQ2PS   Z21, Z21
@@ -2799,15 +3093,19 @@ loop2:
 	VFMADD132PS Z4, Z26, Z21
 	VSUBPS      384(R8)(SI*2), Z21, Z21
 	VFMADD231PS Z23, Z21, Z11
-	VXORPS      Z21, Z21, Z21
-	VPDPBUSD    (R8)(DI*1), Z22, Z21
-	VPDPBUSD    64(R8)(DI*1), Z24, Z21
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8)(DI*1), Z22, Z25
-	VPDPBUSD    192(R8)(DI*1), Z24, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8)(DI*1), Z22, Z26
-	VPDPBUSD    320(R8)(DI*1), Z24, Z26
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD (R8)(DI*1), Z22, Z21
+	VPDPBUSD 64(R8)(DI*1), Z24, Z21
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(DI*1), Z22, Z25
+	VPDPBUSD 192(R8)(DI*1), Z24, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(DI*1), Z22, Z26
+	VPDPBUSD 320(R8)(DI*1), Z24, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z21, Z21
 	VPADDD      Z25, Z21, Z21
 	VCVTDQ2PS   Z21, Z21
@@ -2815,26 +3113,32 @@ loop2:
 	VFMADD132PS Z4, Z26, Z21
 	VSUBPS      384(R8)(DI*1), Z21, Z21
 	VFMADD231PS Z23, Z21, Z12
-	VMOVDQU32   (DX), Z21
-	VMOVDQA32   Z0, Z22
-	VPERMI2W    64(DX), Z21, Z22
-	VMOVDQU32   8(DX), Z23
-	VMOVDQA32   Z1, Z24
-	VPERMI2W    72(DX), Z23, Z24
-	VPXORD      Z2, Z22, Z22
-	VPXORD      Z2, Z24, Z24
-	VMOVDQA32   Z3, Z23
-	VPERMI2W    64(DX), Z21, Z23
-	VCVTPH2PS   Y23, Z23
-	VXORPS      Z21, Z21, Z21
-	VPDPBUSD    (R8), Z22, Z21
-	VPDPBUSD    64(R8), Z24, Z21
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8), Z22, Z25
-	VPDPBUSD    192(R8), Z24, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8), Z22, Z26
-	VPDPBUSD    320(R8), Z24, Z26
+
+	// Weights of row 2.
+	VMOVDQU32 (DX), Z21
+	VMOVDQA32 Z0, Z22
+	VPERMI2W  64(DX), Z21, Z22
+	VMOVDQU32 8(DX), Z23
+	VMOVDQA32 Z1, Z24
+	VPERMI2W  72(DX), Z23, Z24
+	VPXORD    Z2, Z22, Z22
+	VPXORD    Z2, Z24, Z24
+	VMOVDQA32 Z3, Z23
+	VPERMI2W  64(DX), Z21, Z23
+	VCVTPH2PS Y23, Z23
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD (R8), Z22, Z21
+	VPDPBUSD 64(R8), Z24, Z21
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8), Z22, Z25
+	VPDPBUSD 192(R8), Z24, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8), Z22, Z26
+	VPDPBUSD 320(R8), Z24, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z21, Z21
 	VPADDD      Z25, Z21, Z21
 	VCVTDQ2PS   Z21, Z21
@@ -2842,15 +3146,19 @@ loop2:
 	VFMADD132PS Z4, Z26, Z21
 	VSUBPS      384(R8), Z21, Z21
 	VFMADD231PS Z23, Z21, Z13
-	VXORPS      Z21, Z21, Z21
-	VPDPBUSD    (R8)(SI*1), Z22, Z21
-	VPDPBUSD    64(R8)(SI*1), Z24, Z21
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8)(SI*1), Z22, Z25
-	VPDPBUSD    192(R8)(SI*1), Z24, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8)(SI*1), Z22, Z26
-	VPDPBUSD    320(R8)(SI*1), Z24, Z26
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD (R8)(SI*1), Z22, Z21
+	VPDPBUSD 64(R8)(SI*1), Z24, Z21
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*1), Z22, Z25
+	VPDPBUSD 192(R8)(SI*1), Z24, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*1), Z22, Z26
+	VPDPBUSD 320(R8)(SI*1), Z24, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z21, Z21
 	VPADDD      Z25, Z21, Z21
 	VCVTDQ2PS   Z21, Z21
@@ -2858,15 +3166,19 @@ loop2:
 	VFMADD132PS Z4, Z26, Z21
 	VSUBPS      384(R8)(SI*1), Z21, Z21
 	VFMADD231PS Z23, Z21, Z14
-	VXORPS      Z21, Z21, Z21
-	VPDPBUSD    (R8)(SI*2), Z22, Z21
-	VPDPBUSD    64(R8)(SI*2), Z24, Z21
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8)(SI*2), Z22, Z25
-	VPDPBUSD    192(R8)(SI*2), Z24, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8)(SI*2), Z22, Z26
-	VPDPBUSD    320(R8)(SI*2), Z24, Z26
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD (R8)(SI*2), Z22, Z21
+	VPDPBUSD 64(R8)(SI*2), Z24, Z21
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*2), Z22, Z25
+	VPDPBUSD 192(R8)(SI*2), Z24, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*2), Z22, Z26
+	VPDPBUSD 320(R8)(SI*2), Z24, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z21, Z21
 	VPADDD      Z25, Z21, Z21
 	VCVTDQ2PS   Z21, Z21
@@ -2874,15 +3186,19 @@ loop2:
 	VFMADD132PS Z4, Z26, Z21
 	VSUBPS      384(R8)(SI*2), Z21, Z21
 	VFMADD231PS Z23, Z21, Z15
-	VXORPS      Z21, Z21, Z21
-	VPDPBUSD    (R8)(DI*1), Z22, Z21
-	VPDPBUSD    64(R8)(DI*1), Z24, Z21
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8)(DI*1), Z22, Z25
-	VPDPBUSD    192(R8)(DI*1), Z24, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8)(DI*1), Z22, Z26
-	VPDPBUSD    320(R8)(DI*1), Z24, Z26
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD (R8)(DI*1), Z22, Z21
+	VPDPBUSD 64(R8)(DI*1), Z24, Z21
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(DI*1), Z22, Z25
+	VPDPBUSD 192(R8)(DI*1), Z24, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(DI*1), Z22, Z26
+	VPDPBUSD 320(R8)(DI*1), Z24, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z21, Z21
 	VPADDD      Z25, Z21, Z21
 	VCVTDQ2PS   Z21, Z21
@@ -2890,26 +3206,32 @@ loop2:
 	VFMADD132PS Z4, Z26, Z21
 	VSUBPS      384(R8)(DI*1), Z21, Z21
 	VFMADD231PS Z23, Z21, Z16
-	VMOVDQU32   (DX)(BX*1), Z21
-	VMOVDQA32   Z0, Z22
-	VPERMI2W    64(DX)(BX*1), Z21, Z22
-	VMOVDQU32   8(DX)(BX*1), Z23
-	VMOVDQA32   Z1, Z24
-	VPERMI2W    72(DX)(BX*1), Z23, Z24
-	VPXORD      Z2, Z22, Z22
-	VPXORD      Z2, Z24, Z24
-	VMOVDQA32   Z3, Z23
-	VPERMI2W    64(DX)(BX*1), Z21, Z23
-	VCVTPH2PS   Y23, Z23
-	VXORPS      Z21, Z21, Z21
-	VPDPBUSD    (R8), Z22, Z21
-	VPDPBUSD    64(R8), Z24, Z21
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8), Z22, Z25
-	VPDPBUSD    192(R8), Z24, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8), Z22, Z26
-	VPDPBUSD    320(R8), Z24, Z26
+
+	// Weights of row 3.
+	VMOVDQU32 (DX)(BX*1), Z21
+	VMOVDQA32 Z0, Z22
+	VPERMI2W  64(DX)(BX*1), Z21, Z22
+	VMOVDQU32 8(DX)(BX*1), Z23
+	VMOVDQA32 Z1, Z24
+	VPERMI2W  72(DX)(BX*1), Z23, Z24
+	VPXORD    Z2, Z22, Z22
+	VPXORD    Z2, Z24, Z24
+	VMOVDQA32 Z3, Z23
+	VPERMI2W  64(DX)(BX*1), Z21, Z23
+	VCVTPH2PS Y23, Z23
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD (R8), Z22, Z21
+	VPDPBUSD 64(R8), Z24, Z21
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8), Z22, Z25
+	VPDPBUSD 192(R8), Z24, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8), Z22, Z26
+	VPDPBUSD 320(R8), Z24, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z21, Z21
 	VPADDD      Z25, Z21, Z21
 	VCVTDQ2PS   Z21, Z21
@@ -2917,15 +3239,19 @@ loop2:
 	VFMADD132PS Z4, Z26, Z21
 	VSUBPS      384(R8), Z21, Z21
 	VFMADD231PS Z23, Z21, Z17
-	VXORPS      Z21, Z21, Z21
-	VPDPBUSD    (R8)(SI*1), Z22, Z21
-	VPDPBUSD    64(R8)(SI*1), Z24, Z21
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8)(SI*1), Z22, Z25
-	VPDPBUSD    192(R8)(SI*1), Z24, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8)(SI*1), Z22, Z26
-	VPDPBUSD    320(R8)(SI*1), Z24, Z26
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD (R8)(SI*1), Z22, Z21
+	VPDPBUSD 64(R8)(SI*1), Z24, Z21
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*1), Z22, Z25
+	VPDPBUSD 192(R8)(SI*1), Z24, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*1), Z22, Z26
+	VPDPBUSD 320(R8)(SI*1), Z24, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z21, Z21
 	VPADDD      Z25, Z21, Z21
 	VCVTDQ2PS   Z21, Z21
@@ -2933,15 +3259,19 @@ loop2:
 	VFMADD132PS Z4, Z26, Z21
 	VSUBPS      384(R8)(SI*1), Z21, Z21
 	VFMADD231PS Z23, Z21, Z18
-	VXORPS      Z21, Z21, Z21
-	VPDPBUSD    (R8)(SI*2), Z22, Z21
-	VPDPBUSD    64(R8)(SI*2), Z24, Z21
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8)(SI*2), Z22, Z25
-	VPDPBUSD    192(R8)(SI*2), Z24, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8)(SI*2), Z22, Z26
-	VPDPBUSD    320(R8)(SI*2), Z24, Z26
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD (R8)(SI*2), Z22, Z21
+	VPDPBUSD 64(R8)(SI*2), Z24, Z21
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*2), Z22, Z25
+	VPDPBUSD 192(R8)(SI*2), Z24, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*2), Z22, Z26
+	VPDPBUSD 320(R8)(SI*2), Z24, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z21, Z21
 	VPADDD      Z25, Z21, Z21
 	VCVTDQ2PS   Z21, Z21
@@ -2949,15 +3279,19 @@ loop2:
 	VFMADD132PS Z4, Z26, Z21
 	VSUBPS      384(R8)(SI*2), Z21, Z21
 	VFMADD231PS Z23, Z21, Z19
-	VXORPS      Z21, Z21, Z21
-	VPDPBUSD    (R8)(DI*1), Z22, Z21
-	VPDPBUSD    64(R8)(DI*1), Z24, Z21
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8)(DI*1), Z22, Z25
-	VPDPBUSD    192(R8)(DI*1), Z24, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8)(DI*1), Z22, Z26
-	VPDPBUSD    320(R8)(DI*1), Z24, Z26
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD (R8)(DI*1), Z22, Z21
+	VPDPBUSD 64(R8)(DI*1), Z24, Z21
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(DI*1), Z22, Z25
+	VPDPBUSD 192(R8)(DI*1), Z24, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(DI*1), Z22, Z26
+	VPDPBUSD 320(R8)(DI*1), Z24, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z21, Z21
 	VPADDD      Z25, Z21, Z21
 	VCVTDQ2PS   Z21, Z21
@@ -2978,316 +3312,389 @@ done3:
 	JZ    done5
 
 loop4:
+	// Weights of row 0.
 	VBROADCASTI32X4 2(CX), Z21
 	VBROADCASTI32X4 18(CX), Z22
 	VPXORD          Z2, Z21, Z21
 	VPXORD          Z2, Z22, Z22
 	VPBROADCASTW    (CX), Y23
 	VCVTPH2PS       Y23, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8), Z21, Z24
-	VPDPBUSD        64(R8), Z22, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8), Z21, Z25
-	VPDPBUSD        192(R8), Z22, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8), Z21, Z26
-	VPDPBUSD        320(R8), Z22, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VCVTDQ2PS       Z26, Z26
-	VFMADD132PS     Z4, Z26, Z24
-	VSUBPS          384(R8), Z24, Z24
-	VFMADD231PS     Z23, Z24, Z5
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8)(SI*1), Z21, Z24
-	VPDPBUSD        64(R8)(SI*1), Z22, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8)(SI*1), Z21, Z25
-	VPDPBUSD        192(R8)(SI*1), Z22, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8)(SI*1), Z21, Z26
-	VPDPBUSD        320(R8)(SI*1), Z22, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VCVTDQ2PS       Z26, Z26
-	VFMADD132PS     Z4, Z26, Z24
-	VSUBPS          384(R8)(SI*1), Z24, Z24
-	VFMADD231PS     Z23, Z24, Z6
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8)(SI*2), Z21, Z24
-	VPDPBUSD        64(R8)(SI*2), Z22, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8)(SI*2), Z21, Z25
-	VPDPBUSD        192(R8)(SI*2), Z22, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8)(SI*2), Z21, Z26
-	VPDPBUSD        320(R8)(SI*2), Z22, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VCVTDQ2PS       Z26, Z26
-	VFMADD132PS     Z4, Z26, Z24
-	VSUBPS          384(R8)(SI*2), Z24, Z24
-	VFMADD231PS     Z23, Z24, Z7
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8)(DI*1), Z21, Z24
-	VPDPBUSD        64(R8)(DI*1), Z22, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8)(DI*1), Z21, Z25
-	VPDPBUSD        192(R8)(DI*1), Z22, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8)(DI*1), Z21, Z26
-	VPDPBUSD        320(R8)(DI*1), Z22, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VCVTDQ2PS       Z26, Z26
-	VFMADD132PS     Z4, Z26, Z24
-	VSUBPS          384(R8)(DI*1), Z24, Z24
-	VFMADD231PS     Z23, Z24, Z8
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8), Z21, Z24
+	VPDPBUSD 64(R8), Z22, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8), Z21, Z25
+	VPDPBUSD 192(R8), Z22, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8), Z21, Z26
+	VPDPBUSD 320(R8), Z22, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VCVTDQ2PS   Z26, Z26
+	VFMADD132PS Z4, Z26, Z24
+	VSUBPS      384(R8), Z24, Z24
+	VFMADD231PS Z23, Z24, Z5
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(SI*1), Z21, Z24
+	VPDPBUSD 64(R8)(SI*1), Z22, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*1), Z21, Z25
+	VPDPBUSD 192(R8)(SI*1), Z22, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*1), Z21, Z26
+	VPDPBUSD 320(R8)(SI*1), Z22, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VCVTDQ2PS   Z26, Z26
+	VFMADD132PS Z4, Z26, Z24
+	VSUBPS      384(R8)(SI*1), Z24, Z24
+	VFMADD231PS Z23, Z24, Z6
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(SI*2), Z21, Z24
+	VPDPBUSD 64(R8)(SI*2), Z22, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*2), Z21, Z25
+	VPDPBUSD 192(R8)(SI*2), Z22, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*2), Z21, Z26
+	VPDPBUSD 320(R8)(SI*2), Z22, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VCVTDQ2PS   Z26, Z26
+	VFMADD132PS Z4, Z26, Z24
+	VSUBPS      384(R8)(SI*2), Z24, Z24
+	VFMADD231PS Z23, Z24, Z7
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(DI*1), Z21, Z24
+	VPDPBUSD 64(R8)(DI*1), Z22, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(DI*1), Z21, Z25
+	VPDPBUSD 192(R8)(DI*1), Z22, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(DI*1), Z21, Z26
+	VPDPBUSD 320(R8)(DI*1), Z22, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VCVTDQ2PS   Z26, Z26
+	VFMADD132PS Z4, Z26, Z24
+	VSUBPS      384(R8)(DI*1), Z24, Z24
+	VFMADD231PS Z23, Z24, Z8
+
+	// Weights of row 1.
 	VBROADCASTI32X4 2(CX)(BX*1), Z21
 	VBROADCASTI32X4 18(CX)(BX*1), Z22
 	VPXORD          Z2, Z21, Z21
 	VPXORD          Z2, Z22, Z22
 	VPBROADCASTW    (CX)(BX*1), Y23
 	VCVTPH2PS       Y23, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8), Z21, Z24
-	VPDPBUSD        64(R8), Z22, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8), Z21, Z25
-	VPDPBUSD        192(R8), Z22, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8), Z21, Z26
-	VPDPBUSD        320(R8), Z22, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VCVTDQ2PS       Z26, Z26
-	VFMADD132PS     Z4, Z26, Z24
-	VSUBPS          384(R8), Z24, Z24
-	VFMADD231PS     Z23, Z24, Z9
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8)(SI*1), Z21, Z24
-	VPDPBUSD        64(R8)(SI*1), Z22, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8)(SI*1), Z21, Z25
-	VPDPBUSD        192(R8)(SI*1), Z22, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8)(SI*1), Z21, Z26
-	VPDPBUSD        320(R8)(SI*1), Z22, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VCVTDQ2PS       Z26, Z26
-	VFMADD132PS     Z4, Z26, Z24
-	VSUBPS          384(R8)(SI*1), Z24, Z24
-	VFMADD231PS     Z23, Z24, Z10
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8)(SI*2), Z21, Z24
-	VPDPBUSD        64(R8)(SI*2), Z22, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8)(SI*2), Z21, Z25
-	VPDPBUSD        192(R8)(SI*2), Z22, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8)(SI*2), Z21, Z26
-	VPDPBUSD        320(R8)(SI*2), Z22, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VCVTDQ2PS       Z26, Z26
-	VFMADD132PS     Z4, Z26, Z24
-	VSUBPS          384(R8)(SI*2), Z24, Z24
-	VFMADD231PS     Z23, Z24, Z11
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8)(DI*1), Z21, Z24
-	VPDPBUSD        64(R8)(DI*1), Z22, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8)(DI*1), Z21, Z25
-	VPDPBUSD        192(R8)(DI*1), Z22, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8)(DI*1), Z21, Z26
-	VPDPBUSD        320(R8)(DI*1), Z22, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VCVTDQ2PS       Z26, Z26
-	VFMADD132PS     Z4, Z26, Z24
-	VSUBPS          384(R8)(DI*1), Z24, Z24
-	VFMADD231PS     Z23, Z24, Z12
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8), Z21, Z24
+	VPDPBUSD 64(R8), Z22, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8), Z21, Z25
+	VPDPBUSD 192(R8), Z22, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8), Z21, Z26
+	VPDPBUSD 320(R8), Z22, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VCVTDQ2PS   Z26, Z26
+	VFMADD132PS Z4, Z26, Z24
+	VSUBPS      384(R8), Z24, Z24
+	VFMADD231PS Z23, Z24, Z9
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(SI*1), Z21, Z24
+	VPDPBUSD 64(R8)(SI*1), Z22, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*1), Z21, Z25
+	VPDPBUSD 192(R8)(SI*1), Z22, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*1), Z21, Z26
+	VPDPBUSD 320(R8)(SI*1), Z22, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VCVTDQ2PS   Z26, Z26
+	VFMADD132PS Z4, Z26, Z24
+	VSUBPS      384(R8)(SI*1), Z24, Z24
+	VFMADD231PS Z23, Z24, Z10
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(SI*2), Z21, Z24
+	VPDPBUSD 64(R8)(SI*2), Z22, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*2), Z21, Z25
+	VPDPBUSD 192(R8)(SI*2), Z22, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*2), Z21, Z26
+	VPDPBUSD 320(R8)(SI*2), Z22, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VCVTDQ2PS   Z26, Z26
+	VFMADD132PS Z4, Z26, Z24
+	VSUBPS      384(R8)(SI*2), Z24, Z24
+	VFMADD231PS Z23, Z24, Z11
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(DI*1), Z21, Z24
+	VPDPBUSD 64(R8)(DI*1), Z22, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(DI*1), Z21, Z25
+	VPDPBUSD 192(R8)(DI*1), Z22, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(DI*1), Z21, Z26
+	VPDPBUSD 320(R8)(DI*1), Z22, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VCVTDQ2PS   Z26, Z26
+	VFMADD132PS Z4, Z26, Z24
+	VSUBPS      384(R8)(DI*1), Z24, Z24
+	VFMADD231PS Z23, Z24, Z12
+
+	// Weights of row 2.
 	VBROADCASTI32X4 2(DX), Z21
 	VBROADCASTI32X4 18(DX), Z22
 	VPXORD          Z2, Z21, Z21
 	VPXORD          Z2, Z22, Z22
 	VPBROADCASTW    (DX), Y23
 	VCVTPH2PS       Y23, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8), Z21, Z24
-	VPDPBUSD        64(R8), Z22, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8), Z21, Z25
-	VPDPBUSD        192(R8), Z22, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8), Z21, Z26
-	VPDPBUSD        320(R8), Z22, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VCVTDQ2PS       Z26, Z26
-	VFMADD132PS     Z4, Z26, Z24
-	VSUBPS          384(R8), Z24, Z24
-	VFMADD231PS     Z23, Z24, Z13
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8)(SI*1), Z21, Z24
-	VPDPBUSD        64(R8)(SI*1), Z22, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8)(SI*1), Z21, Z25
-	VPDPBUSD        192(R8)(SI*1), Z22, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8)(SI*1), Z21, Z26
-	VPDPBUSD        320(R8)(SI*1), Z22, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VCVTDQ2PS       Z26, Z26
-	VFMADD132PS     Z4, Z26, Z24
-	VSUBPS          384(R8)(SI*1), Z24, Z24
-	VFMADD231PS     Z23, Z24, Z14
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8)(SI*2), Z21, Z24
-	VPDPBUSD        64(R8)(SI*2), Z22, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8)(SI*2), Z21, Z25
-	VPDPBUSD        192(R8)(SI*2), Z22, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8)(SI*2), Z21, Z26
-	VPDPBUSD        320(R8)(SI*2), Z22, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VCVTDQ2PS       Z26, Z26
-	VFMADD132PS     Z4, Z26, Z24
-	VSUBPS          384(R8)(SI*2), Z24, Z24
-	VFMADD231PS     Z23, Z24, Z15
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8)(DI*1), Z21, Z24
-	VPDPBUSD        64(R8)(DI*1), Z22, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8)(DI*1), Z21, Z25
-	VPDPBUSD        192(R8)(DI*1), Z22, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8)(DI*1), Z21, Z26
-	VPDPBUSD        320(R8)(DI*1), Z22, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VCVTDQ2PS       Z26, Z26
-	VFMADD132PS     Z4, Z26, Z24
-	VSUBPS          384(R8)(DI*1), Z24, Z24
-	VFMADD231PS     Z23, Z24, Z16
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8), Z21, Z24
+	VPDPBUSD 64(R8), Z22, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8), Z21, Z25
+	VPDPBUSD 192(R8), Z22, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8), Z21, Z26
+	VPDPBUSD 320(R8), Z22, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VCVTDQ2PS   Z26, Z26
+	VFMADD132PS Z4, Z26, Z24
+	VSUBPS      384(R8), Z24, Z24
+	VFMADD231PS Z23, Z24, Z13
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(SI*1), Z21, Z24
+	VPDPBUSD 64(R8)(SI*1), Z22, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*1), Z21, Z25
+	VPDPBUSD 192(R8)(SI*1), Z22, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*1), Z21, Z26
+	VPDPBUSD 320(R8)(SI*1), Z22, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VCVTDQ2PS   Z26, Z26
+	VFMADD132PS Z4, Z26, Z24
+	VSUBPS      384(R8)(SI*1), Z24, Z24
+	VFMADD231PS Z23, Z24, Z14
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(SI*2), Z21, Z24
+	VPDPBUSD 64(R8)(SI*2), Z22, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*2), Z21, Z25
+	VPDPBUSD 192(R8)(SI*2), Z22, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*2), Z21, Z26
+	VPDPBUSD 320(R8)(SI*2), Z22, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VCVTDQ2PS   Z26, Z26
+	VFMADD132PS Z4, Z26, Z24
+	VSUBPS      384(R8)(SI*2), Z24, Z24
+	VFMADD231PS Z23, Z24, Z15
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(DI*1), Z21, Z24
+	VPDPBUSD 64(R8)(DI*1), Z22, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(DI*1), Z21, Z25
+	VPDPBUSD 192(R8)(DI*1), Z22, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(DI*1), Z21, Z26
+	VPDPBUSD 320(R8)(DI*1), Z22, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VCVTDQ2PS   Z26, Z26
+	VFMADD132PS Z4, Z26, Z24
+	VSUBPS      384(R8)(DI*1), Z24, Z24
+	VFMADD231PS Z23, Z24, Z16
+
+	// Weights of row 3.
 	VBROADCASTI32X4 2(DX)(BX*1), Z21
 	VBROADCASTI32X4 18(DX)(BX*1), Z22
 	VPXORD          Z2, Z21, Z21
 	VPXORD          Z2, Z22, Z22
 	VPBROADCASTW    (DX)(BX*1), Y23
 	VCVTPH2PS       Y23, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8), Z21, Z24
-	VPDPBUSD        64(R8), Z22, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8), Z21, Z25
-	VPDPBUSD        192(R8), Z22, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8), Z21, Z26
-	VPDPBUSD        320(R8), Z22, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VCVTDQ2PS       Z26, Z26
-	VFMADD132PS     Z4, Z26, Z24
-	VSUBPS          384(R8), Z24, Z24
-	VFMADD231PS     Z23, Z24, Z17
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8)(SI*1), Z21, Z24
-	VPDPBUSD        64(R8)(SI*1), Z22, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8)(SI*1), Z21, Z25
-	VPDPBUSD        192(R8)(SI*1), Z22, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8)(SI*1), Z21, Z26
-	VPDPBUSD        320(R8)(SI*1), Z22, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VCVTDQ2PS       Z26, Z26
-	VFMADD132PS     Z4, Z26, Z24
-	VSUBPS          384(R8)(SI*1), Z24, Z24
-	VFMADD231PS     Z23, Z24, Z18
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8)(SI*2), Z21, Z24
-	VPDPBUSD        64(R8)(SI*2), Z22, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8)(SI*2), Z21, Z25
-	VPDPBUSD        192(R8)(SI*2), Z22, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8)(SI*2), Z21, Z26
-	VPDPBUSD        320(R8)(SI*2), Z22, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VCVTDQ2PS       Z26, Z26
-	VFMADD132PS     Z4, Z26, Z24
-	VSUBPS          384(R8)(SI*2), Z24, Z24
-	VFMADD231PS     Z23, Z24, Z19
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8)(DI*1), Z21, Z24
-	VPDPBUSD        64(R8)(DI*1), Z22, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8)(DI*1), Z21, Z25
-	VPDPBUSD        192(R8)(DI*1), Z22, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8)(DI*1), Z21, Z26
-	VPDPBUSD        320(R8)(DI*1), Z22, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VCVTDQ2PS       Z26, Z26
-	VFMADD132PS     Z4, Z26, Z24
-	VSUBPS          384(R8)(DI*1), Z24, Z24
-	VFMADD231PS     Z23, Z24, Z20
-	ADDQ            $+512, R8
-	ADDQ            $+34, CX
-	ADDQ            $+34, DX
-	DECQ            R9
-	JNZ             loop4
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8), Z21, Z24
+	VPDPBUSD 64(R8), Z22, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8), Z21, Z25
+	VPDPBUSD 192(R8), Z22, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8), Z21, Z26
+	VPDPBUSD 320(R8), Z22, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VCVTDQ2PS   Z26, Z26
+	VFMADD132PS Z4, Z26, Z24
+	VSUBPS      384(R8), Z24, Z24
+	VFMADD231PS Z23, Z24, Z17
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(SI*1), Z21, Z24
+	VPDPBUSD 64(R8)(SI*1), Z22, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*1), Z21, Z25
+	VPDPBUSD 192(R8)(SI*1), Z22, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*1), Z21, Z26
+	VPDPBUSD 320(R8)(SI*1), Z22, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VCVTDQ2PS   Z26, Z26
+	VFMADD132PS Z4, Z26, Z24
+	VSUBPS      384(R8)(SI*1), Z24, Z24
+	VFMADD231PS Z23, Z24, Z18
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(SI*2), Z21, Z24
+	VPDPBUSD 64(R8)(SI*2), Z22, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*2), Z21, Z25
+	VPDPBUSD 192(R8)(SI*2), Z22, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*2), Z21, Z26
+	VPDPBUSD 320(R8)(SI*2), Z22, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VCVTDQ2PS   Z26, Z26
+	VFMADD132PS Z4, Z26, Z24
+	VSUBPS      384(R8)(SI*2), Z24, Z24
+	VFMADD231PS Z23, Z24, Z19
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(DI*1), Z21, Z24
+	VPDPBUSD 64(R8)(DI*1), Z22, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(DI*1), Z21, Z25
+	VPDPBUSD 192(R8)(DI*1), Z22, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(DI*1), Z21, Z26
+	VPDPBUSD 320(R8)(DI*1), Z22, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VCVTDQ2PS   Z26, Z26
+	VFMADD132PS Z4, Z26, Z24
+	VSUBPS      384(R8)(DI*1), Z24, Z24
+	VFMADD231PS Z23, Z24, Z20
+	ADDQ        $+512, R8
+	ADDQ        $+34, CX
+	ADDQ        $+34, DX
+	DECQ        R9
+	JNZ         loop4
 
 done5:
-	MOVQ          32(AX), R8
-	VBROADCASTSS  448(R8), Z21
-	VMULPS        Z21, Z5, Z5
-	VMULPS        Z21, Z9, Z9
-	VMULPS        Z21, Z13, Z13
-	VMULPS        Z21, Z17, Z17
-	VBROADCASTSS  448(R8)(SI*1), Z21
-	VMULPS        Z21, Z6, Z6
-	VMULPS        Z21, Z10, Z10
-	VMULPS        Z21, Z14, Z14
-	VMULPS        Z21, Z18, Z18
-	VBROADCASTSS  448(R8)(SI*2), Z21
-	VMULPS        Z21, Z7, Z7
-	VMULPS        Z21, Z11, Z11
-	VMULPS        Z21, Z15, Z15
-	VMULPS        Z21, Z19, Z19
-	VBROADCASTSS  448(R8)(DI*1), Z21
-	VMULPS        Z21, Z8, Z8
-	VMULPS        Z21, Z12, Z12
-	VMULPS        Z21, Z16, Z16
-	VMULPS        Z21, Z20, Z20
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
+	MOVQ         32(AX), R8
+	VBROADCASTSS 448(R8), Z21
+	VMULPS       Z21, Z5, Z5
+	VMULPS       Z21, Z9, Z9
+	VMULPS       Z21, Z13, Z13
+	VMULPS       Z21, Z17, Z17
+	VBROADCASTSS 448(R8)(SI*1), Z21
+	VMULPS       Z21, Z6, Z6
+	VMULPS       Z21, Z10, Z10
+	VMULPS       Z21, Z14, Z14
+	VMULPS       Z21, Z18, Z18
+	VBROADCASTSS 448(R8)(SI*2), Z21
+	VMULPS       Z21, Z7, Z7
+	VMULPS       Z21, Z11, Z11
+	VMULPS       Z21, Z15, Z15
+	VMULPS       Z21, Z19, Z19
+	VBROADCASTSS 448(R8)(DI*1), Z21
+	VMULPS       Z21, Z8, Z8
+	VMULPS       Z21, Z12, Z12
+	VMULPS       Z21, Z16, Z16
+	VMULPS       Z21, Z20, Z20
+	ADDQ         80(AX), CX
+	ADDQ         80(AX), DX
+
+	// Add the lanes and store.
 	MOVQ          (AX), R8
 	ADDQ          192(AX), R8
 	VUNPCKLPS     Z6, Z5, Z21
@@ -3384,9 +3791,9 @@ done5:
 	VZEROUPPER
 	RET
 
-// func mul1xQ4_0AVX512(a *uint64)
+// func matvec1xQ4_0AVX512(a *uint64)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·mul1xQ4_0AVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec1xQ4_0AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
@@ -3394,6 +3801,7 @@ TEXT ·mul1xQ4_0AVX512(SB), NOSPLIT, $0-8
 	VPBROADCASTD lanes_0f0f0f0f<>+0(SB), Z1
 	VMOVDQU32    wide_00000000_00090009_00120012_001b001b_00000000_00090009_00120012_001b001b<>+0(SB), Z2
 
+	// Each row of the streams.
 row1:
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -3404,50 +3812,59 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  2048(CX)
-	PREFETCHT0  2048(DX)
-	PREFETCHT0  2112(CX)
-	PREFETCHT0  2112(DX)
-	VMOVDQU32   (CX), Z5
-	VMOVDQA32   Z0, Z6
-	VPERMI2W    8(CX), Z5, Z6
-	VPANDD      Z1, Z6, Z7
-	VPSRLW      $0x04, Z6, Z6
-	VPANDD      Z1, Z6, Z6
-	VPERMW      Z5, Z2, Z5
-	VCVTPH2PS   Y5, Z5
-	VMOVDQU32   (DX), Z8
-	VMOVDQA32   Z0, Z9
-	VPERMI2W    8(DX), Z8, Z9
-	VPANDD      Z1, Z9, Z10
-	VPSRLW      $0x04, Z9, Z9
-	VPANDD      Z1, Z9, Z9
-	VPERMW      Z8, Z2, Z8
-	VCVTPH2PS   Y8, Z8
-	VMOVDQU32   (BX), Z11
-	VMOVDQU32   64(BX), Z12
-	VXORPS      Z13, Z13, Z13
-	VPDPBUSD    Z11, Z7, Z13
-	VPDPBUSD    Z12, Z6, Z13
-	VXORPS      Z14, Z14, Z14
-	VPDPBUSD    Z11, Z10, Z14
-	VPDPBUSD    Z12, Z9, Z14
-	VMOVDQU32   128(BX), Z11
-	VMOVDQU32   192(BX), Z12
-	VXORPS      Z15, Z15, Z15
-	VPDPBUSD    Z11, Z7, Z15
-	VPDPBUSD    Z12, Z6, Z15
-	VXORPS      Z16, Z16, Z16
-	VPDPBUSD    Z11, Z10, Z16
-	VPDPBUSD    Z12, Z9, Z16
-	VMOVDQU32   256(BX), Z11
-	VMOVDQU32   320(BX), Z12
-	VXORPS      Z17, Z17, Z17
-	VPDPBUSD    Z11, Z7, Z17
-	VPDPBUSD    Z12, Z6, Z17
-	VXORPS      Z6, Z6, Z6
-	VPDPBUSD    Z11, Z10, Z6
-	VPDPBUSD    Z12, Z9, Z6
+	// Ask for what comes later.
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2112(DX)
+
+	// Weights of row 0.
+	VMOVDQU32 (CX), Z5
+	VMOVDQA32 Z0, Z6
+	VPERMI2W  8(CX), Z5, Z6
+	VPANDD    Z1, Z6, Z7
+	VPSRLW    $0x04, Z6, Z6
+	VPANDD    Z1, Z6, Z6
+	VPERMW    Z5, Z2, Z5
+	VCVTPH2PS Y5, Z5
+
+	// Weights of row 1.
+	VMOVDQU32 (DX), Z8
+	VMOVDQA32 Z0, Z9
+	VPERMI2W  8(DX), Z8, Z9
+	VPANDD    Z1, Z9, Z10
+	VPSRLW    $0x04, Z9, Z9
+	VPANDD    Z1, Z9, Z9
+	VPERMW    Z8, Z2, Z8
+	VCVTPH2PS Y8, Z8
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (BX), Z11
+	VMOVDQU32 64(BX), Z12
+	VXORPS    Z13, Z13, Z13
+	VPDPBUSD  Z11, Z7, Z13
+	VPDPBUSD  Z12, Z6, Z13
+	VXORPS    Z14, Z14, Z14
+	VPDPBUSD  Z11, Z10, Z14
+	VPDPBUSD  Z12, Z9, Z14
+	VMOVDQU32 128(BX), Z11
+	VMOVDQU32 192(BX), Z12
+	VXORPS    Z15, Z15, Z15
+	VPDPBUSD  Z11, Z7, Z15
+	VPDPBUSD  Z12, Z6, Z15
+	VXORPS    Z16, Z16, Z16
+	VPDPBUSD  Z11, Z10, Z16
+	VPDPBUSD  Z12, Z9, Z16
+	VMOVDQU32 256(BX), Z11
+	VMOVDQU32 320(BX), Z12
+	VXORPS    Z17, Z17, Z17
+	VPDPBUSD  Z11, Z7, Z17
+	VPDPBUSD  Z12, Z6, Z17
+	VXORPS    Z6, Z6, Z6
+	VPDPBUSD  Z11, Z10, Z6
+	VPDPBUSD  Z12, Z9, Z6
+
+	// Put the digits together and scale.
 	VMOVDQU32   384(BX), Z7
 	VPSLLD      $0x08, Z13, Z13
 	VPADDD      Z15, Z13, Z13
@@ -3476,70 +3893,79 @@ done3:
 	JZ    done5
 
 loop4:
+	// Weights of row 0.
 	VBROADCASTI32X4 2(CX), Z5
 	VPANDD          Z1, Z5, Z6
 	VPSRLW          $0x04, Z5, Z5
 	VPANDD          Z1, Z5, Z5
 	VPBROADCASTW    (CX), Y7
 	VCVTPH2PS       Y7, Z7
+
+	// Weights of row 1.
 	VBROADCASTI32X4 2(DX), Z8
 	VPANDD          Z1, Z8, Z9
 	VPSRLW          $0x04, Z8, Z8
 	VPANDD          Z1, Z8, Z8
 	VPBROADCASTW    (DX), Y10
 	VCVTPH2PS       Y10, Z10
-	VMOVDQU32       (BX), Z11
-	VMOVDQU32       64(BX), Z12
-	VXORPS          Z13, Z13, Z13
-	VPDPBUSD        Z11, Z6, Z13
-	VPDPBUSD        Z12, Z5, Z13
-	VXORPS          Z14, Z14, Z14
-	VPDPBUSD        Z11, Z9, Z14
-	VPDPBUSD        Z12, Z8, Z14
-	VMOVDQU32       128(BX), Z11
-	VMOVDQU32       192(BX), Z12
-	VXORPS          Z15, Z15, Z15
-	VPDPBUSD        Z11, Z6, Z15
-	VPDPBUSD        Z12, Z5, Z15
-	VXORPS          Z16, Z16, Z16
-	VPDPBUSD        Z11, Z9, Z16
-	VPDPBUSD        Z12, Z8, Z16
-	VMOVDQU32       256(BX), Z11
-	VMOVDQU32       320(BX), Z12
-	VXORPS          Z17, Z17, Z17
-	VPDPBUSD        Z11, Z6, Z17
-	VPDPBUSD        Z12, Z5, Z17
-	VXORPS          Z5, Z5, Z5
-	VPDPBUSD        Z11, Z9, Z5
-	VPDPBUSD        Z12, Z8, Z5
-	VMOVDQU32       384(BX), Z6
-	VPSLLD          $0x08, Z13, Z13
-	VPADDD          Z15, Z13, Z13
-	VPSLLD          $0x08, Z13, Z13
-	VPADDD          Z17, Z13, Z13
-	VCVTDQ2PS       Z13, Z13
-	VSUBPS          Z6, Z13, Z13
-	VFMADD231PS     Z7, Z13, Z3
-	VPSLLD          $0x08, Z14, Z14
-	VPADDD          Z16, Z14, Z14
-	VPSLLD          $0x08, Z14, Z14
-	VPADDD          Z5, Z14, Z14
-	VCVTDQ2PS       Z14, Z14
-	VSUBPS          Z6, Z14, Z14
-	VFMADD231PS     Z10, Z14, Z4
-	ADDQ            $+512, BX
-	ADDQ            $+18, CX
-	ADDQ            $+18, DX
-	DECQ            SI
-	JNZ             loop4
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (BX), Z11
+	VMOVDQU32 64(BX), Z12
+	VXORPS    Z13, Z13, Z13
+	VPDPBUSD  Z11, Z6, Z13
+	VPDPBUSD  Z12, Z5, Z13
+	VXORPS    Z14, Z14, Z14
+	VPDPBUSD  Z11, Z9, Z14
+	VPDPBUSD  Z12, Z8, Z14
+	VMOVDQU32 128(BX), Z11
+	VMOVDQU32 192(BX), Z12
+	VXORPS    Z15, Z15, Z15
+	VPDPBUSD  Z11, Z6, Z15
+	VPDPBUSD  Z12, Z5, Z15
+	VXORPS    Z16, Z16, Z16
+	VPDPBUSD  Z11, Z9, Z16
+	VPDPBUSD  Z12, Z8, Z16
+	VMOVDQU32 256(BX), Z11
+	VMOVDQU32 320(BX), Z12
+	VXORPS    Z17, Z17, Z17
+	VPDPBUSD  Z11, Z6, Z17
+	VPDPBUSD  Z12, Z5, Z17
+	VXORPS    Z5, Z5, Z5
+	VPDPBUSD  Z11, Z9, Z5
+	VPDPBUSD  Z12, Z8, Z5
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(BX), Z6
+	VPSLLD      $0x08, Z13, Z13
+	VPADDD      Z15, Z13, Z13
+	VPSLLD      $0x08, Z13, Z13
+	VPADDD      Z17, Z13, Z13
+	VCVTDQ2PS   Z13, Z13
+	VSUBPS      Z6, Z13, Z13
+	VFMADD231PS Z7, Z13, Z3
+	VPSLLD      $0x08, Z14, Z14
+	VPADDD      Z16, Z14, Z14
+	VPSLLD      $0x08, Z14, Z14
+	VPADDD      Z5, Z14, Z14
+	VCVTDQ2PS   Z14, Z14
+	VSUBPS      Z6, Z14, Z14
+	VFMADD231PS Z10, Z14, Z4
+	ADDQ        $+512, BX
+	ADDQ        $+18, CX
+	ADDQ        $+18, DX
+	DECQ        SI
+	JNZ         loop4
 
 done5:
-	MOVQ          32(AX), BX
-	VBROADCASTSS  448(BX), Z5
-	VMULPS        Z5, Z3, Z3
-	VMULPS        Z5, Z4, Z4
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
+	MOVQ         32(AX), BX
+	VBROADCASTSS 448(BX), Z5
+	VMULPS       Z5, Z3, Z3
+	VMULPS       Z5, Z4, Z4
+	ADDQ         80(AX), CX
+	ADDQ         80(AX), DX
+
+	// Add the lanes and store.
 	MOVQ          (AX), BX
 	ADDQ          192(AX), BX
 	VPERMILPS     $0x4e, Z3, Z5
@@ -3614,9 +4040,9 @@ DATA wide_00000000_00090009_00120012_001b001b_00000000_00090009_00120012_001b001
 DATA wide_00000000_00090009_00120012_001b001b_00000000_00090009_00120012_001b001b<>+60(SB)/4, $0x001b001b
 GLOBL wide_00000000_00090009_00120012_001b001b_00000000_00090009_00120012_001b001b<>(SB), RODATA|NOPTR, $64
 
-// func mul2xQ4_0AVX512(a *uint64)
+// func matvec2xQ4_0AVX512(a *uint64)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·mul2xQ4_0AVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec2xQ4_0AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
@@ -3626,6 +4052,7 @@ TEXT ·mul2xQ4_0AVX512(SB), NOSPLIT, $0-8
 	VPBROADCASTD lanes_0f0f0f0f<>+0(SB), Z1
 	VMOVDQU32    wide_00000000_00090009_00120012_001b001b_00000000_00090009_00120012_001b001b<>+0(SB), Z2
 
+	// Each row of the streams.
 row1:
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -3642,54 +4069,63 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  2048(CX)
-	PREFETCHT0  2048(CX)(BX*1)
-	PREFETCHT0  2048(DX)
-	PREFETCHT0  2048(DX)(BX*1)
-	PREFETCHT0  2112(CX)
-	PREFETCHT0  2112(CX)(BX*1)
-	PREFETCHT0  2112(DX)
-	PREFETCHT0  2112(DX)(BX*1)
-	VMOVDQU32   (CX), Z11
-	VMOVDQA32   Z0, Z12
-	VPERMI2W    8(CX), Z11, Z12
-	VPANDD      Z1, Z12, Z13
-	VPSRLW      $0x04, Z12, Z12
-	VPANDD      Z1, Z12, Z12
-	VPERMW      Z11, Z2, Z11
-	VCVTPH2PS   Y11, Z11
-	VMOVDQU32   (CX)(BX*1), Z14
-	VMOVDQA32   Z0, Z15
-	VPERMI2W    8(CX)(BX*1), Z14, Z15
-	VPANDD      Z1, Z15, Z16
-	VPSRLW      $0x04, Z15, Z15
-	VPANDD      Z1, Z15, Z15
-	VPERMW      Z14, Z2, Z14
-	VCVTPH2PS   Y14, Z14
-	VMOVDQU32   (DI), Z17
-	VMOVDQU32   64(DI), Z18
-	VXORPS      Z19, Z19, Z19
-	VPDPBUSD    Z17, Z13, Z19
-	VPDPBUSD    Z18, Z12, Z19
-	VXORPS      Z20, Z20, Z20
-	VPDPBUSD    Z17, Z16, Z20
-	VPDPBUSD    Z18, Z15, Z20
-	VMOVDQU32   128(DI), Z17
-	VMOVDQU32   192(DI), Z18
-	VXORPS      Z21, Z21, Z21
-	VPDPBUSD    Z17, Z13, Z21
-	VPDPBUSD    Z18, Z12, Z21
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    Z17, Z16, Z22
-	VPDPBUSD    Z18, Z15, Z22
-	VMOVDQU32   256(DI), Z17
-	VMOVDQU32   320(DI), Z18
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    Z17, Z13, Z23
-	VPDPBUSD    Z18, Z12, Z23
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    Z17, Z16, Z24
-	VPDPBUSD    Z18, Z15, Z24
+	// Ask for what comes later.
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(CX)(BX*1)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2048(DX)(BX*1)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2112(CX)(BX*1)
+	PREFETCHT0 2112(DX)
+	PREFETCHT0 2112(DX)(BX*1)
+
+	// Weights of row 0.
+	VMOVDQU32 (CX), Z11
+	VMOVDQA32 Z0, Z12
+	VPERMI2W  8(CX), Z11, Z12
+	VPANDD    Z1, Z12, Z13
+	VPSRLW    $0x04, Z12, Z12
+	VPANDD    Z1, Z12, Z12
+	VPERMW    Z11, Z2, Z11
+	VCVTPH2PS Y11, Z11
+
+	// Weights of row 1.
+	VMOVDQU32 (CX)(BX*1), Z14
+	VMOVDQA32 Z0, Z15
+	VPERMI2W  8(CX)(BX*1), Z14, Z15
+	VPANDD    Z1, Z15, Z16
+	VPSRLW    $0x04, Z15, Z15
+	VPANDD    Z1, Z15, Z15
+	VPERMW    Z14, Z2, Z14
+	VCVTPH2PS Y14, Z14
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (DI), Z17
+	VMOVDQU32 64(DI), Z18
+	VXORPS    Z19, Z19, Z19
+	VPDPBUSD  Z17, Z13, Z19
+	VPDPBUSD  Z18, Z12, Z19
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z17, Z16, Z20
+	VPDPBUSD  Z18, Z15, Z20
+	VMOVDQU32 128(DI), Z17
+	VMOVDQU32 192(DI), Z18
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z17, Z13, Z21
+	VPDPBUSD  Z18, Z12, Z21
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z17, Z16, Z22
+	VPDPBUSD  Z18, Z15, Z22
+	VMOVDQU32 256(DI), Z17
+	VMOVDQU32 320(DI), Z18
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z17, Z13, Z23
+	VPDPBUSD  Z18, Z12, Z23
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z17, Z16, Z24
+	VPDPBUSD  Z18, Z15, Z24
+
+	// Put the digits together and scale.
 	VMOVDQU32   384(DI), Z17
 	VPSLLD      $0x08, Z19, Z19
 	VPADDD      Z21, Z19, Z19
@@ -3705,30 +4141,34 @@ loop2:
 	VCVTDQ2PS   Z20, Z20
 	VSUBPS      Z17, Z20, Z20
 	VFMADD231PS Z14, Z20, Z5
-	VMOVDQU32   (DI)(SI*1), Z17
-	VMOVDQU32   64(DI)(SI*1), Z18
-	VXORPS      Z19, Z19, Z19
-	VPDPBUSD    Z17, Z13, Z19
-	VPDPBUSD    Z18, Z12, Z19
-	VXORPS      Z20, Z20, Z20
-	VPDPBUSD    Z17, Z16, Z20
-	VPDPBUSD    Z18, Z15, Z20
-	VMOVDQU32   128(DI)(SI*1), Z17
-	VMOVDQU32   192(DI)(SI*1), Z18
-	VXORPS      Z21, Z21, Z21
-	VPDPBUSD    Z17, Z13, Z21
-	VPDPBUSD    Z18, Z12, Z21
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    Z17, Z16, Z22
-	VPDPBUSD    Z18, Z15, Z22
-	VMOVDQU32   256(DI)(SI*1), Z17
-	VMOVDQU32   320(DI)(SI*1), Z18
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    Z17, Z13, Z23
-	VPDPBUSD    Z18, Z12, Z23
-	VXORPS      Z12, Z12, Z12
-	VPDPBUSD    Z17, Z16, Z12
-	VPDPBUSD    Z18, Z15, Z12
+
+	// Digits of activation row 1 times the weights.
+	VMOVDQU32 (DI)(SI*1), Z17
+	VMOVDQU32 64(DI)(SI*1), Z18
+	VXORPS    Z19, Z19, Z19
+	VPDPBUSD  Z17, Z13, Z19
+	VPDPBUSD  Z18, Z12, Z19
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z17, Z16, Z20
+	VPDPBUSD  Z18, Z15, Z20
+	VMOVDQU32 128(DI)(SI*1), Z17
+	VMOVDQU32 192(DI)(SI*1), Z18
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z17, Z13, Z21
+	VPDPBUSD  Z18, Z12, Z21
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z17, Z16, Z22
+	VPDPBUSD  Z18, Z15, Z22
+	VMOVDQU32 256(DI)(SI*1), Z17
+	VMOVDQU32 320(DI)(SI*1), Z18
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z17, Z13, Z23
+	VPDPBUSD  Z18, Z12, Z23
+	VXORPS    Z12, Z12, Z12
+	VPDPBUSD  Z17, Z16, Z12
+	VPDPBUSD  Z18, Z15, Z12
+
+	// Put the digits together and scale.
 	VMOVDQU32   384(DI)(SI*1), Z13
 	VPSLLD      $0x08, Z19, Z19
 	VPADDD      Z21, Z19, Z19
@@ -3744,46 +4184,54 @@ loop2:
 	VCVTDQ2PS   Z20, Z20
 	VSUBPS      Z13, Z20, Z20
 	VFMADD231PS Z14, Z20, Z6
-	VMOVDQU32   (DX), Z11
-	VMOVDQA32   Z0, Z12
-	VPERMI2W    8(DX), Z11, Z12
-	VPANDD      Z1, Z12, Z13
-	VPSRLW      $0x04, Z12, Z12
-	VPANDD      Z1, Z12, Z12
-	VPERMW      Z11, Z2, Z11
-	VCVTPH2PS   Y11, Z11
-	VMOVDQU32   (DX)(BX*1), Z14
-	VMOVDQA32   Z0, Z15
-	VPERMI2W    8(DX)(BX*1), Z14, Z15
-	VPANDD      Z1, Z15, Z16
-	VPSRLW      $0x04, Z15, Z15
-	VPANDD      Z1, Z15, Z15
-	VPERMW      Z14, Z2, Z14
-	VCVTPH2PS   Y14, Z14
-	VMOVDQU32   (DI), Z17
-	VMOVDQU32   64(DI), Z18
-	VXORPS      Z19, Z19, Z19
-	VPDPBUSD    Z17, Z13, Z19
-	VPDPBUSD    Z18, Z12, Z19
-	VXORPS      Z20, Z20, Z20
-	VPDPBUSD    Z17, Z16, Z20
-	VPDPBUSD    Z18, Z15, Z20
-	VMOVDQU32   128(DI), Z17
-	VMOVDQU32   192(DI), Z18
-	VXORPS      Z21, Z21, Z21
-	VPDPBUSD    Z17, Z13, Z21
-	VPDPBUSD    Z18, Z12, Z21
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    Z17, Z16, Z22
-	VPDPBUSD    Z18, Z15, Z22
-	VMOVDQU32   256(DI), Z17
-	VMOVDQU32   320(DI), Z18
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    Z17, Z13, Z23
-	VPDPBUSD    Z18, Z12, Z23
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    Z17, Z16, Z24
-	VPDPBUSD    Z18, Z15, Z24
+
+	// Weights of row 2.
+	VMOVDQU32 (DX), Z11
+	VMOVDQA32 Z0, Z12
+	VPERMI2W  8(DX), Z11, Z12
+	VPANDD    Z1, Z12, Z13
+	VPSRLW    $0x04, Z12, Z12
+	VPANDD    Z1, Z12, Z12
+	VPERMW    Z11, Z2, Z11
+	VCVTPH2PS Y11, Z11
+
+	// Weights of row 3.
+	VMOVDQU32 (DX)(BX*1), Z14
+	VMOVDQA32 Z0, Z15
+	VPERMI2W  8(DX)(BX*1), Z14, Z15
+	VPANDD    Z1, Z15, Z16
+	VPSRLW    $0x04, Z15, Z15
+	VPANDD    Z1, Z15, Z15
+	VPERMW    Z14, Z2, Z14
+	VCVTPH2PS Y14, Z14
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (DI), Z17
+	VMOVDQU32 64(DI), Z18
+	VXORPS    Z19, Z19, Z19
+	VPDPBUSD  Z17, Z13, Z19
+	VPDPBUSD  Z18, Z12, Z19
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z17, Z16, Z20
+	VPDPBUSD  Z18, Z15, Z20
+	VMOVDQU32 128(DI), Z17
+	VMOVDQU32 192(DI), Z18
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z17, Z13, Z21
+	VPDPBUSD  Z18, Z12, Z21
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z17, Z16, Z22
+	VPDPBUSD  Z18, Z15, Z22
+	VMOVDQU32 256(DI), Z17
+	VMOVDQU32 320(DI), Z18
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z17, Z13, Z23
+	VPDPBUSD  Z18, Z12, Z23
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z17, Z16, Z24
+	VPDPBUSD  Z18, Z15, Z24
+
+	// Put the digits together and scale.
 	VMOVDQU32   384(DI), Z17
 	VPSLLD      $0x08, Z19, Z19
 	VPADDD      Z21, Z19, Z19
@@ -3799,30 +4247,34 @@ loop2:
 	VCVTDQ2PS   Z20, Z20
 	VSUBPS      Z17, Z20, Z20
 	VFMADD231PS Z14, Z20, Z9
-	VMOVDQU32   (DI)(SI*1), Z17
-	VMOVDQU32   64(DI)(SI*1), Z18
-	VXORPS      Z19, Z19, Z19
-	VPDPBUSD    Z17, Z13, Z19
-	VPDPBUSD    Z18, Z12, Z19
-	VXORPS      Z20, Z20, Z20
-	VPDPBUSD    Z17, Z16, Z20
-	VPDPBUSD    Z18, Z15, Z20
-	VMOVDQU32   128(DI)(SI*1), Z17
-	VMOVDQU32   192(DI)(SI*1), Z18
-	VXORPS      Z21, Z21, Z21
-	VPDPBUSD    Z17, Z13, Z21
-	VPDPBUSD    Z18, Z12, Z21
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    Z17, Z16, Z22
-	VPDPBUSD    Z18, Z15, Z22
-	VMOVDQU32   256(DI)(SI*1), Z17
-	VMOVDQU32   320(DI)(SI*1), Z18
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    Z17, Z13, Z23
-	VPDPBUSD    Z18, Z12, Z23
-	VXORPS      Z12, Z12, Z12
-	VPDPBUSD    Z17, Z16, Z12
-	VPDPBUSD    Z18, Z15, Z12
+
+	// Digits of activation row 1 times the weights.
+	VMOVDQU32 (DI)(SI*1), Z17
+	VMOVDQU32 64(DI)(SI*1), Z18
+	VXORPS    Z19, Z19, Z19
+	VPDPBUSD  Z17, Z13, Z19
+	VPDPBUSD  Z18, Z12, Z19
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z17, Z16, Z20
+	VPDPBUSD  Z18, Z15, Z20
+	VMOVDQU32 128(DI)(SI*1), Z17
+	VMOVDQU32 192(DI)(SI*1), Z18
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z17, Z13, Z21
+	VPDPBUSD  Z18, Z12, Z21
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z17, Z16, Z22
+	VPDPBUSD  Z18, Z15, Z22
+	VMOVDQU32 256(DI)(SI*1), Z17
+	VMOVDQU32 320(DI)(SI*1), Z18
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z17, Z13, Z23
+	VPDPBUSD  Z18, Z12, Z23
+	VXORPS    Z12, Z12, Z12
+	VPDPBUSD  Z17, Z16, Z12
+	VPDPBUSD  Z18, Z15, Z12
+
+	// Put the digits together and scale.
 	VMOVDQU32   384(DI)(SI*1), Z13
 	VPSLLD      $0x08, Z19, Z19
 	VPADDD      Z21, Z19, Z19
@@ -3851,206 +4303,231 @@ done3:
 	JZ    done5
 
 loop4:
+	// Weights of row 0.
 	VBROADCASTI32X4 2(CX), Z11
 	VPANDD          Z1, Z11, Z12
 	VPSRLW          $0x04, Z11, Z11
 	VPANDD          Z1, Z11, Z11
 	VPBROADCASTW    (CX), Y13
 	VCVTPH2PS       Y13, Z13
+
+	// Weights of row 1.
 	VBROADCASTI32X4 2(CX)(BX*1), Z14
 	VPANDD          Z1, Z14, Z15
 	VPSRLW          $0x04, Z14, Z14
 	VPANDD          Z1, Z14, Z14
 	VPBROADCASTW    (CX)(BX*1), Y16
 	VCVTPH2PS       Y16, Z16
-	VMOVDQU32       (DI), Z17
-	VMOVDQU32       64(DI), Z18
-	VXORPS          Z19, Z19, Z19
-	VPDPBUSD        Z17, Z12, Z19
-	VPDPBUSD        Z18, Z11, Z19
-	VXORPS          Z20, Z20, Z20
-	VPDPBUSD        Z17, Z15, Z20
-	VPDPBUSD        Z18, Z14, Z20
-	VMOVDQU32       128(DI), Z17
-	VMOVDQU32       192(DI), Z18
-	VXORPS          Z21, Z21, Z21
-	VPDPBUSD        Z17, Z12, Z21
-	VPDPBUSD        Z18, Z11, Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z17, Z15, Z22
-	VPDPBUSD        Z18, Z14, Z22
-	VMOVDQU32       256(DI), Z17
-	VMOVDQU32       320(DI), Z18
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z17, Z12, Z23
-	VPDPBUSD        Z18, Z11, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        Z17, Z15, Z24
-	VPDPBUSD        Z18, Z14, Z24
-	VMOVDQU32       384(DI), Z17
-	VPSLLD          $0x08, Z19, Z19
-	VPADDD          Z21, Z19, Z19
-	VPSLLD          $0x08, Z19, Z19
-	VPADDD          Z23, Z19, Z19
-	VCVTDQ2PS       Z19, Z19
-	VSUBPS          Z17, Z19, Z19
-	VFMADD231PS     Z13, Z19, Z3
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z22, Z20, Z20
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z24, Z20, Z20
-	VCVTDQ2PS       Z20, Z20
-	VSUBPS          Z17, Z20, Z20
-	VFMADD231PS     Z16, Z20, Z5
-	VMOVDQU32       (DI)(SI*1), Z17
-	VMOVDQU32       64(DI)(SI*1), Z18
-	VXORPS          Z19, Z19, Z19
-	VPDPBUSD        Z17, Z12, Z19
-	VPDPBUSD        Z18, Z11, Z19
-	VXORPS          Z20, Z20, Z20
-	VPDPBUSD        Z17, Z15, Z20
-	VPDPBUSD        Z18, Z14, Z20
-	VMOVDQU32       128(DI)(SI*1), Z17
-	VMOVDQU32       192(DI)(SI*1), Z18
-	VXORPS          Z21, Z21, Z21
-	VPDPBUSD        Z17, Z12, Z21
-	VPDPBUSD        Z18, Z11, Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z17, Z15, Z22
-	VPDPBUSD        Z18, Z14, Z22
-	VMOVDQU32       256(DI)(SI*1), Z17
-	VMOVDQU32       320(DI)(SI*1), Z18
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z17, Z12, Z23
-	VPDPBUSD        Z18, Z11, Z23
-	VXORPS          Z11, Z11, Z11
-	VPDPBUSD        Z17, Z15, Z11
-	VPDPBUSD        Z18, Z14, Z11
-	VMOVDQU32       384(DI)(SI*1), Z12
-	VPSLLD          $0x08, Z19, Z19
-	VPADDD          Z21, Z19, Z19
-	VPSLLD          $0x08, Z19, Z19
-	VPADDD          Z23, Z19, Z19
-	VCVTDQ2PS       Z19, Z19
-	VSUBPS          Z12, Z19, Z19
-	VFMADD231PS     Z13, Z19, Z4
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z22, Z20, Z20
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z11, Z20, Z20
-	VCVTDQ2PS       Z20, Z20
-	VSUBPS          Z12, Z20, Z20
-	VFMADD231PS     Z16, Z20, Z6
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (DI), Z17
+	VMOVDQU32 64(DI), Z18
+	VXORPS    Z19, Z19, Z19
+	VPDPBUSD  Z17, Z12, Z19
+	VPDPBUSD  Z18, Z11, Z19
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z17, Z15, Z20
+	VPDPBUSD  Z18, Z14, Z20
+	VMOVDQU32 128(DI), Z17
+	VMOVDQU32 192(DI), Z18
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z17, Z12, Z21
+	VPDPBUSD  Z18, Z11, Z21
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z17, Z15, Z22
+	VPDPBUSD  Z18, Z14, Z22
+	VMOVDQU32 256(DI), Z17
+	VMOVDQU32 320(DI), Z18
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z17, Z12, Z23
+	VPDPBUSD  Z18, Z11, Z23
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z17, Z15, Z24
+	VPDPBUSD  Z18, Z14, Z24
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(DI), Z17
+	VPSLLD      $0x08, Z19, Z19
+	VPADDD      Z21, Z19, Z19
+	VPSLLD      $0x08, Z19, Z19
+	VPADDD      Z23, Z19, Z19
+	VCVTDQ2PS   Z19, Z19
+	VSUBPS      Z17, Z19, Z19
+	VFMADD231PS Z13, Z19, Z3
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z24, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VSUBPS      Z17, Z20, Z20
+	VFMADD231PS Z16, Z20, Z5
+
+	// Digits of activation row 1 times the weights.
+	VMOVDQU32 (DI)(SI*1), Z17
+	VMOVDQU32 64(DI)(SI*1), Z18
+	VXORPS    Z19, Z19, Z19
+	VPDPBUSD  Z17, Z12, Z19
+	VPDPBUSD  Z18, Z11, Z19
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z17, Z15, Z20
+	VPDPBUSD  Z18, Z14, Z20
+	VMOVDQU32 128(DI)(SI*1), Z17
+	VMOVDQU32 192(DI)(SI*1), Z18
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z17, Z12, Z21
+	VPDPBUSD  Z18, Z11, Z21
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z17, Z15, Z22
+	VPDPBUSD  Z18, Z14, Z22
+	VMOVDQU32 256(DI)(SI*1), Z17
+	VMOVDQU32 320(DI)(SI*1), Z18
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z17, Z12, Z23
+	VPDPBUSD  Z18, Z11, Z23
+	VXORPS    Z11, Z11, Z11
+	VPDPBUSD  Z17, Z15, Z11
+	VPDPBUSD  Z18, Z14, Z11
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(DI)(SI*1), Z12
+	VPSLLD      $0x08, Z19, Z19
+	VPADDD      Z21, Z19, Z19
+	VPSLLD      $0x08, Z19, Z19
+	VPADDD      Z23, Z19, Z19
+	VCVTDQ2PS   Z19, Z19
+	VSUBPS      Z12, Z19, Z19
+	VFMADD231PS Z13, Z19, Z4
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z11, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VSUBPS      Z12, Z20, Z20
+	VFMADD231PS Z16, Z20, Z6
+
+	// Weights of row 2.
 	VBROADCASTI32X4 2(DX), Z11
 	VPANDD          Z1, Z11, Z12
 	VPSRLW          $0x04, Z11, Z11
 	VPANDD          Z1, Z11, Z11
 	VPBROADCASTW    (DX), Y13
 	VCVTPH2PS       Y13, Z13
+
+	// Weights of row 3.
 	VBROADCASTI32X4 2(DX)(BX*1), Z14
 	VPANDD          Z1, Z14, Z15
 	VPSRLW          $0x04, Z14, Z14
 	VPANDD          Z1, Z14, Z14
 	VPBROADCASTW    (DX)(BX*1), Y16
 	VCVTPH2PS       Y16, Z16
-	VMOVDQU32       (DI), Z17
-	VMOVDQU32       64(DI), Z18
-	VXORPS          Z19, Z19, Z19
-	VPDPBUSD        Z17, Z12, Z19
-	VPDPBUSD        Z18, Z11, Z19
-	VXORPS          Z20, Z20, Z20
-	VPDPBUSD        Z17, Z15, Z20
-	VPDPBUSD        Z18, Z14, Z20
-	VMOVDQU32       128(DI), Z17
-	VMOVDQU32       192(DI), Z18
-	VXORPS          Z21, Z21, Z21
-	VPDPBUSD        Z17, Z12, Z21
-	VPDPBUSD        Z18, Z11, Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z17, Z15, Z22
-	VPDPBUSD        Z18, Z14, Z22
-	VMOVDQU32       256(DI), Z17
-	VMOVDQU32       320(DI), Z18
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z17, Z12, Z23
-	VPDPBUSD        Z18, Z11, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        Z17, Z15, Z24
-	VPDPBUSD        Z18, Z14, Z24
-	VMOVDQU32       384(DI), Z17
-	VPSLLD          $0x08, Z19, Z19
-	VPADDD          Z21, Z19, Z19
-	VPSLLD          $0x08, Z19, Z19
-	VPADDD          Z23, Z19, Z19
-	VCVTDQ2PS       Z19, Z19
-	VSUBPS          Z17, Z19, Z19
-	VFMADD231PS     Z13, Z19, Z7
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z22, Z20, Z20
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z24, Z20, Z20
-	VCVTDQ2PS       Z20, Z20
-	VSUBPS          Z17, Z20, Z20
-	VFMADD231PS     Z16, Z20, Z9
-	VMOVDQU32       (DI)(SI*1), Z17
-	VMOVDQU32       64(DI)(SI*1), Z18
-	VXORPS          Z19, Z19, Z19
-	VPDPBUSD        Z17, Z12, Z19
-	VPDPBUSD        Z18, Z11, Z19
-	VXORPS          Z20, Z20, Z20
-	VPDPBUSD        Z17, Z15, Z20
-	VPDPBUSD        Z18, Z14, Z20
-	VMOVDQU32       128(DI)(SI*1), Z17
-	VMOVDQU32       192(DI)(SI*1), Z18
-	VXORPS          Z21, Z21, Z21
-	VPDPBUSD        Z17, Z12, Z21
-	VPDPBUSD        Z18, Z11, Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z17, Z15, Z22
-	VPDPBUSD        Z18, Z14, Z22
-	VMOVDQU32       256(DI)(SI*1), Z17
-	VMOVDQU32       320(DI)(SI*1), Z18
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z17, Z12, Z23
-	VPDPBUSD        Z18, Z11, Z23
-	VXORPS          Z11, Z11, Z11
-	VPDPBUSD        Z17, Z15, Z11
-	VPDPBUSD        Z18, Z14, Z11
-	VMOVDQU32       384(DI)(SI*1), Z12
-	VPSLLD          $0x08, Z19, Z19
-	VPADDD          Z21, Z19, Z19
-	VPSLLD          $0x08, Z19, Z19
-	VPADDD          Z23, Z19, Z19
-	VCVTDQ2PS       Z19, Z19
-	VSUBPS          Z12, Z19, Z19
-	VFMADD231PS     Z13, Z19, Z8
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z22, Z20, Z20
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z11, Z20, Z20
-	VCVTDQ2PS       Z20, Z20
-	VSUBPS          Z12, Z20, Z20
-	VFMADD231PS     Z16, Z20, Z10
-	ADDQ            $+512, DI
-	ADDQ            $+18, CX
-	ADDQ            $+18, DX
-	DECQ            R8
-	JNZ             loop4
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (DI), Z17
+	VMOVDQU32 64(DI), Z18
+	VXORPS    Z19, Z19, Z19
+	VPDPBUSD  Z17, Z12, Z19
+	VPDPBUSD  Z18, Z11, Z19
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z17, Z15, Z20
+	VPDPBUSD  Z18, Z14, Z20
+	VMOVDQU32 128(DI), Z17
+	VMOVDQU32 192(DI), Z18
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z17, Z12, Z21
+	VPDPBUSD  Z18, Z11, Z21
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z17, Z15, Z22
+	VPDPBUSD  Z18, Z14, Z22
+	VMOVDQU32 256(DI), Z17
+	VMOVDQU32 320(DI), Z18
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z17, Z12, Z23
+	VPDPBUSD  Z18, Z11, Z23
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z17, Z15, Z24
+	VPDPBUSD  Z18, Z14, Z24
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(DI), Z17
+	VPSLLD      $0x08, Z19, Z19
+	VPADDD      Z21, Z19, Z19
+	VPSLLD      $0x08, Z19, Z19
+	VPADDD      Z23, Z19, Z19
+	VCVTDQ2PS   Z19, Z19
+	VSUBPS      Z17, Z19, Z19
+	VFMADD231PS Z13, Z19, Z7
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z24, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VSUBPS      Z17, Z20, Z20
+	VFMADD231PS Z16, Z20, Z9
+
+	// Digits of activation row 1 times the weights.
+	VMOVDQU32 (DI)(SI*1), Z17
+	VMOVDQU32 64(DI)(SI*1), Z18
+	VXORPS    Z19, Z19, Z19
+	VPDPBUSD  Z17, Z12, Z19
+	VPDPBUSD  Z18, Z11, Z19
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z17, Z15, Z20
+	VPDPBUSD  Z18, Z14, Z20
+	VMOVDQU32 128(DI)(SI*1), Z17
+	VMOVDQU32 192(DI)(SI*1), Z18
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z17, Z12, Z21
+	VPDPBUSD  Z18, Z11, Z21
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z17, Z15, Z22
+	VPDPBUSD  Z18, Z14, Z22
+	VMOVDQU32 256(DI)(SI*1), Z17
+	VMOVDQU32 320(DI)(SI*1), Z18
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z17, Z12, Z23
+	VPDPBUSD  Z18, Z11, Z23
+	VXORPS    Z11, Z11, Z11
+	VPDPBUSD  Z17, Z15, Z11
+	VPDPBUSD  Z18, Z14, Z11
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(DI)(SI*1), Z12
+	VPSLLD      $0x08, Z19, Z19
+	VPADDD      Z21, Z19, Z19
+	VPSLLD      $0x08, Z19, Z19
+	VPADDD      Z23, Z19, Z19
+	VCVTDQ2PS   Z19, Z19
+	VSUBPS      Z12, Z19, Z19
+	VFMADD231PS Z13, Z19, Z8
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z11, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VSUBPS      Z12, Z20, Z20
+	VFMADD231PS Z16, Z20, Z10
+	ADDQ        $+512, DI
+	ADDQ        $+18, CX
+	ADDQ        $+18, DX
+	DECQ        R8
+	JNZ         loop4
 
 done5:
-	MOVQ          32(AX), DI
-	VBROADCASTSS  448(DI), Z11
-	VMULPS        Z11, Z3, Z3
-	VMULPS        Z11, Z5, Z5
-	VMULPS        Z11, Z7, Z7
-	VMULPS        Z11, Z9, Z9
-	VBROADCASTSS  448(DI)(SI*1), Z11
-	VMULPS        Z11, Z4, Z4
-	VMULPS        Z11, Z6, Z6
-	VMULPS        Z11, Z8, Z8
-	VMULPS        Z11, Z10, Z10
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
+	MOVQ         32(AX), DI
+	VBROADCASTSS 448(DI), Z11
+	VMULPS       Z11, Z3, Z3
+	VMULPS       Z11, Z5, Z5
+	VMULPS       Z11, Z7, Z7
+	VMULPS       Z11, Z9, Z9
+	VBROADCASTSS 448(DI)(SI*1), Z11
+	VMULPS       Z11, Z4, Z4
+	VMULPS       Z11, Z6, Z6
+	VMULPS       Z11, Z8, Z8
+	VMULPS       Z11, Z10, Z10
+	ADDQ         80(AX), CX
+	ADDQ         80(AX), DX
+
+	// Add the lanes and store.
 	MOVQ          (AX), DI
 	ADDQ          192(AX), DI
 	VPERMILPS     $0x4e, Z3, Z11
@@ -4143,9 +4620,9 @@ done5:
 	VZEROUPPER
 	RET
 
-// func mul4xQ4_0AVX512(a *uint64)
+// func matvec4xQ4_0AVX512(a *uint64)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·mul4xQ4_0AVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec4xQ4_0AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
@@ -4156,6 +4633,7 @@ TEXT ·mul4xQ4_0AVX512(SB), NOSPLIT, $0-8
 	VPBROADCASTD lanes_0f0f0f0f<>+0(SB), Z1
 	VMOVDQU32    wide_00000000_00090009_00120012_001b001b_00000000_00090009_00120012_001b001b<>+0(SB), Z2
 
+	// Each row of the streams.
 row1:
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -4180,31 +4658,38 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  2048(CX)
-	PREFETCHT0  2048(CX)(BX*1)
-	PREFETCHT0  2048(DX)
-	PREFETCHT0  2048(DX)(BX*1)
-	PREFETCHT0  2112(CX)
-	PREFETCHT0  2112(CX)(BX*1)
-	PREFETCHT0  2112(DX)
-	PREFETCHT0  2112(DX)(BX*1)
-	VMOVDQU32   (CX), Z19
-	VMOVDQA32   Z0, Z20
-	VPERMI2W    8(CX), Z19, Z20
-	VPANDD      Z1, Z20, Z21
-	VPSRLW      $0x04, Z20, Z20
-	VPANDD      Z1, Z20, Z20
-	VPERMW      Z19, Z2, Z19
-	VCVTPH2PS   Y19, Z19
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    (R8), Z21, Z22
-	VPDPBUSD    64(R8), Z20, Z22
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    128(R8), Z21, Z23
-	VPDPBUSD    192(R8), Z20, Z23
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    256(R8), Z21, Z24
-	VPDPBUSD    320(R8), Z20, Z24
+	// Ask for what comes later.
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(CX)(BX*1)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2048(DX)(BX*1)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2112(CX)(BX*1)
+	PREFETCHT0 2112(DX)
+	PREFETCHT0 2112(DX)(BX*1)
+
+	// Weights of row 0.
+	VMOVDQU32 (CX), Z19
+	VMOVDQA32 Z0, Z20
+	VPERMI2W  8(CX), Z19, Z20
+	VPANDD    Z1, Z20, Z21
+	VPSRLW    $0x04, Z20, Z20
+	VPANDD    Z1, Z20, Z20
+	VPERMW    Z19, Z2, Z19
+	VCVTPH2PS Y19, Z19
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8), Z21, Z22
+	VPDPBUSD 64(R8), Z20, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8), Z21, Z23
+	VPDPBUSD 192(R8), Z20, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8), Z21, Z24
+	VPDPBUSD 320(R8), Z20, Z24
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z22, Z22
 	VPADDD      Z23, Z22, Z22
 	VPSLLD      $0x08, Z22, Z22
@@ -4212,15 +4697,19 @@ loop2:
 	VCVTDQ2PS   Z22, Z22
 	VSUBPS      384(R8), Z22, Z22
 	VFMADD231PS Z19, Z22, Z3
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    (R8)(SI*1), Z21, Z22
-	VPDPBUSD    64(R8)(SI*1), Z20, Z22
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    128(R8)(SI*1), Z21, Z23
-	VPDPBUSD    192(R8)(SI*1), Z20, Z23
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    256(R8)(SI*1), Z21, Z24
-	VPDPBUSD    320(R8)(SI*1), Z20, Z24
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8)(SI*1), Z21, Z22
+	VPDPBUSD 64(R8)(SI*1), Z20, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8)(SI*1), Z21, Z23
+	VPDPBUSD 192(R8)(SI*1), Z20, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8)(SI*1), Z21, Z24
+	VPDPBUSD 320(R8)(SI*1), Z20, Z24
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z22, Z22
 	VPADDD      Z23, Z22, Z22
 	VPSLLD      $0x08, Z22, Z22
@@ -4228,15 +4717,19 @@ loop2:
 	VCVTDQ2PS   Z22, Z22
 	VSUBPS      384(R8)(SI*1), Z22, Z22
 	VFMADD231PS Z19, Z22, Z4
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    (R8)(SI*2), Z21, Z22
-	VPDPBUSD    64(R8)(SI*2), Z20, Z22
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    128(R8)(SI*2), Z21, Z23
-	VPDPBUSD    192(R8)(SI*2), Z20, Z23
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    256(R8)(SI*2), Z21, Z24
-	VPDPBUSD    320(R8)(SI*2), Z20, Z24
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8)(SI*2), Z21, Z22
+	VPDPBUSD 64(R8)(SI*2), Z20, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8)(SI*2), Z21, Z23
+	VPDPBUSD 192(R8)(SI*2), Z20, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8)(SI*2), Z21, Z24
+	VPDPBUSD 320(R8)(SI*2), Z20, Z24
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z22, Z22
 	VPADDD      Z23, Z22, Z22
 	VPSLLD      $0x08, Z22, Z22
@@ -4244,15 +4737,19 @@ loop2:
 	VCVTDQ2PS   Z22, Z22
 	VSUBPS      384(R8)(SI*2), Z22, Z22
 	VFMADD231PS Z19, Z22, Z5
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    (R8)(DI*1), Z21, Z22
-	VPDPBUSD    64(R8)(DI*1), Z20, Z22
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    128(R8)(DI*1), Z21, Z23
-	VPDPBUSD    192(R8)(DI*1), Z20, Z23
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    256(R8)(DI*1), Z21, Z24
-	VPDPBUSD    320(R8)(DI*1), Z20, Z24
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8)(DI*1), Z21, Z22
+	VPDPBUSD 64(R8)(DI*1), Z20, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8)(DI*1), Z21, Z23
+	VPDPBUSD 192(R8)(DI*1), Z20, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8)(DI*1), Z21, Z24
+	VPDPBUSD 320(R8)(DI*1), Z20, Z24
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z22, Z22
 	VPADDD      Z23, Z22, Z22
 	VPSLLD      $0x08, Z22, Z22
@@ -4260,23 +4757,29 @@ loop2:
 	VCVTDQ2PS   Z22, Z22
 	VSUBPS      384(R8)(DI*1), Z22, Z22
 	VFMADD231PS Z19, Z22, Z6
-	VMOVDQU32   (CX)(BX*1), Z19
-	VMOVDQA32   Z0, Z20
-	VPERMI2W    8(CX)(BX*1), Z19, Z20
-	VPANDD      Z1, Z20, Z21
-	VPSRLW      $0x04, Z20, Z20
-	VPANDD      Z1, Z20, Z20
-	VPERMW      Z19, Z2, Z19
-	VCVTPH2PS   Y19, Z19
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    (R8), Z21, Z22
-	VPDPBUSD    64(R8), Z20, Z22
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    128(R8), Z21, Z23
-	VPDPBUSD    192(R8), Z20, Z23
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    256(R8), Z21, Z24
-	VPDPBUSD    320(R8), Z20, Z24
+
+	// Weights of row 1.
+	VMOVDQU32 (CX)(BX*1), Z19
+	VMOVDQA32 Z0, Z20
+	VPERMI2W  8(CX)(BX*1), Z19, Z20
+	VPANDD    Z1, Z20, Z21
+	VPSRLW    $0x04, Z20, Z20
+	VPANDD    Z1, Z20, Z20
+	VPERMW    Z19, Z2, Z19
+	VCVTPH2PS Y19, Z19
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8), Z21, Z22
+	VPDPBUSD 64(R8), Z20, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8), Z21, Z23
+	VPDPBUSD 192(R8), Z20, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8), Z21, Z24
+	VPDPBUSD 320(R8), Z20, Z24
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z22, Z22
 	VPADDD      Z23, Z22, Z22
 	VPSLLD      $0x08, Z22, Z22
@@ -4284,15 +4787,19 @@ loop2:
 	VCVTDQ2PS   Z22, Z22
 	VSUBPS      384(R8), Z22, Z22
 	VFMADD231PS Z19, Z22, Z7
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    (R8)(SI*1), Z21, Z22
-	VPDPBUSD    64(R8)(SI*1), Z20, Z22
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    128(R8)(SI*1), Z21, Z23
-	VPDPBUSD    192(R8)(SI*1), Z20, Z23
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    256(R8)(SI*1), Z21, Z24
-	VPDPBUSD    320(R8)(SI*1), Z20, Z24
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8)(SI*1), Z21, Z22
+	VPDPBUSD 64(R8)(SI*1), Z20, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8)(SI*1), Z21, Z23
+	VPDPBUSD 192(R8)(SI*1), Z20, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8)(SI*1), Z21, Z24
+	VPDPBUSD 320(R8)(SI*1), Z20, Z24
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z22, Z22
 	VPADDD      Z23, Z22, Z22
 	VPSLLD      $0x08, Z22, Z22
@@ -4300,15 +4807,19 @@ loop2:
 	VCVTDQ2PS   Z22, Z22
 	VSUBPS      384(R8)(SI*1), Z22, Z22
 	VFMADD231PS Z19, Z22, Z8
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    (R8)(SI*2), Z21, Z22
-	VPDPBUSD    64(R8)(SI*2), Z20, Z22
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    128(R8)(SI*2), Z21, Z23
-	VPDPBUSD    192(R8)(SI*2), Z20, Z23
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    256(R8)(SI*2), Z21, Z24
-	VPDPBUSD    320(R8)(SI*2), Z20, Z24
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8)(SI*2), Z21, Z22
+	VPDPBUSD 64(R8)(SI*2), Z20, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8)(SI*2), Z21, Z23
+	VPDPBUSD 192(R8)(SI*2), Z20, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8)(SI*2), Z21, Z24
+	VPDPBUSD 320(R8)(SI*2), Z20, Z24
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z22, Z22
 	VPADDD      Z23, Z22, Z22
 	VPSLLD      $0x08, Z22, Z22
@@ -4316,15 +4827,19 @@ loop2:
 	VCVTDQ2PS   Z22, Z22
 	VSUBPS      384(R8)(SI*2), Z22, Z22
 	VFMADD231PS Z19, Z22, Z9
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    (R8)(DI*1), Z21, Z22
-	VPDPBUSD    64(R8)(DI*1), Z20, Z22
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    128(R8)(DI*1), Z21, Z23
-	VPDPBUSD    192(R8)(DI*1), Z20, Z23
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    256(R8)(DI*1), Z21, Z24
-	VPDPBUSD    320(R8)(DI*1), Z20, Z24
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8)(DI*1), Z21, Z22
+	VPDPBUSD 64(R8)(DI*1), Z20, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8)(DI*1), Z21, Z23
+	VPDPBUSD 192(R8)(DI*1), Z20, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8)(DI*1), Z21, Z24
+	VPDPBUSD 320(R8)(DI*1), Z20, Z24
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z22, Z22
 	VPADDD      Z23, Z22, Z22
 	VPSLLD      $0x08, Z22, Z22
@@ -4332,23 +4847,29 @@ loop2:
 	VCVTDQ2PS   Z22, Z22
 	VSUBPS      384(R8)(DI*1), Z22, Z22
 	VFMADD231PS Z19, Z22, Z10
-	VMOVDQU32   (DX), Z19
-	VMOVDQA32   Z0, Z20
-	VPERMI2W    8(DX), Z19, Z20
-	VPANDD      Z1, Z20, Z21
-	VPSRLW      $0x04, Z20, Z20
-	VPANDD      Z1, Z20, Z20
-	VPERMW      Z19, Z2, Z19
-	VCVTPH2PS   Y19, Z19
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    (R8), Z21, Z22
-	VPDPBUSD    64(R8), Z20, Z22
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    128(R8), Z21, Z23
-	VPDPBUSD    192(R8), Z20, Z23
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    256(R8), Z21, Z24
-	VPDPBUSD    320(R8), Z20, Z24
+
+	// Weights of row 2.
+	VMOVDQU32 (DX), Z19
+	VMOVDQA32 Z0, Z20
+	VPERMI2W  8(DX), Z19, Z20
+	VPANDD    Z1, Z20, Z21
+	VPSRLW    $0x04, Z20, Z20
+	VPANDD    Z1, Z20, Z20
+	VPERMW    Z19, Z2, Z19
+	VCVTPH2PS Y19, Z19
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8), Z21, Z22
+	VPDPBUSD 64(R8), Z20, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8), Z21, Z23
+	VPDPBUSD 192(R8), Z20, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8), Z21, Z24
+	VPDPBUSD 320(R8), Z20, Z24
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z22, Z22
 	VPADDD      Z23, Z22, Z22
 	VPSLLD      $0x08, Z22, Z22
@@ -4356,15 +4877,19 @@ loop2:
 	VCVTDQ2PS   Z22, Z22
 	VSUBPS      384(R8), Z22, Z22
 	VFMADD231PS Z19, Z22, Z11
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    (R8)(SI*1), Z21, Z22
-	VPDPBUSD    64(R8)(SI*1), Z20, Z22
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    128(R8)(SI*1), Z21, Z23
-	VPDPBUSD    192(R8)(SI*1), Z20, Z23
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    256(R8)(SI*1), Z21, Z24
-	VPDPBUSD    320(R8)(SI*1), Z20, Z24
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8)(SI*1), Z21, Z22
+	VPDPBUSD 64(R8)(SI*1), Z20, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8)(SI*1), Z21, Z23
+	VPDPBUSD 192(R8)(SI*1), Z20, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8)(SI*1), Z21, Z24
+	VPDPBUSD 320(R8)(SI*1), Z20, Z24
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z22, Z22
 	VPADDD      Z23, Z22, Z22
 	VPSLLD      $0x08, Z22, Z22
@@ -4372,15 +4897,19 @@ loop2:
 	VCVTDQ2PS   Z22, Z22
 	VSUBPS      384(R8)(SI*1), Z22, Z22
 	VFMADD231PS Z19, Z22, Z12
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    (R8)(SI*2), Z21, Z22
-	VPDPBUSD    64(R8)(SI*2), Z20, Z22
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    128(R8)(SI*2), Z21, Z23
-	VPDPBUSD    192(R8)(SI*2), Z20, Z23
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    256(R8)(SI*2), Z21, Z24
-	VPDPBUSD    320(R8)(SI*2), Z20, Z24
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8)(SI*2), Z21, Z22
+	VPDPBUSD 64(R8)(SI*2), Z20, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8)(SI*2), Z21, Z23
+	VPDPBUSD 192(R8)(SI*2), Z20, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8)(SI*2), Z21, Z24
+	VPDPBUSD 320(R8)(SI*2), Z20, Z24
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z22, Z22
 	VPADDD      Z23, Z22, Z22
 	VPSLLD      $0x08, Z22, Z22
@@ -4388,15 +4917,19 @@ loop2:
 	VCVTDQ2PS   Z22, Z22
 	VSUBPS      384(R8)(SI*2), Z22, Z22
 	VFMADD231PS Z19, Z22, Z13
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    (R8)(DI*1), Z21, Z22
-	VPDPBUSD    64(R8)(DI*1), Z20, Z22
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    128(R8)(DI*1), Z21, Z23
-	VPDPBUSD    192(R8)(DI*1), Z20, Z23
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    256(R8)(DI*1), Z21, Z24
-	VPDPBUSD    320(R8)(DI*1), Z20, Z24
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8)(DI*1), Z21, Z22
+	VPDPBUSD 64(R8)(DI*1), Z20, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8)(DI*1), Z21, Z23
+	VPDPBUSD 192(R8)(DI*1), Z20, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8)(DI*1), Z21, Z24
+	VPDPBUSD 320(R8)(DI*1), Z20, Z24
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z22, Z22
 	VPADDD      Z23, Z22, Z22
 	VPSLLD      $0x08, Z22, Z22
@@ -4404,23 +4937,29 @@ loop2:
 	VCVTDQ2PS   Z22, Z22
 	VSUBPS      384(R8)(DI*1), Z22, Z22
 	VFMADD231PS Z19, Z22, Z14
-	VMOVDQU32   (DX)(BX*1), Z19
-	VMOVDQA32   Z0, Z20
-	VPERMI2W    8(DX)(BX*1), Z19, Z20
-	VPANDD      Z1, Z20, Z21
-	VPSRLW      $0x04, Z20, Z20
-	VPANDD      Z1, Z20, Z20
-	VPERMW      Z19, Z2, Z19
-	VCVTPH2PS   Y19, Z19
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    (R8), Z21, Z22
-	VPDPBUSD    64(R8), Z20, Z22
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    128(R8), Z21, Z23
-	VPDPBUSD    192(R8), Z20, Z23
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    256(R8), Z21, Z24
-	VPDPBUSD    320(R8), Z20, Z24
+
+	// Weights of row 3.
+	VMOVDQU32 (DX)(BX*1), Z19
+	VMOVDQA32 Z0, Z20
+	VPERMI2W  8(DX)(BX*1), Z19, Z20
+	VPANDD    Z1, Z20, Z21
+	VPSRLW    $0x04, Z20, Z20
+	VPANDD    Z1, Z20, Z20
+	VPERMW    Z19, Z2, Z19
+	VCVTPH2PS Y19, Z19
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8), Z21, Z22
+	VPDPBUSD 64(R8), Z20, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8), Z21, Z23
+	VPDPBUSD 192(R8), Z20, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8), Z21, Z24
+	VPDPBUSD 320(R8), Z20, Z24
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z22, Z22
 	VPADDD      Z23, Z22, Z22
 	VPSLLD      $0x08, Z22, Z22
@@ -4428,15 +4967,19 @@ loop2:
 	VCVTDQ2PS   Z22, Z22
 	VSUBPS      384(R8), Z22, Z22
 	VFMADD231PS Z19, Z22, Z15
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    (R8)(SI*1), Z21, Z22
-	VPDPBUSD    64(R8)(SI*1), Z20, Z22
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    128(R8)(SI*1), Z21, Z23
-	VPDPBUSD    192(R8)(SI*1), Z20, Z23
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    256(R8)(SI*1), Z21, Z24
-	VPDPBUSD    320(R8)(SI*1), Z20, Z24
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8)(SI*1), Z21, Z22
+	VPDPBUSD 64(R8)(SI*1), Z20, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8)(SI*1), Z21, Z23
+	VPDPBUSD 192(R8)(SI*1), Z20, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8)(SI*1), Z21, Z24
+	VPDPBUSD 320(R8)(SI*1), Z20, Z24
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z22, Z22
 	VPADDD      Z23, Z22, Z22
 	VPSLLD      $0x08, Z22, Z22
@@ -4444,15 +4987,19 @@ loop2:
 	VCVTDQ2PS   Z22, Z22
 	VSUBPS      384(R8)(SI*1), Z22, Z22
 	VFMADD231PS Z19, Z22, Z16
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    (R8)(SI*2), Z21, Z22
-	VPDPBUSD    64(R8)(SI*2), Z20, Z22
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    128(R8)(SI*2), Z21, Z23
-	VPDPBUSD    192(R8)(SI*2), Z20, Z23
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    256(R8)(SI*2), Z21, Z24
-	VPDPBUSD    320(R8)(SI*2), Z20, Z24
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8)(SI*2), Z21, Z22
+	VPDPBUSD 64(R8)(SI*2), Z20, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8)(SI*2), Z21, Z23
+	VPDPBUSD 192(R8)(SI*2), Z20, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8)(SI*2), Z21, Z24
+	VPDPBUSD 320(R8)(SI*2), Z20, Z24
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z22, Z22
 	VPADDD      Z23, Z22, Z22
 	VPSLLD      $0x08, Z22, Z22
@@ -4460,15 +5007,19 @@ loop2:
 	VCVTDQ2PS   Z22, Z22
 	VSUBPS      384(R8)(SI*2), Z22, Z22
 	VFMADD231PS Z19, Z22, Z17
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    (R8)(DI*1), Z21, Z22
-	VPDPBUSD    64(R8)(DI*1), Z20, Z22
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    128(R8)(DI*1), Z21, Z23
-	VPDPBUSD    192(R8)(DI*1), Z20, Z23
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    256(R8)(DI*1), Z21, Z24
-	VPDPBUSD    320(R8)(DI*1), Z20, Z24
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8)(DI*1), Z21, Z22
+	VPDPBUSD 64(R8)(DI*1), Z20, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8)(DI*1), Z21, Z23
+	VPDPBUSD 192(R8)(DI*1), Z20, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8)(DI*1), Z21, Z24
+	VPDPBUSD 320(R8)(DI*1), Z20, Z24
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z22, Z22
 	VPADDD      Z23, Z22, Z22
 	VPSLLD      $0x08, Z22, Z22
@@ -4489,316 +5040,389 @@ done3:
 	JZ    done5
 
 loop4:
+	// Weights of row 0.
 	VBROADCASTI32X4 2(CX), Z19
 	VPANDD          Z1, Z19, Z20
 	VPSRLW          $0x04, Z19, Z19
 	VPANDD          Z1, Z19, Z19
 	VPBROADCASTW    (CX), Y21
 	VCVTPH2PS       Y21, Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R8), Z20, Z22
-	VPDPBUSD        64(R8), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R8), Z20, Z23
-	VPDPBUSD        192(R8), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R8), Z20, Z24
-	VPDPBUSD        320(R8), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VSUBPS          384(R8), Z22, Z22
-	VFMADD231PS     Z21, Z22, Z3
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R8)(SI*1), Z20, Z22
-	VPDPBUSD        64(R8)(SI*1), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R8)(SI*1), Z20, Z23
-	VPDPBUSD        192(R8)(SI*1), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R8)(SI*1), Z20, Z24
-	VPDPBUSD        320(R8)(SI*1), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VSUBPS          384(R8)(SI*1), Z22, Z22
-	VFMADD231PS     Z21, Z22, Z4
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R8)(SI*2), Z20, Z22
-	VPDPBUSD        64(R8)(SI*2), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R8)(SI*2), Z20, Z23
-	VPDPBUSD        192(R8)(SI*2), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R8)(SI*2), Z20, Z24
-	VPDPBUSD        320(R8)(SI*2), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VSUBPS          384(R8)(SI*2), Z22, Z22
-	VFMADD231PS     Z21, Z22, Z5
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R8)(DI*1), Z20, Z22
-	VPDPBUSD        64(R8)(DI*1), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R8)(DI*1), Z20, Z23
-	VPDPBUSD        192(R8)(DI*1), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R8)(DI*1), Z20, Z24
-	VPDPBUSD        320(R8)(DI*1), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VSUBPS          384(R8)(DI*1), Z22, Z22
-	VFMADD231PS     Z21, Z22, Z6
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8), Z20, Z22
+	VPDPBUSD 64(R8), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8), Z20, Z23
+	VPDPBUSD 192(R8), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8), Z20, Z24
+	VPDPBUSD 320(R8), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VSUBPS      384(R8), Z22, Z22
+	VFMADD231PS Z21, Z22, Z3
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8)(SI*1), Z20, Z22
+	VPDPBUSD 64(R8)(SI*1), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8)(SI*1), Z20, Z23
+	VPDPBUSD 192(R8)(SI*1), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8)(SI*1), Z20, Z24
+	VPDPBUSD 320(R8)(SI*1), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VSUBPS      384(R8)(SI*1), Z22, Z22
+	VFMADD231PS Z21, Z22, Z4
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8)(SI*2), Z20, Z22
+	VPDPBUSD 64(R8)(SI*2), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8)(SI*2), Z20, Z23
+	VPDPBUSD 192(R8)(SI*2), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8)(SI*2), Z20, Z24
+	VPDPBUSD 320(R8)(SI*2), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VSUBPS      384(R8)(SI*2), Z22, Z22
+	VFMADD231PS Z21, Z22, Z5
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8)(DI*1), Z20, Z22
+	VPDPBUSD 64(R8)(DI*1), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8)(DI*1), Z20, Z23
+	VPDPBUSD 192(R8)(DI*1), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8)(DI*1), Z20, Z24
+	VPDPBUSD 320(R8)(DI*1), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VSUBPS      384(R8)(DI*1), Z22, Z22
+	VFMADD231PS Z21, Z22, Z6
+
+	// Weights of row 1.
 	VBROADCASTI32X4 2(CX)(BX*1), Z19
 	VPANDD          Z1, Z19, Z20
 	VPSRLW          $0x04, Z19, Z19
 	VPANDD          Z1, Z19, Z19
 	VPBROADCASTW    (CX)(BX*1), Y21
 	VCVTPH2PS       Y21, Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R8), Z20, Z22
-	VPDPBUSD        64(R8), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R8), Z20, Z23
-	VPDPBUSD        192(R8), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R8), Z20, Z24
-	VPDPBUSD        320(R8), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VSUBPS          384(R8), Z22, Z22
-	VFMADD231PS     Z21, Z22, Z7
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R8)(SI*1), Z20, Z22
-	VPDPBUSD        64(R8)(SI*1), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R8)(SI*1), Z20, Z23
-	VPDPBUSD        192(R8)(SI*1), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R8)(SI*1), Z20, Z24
-	VPDPBUSD        320(R8)(SI*1), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VSUBPS          384(R8)(SI*1), Z22, Z22
-	VFMADD231PS     Z21, Z22, Z8
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R8)(SI*2), Z20, Z22
-	VPDPBUSD        64(R8)(SI*2), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R8)(SI*2), Z20, Z23
-	VPDPBUSD        192(R8)(SI*2), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R8)(SI*2), Z20, Z24
-	VPDPBUSD        320(R8)(SI*2), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VSUBPS          384(R8)(SI*2), Z22, Z22
-	VFMADD231PS     Z21, Z22, Z9
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R8)(DI*1), Z20, Z22
-	VPDPBUSD        64(R8)(DI*1), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R8)(DI*1), Z20, Z23
-	VPDPBUSD        192(R8)(DI*1), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R8)(DI*1), Z20, Z24
-	VPDPBUSD        320(R8)(DI*1), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VSUBPS          384(R8)(DI*1), Z22, Z22
-	VFMADD231PS     Z21, Z22, Z10
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8), Z20, Z22
+	VPDPBUSD 64(R8), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8), Z20, Z23
+	VPDPBUSD 192(R8), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8), Z20, Z24
+	VPDPBUSD 320(R8), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VSUBPS      384(R8), Z22, Z22
+	VFMADD231PS Z21, Z22, Z7
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8)(SI*1), Z20, Z22
+	VPDPBUSD 64(R8)(SI*1), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8)(SI*1), Z20, Z23
+	VPDPBUSD 192(R8)(SI*1), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8)(SI*1), Z20, Z24
+	VPDPBUSD 320(R8)(SI*1), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VSUBPS      384(R8)(SI*1), Z22, Z22
+	VFMADD231PS Z21, Z22, Z8
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8)(SI*2), Z20, Z22
+	VPDPBUSD 64(R8)(SI*2), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8)(SI*2), Z20, Z23
+	VPDPBUSD 192(R8)(SI*2), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8)(SI*2), Z20, Z24
+	VPDPBUSD 320(R8)(SI*2), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VSUBPS      384(R8)(SI*2), Z22, Z22
+	VFMADD231PS Z21, Z22, Z9
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8)(DI*1), Z20, Z22
+	VPDPBUSD 64(R8)(DI*1), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8)(DI*1), Z20, Z23
+	VPDPBUSD 192(R8)(DI*1), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8)(DI*1), Z20, Z24
+	VPDPBUSD 320(R8)(DI*1), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VSUBPS      384(R8)(DI*1), Z22, Z22
+	VFMADD231PS Z21, Z22, Z10
+
+	// Weights of row 2.
 	VBROADCASTI32X4 2(DX), Z19
 	VPANDD          Z1, Z19, Z20
 	VPSRLW          $0x04, Z19, Z19
 	VPANDD          Z1, Z19, Z19
 	VPBROADCASTW    (DX), Y21
 	VCVTPH2PS       Y21, Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R8), Z20, Z22
-	VPDPBUSD        64(R8), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R8), Z20, Z23
-	VPDPBUSD        192(R8), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R8), Z20, Z24
-	VPDPBUSD        320(R8), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VSUBPS          384(R8), Z22, Z22
-	VFMADD231PS     Z21, Z22, Z11
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R8)(SI*1), Z20, Z22
-	VPDPBUSD        64(R8)(SI*1), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R8)(SI*1), Z20, Z23
-	VPDPBUSD        192(R8)(SI*1), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R8)(SI*1), Z20, Z24
-	VPDPBUSD        320(R8)(SI*1), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VSUBPS          384(R8)(SI*1), Z22, Z22
-	VFMADD231PS     Z21, Z22, Z12
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R8)(SI*2), Z20, Z22
-	VPDPBUSD        64(R8)(SI*2), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R8)(SI*2), Z20, Z23
-	VPDPBUSD        192(R8)(SI*2), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R8)(SI*2), Z20, Z24
-	VPDPBUSD        320(R8)(SI*2), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VSUBPS          384(R8)(SI*2), Z22, Z22
-	VFMADD231PS     Z21, Z22, Z13
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R8)(DI*1), Z20, Z22
-	VPDPBUSD        64(R8)(DI*1), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R8)(DI*1), Z20, Z23
-	VPDPBUSD        192(R8)(DI*1), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R8)(DI*1), Z20, Z24
-	VPDPBUSD        320(R8)(DI*1), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VSUBPS          384(R8)(DI*1), Z22, Z22
-	VFMADD231PS     Z21, Z22, Z14
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8), Z20, Z22
+	VPDPBUSD 64(R8), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8), Z20, Z23
+	VPDPBUSD 192(R8), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8), Z20, Z24
+	VPDPBUSD 320(R8), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VSUBPS      384(R8), Z22, Z22
+	VFMADD231PS Z21, Z22, Z11
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8)(SI*1), Z20, Z22
+	VPDPBUSD 64(R8)(SI*1), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8)(SI*1), Z20, Z23
+	VPDPBUSD 192(R8)(SI*1), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8)(SI*1), Z20, Z24
+	VPDPBUSD 320(R8)(SI*1), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VSUBPS      384(R8)(SI*1), Z22, Z22
+	VFMADD231PS Z21, Z22, Z12
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8)(SI*2), Z20, Z22
+	VPDPBUSD 64(R8)(SI*2), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8)(SI*2), Z20, Z23
+	VPDPBUSD 192(R8)(SI*2), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8)(SI*2), Z20, Z24
+	VPDPBUSD 320(R8)(SI*2), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VSUBPS      384(R8)(SI*2), Z22, Z22
+	VFMADD231PS Z21, Z22, Z13
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8)(DI*1), Z20, Z22
+	VPDPBUSD 64(R8)(DI*1), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8)(DI*1), Z20, Z23
+	VPDPBUSD 192(R8)(DI*1), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8)(DI*1), Z20, Z24
+	VPDPBUSD 320(R8)(DI*1), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VSUBPS      384(R8)(DI*1), Z22, Z22
+	VFMADD231PS Z21, Z22, Z14
+
+	// Weights of row 3.
 	VBROADCASTI32X4 2(DX)(BX*1), Z19
 	VPANDD          Z1, Z19, Z20
 	VPSRLW          $0x04, Z19, Z19
 	VPANDD          Z1, Z19, Z19
 	VPBROADCASTW    (DX)(BX*1), Y21
 	VCVTPH2PS       Y21, Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R8), Z20, Z22
-	VPDPBUSD        64(R8), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R8), Z20, Z23
-	VPDPBUSD        192(R8), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R8), Z20, Z24
-	VPDPBUSD        320(R8), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VSUBPS          384(R8), Z22, Z22
-	VFMADD231PS     Z21, Z22, Z15
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R8)(SI*1), Z20, Z22
-	VPDPBUSD        64(R8)(SI*1), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R8)(SI*1), Z20, Z23
-	VPDPBUSD        192(R8)(SI*1), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R8)(SI*1), Z20, Z24
-	VPDPBUSD        320(R8)(SI*1), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VSUBPS          384(R8)(SI*1), Z22, Z22
-	VFMADD231PS     Z21, Z22, Z16
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R8)(SI*2), Z20, Z22
-	VPDPBUSD        64(R8)(SI*2), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R8)(SI*2), Z20, Z23
-	VPDPBUSD        192(R8)(SI*2), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R8)(SI*2), Z20, Z24
-	VPDPBUSD        320(R8)(SI*2), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VSUBPS          384(R8)(SI*2), Z22, Z22
-	VFMADD231PS     Z21, Z22, Z17
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R8)(DI*1), Z20, Z22
-	VPDPBUSD        64(R8)(DI*1), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R8)(DI*1), Z20, Z23
-	VPDPBUSD        192(R8)(DI*1), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R8)(DI*1), Z20, Z24
-	VPDPBUSD        320(R8)(DI*1), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VSUBPS          384(R8)(DI*1), Z22, Z22
-	VFMADD231PS     Z21, Z22, Z18
-	ADDQ            $+512, R8
-	ADDQ            $+18, CX
-	ADDQ            $+18, DX
-	DECQ            R9
-	JNZ             loop4
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8), Z20, Z22
+	VPDPBUSD 64(R8), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8), Z20, Z23
+	VPDPBUSD 192(R8), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8), Z20, Z24
+	VPDPBUSD 320(R8), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VSUBPS      384(R8), Z22, Z22
+	VFMADD231PS Z21, Z22, Z15
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8)(SI*1), Z20, Z22
+	VPDPBUSD 64(R8)(SI*1), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8)(SI*1), Z20, Z23
+	VPDPBUSD 192(R8)(SI*1), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8)(SI*1), Z20, Z24
+	VPDPBUSD 320(R8)(SI*1), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VSUBPS      384(R8)(SI*1), Z22, Z22
+	VFMADD231PS Z21, Z22, Z16
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8)(SI*2), Z20, Z22
+	VPDPBUSD 64(R8)(SI*2), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8)(SI*2), Z20, Z23
+	VPDPBUSD 192(R8)(SI*2), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8)(SI*2), Z20, Z24
+	VPDPBUSD 320(R8)(SI*2), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VSUBPS      384(R8)(SI*2), Z22, Z22
+	VFMADD231PS Z21, Z22, Z17
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R8)(DI*1), Z20, Z22
+	VPDPBUSD 64(R8)(DI*1), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R8)(DI*1), Z20, Z23
+	VPDPBUSD 192(R8)(DI*1), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R8)(DI*1), Z20, Z24
+	VPDPBUSD 320(R8)(DI*1), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VSUBPS      384(R8)(DI*1), Z22, Z22
+	VFMADD231PS Z21, Z22, Z18
+	ADDQ        $+512, R8
+	ADDQ        $+18, CX
+	ADDQ        $+18, DX
+	DECQ        R9
+	JNZ         loop4
 
 done5:
-	MOVQ          32(AX), R8
-	VBROADCASTSS  448(R8), Z19
-	VMULPS        Z19, Z3, Z3
-	VMULPS        Z19, Z7, Z7
-	VMULPS        Z19, Z11, Z11
-	VMULPS        Z19, Z15, Z15
-	VBROADCASTSS  448(R8)(SI*1), Z19
-	VMULPS        Z19, Z4, Z4
-	VMULPS        Z19, Z8, Z8
-	VMULPS        Z19, Z12, Z12
-	VMULPS        Z19, Z16, Z16
-	VBROADCASTSS  448(R8)(SI*2), Z19
-	VMULPS        Z19, Z5, Z5
-	VMULPS        Z19, Z9, Z9
-	VMULPS        Z19, Z13, Z13
-	VMULPS        Z19, Z17, Z17
-	VBROADCASTSS  448(R8)(DI*1), Z19
-	VMULPS        Z19, Z6, Z6
-	VMULPS        Z19, Z10, Z10
-	VMULPS        Z19, Z14, Z14
-	VMULPS        Z19, Z18, Z18
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
+	MOVQ         32(AX), R8
+	VBROADCASTSS 448(R8), Z19
+	VMULPS       Z19, Z3, Z3
+	VMULPS       Z19, Z7, Z7
+	VMULPS       Z19, Z11, Z11
+	VMULPS       Z19, Z15, Z15
+	VBROADCASTSS 448(R8)(SI*1), Z19
+	VMULPS       Z19, Z4, Z4
+	VMULPS       Z19, Z8, Z8
+	VMULPS       Z19, Z12, Z12
+	VMULPS       Z19, Z16, Z16
+	VBROADCASTSS 448(R8)(SI*2), Z19
+	VMULPS       Z19, Z5, Z5
+	VMULPS       Z19, Z9, Z9
+	VMULPS       Z19, Z13, Z13
+	VMULPS       Z19, Z17, Z17
+	VBROADCASTSS 448(R8)(DI*1), Z19
+	VMULPS       Z19, Z6, Z6
+	VMULPS       Z19, Z10, Z10
+	VMULPS       Z19, Z14, Z14
+	VMULPS       Z19, Z18, Z18
+	ADDQ         80(AX), CX
+	ADDQ         80(AX), DX
+
+	// Add the lanes and store.
 	MOVQ          (AX), R8
 	ADDQ          192(AX), R8
 	VUNPCKLPS     Z4, Z3, Z19
@@ -4895,9 +5519,9 @@ done5:
 	VZEROUPPER
 	RET
 
-// func mul1xQ4_1AVX512(a *uint64)
+// func matvec1xQ4_1AVX512(a *uint64)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·mul1xQ4_1AVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec1xQ4_1AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
@@ -4906,6 +5530,7 @@ TEXT ·mul1xQ4_1AVX512(SB), NOSPLIT, $0-8
 	VMOVDQU32    wide_00000000_000a000a_00140014_001e001e_00000000_000a000a_00140014_001e001e<>+0(SB), Z2
 	VMOVDQU32    wide_00010001_000b000b_00150015_001f001f_00010001_000b000b_00150015_001f001f<>+0(SB), Z3
 
+	// Each row of the streams.
 row1:
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -4916,54 +5541,63 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  2048(CX)
-	PREFETCHT0  2048(DX)
-	PREFETCHT0  2112(CX)
-	PREFETCHT0  2112(DX)
-	VMOVDQU32   (CX), Z6
-	VMOVDQA32   Z0, Z7
-	VPERMI2W    16(CX), Z6, Z7
-	VPANDD      Z1, Z7, Z8
-	VPSRLW      $0x04, Z7, Z7
-	VPANDD      Z1, Z7, Z7
-	VPERMW      Z6, Z2, Z9
-	VCVTPH2PS   Y9, Z9
-	VPERMW      Z6, Z3, Z6
-	VCVTPH2PS   Y6, Z6
-	VMOVDQU32   (DX), Z10
-	VMOVDQA32   Z0, Z11
-	VPERMI2W    16(DX), Z10, Z11
-	VPANDD      Z1, Z11, Z12
-	VPSRLW      $0x04, Z11, Z11
-	VPANDD      Z1, Z11, Z11
-	VPERMW      Z10, Z2, Z13
-	VCVTPH2PS   Y13, Z13
-	VPERMW      Z10, Z3, Z10
-	VCVTPH2PS   Y10, Z10
-	VMOVDQU32   (BX), Z14
-	VMOVDQU32   64(BX), Z15
-	VXORPS      Z16, Z16, Z16
-	VPDPBUSD    Z14, Z8, Z16
-	VPDPBUSD    Z15, Z7, Z16
-	VXORPS      Z17, Z17, Z17
-	VPDPBUSD    Z14, Z12, Z17
-	VPDPBUSD    Z15, Z11, Z17
-	VMOVDQU32   128(BX), Z14
-	VMOVDQU32   192(BX), Z15
-	VXORPS      Z18, Z18, Z18
-	VPDPBUSD    Z14, Z8, Z18
-	VPDPBUSD    Z15, Z7, Z18
-	VXORPS      Z19, Z19, Z19
-	VPDPBUSD    Z14, Z12, Z19
-	VPDPBUSD    Z15, Z11, Z19
-	VMOVDQU32   256(BX), Z14
-	VMOVDQU32   320(BX), Z15
-	VXORPS      Z20, Z20, Z20
-	VPDPBUSD    Z14, Z8, Z20
-	VPDPBUSD    Z15, Z7, Z20
-	VXORPS      Z7, Z7, Z7
-	VPDPBUSD    Z14, Z12, Z7
-	VPDPBUSD    Z15, Z11, Z7
+	// Ask for what comes later.
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2112(DX)
+
+	// Weights of row 0.
+	VMOVDQU32 (CX), Z6
+	VMOVDQA32 Z0, Z7
+	VPERMI2W  16(CX), Z6, Z7
+	VPANDD    Z1, Z7, Z8
+	VPSRLW    $0x04, Z7, Z7
+	VPANDD    Z1, Z7, Z7
+	VPERMW    Z6, Z2, Z9
+	VCVTPH2PS Y9, Z9
+	VPERMW    Z6, Z3, Z6
+	VCVTPH2PS Y6, Z6
+
+	// Weights of row 1.
+	VMOVDQU32 (DX), Z10
+	VMOVDQA32 Z0, Z11
+	VPERMI2W  16(DX), Z10, Z11
+	VPANDD    Z1, Z11, Z12
+	VPSRLW    $0x04, Z11, Z11
+	VPANDD    Z1, Z11, Z11
+	VPERMW    Z10, Z2, Z13
+	VCVTPH2PS Y13, Z13
+	VPERMW    Z10, Z3, Z10
+	VCVTPH2PS Y10, Z10
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (BX), Z14
+	VMOVDQU32 64(BX), Z15
+	VXORPS    Z16, Z16, Z16
+	VPDPBUSD  Z14, Z8, Z16
+	VPDPBUSD  Z15, Z7, Z16
+	VXORPS    Z17, Z17, Z17
+	VPDPBUSD  Z14, Z12, Z17
+	VPDPBUSD  Z15, Z11, Z17
+	VMOVDQU32 128(BX), Z14
+	VMOVDQU32 192(BX), Z15
+	VXORPS    Z18, Z18, Z18
+	VPDPBUSD  Z14, Z8, Z18
+	VPDPBUSD  Z15, Z7, Z18
+	VXORPS    Z19, Z19, Z19
+	VPDPBUSD  Z14, Z12, Z19
+	VPDPBUSD  Z15, Z11, Z19
+	VMOVDQU32 256(BX), Z14
+	VMOVDQU32 320(BX), Z15
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z14, Z8, Z20
+	VPDPBUSD  Z15, Z7, Z20
+	VXORPS    Z7, Z7, Z7
+	VPDPBUSD  Z14, Z12, Z7
+	VPDPBUSD  Z15, Z11, Z7
+
+	// Put the digits together and scale.
 	VMOVDQU32   384(BX), Z8
 	VPSLLD      $0x08, Z16, Z16
 	VPADDD      Z18, Z16, Z16
@@ -4992,6 +5626,7 @@ done3:
 	JZ    done5
 
 loop4:
+	// Weights of row 0.
 	VBROADCASTI32X4 4(CX), Z6
 	VPANDD          Z1, Z6, Z7
 	VPSRLW          $0x04, Z6, Z6
@@ -5000,6 +5635,8 @@ loop4:
 	VCVTPH2PS       Y8, Z8
 	VPBROADCASTW    2(CX), Y9
 	VCVTPH2PS       Y9, Z9
+
+	// Weights of row 1.
 	VBROADCASTI32X4 4(DX), Z10
 	VPANDD          Z1, Z10, Z11
 	VPSRLW          $0x04, Z10, Z10
@@ -5008,58 +5645,64 @@ loop4:
 	VCVTPH2PS       Y12, Z12
 	VPBROADCASTW    2(DX), Y13
 	VCVTPH2PS       Y13, Z13
-	VMOVDQU32       (BX), Z14
-	VMOVDQU32       64(BX), Z15
-	VXORPS          Z16, Z16, Z16
-	VPDPBUSD        Z14, Z7, Z16
-	VPDPBUSD        Z15, Z6, Z16
-	VXORPS          Z17, Z17, Z17
-	VPDPBUSD        Z14, Z11, Z17
-	VPDPBUSD        Z15, Z10, Z17
-	VMOVDQU32       128(BX), Z14
-	VMOVDQU32       192(BX), Z15
-	VXORPS          Z18, Z18, Z18
-	VPDPBUSD        Z14, Z7, Z18
-	VPDPBUSD        Z15, Z6, Z18
-	VXORPS          Z19, Z19, Z19
-	VPDPBUSD        Z14, Z11, Z19
-	VPDPBUSD        Z15, Z10, Z19
-	VMOVDQU32       256(BX), Z14
-	VMOVDQU32       320(BX), Z15
-	VXORPS          Z20, Z20, Z20
-	VPDPBUSD        Z14, Z7, Z20
-	VPDPBUSD        Z15, Z6, Z20
-	VXORPS          Z6, Z6, Z6
-	VPDPBUSD        Z14, Z11, Z6
-	VPDPBUSD        Z15, Z10, Z6
-	VMOVDQU32       384(BX), Z7
-	VPSLLD          $0x08, Z16, Z16
-	VPADDD          Z18, Z16, Z16
-	VPSLLD          $0x08, Z16, Z16
-	VPADDD          Z20, Z16, Z16
-	VCVTDQ2PS       Z16, Z16
-	VFMADD231PS     Z7, Z9, Z4
-	VFMADD231PS     Z8, Z16, Z4
-	VPSLLD          $0x08, Z17, Z17
-	VPADDD          Z19, Z17, Z17
-	VPSLLD          $0x08, Z17, Z17
-	VPADDD          Z6, Z17, Z17
-	VCVTDQ2PS       Z17, Z17
-	VFMADD231PS     Z7, Z13, Z5
-	VFMADD231PS     Z12, Z17, Z5
-	ADDQ            $+512, BX
-	ADDQ            $+20, CX
-	ADDQ            $+20, DX
-	DECQ            SI
-	JNZ             loop4
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (BX), Z14
+	VMOVDQU32 64(BX), Z15
+	VXORPS    Z16, Z16, Z16
+	VPDPBUSD  Z14, Z7, Z16
+	VPDPBUSD  Z15, Z6, Z16
+	VXORPS    Z17, Z17, Z17
+	VPDPBUSD  Z14, Z11, Z17
+	VPDPBUSD  Z15, Z10, Z17
+	VMOVDQU32 128(BX), Z14
+	VMOVDQU32 192(BX), Z15
+	VXORPS    Z18, Z18, Z18
+	VPDPBUSD  Z14, Z7, Z18
+	VPDPBUSD  Z15, Z6, Z18
+	VXORPS    Z19, Z19, Z19
+	VPDPBUSD  Z14, Z11, Z19
+	VPDPBUSD  Z15, Z10, Z19
+	VMOVDQU32 256(BX), Z14
+	VMOVDQU32 320(BX), Z15
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z14, Z7, Z20
+	VPDPBUSD  Z15, Z6, Z20
+	VXORPS    Z6, Z6, Z6
+	VPDPBUSD  Z14, Z11, Z6
+	VPDPBUSD  Z15, Z10, Z6
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(BX), Z7
+	VPSLLD      $0x08, Z16, Z16
+	VPADDD      Z18, Z16, Z16
+	VPSLLD      $0x08, Z16, Z16
+	VPADDD      Z20, Z16, Z16
+	VCVTDQ2PS   Z16, Z16
+	VFMADD231PS Z7, Z9, Z4
+	VFMADD231PS Z8, Z16, Z4
+	VPSLLD      $0x08, Z17, Z17
+	VPADDD      Z19, Z17, Z17
+	VPSLLD      $0x08, Z17, Z17
+	VPADDD      Z6, Z17, Z17
+	VCVTDQ2PS   Z17, Z17
+	VFMADD231PS Z7, Z13, Z5
+	VFMADD231PS Z12, Z17, Z5
+	ADDQ        $+512, BX
+	ADDQ        $+20, CX
+	ADDQ        $+20, DX
+	DECQ        SI
+	JNZ         loop4
 
 done5:
-	MOVQ          32(AX), BX
-	VBROADCASTSS  448(BX), Z6
-	VMULPS        Z6, Z4, Z4
-	VMULPS        Z6, Z5, Z5
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
+	MOVQ         32(AX), BX
+	VBROADCASTSS 448(BX), Z6
+	VMULPS       Z6, Z4, Z4
+	VMULPS       Z6, Z5, Z5
+	ADDQ         80(AX), CX
+	ADDQ         80(AX), DX
+
+	// Add the lanes and store.
 	MOVQ          (AX), BX
 	ADDQ          192(AX), BX
 	VPERMILPS     $0x4e, Z4, Z6
@@ -5142,9 +5785,9 @@ DATA wide_00010001_000b000b_00150015_001f001f_00010001_000b000b_00150015_001f001
 DATA wide_00010001_000b000b_00150015_001f001f_00010001_000b000b_00150015_001f001f<>+60(SB)/4, $0x001f001f
 GLOBL wide_00010001_000b000b_00150015_001f001f_00010001_000b000b_00150015_001f001f<>(SB), RODATA|NOPTR, $64
 
-// func mul2xQ4_1AVX512(a *uint64)
+// func matvec2xQ4_1AVX512(a *uint64)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·mul2xQ4_1AVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec2xQ4_1AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
@@ -5155,6 +5798,7 @@ TEXT ·mul2xQ4_1AVX512(SB), NOSPLIT, $0-8
 	VMOVDQU32    wide_00000000_000a000a_00140014_001e001e_00000000_000a000a_00140014_001e001e<>+0(SB), Z2
 	VMOVDQU32    wide_00010001_000b000b_00150015_001f001f_00010001_000b000b_00150015_001f001f<>+0(SB), Z3
 
+	// Each row of the streams.
 row1:
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -5171,58 +5815,67 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  2048(CX)
-	PREFETCHT0  2048(CX)(BX*1)
-	PREFETCHT0  2048(DX)
-	PREFETCHT0  2048(DX)(BX*1)
-	PREFETCHT0  2112(CX)
-	PREFETCHT0  2112(CX)(BX*1)
-	PREFETCHT0  2112(DX)
-	PREFETCHT0  2112(DX)(BX*1)
-	VMOVDQU32   (CX), Z12
-	VMOVDQA32   Z0, Z13
-	VPERMI2W    16(CX), Z12, Z13
-	VPANDD      Z1, Z13, Z14
-	VPSRLW      $0x04, Z13, Z13
-	VPANDD      Z1, Z13, Z13
-	VPERMW      Z12, Z2, Z15
-	VCVTPH2PS   Y15, Z15
-	VPERMW      Z12, Z3, Z12
-	VCVTPH2PS   Y12, Z12
-	VMOVDQU32   (CX)(BX*1), Z16
-	VMOVDQA32   Z0, Z17
-	VPERMI2W    16(CX)(BX*1), Z16, Z17
-	VPANDD      Z1, Z17, Z18
-	VPSRLW      $0x04, Z17, Z17
-	VPANDD      Z1, Z17, Z17
-	VPERMW      Z16, Z2, Z19
-	VCVTPH2PS   Y19, Z19
-	VPERMW      Z16, Z3, Z16
-	VCVTPH2PS   Y16, Z16
-	VMOVDQU32   (DI), Z20
-	VMOVDQU32   64(DI), Z21
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    Z20, Z14, Z22
-	VPDPBUSD    Z21, Z13, Z22
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    Z20, Z18, Z23
-	VPDPBUSD    Z21, Z17, Z23
-	VMOVDQU32   128(DI), Z20
-	VMOVDQU32   192(DI), Z21
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    Z20, Z14, Z24
-	VPDPBUSD    Z21, Z13, Z24
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    Z20, Z18, Z25
-	VPDPBUSD    Z21, Z17, Z25
-	VMOVDQU32   256(DI), Z20
-	VMOVDQU32   320(DI), Z21
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    Z20, Z14, Z26
-	VPDPBUSD    Z21, Z13, Z26
-	VXORPS      Z27, Z27, Z27
-	VPDPBUSD    Z20, Z18, Z27
-	VPDPBUSD    Z21, Z17, Z27
+	// Ask for what comes later.
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(CX)(BX*1)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2048(DX)(BX*1)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2112(CX)(BX*1)
+	PREFETCHT0 2112(DX)
+	PREFETCHT0 2112(DX)(BX*1)
+
+	// Weights of row 0.
+	VMOVDQU32 (CX), Z12
+	VMOVDQA32 Z0, Z13
+	VPERMI2W  16(CX), Z12, Z13
+	VPANDD    Z1, Z13, Z14
+	VPSRLW    $0x04, Z13, Z13
+	VPANDD    Z1, Z13, Z13
+	VPERMW    Z12, Z2, Z15
+	VCVTPH2PS Y15, Z15
+	VPERMW    Z12, Z3, Z12
+	VCVTPH2PS Y12, Z12
+
+	// Weights of row 1.
+	VMOVDQU32 (CX)(BX*1), Z16
+	VMOVDQA32 Z0, Z17
+	VPERMI2W  16(CX)(BX*1), Z16, Z17
+	VPANDD    Z1, Z17, Z18
+	VPSRLW    $0x04, Z17, Z17
+	VPANDD    Z1, Z17, Z17
+	VPERMW    Z16, Z2, Z19
+	VCVTPH2PS Y19, Z19
+	VPERMW    Z16, Z3, Z16
+	VCVTPH2PS Y16, Z16
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (DI), Z20
+	VMOVDQU32 64(DI), Z21
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z20, Z14, Z22
+	VPDPBUSD  Z21, Z13, Z22
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z20, Z18, Z23
+	VPDPBUSD  Z21, Z17, Z23
+	VMOVDQU32 128(DI), Z20
+	VMOVDQU32 192(DI), Z21
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z20, Z14, Z24
+	VPDPBUSD  Z21, Z13, Z24
+	VXORPS    Z25, Z25, Z25
+	VPDPBUSD  Z20, Z18, Z25
+	VPDPBUSD  Z21, Z17, Z25
+	VMOVDQU32 256(DI), Z20
+	VMOVDQU32 320(DI), Z21
+	VXORPS    Z26, Z26, Z26
+	VPDPBUSD  Z20, Z14, Z26
+	VPDPBUSD  Z21, Z13, Z26
+	VXORPS    Z27, Z27, Z27
+	VPDPBUSD  Z20, Z18, Z27
+	VPDPBUSD  Z21, Z17, Z27
+
+	// Put the digits together and scale.
 	VMOVDQU32   384(DI), Z20
 	VPSLLD      $0x08, Z22, Z22
 	VPADDD      Z24, Z22, Z22
@@ -5238,30 +5891,34 @@ loop2:
 	VCVTDQ2PS   Z23, Z23
 	VFMADD231PS Z20, Z16, Z6
 	VFMADD231PS Z19, Z23, Z6
-	VMOVDQU32   (DI)(SI*1), Z20
-	VMOVDQU32   64(DI)(SI*1), Z21
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    Z20, Z14, Z22
-	VPDPBUSD    Z21, Z13, Z22
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    Z20, Z18, Z23
-	VPDPBUSD    Z21, Z17, Z23
-	VMOVDQU32   128(DI)(SI*1), Z20
-	VMOVDQU32   192(DI)(SI*1), Z21
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    Z20, Z14, Z24
-	VPDPBUSD    Z21, Z13, Z24
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    Z20, Z18, Z25
-	VPDPBUSD    Z21, Z17, Z25
-	VMOVDQU32   256(DI)(SI*1), Z20
-	VMOVDQU32   320(DI)(SI*1), Z21
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    Z20, Z14, Z26
-	VPDPBUSD    Z21, Z13, Z26
-	VXORPS      Z13, Z13, Z13
-	VPDPBUSD    Z20, Z18, Z13
-	VPDPBUSD    Z21, Z17, Z13
+
+	// Digits of activation row 1 times the weights.
+	VMOVDQU32 (DI)(SI*1), Z20
+	VMOVDQU32 64(DI)(SI*1), Z21
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z20, Z14, Z22
+	VPDPBUSD  Z21, Z13, Z22
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z20, Z18, Z23
+	VPDPBUSD  Z21, Z17, Z23
+	VMOVDQU32 128(DI)(SI*1), Z20
+	VMOVDQU32 192(DI)(SI*1), Z21
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z20, Z14, Z24
+	VPDPBUSD  Z21, Z13, Z24
+	VXORPS    Z25, Z25, Z25
+	VPDPBUSD  Z20, Z18, Z25
+	VPDPBUSD  Z21, Z17, Z25
+	VMOVDQU32 256(DI)(SI*1), Z20
+	VMOVDQU32 320(DI)(SI*1), Z21
+	VXORPS    Z26, Z26, Z26
+	VPDPBUSD  Z20, Z14, Z26
+	VPDPBUSD  Z21, Z13, Z26
+	VXORPS    Z13, Z13, Z13
+	VPDPBUSD  Z20, Z18, Z13
+	VPDPBUSD  Z21, Z17, Z13
+
+	// Put the digits together and scale.
 	VMOVDQU32   384(DI)(SI*1), Z14
 	VPSLLD      $0x08, Z22, Z22
 	VPADDD      Z24, Z22, Z22
@@ -5277,50 +5934,58 @@ loop2:
 	VCVTDQ2PS   Z23, Z23
 	VFMADD231PS Z14, Z16, Z7
 	VFMADD231PS Z19, Z23, Z7
-	VMOVDQU32   (DX), Z12
-	VMOVDQA32   Z0, Z13
-	VPERMI2W    16(DX), Z12, Z13
-	VPANDD      Z1, Z13, Z14
-	VPSRLW      $0x04, Z13, Z13
-	VPANDD      Z1, Z13, Z13
-	VPERMW      Z12, Z2, Z15
-	VCVTPH2PS   Y15, Z15
-	VPERMW      Z12, Z3, Z12
-	VCVTPH2PS   Y12, Z12
-	VMOVDQU32   (DX)(BX*1), Z16
-	VMOVDQA32   Z0, Z17
-	VPERMI2W    16(DX)(BX*1), Z16, Z17
-	VPANDD      Z1, Z17, Z18
-	VPSRLW      $0x04, Z17, Z17
-	VPANDD      Z1, Z17, Z17
-	VPERMW      Z16, Z2, Z19
-	VCVTPH2PS   Y19, Z19
-	VPERMW      Z16, Z3, Z16
-	VCVTPH2PS   Y16, Z16
-	VMOVDQU32   (DI), Z20
-	VMOVDQU32   64(DI), Z21
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    Z20, Z14, Z22
-	VPDPBUSD    Z21, Z13, Z22
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    Z20, Z18, Z23
-	VPDPBUSD    Z21, Z17, Z23
-	VMOVDQU32   128(DI), Z20
-	VMOVDQU32   192(DI), Z21
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    Z20, Z14, Z24
-	VPDPBUSD    Z21, Z13, Z24
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    Z20, Z18, Z25
-	VPDPBUSD    Z21, Z17, Z25
-	VMOVDQU32   256(DI), Z20
-	VMOVDQU32   320(DI), Z21
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    Z20, Z14, Z26
-	VPDPBUSD    Z21, Z13, Z26
-	VXORPS      Z27, Z27, Z27
-	VPDPBUSD    Z20, Z18, Z27
-	VPDPBUSD    Z21, Z17, Z27
+
+	// Weights of row 2.
+	VMOVDQU32 (DX), Z12
+	VMOVDQA32 Z0, Z13
+	VPERMI2W  16(DX), Z12, Z13
+	VPANDD    Z1, Z13, Z14
+	VPSRLW    $0x04, Z13, Z13
+	VPANDD    Z1, Z13, Z13
+	VPERMW    Z12, Z2, Z15
+	VCVTPH2PS Y15, Z15
+	VPERMW    Z12, Z3, Z12
+	VCVTPH2PS Y12, Z12
+
+	// Weights of row 3.
+	VMOVDQU32 (DX)(BX*1), Z16
+	VMOVDQA32 Z0, Z17
+	VPERMI2W  16(DX)(BX*1), Z16, Z17
+	VPANDD    Z1, Z17, Z18
+	VPSRLW    $0x04, Z17, Z17
+	VPANDD    Z1, Z17, Z17
+	VPERMW    Z16, Z2, Z19
+	VCVTPH2PS Y19, Z19
+	VPERMW    Z16, Z3, Z16
+	VCVTPH2PS Y16, Z16
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (DI), Z20
+	VMOVDQU32 64(DI), Z21
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z20, Z14, Z22
+	VPDPBUSD  Z21, Z13, Z22
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z20, Z18, Z23
+	VPDPBUSD  Z21, Z17, Z23
+	VMOVDQU32 128(DI), Z20
+	VMOVDQU32 192(DI), Z21
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z20, Z14, Z24
+	VPDPBUSD  Z21, Z13, Z24
+	VXORPS    Z25, Z25, Z25
+	VPDPBUSD  Z20, Z18, Z25
+	VPDPBUSD  Z21, Z17, Z25
+	VMOVDQU32 256(DI), Z20
+	VMOVDQU32 320(DI), Z21
+	VXORPS    Z26, Z26, Z26
+	VPDPBUSD  Z20, Z14, Z26
+	VPDPBUSD  Z21, Z13, Z26
+	VXORPS    Z27, Z27, Z27
+	VPDPBUSD  Z20, Z18, Z27
+	VPDPBUSD  Z21, Z17, Z27
+
+	// Put the digits together and scale.
 	VMOVDQU32   384(DI), Z20
 	VPSLLD      $0x08, Z22, Z22
 	VPADDD      Z24, Z22, Z22
@@ -5336,30 +6001,34 @@ loop2:
 	VCVTDQ2PS   Z23, Z23
 	VFMADD231PS Z20, Z16, Z10
 	VFMADD231PS Z19, Z23, Z10
-	VMOVDQU32   (DI)(SI*1), Z20
-	VMOVDQU32   64(DI)(SI*1), Z21
-	VXORPS      Z22, Z22, Z22
-	VPDPBUSD    Z20, Z14, Z22
-	VPDPBUSD    Z21, Z13, Z22
-	VXORPS      Z23, Z23, Z23
-	VPDPBUSD    Z20, Z18, Z23
-	VPDPBUSD    Z21, Z17, Z23
-	VMOVDQU32   128(DI)(SI*1), Z20
-	VMOVDQU32   192(DI)(SI*1), Z21
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    Z20, Z14, Z24
-	VPDPBUSD    Z21, Z13, Z24
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    Z20, Z18, Z25
-	VPDPBUSD    Z21, Z17, Z25
-	VMOVDQU32   256(DI)(SI*1), Z20
-	VMOVDQU32   320(DI)(SI*1), Z21
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    Z20, Z14, Z26
-	VPDPBUSD    Z21, Z13, Z26
-	VXORPS      Z13, Z13, Z13
-	VPDPBUSD    Z20, Z18, Z13
-	VPDPBUSD    Z21, Z17, Z13
+
+	// Digits of activation row 1 times the weights.
+	VMOVDQU32 (DI)(SI*1), Z20
+	VMOVDQU32 64(DI)(SI*1), Z21
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z20, Z14, Z22
+	VPDPBUSD  Z21, Z13, Z22
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z20, Z18, Z23
+	VPDPBUSD  Z21, Z17, Z23
+	VMOVDQU32 128(DI)(SI*1), Z20
+	VMOVDQU32 192(DI)(SI*1), Z21
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z20, Z14, Z24
+	VPDPBUSD  Z21, Z13, Z24
+	VXORPS    Z25, Z25, Z25
+	VPDPBUSD  Z20, Z18, Z25
+	VPDPBUSD  Z21, Z17, Z25
+	VMOVDQU32 256(DI)(SI*1), Z20
+	VMOVDQU32 320(DI)(SI*1), Z21
+	VXORPS    Z26, Z26, Z26
+	VPDPBUSD  Z20, Z14, Z26
+	VPDPBUSD  Z21, Z13, Z26
+	VXORPS    Z13, Z13, Z13
+	VPDPBUSD  Z20, Z18, Z13
+	VPDPBUSD  Z21, Z17, Z13
+
+	// Put the digits together and scale.
 	VMOVDQU32   384(DI)(SI*1), Z14
 	VPSLLD      $0x08, Z22, Z22
 	VPADDD      Z24, Z22, Z22
@@ -5388,6 +6057,7 @@ done3:
 	JZ    done5
 
 loop4:
+	// Weights of row 0.
 	VBROADCASTI32X4 4(CX), Z12
 	VPANDD          Z1, Z12, Z13
 	VPSRLW          $0x04, Z12, Z12
@@ -5396,6 +6066,8 @@ loop4:
 	VCVTPH2PS       Y14, Z14
 	VPBROADCASTW    2(CX), Y15
 	VCVTPH2PS       Y15, Z15
+
+	// Weights of row 1.
 	VBROADCASTI32X4 4(CX)(BX*1), Z16
 	VPANDD          Z1, Z16, Z17
 	VPSRLW          $0x04, Z16, Z16
@@ -5404,84 +6076,94 @@ loop4:
 	VCVTPH2PS       Y18, Z18
 	VPBROADCASTW    2(CX)(BX*1), Y19
 	VCVTPH2PS       Y19, Z19
-	VMOVDQU32       (DI), Z20
-	VMOVDQU32       64(DI), Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z20, Z13, Z22
-	VPDPBUSD        Z21, Z12, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z20, Z17, Z23
-	VPDPBUSD        Z21, Z16, Z23
-	VMOVDQU32       128(DI), Z20
-	VMOVDQU32       192(DI), Z21
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        Z20, Z13, Z24
-	VPDPBUSD        Z21, Z12, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        Z20, Z17, Z25
-	VPDPBUSD        Z21, Z16, Z25
-	VMOVDQU32       256(DI), Z20
-	VMOVDQU32       320(DI), Z21
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        Z20, Z13, Z26
-	VPDPBUSD        Z21, Z12, Z26
-	VXORPS          Z27, Z27, Z27
-	VPDPBUSD        Z20, Z17, Z27
-	VPDPBUSD        Z21, Z16, Z27
-	VMOVDQU32       384(DI), Z20
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z26, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     Z20, Z15, Z4
-	VFMADD231PS     Z14, Z22, Z4
-	VPSLLD          $0x08, Z23, Z23
-	VPADDD          Z25, Z23, Z23
-	VPSLLD          $0x08, Z23, Z23
-	VPADDD          Z27, Z23, Z23
-	VCVTDQ2PS       Z23, Z23
-	VFMADD231PS     Z20, Z19, Z6
-	VFMADD231PS     Z18, Z23, Z6
-	VMOVDQU32       (DI)(SI*1), Z20
-	VMOVDQU32       64(DI)(SI*1), Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z20, Z13, Z22
-	VPDPBUSD        Z21, Z12, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z20, Z17, Z23
-	VPDPBUSD        Z21, Z16, Z23
-	VMOVDQU32       128(DI)(SI*1), Z20
-	VMOVDQU32       192(DI)(SI*1), Z21
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        Z20, Z13, Z24
-	VPDPBUSD        Z21, Z12, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        Z20, Z17, Z25
-	VPDPBUSD        Z21, Z16, Z25
-	VMOVDQU32       256(DI)(SI*1), Z20
-	VMOVDQU32       320(DI)(SI*1), Z21
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        Z20, Z13, Z26
-	VPDPBUSD        Z21, Z12, Z26
-	VXORPS          Z12, Z12, Z12
-	VPDPBUSD        Z20, Z17, Z12
-	VPDPBUSD        Z21, Z16, Z12
-	VMOVDQU32       384(DI)(SI*1), Z13
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z26, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     Z13, Z15, Z5
-	VFMADD231PS     Z14, Z22, Z5
-	VPSLLD          $0x08, Z23, Z23
-	VPADDD          Z25, Z23, Z23
-	VPSLLD          $0x08, Z23, Z23
-	VPADDD          Z12, Z23, Z23
-	VCVTDQ2PS       Z23, Z23
-	VFMADD231PS     Z13, Z19, Z7
-	VFMADD231PS     Z18, Z23, Z7
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (DI), Z20
+	VMOVDQU32 64(DI), Z21
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z20, Z13, Z22
+	VPDPBUSD  Z21, Z12, Z22
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z20, Z17, Z23
+	VPDPBUSD  Z21, Z16, Z23
+	VMOVDQU32 128(DI), Z20
+	VMOVDQU32 192(DI), Z21
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z20, Z13, Z24
+	VPDPBUSD  Z21, Z12, Z24
+	VXORPS    Z25, Z25, Z25
+	VPDPBUSD  Z20, Z17, Z25
+	VPDPBUSD  Z21, Z16, Z25
+	VMOVDQU32 256(DI), Z20
+	VMOVDQU32 320(DI), Z21
+	VXORPS    Z26, Z26, Z26
+	VPDPBUSD  Z20, Z13, Z26
+	VPDPBUSD  Z21, Z12, Z26
+	VXORPS    Z27, Z27, Z27
+	VPDPBUSD  Z20, Z17, Z27
+	VPDPBUSD  Z21, Z16, Z27
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(DI), Z20
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z26, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS Z20, Z15, Z4
+	VFMADD231PS Z14, Z22, Z4
+	VPSLLD      $0x08, Z23, Z23
+	VPADDD      Z25, Z23, Z23
+	VPSLLD      $0x08, Z23, Z23
+	VPADDD      Z27, Z23, Z23
+	VCVTDQ2PS   Z23, Z23
+	VFMADD231PS Z20, Z19, Z6
+	VFMADD231PS Z18, Z23, Z6
+
+	// Digits of activation row 1 times the weights.
+	VMOVDQU32 (DI)(SI*1), Z20
+	VMOVDQU32 64(DI)(SI*1), Z21
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z20, Z13, Z22
+	VPDPBUSD  Z21, Z12, Z22
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z20, Z17, Z23
+	VPDPBUSD  Z21, Z16, Z23
+	VMOVDQU32 128(DI)(SI*1), Z20
+	VMOVDQU32 192(DI)(SI*1), Z21
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z20, Z13, Z24
+	VPDPBUSD  Z21, Z12, Z24
+	VXORPS    Z25, Z25, Z25
+	VPDPBUSD  Z20, Z17, Z25
+	VPDPBUSD  Z21, Z16, Z25
+	VMOVDQU32 256(DI)(SI*1), Z20
+	VMOVDQU32 320(DI)(SI*1), Z21
+	VXORPS    Z26, Z26, Z26
+	VPDPBUSD  Z20, Z13, Z26
+	VPDPBUSD  Z21, Z12, Z26
+	VXORPS    Z12, Z12, Z12
+	VPDPBUSD  Z20, Z17, Z12
+	VPDPBUSD  Z21, Z16, Z12
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(DI)(SI*1), Z13
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z26, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS Z13, Z15, Z5
+	VFMADD231PS Z14, Z22, Z5
+	VPSLLD      $0x08, Z23, Z23
+	VPADDD      Z25, Z23, Z23
+	VPSLLD      $0x08, Z23, Z23
+	VPADDD      Z12, Z23, Z23
+	VCVTDQ2PS   Z23, Z23
+	VFMADD231PS Z13, Z19, Z7
+	VFMADD231PS Z18, Z23, Z7
+
+	// Weights of row 2.
 	VBROADCASTI32X4 4(DX), Z12
 	VPANDD          Z1, Z12, Z13
 	VPSRLW          $0x04, Z12, Z12
@@ -5490,6 +6172,8 @@ loop4:
 	VCVTPH2PS       Y14, Z14
 	VPBROADCASTW    2(DX), Y15
 	VCVTPH2PS       Y15, Z15
+
+	// Weights of row 3.
 	VBROADCASTI32X4 4(DX)(BX*1), Z16
 	VPANDD          Z1, Z16, Z17
 	VPSRLW          $0x04, Z16, Z16
@@ -5498,104 +6182,114 @@ loop4:
 	VCVTPH2PS       Y18, Z18
 	VPBROADCASTW    2(DX)(BX*1), Y19
 	VCVTPH2PS       Y19, Z19
-	VMOVDQU32       (DI), Z20
-	VMOVDQU32       64(DI), Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z20, Z13, Z22
-	VPDPBUSD        Z21, Z12, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z20, Z17, Z23
-	VPDPBUSD        Z21, Z16, Z23
-	VMOVDQU32       128(DI), Z20
-	VMOVDQU32       192(DI), Z21
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        Z20, Z13, Z24
-	VPDPBUSD        Z21, Z12, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        Z20, Z17, Z25
-	VPDPBUSD        Z21, Z16, Z25
-	VMOVDQU32       256(DI), Z20
-	VMOVDQU32       320(DI), Z21
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        Z20, Z13, Z26
-	VPDPBUSD        Z21, Z12, Z26
-	VXORPS          Z27, Z27, Z27
-	VPDPBUSD        Z20, Z17, Z27
-	VPDPBUSD        Z21, Z16, Z27
-	VMOVDQU32       384(DI), Z20
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z26, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     Z20, Z15, Z8
-	VFMADD231PS     Z14, Z22, Z8
-	VPSLLD          $0x08, Z23, Z23
-	VPADDD          Z25, Z23, Z23
-	VPSLLD          $0x08, Z23, Z23
-	VPADDD          Z27, Z23, Z23
-	VCVTDQ2PS       Z23, Z23
-	VFMADD231PS     Z20, Z19, Z10
-	VFMADD231PS     Z18, Z23, Z10
-	VMOVDQU32       (DI)(SI*1), Z20
-	VMOVDQU32       64(DI)(SI*1), Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z20, Z13, Z22
-	VPDPBUSD        Z21, Z12, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z20, Z17, Z23
-	VPDPBUSD        Z21, Z16, Z23
-	VMOVDQU32       128(DI)(SI*1), Z20
-	VMOVDQU32       192(DI)(SI*1), Z21
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        Z20, Z13, Z24
-	VPDPBUSD        Z21, Z12, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        Z20, Z17, Z25
-	VPDPBUSD        Z21, Z16, Z25
-	VMOVDQU32       256(DI)(SI*1), Z20
-	VMOVDQU32       320(DI)(SI*1), Z21
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        Z20, Z13, Z26
-	VPDPBUSD        Z21, Z12, Z26
-	VXORPS          Z12, Z12, Z12
-	VPDPBUSD        Z20, Z17, Z12
-	VPDPBUSD        Z21, Z16, Z12
-	VMOVDQU32       384(DI)(SI*1), Z13
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z26, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     Z13, Z15, Z9
-	VFMADD231PS     Z14, Z22, Z9
-	VPSLLD          $0x08, Z23, Z23
-	VPADDD          Z25, Z23, Z23
-	VPSLLD          $0x08, Z23, Z23
-	VPADDD          Z12, Z23, Z23
-	VCVTDQ2PS       Z23, Z23
-	VFMADD231PS     Z13, Z19, Z11
-	VFMADD231PS     Z18, Z23, Z11
-	ADDQ            $+512, DI
-	ADDQ            $+20, CX
-	ADDQ            $+20, DX
-	DECQ            R8
-	JNZ             loop4
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (DI), Z20
+	VMOVDQU32 64(DI), Z21
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z20, Z13, Z22
+	VPDPBUSD  Z21, Z12, Z22
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z20, Z17, Z23
+	VPDPBUSD  Z21, Z16, Z23
+	VMOVDQU32 128(DI), Z20
+	VMOVDQU32 192(DI), Z21
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z20, Z13, Z24
+	VPDPBUSD  Z21, Z12, Z24
+	VXORPS    Z25, Z25, Z25
+	VPDPBUSD  Z20, Z17, Z25
+	VPDPBUSD  Z21, Z16, Z25
+	VMOVDQU32 256(DI), Z20
+	VMOVDQU32 320(DI), Z21
+	VXORPS    Z26, Z26, Z26
+	VPDPBUSD  Z20, Z13, Z26
+	VPDPBUSD  Z21, Z12, Z26
+	VXORPS    Z27, Z27, Z27
+	VPDPBUSD  Z20, Z17, Z27
+	VPDPBUSD  Z21, Z16, Z27
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(DI), Z20
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z26, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS Z20, Z15, Z8
+	VFMADD231PS Z14, Z22, Z8
+	VPSLLD      $0x08, Z23, Z23
+	VPADDD      Z25, Z23, Z23
+	VPSLLD      $0x08, Z23, Z23
+	VPADDD      Z27, Z23, Z23
+	VCVTDQ2PS   Z23, Z23
+	VFMADD231PS Z20, Z19, Z10
+	VFMADD231PS Z18, Z23, Z10
+
+	// Digits of activation row 1 times the weights.
+	VMOVDQU32 (DI)(SI*1), Z20
+	VMOVDQU32 64(DI)(SI*1), Z21
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z20, Z13, Z22
+	VPDPBUSD  Z21, Z12, Z22
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z20, Z17, Z23
+	VPDPBUSD  Z21, Z16, Z23
+	VMOVDQU32 128(DI)(SI*1), Z20
+	VMOVDQU32 192(DI)(SI*1), Z21
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z20, Z13, Z24
+	VPDPBUSD  Z21, Z12, Z24
+	VXORPS    Z25, Z25, Z25
+	VPDPBUSD  Z20, Z17, Z25
+	VPDPBUSD  Z21, Z16, Z25
+	VMOVDQU32 256(DI)(SI*1), Z20
+	VMOVDQU32 320(DI)(SI*1), Z21
+	VXORPS    Z26, Z26, Z26
+	VPDPBUSD  Z20, Z13, Z26
+	VPDPBUSD  Z21, Z12, Z26
+	VXORPS    Z12, Z12, Z12
+	VPDPBUSD  Z20, Z17, Z12
+	VPDPBUSD  Z21, Z16, Z12
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(DI)(SI*1), Z13
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z26, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS Z13, Z15, Z9
+	VFMADD231PS Z14, Z22, Z9
+	VPSLLD      $0x08, Z23, Z23
+	VPADDD      Z25, Z23, Z23
+	VPSLLD      $0x08, Z23, Z23
+	VPADDD      Z12, Z23, Z23
+	VCVTDQ2PS   Z23, Z23
+	VFMADD231PS Z13, Z19, Z11
+	VFMADD231PS Z18, Z23, Z11
+	ADDQ        $+512, DI
+	ADDQ        $+20, CX
+	ADDQ        $+20, DX
+	DECQ        R8
+	JNZ         loop4
 
 done5:
-	MOVQ          32(AX), DI
-	VBROADCASTSS  448(DI), Z12
-	VMULPS        Z12, Z4, Z4
-	VMULPS        Z12, Z6, Z6
-	VMULPS        Z12, Z8, Z8
-	VMULPS        Z12, Z10, Z10
-	VBROADCASTSS  448(DI)(SI*1), Z12
-	VMULPS        Z12, Z5, Z5
-	VMULPS        Z12, Z7, Z7
-	VMULPS        Z12, Z9, Z9
-	VMULPS        Z12, Z11, Z11
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
+	MOVQ         32(AX), DI
+	VBROADCASTSS 448(DI), Z12
+	VMULPS       Z12, Z4, Z4
+	VMULPS       Z12, Z6, Z6
+	VMULPS       Z12, Z8, Z8
+	VMULPS       Z12, Z10, Z10
+	VBROADCASTSS 448(DI)(SI*1), Z12
+	VMULPS       Z12, Z5, Z5
+	VMULPS       Z12, Z7, Z7
+	VMULPS       Z12, Z9, Z9
+	VMULPS       Z12, Z11, Z11
+	ADDQ         80(AX), CX
+	ADDQ         80(AX), DX
+
+	// Add the lanes and store.
 	MOVQ          (AX), DI
 	ADDQ          192(AX), DI
 	VPERMILPS     $0x4e, Z4, Z12
@@ -5688,9 +6382,9 @@ done5:
 	VZEROUPPER
 	RET
 
-// func mul4xQ4_1AVX512(a *uint64)
+// func matvec4xQ4_1AVX512(a *uint64)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·mul4xQ4_1AVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec4xQ4_1AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
@@ -5702,6 +6396,7 @@ TEXT ·mul4xQ4_1AVX512(SB), NOSPLIT, $0-8
 	VMOVDQU32    wide_00000000_000a000a_00140014_001e001e_00000000_000a000a_00140014_001e001e<>+0(SB), Z2
 	VMOVDQU32    wide_00010001_000b000b_00150015_001f001f_00010001_000b000b_00150015_001f001f<>+0(SB), Z3
 
+	// Each row of the streams.
 row1:
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -5726,33 +6421,40 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0  2048(CX)
-	PREFETCHT0  2048(CX)(BX*1)
-	PREFETCHT0  2048(DX)
-	PREFETCHT0  2048(DX)(BX*1)
-	PREFETCHT0  2112(CX)
-	PREFETCHT0  2112(CX)(BX*1)
-	PREFETCHT0  2112(DX)
-	PREFETCHT0  2112(DX)(BX*1)
-	VMOVDQU32   (CX), Z20
-	VMOVDQA32   Z0, Z21
-	VPERMI2W    16(CX), Z20, Z21
-	VPANDD      Z1, Z21, Z22
-	VPSRLW      $0x04, Z21, Z21
-	VPANDD      Z1, Z21, Z21
-	VPERMW      Z20, Z2, Z23
-	VCVTPH2PS   Y23, Z23
-	VPERMW      Z20, Z3, Z20
-	VCVTPH2PS   Y20, Z20
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    (R8), Z22, Z24
-	VPDPBUSD    64(R8), Z21, Z24
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8), Z22, Z25
-	VPDPBUSD    192(R8), Z21, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8), Z22, Z26
-	VPDPBUSD    320(R8), Z21, Z26
+	// Ask for what comes later.
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(CX)(BX*1)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2048(DX)(BX*1)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2112(CX)(BX*1)
+	PREFETCHT0 2112(DX)
+	PREFETCHT0 2112(DX)(BX*1)
+
+	// Weights of row 0.
+	VMOVDQU32 (CX), Z20
+	VMOVDQA32 Z0, Z21
+	VPERMI2W  16(CX), Z20, Z21
+	VPANDD    Z1, Z21, Z22
+	VPSRLW    $0x04, Z21, Z21
+	VPANDD    Z1, Z21, Z21
+	VPERMW    Z20, Z2, Z23
+	VCVTPH2PS Y23, Z23
+	VPERMW    Z20, Z3, Z20
+	VCVTPH2PS Y20, Z20
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8), Z22, Z24
+	VPDPBUSD 64(R8), Z21, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8), Z22, Z25
+	VPDPBUSD 192(R8), Z21, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8), Z22, Z26
+	VPDPBUSD 320(R8), Z21, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z24, Z24
 	VPADDD      Z25, Z24, Z24
 	VPSLLD      $0x08, Z24, Z24
@@ -5760,15 +6462,19 @@ loop2:
 	VCVTDQ2PS   Z24, Z24
 	VFMADD231PS 384(R8), Z20, Z4
 	VFMADD231PS Z23, Z24, Z4
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    (R8)(SI*1), Z22, Z24
-	VPDPBUSD    64(R8)(SI*1), Z21, Z24
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8)(SI*1), Z22, Z25
-	VPDPBUSD    192(R8)(SI*1), Z21, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8)(SI*1), Z22, Z26
-	VPDPBUSD    320(R8)(SI*1), Z21, Z26
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(SI*1), Z22, Z24
+	VPDPBUSD 64(R8)(SI*1), Z21, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*1), Z22, Z25
+	VPDPBUSD 192(R8)(SI*1), Z21, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*1), Z22, Z26
+	VPDPBUSD 320(R8)(SI*1), Z21, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z24, Z24
 	VPADDD      Z25, Z24, Z24
 	VPSLLD      $0x08, Z24, Z24
@@ -5776,15 +6482,19 @@ loop2:
 	VCVTDQ2PS   Z24, Z24
 	VFMADD231PS 384(R8)(SI*1), Z20, Z5
 	VFMADD231PS Z23, Z24, Z5
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    (R8)(SI*2), Z22, Z24
-	VPDPBUSD    64(R8)(SI*2), Z21, Z24
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8)(SI*2), Z22, Z25
-	VPDPBUSD    192(R8)(SI*2), Z21, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8)(SI*2), Z22, Z26
-	VPDPBUSD    320(R8)(SI*2), Z21, Z26
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(SI*2), Z22, Z24
+	VPDPBUSD 64(R8)(SI*2), Z21, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*2), Z22, Z25
+	VPDPBUSD 192(R8)(SI*2), Z21, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*2), Z22, Z26
+	VPDPBUSD 320(R8)(SI*2), Z21, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z24, Z24
 	VPADDD      Z25, Z24, Z24
 	VPSLLD      $0x08, Z24, Z24
@@ -5792,15 +6502,19 @@ loop2:
 	VCVTDQ2PS   Z24, Z24
 	VFMADD231PS 384(R8)(SI*2), Z20, Z6
 	VFMADD231PS Z23, Z24, Z6
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    (R8)(DI*1), Z22, Z24
-	VPDPBUSD    64(R8)(DI*1), Z21, Z24
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8)(DI*1), Z22, Z25
-	VPDPBUSD    192(R8)(DI*1), Z21, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8)(DI*1), Z22, Z26
-	VPDPBUSD    320(R8)(DI*1), Z21, Z26
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(DI*1), Z22, Z24
+	VPDPBUSD 64(R8)(DI*1), Z21, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(DI*1), Z22, Z25
+	VPDPBUSD 192(R8)(DI*1), Z21, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(DI*1), Z22, Z26
+	VPDPBUSD 320(R8)(DI*1), Z21, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z24, Z24
 	VPADDD      Z25, Z24, Z24
 	VPSLLD      $0x08, Z24, Z24
@@ -5808,25 +6522,31 @@ loop2:
 	VCVTDQ2PS   Z24, Z24
 	VFMADD231PS 384(R8)(DI*1), Z20, Z7
 	VFMADD231PS Z23, Z24, Z7
-	VMOVDQU32   (CX)(BX*1), Z20
-	VMOVDQA32   Z0, Z21
-	VPERMI2W    16(CX)(BX*1), Z20, Z21
-	VPANDD      Z1, Z21, Z22
-	VPSRLW      $0x04, Z21, Z21
-	VPANDD      Z1, Z21, Z21
-	VPERMW      Z20, Z2, Z23
-	VCVTPH2PS   Y23, Z23
-	VPERMW      Z20, Z3, Z20
-	VCVTPH2PS   Y20, Z20
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    (R8), Z22, Z24
-	VPDPBUSD    64(R8), Z21, Z24
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8), Z22, Z25
-	VPDPBUSD    192(R8), Z21, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8), Z22, Z26
-	VPDPBUSD    320(R8), Z21, Z26
+
+	// Weights of row 1.
+	VMOVDQU32 (CX)(BX*1), Z20
+	VMOVDQA32 Z0, Z21
+	VPERMI2W  16(CX)(BX*1), Z20, Z21
+	VPANDD    Z1, Z21, Z22
+	VPSRLW    $0x04, Z21, Z21
+	VPANDD    Z1, Z21, Z21
+	VPERMW    Z20, Z2, Z23
+	VCVTPH2PS Y23, Z23
+	VPERMW    Z20, Z3, Z20
+	VCVTPH2PS Y20, Z20
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8), Z22, Z24
+	VPDPBUSD 64(R8), Z21, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8), Z22, Z25
+	VPDPBUSD 192(R8), Z21, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8), Z22, Z26
+	VPDPBUSD 320(R8), Z21, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z24, Z24
 	VPADDD      Z25, Z24, Z24
 	VPSLLD      $0x08, Z24, Z24
@@ -5834,15 +6554,19 @@ loop2:
 	VCVTDQ2PS   Z24, Z24
 	VFMADD231PS 384(R8), Z20, Z8
 	VFMADD231PS Z23, Z24, Z8
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    (R8)(SI*1), Z22, Z24
-	VPDPBUSD    64(R8)(SI*1), Z21, Z24
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8)(SI*1), Z22, Z25
-	VPDPBUSD    192(R8)(SI*1), Z21, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8)(SI*1), Z22, Z26
-	VPDPBUSD    320(R8)(SI*1), Z21, Z26
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(SI*1), Z22, Z24
+	VPDPBUSD 64(R8)(SI*1), Z21, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*1), Z22, Z25
+	VPDPBUSD 192(R8)(SI*1), Z21, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*1), Z22, Z26
+	VPDPBUSD 320(R8)(SI*1), Z21, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z24, Z24
 	VPADDD      Z25, Z24, Z24
 	VPSLLD      $0x08, Z24, Z24
@@ -5850,15 +6574,19 @@ loop2:
 	VCVTDQ2PS   Z24, Z24
 	VFMADD231PS 384(R8)(SI*1), Z20, Z9
 	VFMADD231PS Z23, Z24, Z9
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    (R8)(SI*2), Z22, Z24
-	VPDPBUSD    64(R8)(SI*2), Z21, Z24
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8)(SI*2), Z22, Z25
-	VPDPBUSD    192(R8)(SI*2), Z21, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8)(SI*2), Z22, Z26
-	VPDPBUSD    320(R8)(SI*2), Z21, Z26
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(SI*2), Z22, Z24
+	VPDPBUSD 64(R8)(SI*2), Z21, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*2), Z22, Z25
+	VPDPBUSD 192(R8)(SI*2), Z21, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*2), Z22, Z26
+	VPDPBUSD 320(R8)(SI*2), Z21, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z24, Z24
 	VPADDD      Z25, Z24, Z24
 	VPSLLD      $0x08, Z24, Z24
@@ -5866,15 +6594,19 @@ loop2:
 	VCVTDQ2PS   Z24, Z24
 	VFMADD231PS 384(R8)(SI*2), Z20, Z10
 	VFMADD231PS Z23, Z24, Z10
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    (R8)(DI*1), Z22, Z24
-	VPDPBUSD    64(R8)(DI*1), Z21, Z24
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8)(DI*1), Z22, Z25
-	VPDPBUSD    192(R8)(DI*1), Z21, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8)(DI*1), Z22, Z26
-	VPDPBUSD    320(R8)(DI*1), Z21, Z26
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(DI*1), Z22, Z24
+	VPDPBUSD 64(R8)(DI*1), Z21, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(DI*1), Z22, Z25
+	VPDPBUSD 192(R8)(DI*1), Z21, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(DI*1), Z22, Z26
+	VPDPBUSD 320(R8)(DI*1), Z21, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z24, Z24
 	VPADDD      Z25, Z24, Z24
 	VPSLLD      $0x08, Z24, Z24
@@ -5882,25 +6614,31 @@ loop2:
 	VCVTDQ2PS   Z24, Z24
 	VFMADD231PS 384(R8)(DI*1), Z20, Z11
 	VFMADD231PS Z23, Z24, Z11
-	VMOVDQU32   (DX), Z20
-	VMOVDQA32   Z0, Z21
-	VPERMI2W    16(DX), Z20, Z21
-	VPANDD      Z1, Z21, Z22
-	VPSRLW      $0x04, Z21, Z21
-	VPANDD      Z1, Z21, Z21
-	VPERMW      Z20, Z2, Z23
-	VCVTPH2PS   Y23, Z23
-	VPERMW      Z20, Z3, Z20
-	VCVTPH2PS   Y20, Z20
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    (R8), Z22, Z24
-	VPDPBUSD    64(R8), Z21, Z24
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8), Z22, Z25
-	VPDPBUSD    192(R8), Z21, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8), Z22, Z26
-	VPDPBUSD    320(R8), Z21, Z26
+
+	// Weights of row 2.
+	VMOVDQU32 (DX), Z20
+	VMOVDQA32 Z0, Z21
+	VPERMI2W  16(DX), Z20, Z21
+	VPANDD    Z1, Z21, Z22
+	VPSRLW    $0x04, Z21, Z21
+	VPANDD    Z1, Z21, Z21
+	VPERMW    Z20, Z2, Z23
+	VCVTPH2PS Y23, Z23
+	VPERMW    Z20, Z3, Z20
+	VCVTPH2PS Y20, Z20
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8), Z22, Z24
+	VPDPBUSD 64(R8), Z21, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8), Z22, Z25
+	VPDPBUSD 192(R8), Z21, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8), Z22, Z26
+	VPDPBUSD 320(R8), Z21, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z24, Z24
 	VPADDD      Z25, Z24, Z24
 	VPSLLD      $0x08, Z24, Z24
@@ -5908,15 +6646,19 @@ loop2:
 	VCVTDQ2PS   Z24, Z24
 	VFMADD231PS 384(R8), Z20, Z12
 	VFMADD231PS Z23, Z24, Z12
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    (R8)(SI*1), Z22, Z24
-	VPDPBUSD    64(R8)(SI*1), Z21, Z24
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8)(SI*1), Z22, Z25
-	VPDPBUSD    192(R8)(SI*1), Z21, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8)(SI*1), Z22, Z26
-	VPDPBUSD    320(R8)(SI*1), Z21, Z26
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(SI*1), Z22, Z24
+	VPDPBUSD 64(R8)(SI*1), Z21, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*1), Z22, Z25
+	VPDPBUSD 192(R8)(SI*1), Z21, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*1), Z22, Z26
+	VPDPBUSD 320(R8)(SI*1), Z21, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z24, Z24
 	VPADDD      Z25, Z24, Z24
 	VPSLLD      $0x08, Z24, Z24
@@ -5924,15 +6666,19 @@ loop2:
 	VCVTDQ2PS   Z24, Z24
 	VFMADD231PS 384(R8)(SI*1), Z20, Z13
 	VFMADD231PS Z23, Z24, Z13
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    (R8)(SI*2), Z22, Z24
-	VPDPBUSD    64(R8)(SI*2), Z21, Z24
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8)(SI*2), Z22, Z25
-	VPDPBUSD    192(R8)(SI*2), Z21, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8)(SI*2), Z22, Z26
-	VPDPBUSD    320(R8)(SI*2), Z21, Z26
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(SI*2), Z22, Z24
+	VPDPBUSD 64(R8)(SI*2), Z21, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*2), Z22, Z25
+	VPDPBUSD 192(R8)(SI*2), Z21, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*2), Z22, Z26
+	VPDPBUSD 320(R8)(SI*2), Z21, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z24, Z24
 	VPADDD      Z25, Z24, Z24
 	VPSLLD      $0x08, Z24, Z24
@@ -5940,15 +6686,19 @@ loop2:
 	VCVTDQ2PS   Z24, Z24
 	VFMADD231PS 384(R8)(SI*2), Z20, Z14
 	VFMADD231PS Z23, Z24, Z14
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    (R8)(DI*1), Z22, Z24
-	VPDPBUSD    64(R8)(DI*1), Z21, Z24
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8)(DI*1), Z22, Z25
-	VPDPBUSD    192(R8)(DI*1), Z21, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8)(DI*1), Z22, Z26
-	VPDPBUSD    320(R8)(DI*1), Z21, Z26
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(DI*1), Z22, Z24
+	VPDPBUSD 64(R8)(DI*1), Z21, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(DI*1), Z22, Z25
+	VPDPBUSD 192(R8)(DI*1), Z21, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(DI*1), Z22, Z26
+	VPDPBUSD 320(R8)(DI*1), Z21, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z24, Z24
 	VPADDD      Z25, Z24, Z24
 	VPSLLD      $0x08, Z24, Z24
@@ -5956,25 +6706,31 @@ loop2:
 	VCVTDQ2PS   Z24, Z24
 	VFMADD231PS 384(R8)(DI*1), Z20, Z15
 	VFMADD231PS Z23, Z24, Z15
-	VMOVDQU32   (DX)(BX*1), Z20
-	VMOVDQA32   Z0, Z21
-	VPERMI2W    16(DX)(BX*1), Z20, Z21
-	VPANDD      Z1, Z21, Z22
-	VPSRLW      $0x04, Z21, Z21
-	VPANDD      Z1, Z21, Z21
-	VPERMW      Z20, Z2, Z23
-	VCVTPH2PS   Y23, Z23
-	VPERMW      Z20, Z3, Z20
-	VCVTPH2PS   Y20, Z20
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    (R8), Z22, Z24
-	VPDPBUSD    64(R8), Z21, Z24
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8), Z22, Z25
-	VPDPBUSD    192(R8), Z21, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8), Z22, Z26
-	VPDPBUSD    320(R8), Z21, Z26
+
+	// Weights of row 3.
+	VMOVDQU32 (DX)(BX*1), Z20
+	VMOVDQA32 Z0, Z21
+	VPERMI2W  16(DX)(BX*1), Z20, Z21
+	VPANDD    Z1, Z21, Z22
+	VPSRLW    $0x04, Z21, Z21
+	VPANDD    Z1, Z21, Z21
+	VPERMW    Z20, Z2, Z23
+	VCVTPH2PS Y23, Z23
+	VPERMW    Z20, Z3, Z20
+	VCVTPH2PS Y20, Z20
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8), Z22, Z24
+	VPDPBUSD 64(R8), Z21, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8), Z22, Z25
+	VPDPBUSD 192(R8), Z21, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8), Z22, Z26
+	VPDPBUSD 320(R8), Z21, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z24, Z24
 	VPADDD      Z25, Z24, Z24
 	VPSLLD      $0x08, Z24, Z24
@@ -5982,15 +6738,19 @@ loop2:
 	VCVTDQ2PS   Z24, Z24
 	VFMADD231PS 384(R8), Z20, Z16
 	VFMADD231PS Z23, Z24, Z16
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    (R8)(SI*1), Z22, Z24
-	VPDPBUSD    64(R8)(SI*1), Z21, Z24
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8)(SI*1), Z22, Z25
-	VPDPBUSD    192(R8)(SI*1), Z21, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8)(SI*1), Z22, Z26
-	VPDPBUSD    320(R8)(SI*1), Z21, Z26
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(SI*1), Z22, Z24
+	VPDPBUSD 64(R8)(SI*1), Z21, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*1), Z22, Z25
+	VPDPBUSD 192(R8)(SI*1), Z21, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*1), Z22, Z26
+	VPDPBUSD 320(R8)(SI*1), Z21, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z24, Z24
 	VPADDD      Z25, Z24, Z24
 	VPSLLD      $0x08, Z24, Z24
@@ -5998,15 +6758,19 @@ loop2:
 	VCVTDQ2PS   Z24, Z24
 	VFMADD231PS 384(R8)(SI*1), Z20, Z17
 	VFMADD231PS Z23, Z24, Z17
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    (R8)(SI*2), Z22, Z24
-	VPDPBUSD    64(R8)(SI*2), Z21, Z24
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8)(SI*2), Z22, Z25
-	VPDPBUSD    192(R8)(SI*2), Z21, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8)(SI*2), Z22, Z26
-	VPDPBUSD    320(R8)(SI*2), Z21, Z26
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(SI*2), Z22, Z24
+	VPDPBUSD 64(R8)(SI*2), Z21, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*2), Z22, Z25
+	VPDPBUSD 192(R8)(SI*2), Z21, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*2), Z22, Z26
+	VPDPBUSD 320(R8)(SI*2), Z21, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z24, Z24
 	VPADDD      Z25, Z24, Z24
 	VPSLLD      $0x08, Z24, Z24
@@ -6014,15 +6778,19 @@ loop2:
 	VCVTDQ2PS   Z24, Z24
 	VFMADD231PS 384(R8)(SI*2), Z20, Z18
 	VFMADD231PS Z23, Z24, Z18
-	VXORPS      Z24, Z24, Z24
-	VPDPBUSD    (R8)(DI*1), Z22, Z24
-	VPDPBUSD    64(R8)(DI*1), Z21, Z24
-	VXORPS      Z25, Z25, Z25
-	VPDPBUSD    128(R8)(DI*1), Z22, Z25
-	VPDPBUSD    192(R8)(DI*1), Z21, Z25
-	VXORPS      Z26, Z26, Z26
-	VPDPBUSD    256(R8)(DI*1), Z22, Z26
-	VPDPBUSD    320(R8)(DI*1), Z21, Z26
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(DI*1), Z22, Z24
+	VPDPBUSD 64(R8)(DI*1), Z21, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(DI*1), Z22, Z25
+	VPDPBUSD 192(R8)(DI*1), Z21, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(DI*1), Z22, Z26
+	VPDPBUSD 320(R8)(DI*1), Z21, Z26
+
+	// Put the digits together and scale.
 	VPSLLD      $0x08, Z24, Z24
 	VPADDD      Z25, Z24, Z24
 	VPSLLD      $0x08, Z24, Z24
@@ -6043,6 +6811,7 @@ done3:
 	JZ    done5
 
 loop4:
+	// Weights of row 0.
 	VBROADCASTI32X4 4(CX), Z20
 	VPANDD          Z1, Z20, Z21
 	VPSRLW          $0x04, Z20, Z20
@@ -6051,70 +6820,88 @@ loop4:
 	VCVTPH2PS       Y22, Z22
 	VPBROADCASTW    2(CX), Y23
 	VCVTPH2PS       Y23, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8), Z21, Z24
-	VPDPBUSD        64(R8), Z20, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8), Z21, Z25
-	VPDPBUSD        192(R8), Z20, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8), Z21, Z26
-	VPDPBUSD        320(R8), Z20, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z26, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VFMADD231PS     384(R8), Z23, Z4
-	VFMADD231PS     Z22, Z24, Z4
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8)(SI*1), Z21, Z24
-	VPDPBUSD        64(R8)(SI*1), Z20, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8)(SI*1), Z21, Z25
-	VPDPBUSD        192(R8)(SI*1), Z20, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8)(SI*1), Z21, Z26
-	VPDPBUSD        320(R8)(SI*1), Z20, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z26, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VFMADD231PS     384(R8)(SI*1), Z23, Z5
-	VFMADD231PS     Z22, Z24, Z5
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8)(SI*2), Z21, Z24
-	VPDPBUSD        64(R8)(SI*2), Z20, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8)(SI*2), Z21, Z25
-	VPDPBUSD        192(R8)(SI*2), Z20, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8)(SI*2), Z21, Z26
-	VPDPBUSD        320(R8)(SI*2), Z20, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z26, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VFMADD231PS     384(R8)(SI*2), Z23, Z6
-	VFMADD231PS     Z22, Z24, Z6
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8)(DI*1), Z21, Z24
-	VPDPBUSD        64(R8)(DI*1), Z20, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8)(DI*1), Z21, Z25
-	VPDPBUSD        192(R8)(DI*1), Z20, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8)(DI*1), Z21, Z26
-	VPDPBUSD        320(R8)(DI*1), Z20, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z26, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VFMADD231PS     384(R8)(DI*1), Z23, Z7
-	VFMADD231PS     Z22, Z24, Z7
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8), Z21, Z24
+	VPDPBUSD 64(R8), Z20, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8), Z21, Z25
+	VPDPBUSD 192(R8), Z20, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8), Z21, Z26
+	VPDPBUSD 320(R8), Z20, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z26, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VFMADD231PS 384(R8), Z23, Z4
+	VFMADD231PS Z22, Z24, Z4
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(SI*1), Z21, Z24
+	VPDPBUSD 64(R8)(SI*1), Z20, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*1), Z21, Z25
+	VPDPBUSD 192(R8)(SI*1), Z20, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*1), Z21, Z26
+	VPDPBUSD 320(R8)(SI*1), Z20, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z26, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VFMADD231PS 384(R8)(SI*1), Z23, Z5
+	VFMADD231PS Z22, Z24, Z5
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(SI*2), Z21, Z24
+	VPDPBUSD 64(R8)(SI*2), Z20, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*2), Z21, Z25
+	VPDPBUSD 192(R8)(SI*2), Z20, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*2), Z21, Z26
+	VPDPBUSD 320(R8)(SI*2), Z20, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z26, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VFMADD231PS 384(R8)(SI*2), Z23, Z6
+	VFMADD231PS Z22, Z24, Z6
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(DI*1), Z21, Z24
+	VPDPBUSD 64(R8)(DI*1), Z20, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(DI*1), Z21, Z25
+	VPDPBUSD 192(R8)(DI*1), Z20, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(DI*1), Z21, Z26
+	VPDPBUSD 320(R8)(DI*1), Z20, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z26, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VFMADD231PS 384(R8)(DI*1), Z23, Z7
+	VFMADD231PS Z22, Z24, Z7
+
+	// Weights of row 1.
 	VBROADCASTI32X4 4(CX)(BX*1), Z20
 	VPANDD          Z1, Z20, Z21
 	VPSRLW          $0x04, Z20, Z20
@@ -6123,70 +6910,88 @@ loop4:
 	VCVTPH2PS       Y22, Z22
 	VPBROADCASTW    2(CX)(BX*1), Y23
 	VCVTPH2PS       Y23, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8), Z21, Z24
-	VPDPBUSD        64(R8), Z20, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8), Z21, Z25
-	VPDPBUSD        192(R8), Z20, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8), Z21, Z26
-	VPDPBUSD        320(R8), Z20, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z26, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VFMADD231PS     384(R8), Z23, Z8
-	VFMADD231PS     Z22, Z24, Z8
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8)(SI*1), Z21, Z24
-	VPDPBUSD        64(R8)(SI*1), Z20, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8)(SI*1), Z21, Z25
-	VPDPBUSD        192(R8)(SI*1), Z20, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8)(SI*1), Z21, Z26
-	VPDPBUSD        320(R8)(SI*1), Z20, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z26, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VFMADD231PS     384(R8)(SI*1), Z23, Z9
-	VFMADD231PS     Z22, Z24, Z9
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8)(SI*2), Z21, Z24
-	VPDPBUSD        64(R8)(SI*2), Z20, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8)(SI*2), Z21, Z25
-	VPDPBUSD        192(R8)(SI*2), Z20, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8)(SI*2), Z21, Z26
-	VPDPBUSD        320(R8)(SI*2), Z20, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z26, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VFMADD231PS     384(R8)(SI*2), Z23, Z10
-	VFMADD231PS     Z22, Z24, Z10
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8)(DI*1), Z21, Z24
-	VPDPBUSD        64(R8)(DI*1), Z20, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8)(DI*1), Z21, Z25
-	VPDPBUSD        192(R8)(DI*1), Z20, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8)(DI*1), Z21, Z26
-	VPDPBUSD        320(R8)(DI*1), Z20, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z26, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VFMADD231PS     384(R8)(DI*1), Z23, Z11
-	VFMADD231PS     Z22, Z24, Z11
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8), Z21, Z24
+	VPDPBUSD 64(R8), Z20, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8), Z21, Z25
+	VPDPBUSD 192(R8), Z20, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8), Z21, Z26
+	VPDPBUSD 320(R8), Z20, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z26, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VFMADD231PS 384(R8), Z23, Z8
+	VFMADD231PS Z22, Z24, Z8
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(SI*1), Z21, Z24
+	VPDPBUSD 64(R8)(SI*1), Z20, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*1), Z21, Z25
+	VPDPBUSD 192(R8)(SI*1), Z20, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*1), Z21, Z26
+	VPDPBUSD 320(R8)(SI*1), Z20, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z26, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VFMADD231PS 384(R8)(SI*1), Z23, Z9
+	VFMADD231PS Z22, Z24, Z9
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(SI*2), Z21, Z24
+	VPDPBUSD 64(R8)(SI*2), Z20, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*2), Z21, Z25
+	VPDPBUSD 192(R8)(SI*2), Z20, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*2), Z21, Z26
+	VPDPBUSD 320(R8)(SI*2), Z20, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z26, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VFMADD231PS 384(R8)(SI*2), Z23, Z10
+	VFMADD231PS Z22, Z24, Z10
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(DI*1), Z21, Z24
+	VPDPBUSD 64(R8)(DI*1), Z20, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(DI*1), Z21, Z25
+	VPDPBUSD 192(R8)(DI*1), Z20, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(DI*1), Z21, Z26
+	VPDPBUSD 320(R8)(DI*1), Z20, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z26, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VFMADD231PS 384(R8)(DI*1), Z23, Z11
+	VFMADD231PS Z22, Z24, Z11
+
+	// Weights of row 2.
 	VBROADCASTI32X4 4(DX), Z20
 	VPANDD          Z1, Z20, Z21
 	VPSRLW          $0x04, Z20, Z20
@@ -6195,70 +7000,88 @@ loop4:
 	VCVTPH2PS       Y22, Z22
 	VPBROADCASTW    2(DX), Y23
 	VCVTPH2PS       Y23, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8), Z21, Z24
-	VPDPBUSD        64(R8), Z20, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8), Z21, Z25
-	VPDPBUSD        192(R8), Z20, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8), Z21, Z26
-	VPDPBUSD        320(R8), Z20, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z26, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VFMADD231PS     384(R8), Z23, Z12
-	VFMADD231PS     Z22, Z24, Z12
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8)(SI*1), Z21, Z24
-	VPDPBUSD        64(R8)(SI*1), Z20, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8)(SI*1), Z21, Z25
-	VPDPBUSD        192(R8)(SI*1), Z20, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8)(SI*1), Z21, Z26
-	VPDPBUSD        320(R8)(SI*1), Z20, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z26, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VFMADD231PS     384(R8)(SI*1), Z23, Z13
-	VFMADD231PS     Z22, Z24, Z13
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8)(SI*2), Z21, Z24
-	VPDPBUSD        64(R8)(SI*2), Z20, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8)(SI*2), Z21, Z25
-	VPDPBUSD        192(R8)(SI*2), Z20, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8)(SI*2), Z21, Z26
-	VPDPBUSD        320(R8)(SI*2), Z20, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z26, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VFMADD231PS     384(R8)(SI*2), Z23, Z14
-	VFMADD231PS     Z22, Z24, Z14
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8)(DI*1), Z21, Z24
-	VPDPBUSD        64(R8)(DI*1), Z20, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8)(DI*1), Z21, Z25
-	VPDPBUSD        192(R8)(DI*1), Z20, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8)(DI*1), Z21, Z26
-	VPDPBUSD        320(R8)(DI*1), Z20, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z26, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VFMADD231PS     384(R8)(DI*1), Z23, Z15
-	VFMADD231PS     Z22, Z24, Z15
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8), Z21, Z24
+	VPDPBUSD 64(R8), Z20, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8), Z21, Z25
+	VPDPBUSD 192(R8), Z20, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8), Z21, Z26
+	VPDPBUSD 320(R8), Z20, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z26, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VFMADD231PS 384(R8), Z23, Z12
+	VFMADD231PS Z22, Z24, Z12
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(SI*1), Z21, Z24
+	VPDPBUSD 64(R8)(SI*1), Z20, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*1), Z21, Z25
+	VPDPBUSD 192(R8)(SI*1), Z20, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*1), Z21, Z26
+	VPDPBUSD 320(R8)(SI*1), Z20, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z26, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VFMADD231PS 384(R8)(SI*1), Z23, Z13
+	VFMADD231PS Z22, Z24, Z13
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(SI*2), Z21, Z24
+	VPDPBUSD 64(R8)(SI*2), Z20, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*2), Z21, Z25
+	VPDPBUSD 192(R8)(SI*2), Z20, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*2), Z21, Z26
+	VPDPBUSD 320(R8)(SI*2), Z20, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z26, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VFMADD231PS 384(R8)(SI*2), Z23, Z14
+	VFMADD231PS Z22, Z24, Z14
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(DI*1), Z21, Z24
+	VPDPBUSD 64(R8)(DI*1), Z20, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(DI*1), Z21, Z25
+	VPDPBUSD 192(R8)(DI*1), Z20, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(DI*1), Z21, Z26
+	VPDPBUSD 320(R8)(DI*1), Z20, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z26, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VFMADD231PS 384(R8)(DI*1), Z23, Z15
+	VFMADD231PS Z22, Z24, Z15
+
+	// Weights of row 3.
 	VBROADCASTI32X4 4(DX)(BX*1), Z20
 	VPANDD          Z1, Z20, Z21
 	VPSRLW          $0x04, Z20, Z20
@@ -6267,100 +7090,118 @@ loop4:
 	VCVTPH2PS       Y22, Z22
 	VPBROADCASTW    2(DX)(BX*1), Y23
 	VCVTPH2PS       Y23, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8), Z21, Z24
-	VPDPBUSD        64(R8), Z20, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8), Z21, Z25
-	VPDPBUSD        192(R8), Z20, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8), Z21, Z26
-	VPDPBUSD        320(R8), Z20, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z26, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VFMADD231PS     384(R8), Z23, Z16
-	VFMADD231PS     Z22, Z24, Z16
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8)(SI*1), Z21, Z24
-	VPDPBUSD        64(R8)(SI*1), Z20, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8)(SI*1), Z21, Z25
-	VPDPBUSD        192(R8)(SI*1), Z20, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8)(SI*1), Z21, Z26
-	VPDPBUSD        320(R8)(SI*1), Z20, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z26, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VFMADD231PS     384(R8)(SI*1), Z23, Z17
-	VFMADD231PS     Z22, Z24, Z17
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8)(SI*2), Z21, Z24
-	VPDPBUSD        64(R8)(SI*2), Z20, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8)(SI*2), Z21, Z25
-	VPDPBUSD        192(R8)(SI*2), Z20, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8)(SI*2), Z21, Z26
-	VPDPBUSD        320(R8)(SI*2), Z20, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z26, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VFMADD231PS     384(R8)(SI*2), Z23, Z18
-	VFMADD231PS     Z22, Z24, Z18
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        (R8)(DI*1), Z21, Z24
-	VPDPBUSD        64(R8)(DI*1), Z20, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        128(R8)(DI*1), Z21, Z25
-	VPDPBUSD        192(R8)(DI*1), Z20, Z25
-	VXORPS          Z26, Z26, Z26
-	VPDPBUSD        256(R8)(DI*1), Z21, Z26
-	VPDPBUSD        320(R8)(DI*1), Z20, Z26
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z25, Z24, Z24
-	VPSLLD          $0x08, Z24, Z24
-	VPADDD          Z26, Z24, Z24
-	VCVTDQ2PS       Z24, Z24
-	VFMADD231PS     384(R8)(DI*1), Z23, Z19
-	VFMADD231PS     Z22, Z24, Z19
-	ADDQ            $+512, R8
-	ADDQ            $+20, CX
-	ADDQ            $+20, DX
-	DECQ            R9
-	JNZ             loop4
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8), Z21, Z24
+	VPDPBUSD 64(R8), Z20, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8), Z21, Z25
+	VPDPBUSD 192(R8), Z20, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8), Z21, Z26
+	VPDPBUSD 320(R8), Z20, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z26, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VFMADD231PS 384(R8), Z23, Z16
+	VFMADD231PS Z22, Z24, Z16
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(SI*1), Z21, Z24
+	VPDPBUSD 64(R8)(SI*1), Z20, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*1), Z21, Z25
+	VPDPBUSD 192(R8)(SI*1), Z20, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*1), Z21, Z26
+	VPDPBUSD 320(R8)(SI*1), Z20, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z26, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VFMADD231PS 384(R8)(SI*1), Z23, Z17
+	VFMADD231PS Z22, Z24, Z17
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(SI*2), Z21, Z24
+	VPDPBUSD 64(R8)(SI*2), Z20, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(SI*2), Z21, Z25
+	VPDPBUSD 192(R8)(SI*2), Z20, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(SI*2), Z21, Z26
+	VPDPBUSD 320(R8)(SI*2), Z20, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z26, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VFMADD231PS 384(R8)(SI*2), Z23, Z18
+	VFMADD231PS Z22, Z24, Z18
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD (R8)(DI*1), Z21, Z24
+	VPDPBUSD 64(R8)(DI*1), Z20, Z24
+	VXORPS   Z25, Z25, Z25
+	VPDPBUSD 128(R8)(DI*1), Z21, Z25
+	VPDPBUSD 192(R8)(DI*1), Z20, Z25
+	VXORPS   Z26, Z26, Z26
+	VPDPBUSD 256(R8)(DI*1), Z21, Z26
+	VPDPBUSD 320(R8)(DI*1), Z20, Z26
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z25, Z24, Z24
+	VPSLLD      $0x08, Z24, Z24
+	VPADDD      Z26, Z24, Z24
+	VCVTDQ2PS   Z24, Z24
+	VFMADD231PS 384(R8)(DI*1), Z23, Z19
+	VFMADD231PS Z22, Z24, Z19
+	ADDQ        $+512, R8
+	ADDQ        $+20, CX
+	ADDQ        $+20, DX
+	DECQ        R9
+	JNZ         loop4
 
 done5:
-	MOVQ          32(AX), R8
-	VBROADCASTSS  448(R8), Z20
-	VMULPS        Z20, Z4, Z4
-	VMULPS        Z20, Z8, Z8
-	VMULPS        Z20, Z12, Z12
-	VMULPS        Z20, Z16, Z16
-	VBROADCASTSS  448(R8)(SI*1), Z20
-	VMULPS        Z20, Z5, Z5
-	VMULPS        Z20, Z9, Z9
-	VMULPS        Z20, Z13, Z13
-	VMULPS        Z20, Z17, Z17
-	VBROADCASTSS  448(R8)(SI*2), Z20
-	VMULPS        Z20, Z6, Z6
-	VMULPS        Z20, Z10, Z10
-	VMULPS        Z20, Z14, Z14
-	VMULPS        Z20, Z18, Z18
-	VBROADCASTSS  448(R8)(DI*1), Z20
-	VMULPS        Z20, Z7, Z7
-	VMULPS        Z20, Z11, Z11
-	VMULPS        Z20, Z15, Z15
-	VMULPS        Z20, Z19, Z19
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
+	MOVQ         32(AX), R8
+	VBROADCASTSS 448(R8), Z20
+	VMULPS       Z20, Z4, Z4
+	VMULPS       Z20, Z8, Z8
+	VMULPS       Z20, Z12, Z12
+	VMULPS       Z20, Z16, Z16
+	VBROADCASTSS 448(R8)(SI*1), Z20
+	VMULPS       Z20, Z5, Z5
+	VMULPS       Z20, Z9, Z9
+	VMULPS       Z20, Z13, Z13
+	VMULPS       Z20, Z17, Z17
+	VBROADCASTSS 448(R8)(SI*2), Z20
+	VMULPS       Z20, Z6, Z6
+	VMULPS       Z20, Z10, Z10
+	VMULPS       Z20, Z14, Z14
+	VMULPS       Z20, Z18, Z18
+	VBROADCASTSS 448(R8)(DI*1), Z20
+	VMULPS       Z20, Z7, Z7
+	VMULPS       Z20, Z11, Z11
+	VMULPS       Z20, Z15, Z15
+	VMULPS       Z20, Z19, Z19
+	ADDQ         80(AX), CX
+	ADDQ         80(AX), DX
+
+	// Add the lanes and store.
 	MOVQ          (AX), R8
 	ADDQ          192(AX), R8
 	VUNPCKLPS     Z5, Z4, Z20
@@ -6457,9 +7298,9 @@ done5:
 	VZEROUPPER
 	RET
 
-// func mul1xQ4_KAVX512(a *uint64)
+// func matvec1xQ4_KAVX512(a *uint64)
 // Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·mul1xQ4_KAVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec1xQ4_KAVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
@@ -6471,6 +7312,7 @@ TEXT ·mul1xQ4_KAVX512(SB), NOSPLIT, $0-8
 	VMOVDQU32    wide_00000004_00000005_00000006_00000007<>+0(SB), Z5
 	VMOVDQU32    wide_0000000c_0000000d_0000000e_0000000f<>+0(SB), Z6
 
+	// Each row of the streams.
 row1:
 	VXORPS Z7, Z7, Z7
 	VXORPS Z8, Z8, Z8
@@ -6480,6 +7322,7 @@ row1:
 	JZ     done3
 
 loop2:
+	// Ask for what comes later.
 	PREFETCHT0   2048(CX)
 	PREFETCHT0   2048(DX)
 	PREFETCHT0   2112(CX)
@@ -6518,6 +7361,8 @@ loop2:
 	VCVTPH2PS    Y10, Z10
 	VXORPS       Z0, Z10, Z10
 	VMULPS       Z10, Z9, Z9
+
+	// Weights of row 0.
 	VMOVDQU32    16(CX), Z10
 	VSHUFI32X4   $0xa0, Z10, Z10, Z11
 	VSHUFI32X4   $0xf5, Z10, Z10, Z10
@@ -6559,124 +7404,140 @@ loop2:
 	VCVTPH2PS    Y15, Z15
 	VXORPS       Z0, Z15, Z15
 	VMULPS       Z15, Z14, Z14
-	VMOVDQU32    16(DX), Z15
-	VSHUFI32X4   $0xa0, Z15, Z15, Z16
-	VSHUFI32X4   $0xf5, Z15, Z15, Z15
-	VPSRLVD      Z1, Z16, Z16
-	VPANDD       Z2, Z16, Z16
-	VPSRLVD      Z1, Z15, Z15
-	VPANDD       Z2, Z15, Z15
-	VPERMPS      Z14, Z3, Z17
-	VPERMPS      Z14, Z4, Z18
-	VMOVDQU32    (BX), Z19
-	VMOVDQU32    64(BX), Z20
-	VXORPS       Z21, Z21, Z21
-	VPDPBUSD     Z19, Z11, Z21
-	VPDPBUSD     Z20, Z10, Z21
-	VXORPS       Z22, Z22, Z22
-	VPDPBUSD     Z19, Z16, Z22
-	VPDPBUSD     Z20, Z15, Z22
-	VMOVDQU32    128(BX), Z19
-	VMOVDQU32    192(BX), Z20
-	VXORPS       Z23, Z23, Z23
-	VPDPBUSD     Z19, Z11, Z23
-	VPDPBUSD     Z20, Z10, Z23
-	VXORPS       Z24, Z24, Z24
-	VPDPBUSD     Z19, Z16, Z24
-	VPDPBUSD     Z20, Z15, Z24
-	VMOVDQU32    256(BX), Z19
-	VMOVDQU32    320(BX), Z20
-	VXORPS       Z25, Z25, Z25
-	VPDPBUSD     Z19, Z11, Z25
-	VPDPBUSD     Z20, Z10, Z25
-	VXORPS       Z10, Z10, Z10
-	VPDPBUSD     Z19, Z16, Z10
-	VPDPBUSD     Z20, Z15, Z10
-	VMOVDQU32    384(BX), Z11
-	VPSLLD       $0x08, Z21, Z21
-	VPADDD       Z23, Z21, Z21
-	VPSLLD       $0x08, Z21, Z21
-	VPADDD       Z25, Z21, Z21
-	VCVTDQ2PS    Z21, Z21
-	VFMADD231PS  Z11, Z13, Z7
-	VFMADD231PS  Z12, Z21, Z7
-	VPSLLD       $0x08, Z22, Z22
-	VPADDD       Z24, Z22, Z22
-	VPSLLD       $0x08, Z22, Z22
-	VPADDD       Z10, Z22, Z22
-	VCVTDQ2PS    Z22, Z22
-	VFMADD231PS  Z11, Z18, Z8
-	VFMADD231PS  Z17, Z22, Z8
-	VMOVDQU32    80(CX), Z10
-	VSHUFI32X4   $0xa0, Z10, Z10, Z11
-	VSHUFI32X4   $0xf5, Z10, Z10, Z10
-	VPSRLVD      Z1, Z11, Z11
-	VPANDD       Z2, Z11, Z11
-	VPSRLVD      Z1, Z10, Z10
-	VPANDD       Z2, Z10, Z10
-	VPERMPS      Z9, Z5, Z12
-	VPERMPS      Z9, Z6, Z9
-	VMOVDQU32    80(DX), Z13
-	VSHUFI32X4   $0xa0, Z13, Z13, Z15
-	VSHUFI32X4   $0xf5, Z13, Z13, Z13
-	VPSRLVD      Z1, Z15, Z15
-	VPANDD       Z2, Z15, Z15
-	VPSRLVD      Z1, Z13, Z13
-	VPANDD       Z2, Z13, Z13
-	VPERMPS      Z14, Z5, Z16
-	VPERMPS      Z14, Z6, Z14
-	VMOVDQU32    512(BX), Z17
-	VMOVDQU32    576(BX), Z18
-	VXORPS       Z19, Z19, Z19
-	VPDPBUSD     Z17, Z11, Z19
-	VPDPBUSD     Z18, Z10, Z19
-	VXORPS       Z20, Z20, Z20
-	VPDPBUSD     Z17, Z15, Z20
-	VPDPBUSD     Z18, Z13, Z20
-	VMOVDQU32    640(BX), Z17
-	VMOVDQU32    704(BX), Z18
-	VXORPS       Z21, Z21, Z21
-	VPDPBUSD     Z17, Z11, Z21
-	VPDPBUSD     Z18, Z10, Z21
-	VXORPS       Z22, Z22, Z22
-	VPDPBUSD     Z17, Z15, Z22
-	VPDPBUSD     Z18, Z13, Z22
-	VMOVDQU32    768(BX), Z17
-	VMOVDQU32    832(BX), Z18
-	VXORPS       Z23, Z23, Z23
-	VPDPBUSD     Z17, Z11, Z23
-	VPDPBUSD     Z18, Z10, Z23
-	VXORPS       Z10, Z10, Z10
-	VPDPBUSD     Z17, Z15, Z10
-	VPDPBUSD     Z18, Z13, Z10
-	VMOVDQU32    896(BX), Z11
-	VPSLLD       $0x08, Z19, Z19
-	VPADDD       Z21, Z19, Z19
-	VPSLLD       $0x08, Z19, Z19
-	VPADDD       Z23, Z19, Z19
-	VCVTDQ2PS    Z19, Z19
-	VFMADD231PS  Z11, Z9, Z7
-	VFMADD231PS  Z12, Z19, Z7
-	VPSLLD       $0x08, Z20, Z20
-	VPADDD       Z22, Z20, Z20
-	VPSLLD       $0x08, Z20, Z20
-	VPADDD       Z10, Z20, Z20
-	VCVTDQ2PS    Z20, Z20
-	VFMADD231PS  Z11, Z14, Z8
-	VFMADD231PS  Z16, Z20, Z8
-	ADDQ         $+1024, BX
-	ADDQ         $+144, CX
-	ADDQ         $+144, DX
-	DECQ         SI
-	JNZ          loop2
+
+	// Weights of row 1.
+	VMOVDQU32  16(DX), Z15
+	VSHUFI32X4 $0xa0, Z15, Z15, Z16
+	VSHUFI32X4 $0xf5, Z15, Z15, Z15
+	VPSRLVD    Z1, Z16, Z16
+	VPANDD     Z2, Z16, Z16
+	VPSRLVD    Z1, Z15, Z15
+	VPANDD     Z2, Z15, Z15
+	VPERMPS    Z14, Z3, Z17
+	VPERMPS    Z14, Z4, Z18
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (BX), Z19
+	VMOVDQU32 64(BX), Z20
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z19, Z11, Z21
+	VPDPBUSD  Z20, Z10, Z21
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z19, Z16, Z22
+	VPDPBUSD  Z20, Z15, Z22
+	VMOVDQU32 128(BX), Z19
+	VMOVDQU32 192(BX), Z20
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z19, Z11, Z23
+	VPDPBUSD  Z20, Z10, Z23
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z19, Z16, Z24
+	VPDPBUSD  Z20, Z15, Z24
+	VMOVDQU32 256(BX), Z19
+	VMOVDQU32 320(BX), Z20
+	VXORPS    Z25, Z25, Z25
+	VPDPBUSD  Z19, Z11, Z25
+	VPDPBUSD  Z20, Z10, Z25
+	VXORPS    Z10, Z10, Z10
+	VPDPBUSD  Z19, Z16, Z10
+	VPDPBUSD  Z20, Z15, Z10
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(BX), Z11
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z23, Z21, Z21
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z25, Z21, Z21
+	VCVTDQ2PS   Z21, Z21
+	VFMADD231PS Z11, Z13, Z7
+	VFMADD231PS Z12, Z21, Z7
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z10, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS Z11, Z18, Z8
+	VFMADD231PS Z17, Z22, Z8
+
+	// Weights of row 0.
+	VMOVDQU32  80(CX), Z10
+	VSHUFI32X4 $0xa0, Z10, Z10, Z11
+	VSHUFI32X4 $0xf5, Z10, Z10, Z10
+	VPSRLVD    Z1, Z11, Z11
+	VPANDD     Z2, Z11, Z11
+	VPSRLVD    Z1, Z10, Z10
+	VPANDD     Z2, Z10, Z10
+	VPERMPS    Z9, Z5, Z12
+	VPERMPS    Z9, Z6, Z9
+
+	// Weights of row 1.
+	VMOVDQU32  80(DX), Z13
+	VSHUFI32X4 $0xa0, Z13, Z13, Z15
+	VSHUFI32X4 $0xf5, Z13, Z13, Z13
+	VPSRLVD    Z1, Z15, Z15
+	VPANDD     Z2, Z15, Z15
+	VPSRLVD    Z1, Z13, Z13
+	VPANDD     Z2, Z13, Z13
+	VPERMPS    Z14, Z5, Z16
+	VPERMPS    Z14, Z6, Z14
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 512(BX), Z17
+	VMOVDQU32 576(BX), Z18
+	VXORPS    Z19, Z19, Z19
+	VPDPBUSD  Z17, Z11, Z19
+	VPDPBUSD  Z18, Z10, Z19
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z17, Z15, Z20
+	VPDPBUSD  Z18, Z13, Z20
+	VMOVDQU32 640(BX), Z17
+	VMOVDQU32 704(BX), Z18
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z17, Z11, Z21
+	VPDPBUSD  Z18, Z10, Z21
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z17, Z15, Z22
+	VPDPBUSD  Z18, Z13, Z22
+	VMOVDQU32 768(BX), Z17
+	VMOVDQU32 832(BX), Z18
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z17, Z11, Z23
+	VPDPBUSD  Z18, Z10, Z23
+	VXORPS    Z10, Z10, Z10
+	VPDPBUSD  Z17, Z15, Z10
+	VPDPBUSD  Z18, Z13, Z10
+
+	// Put the digits together and scale.
+	VMOVDQU32   896(BX), Z11
+	VPSLLD      $0x08, Z19, Z19
+	VPADDD      Z21, Z19, Z19
+	VPSLLD      $0x08, Z19, Z19
+	VPADDD      Z23, Z19, Z19
+	VCVTDQ2PS   Z19, Z19
+	VFMADD231PS Z11, Z9, Z7
+	VFMADD231PS Z12, Z19, Z7
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z10, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VFMADD231PS Z11, Z14, Z8
+	VFMADD231PS Z16, Z20, Z8
+	ADDQ        $+1024, BX
+	ADDQ        $+144, CX
+	ADDQ        $+144, DX
+	DECQ        SI
+	JNZ         loop2
 
 done3:
-	MOVQ          32(AX), BX
-	VBROADCASTSS  448(BX), Z9
-	VMULPS        Z9, Z7, Z7
-	VMULPS        Z9, Z8, Z8
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
+	MOVQ         32(AX), BX
+	VBROADCASTSS 448(BX), Z9
+	VMULPS       Z9, Z7, Z7
+	VMULPS       Z9, Z8, Z8
+	ADDQ         80(AX), CX
+	ADDQ         80(AX), DX
+
+	// Add the lanes and store.
 	MOVQ          (AX), BX
 	ADDQ          192(AX), BX
 	VPERMILPS     $0x4e, Z7, Z9
@@ -6823,9 +7684,9 @@ DATA wide_0000000c_0000000d_0000000e_0000000f<>+56(SB)/4, $0x0000000f
 DATA wide_0000000c_0000000d_0000000e_0000000f<>+60(SB)/4, $0x0000000f
 GLOBL wide_0000000c_0000000d_0000000e_0000000f<>(SB), RODATA|NOPTR, $64
 
-// func mul2xQ4_KAVX512(a *uint64)
+// func matvec2xQ4_KAVX512(a *uint64)
 // Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·mul2xQ4_KAVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec2xQ4_KAVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
@@ -6839,6 +7700,7 @@ TEXT ·mul2xQ4_KAVX512(SB), NOSPLIT, $0-8
 	VMOVDQU32    wide_00000004_00000005_00000006_00000007<>+0(SB), Z5
 	VMOVDQU32    wide_0000000c_0000000d_0000000e_0000000f<>+0(SB), Z6
 
+	// Each row of the streams.
 row1:
 	VXORPS Z7, Z7, Z7
 	VXORPS Z8, Z8, Z8
@@ -6854,6 +7716,7 @@ row1:
 	JZ     done3
 
 loop2:
+	// Ask for what comes later.
 	PREFETCHT0   2048(CX)
 	PREFETCHT0   2048(CX)(BX*1)
 	PREFETCHT0   2048(DX)
@@ -6898,81 +7761,101 @@ loop2:
 	VCVTPH2PS    Y16, Z16
 	VXORPS       Z0, Z16, Z16
 	VMULPS       Z16, Z15, Z15
-	VMOVDQU32    16(CX), Z16
-	VSHUFI32X4   $0xa0, Z16, Z16, Z17
-	VSHUFI32X4   $0xf5, Z16, Z16, Z16
-	VPSRLVD      Z1, Z17, Z17
-	VPANDD       Z2, Z17, Z17
-	VPSRLVD      Z1, Z16, Z16
-	VPANDD       Z2, Z16, Z16
-	VPERMPS      Z15, Z3, Z18
-	VPERMPS      Z15, Z4, Z19
-	VXORPS       Z20, Z20, Z20
-	VPDPBUSD     (DI), Z17, Z20
-	VPDPBUSD     64(DI), Z16, Z20
-	VXORPS       Z21, Z21, Z21
-	VPDPBUSD     128(DI), Z17, Z21
-	VPDPBUSD     192(DI), Z16, Z21
-	VXORPS       Z22, Z22, Z22
-	VPDPBUSD     256(DI), Z17, Z22
-	VPDPBUSD     320(DI), Z16, Z22
-	VPSLLD       $0x08, Z20, Z20
-	VPADDD       Z21, Z20, Z20
-	VPSLLD       $0x08, Z20, Z20
-	VPADDD       Z22, Z20, Z20
-	VCVTDQ2PS    Z20, Z20
-	VFMADD231PS  384(DI), Z19, Z7
-	VFMADD231PS  Z18, Z20, Z7
-	VXORPS       Z20, Z20, Z20
-	VPDPBUSD     (DI)(SI*1), Z17, Z20
-	VPDPBUSD     64(DI)(SI*1), Z16, Z20
-	VXORPS       Z21, Z21, Z21
-	VPDPBUSD     128(DI)(SI*1), Z17, Z21
-	VPDPBUSD     192(DI)(SI*1), Z16, Z21
-	VXORPS       Z22, Z22, Z22
-	VPDPBUSD     256(DI)(SI*1), Z17, Z22
-	VPDPBUSD     320(DI)(SI*1), Z16, Z22
-	VPSLLD       $0x08, Z20, Z20
-	VPADDD       Z21, Z20, Z20
-	VPSLLD       $0x08, Z20, Z20
-	VPADDD       Z22, Z20, Z20
-	VCVTDQ2PS    Z20, Z20
-	VFMADD231PS  384(DI)(SI*1), Z19, Z8
-	VFMADD231PS  Z18, Z20, Z8
-	VMOVDQU32    80(CX), Z16
-	VSHUFI32X4   $0xa0, Z16, Z16, Z17
-	VSHUFI32X4   $0xf5, Z16, Z16, Z16
-	VPSRLVD      Z1, Z17, Z17
-	VPANDD       Z2, Z17, Z17
-	VPSRLVD      Z1, Z16, Z16
-	VPANDD       Z2, Z16, Z16
-	VPERMPS      Z15, Z5, Z18
-	VPERMPS      Z15, Z6, Z15
-	VXORPS       Z19, Z19, Z19
-	VPDPBUSD     512(DI), Z17, Z19
-	VPDPBUSD     576(DI), Z16, Z19
-	VXORPS       Z20, Z20, Z20
-	VPDPBUSD     640(DI), Z17, Z20
-	VPDPBUSD     704(DI), Z16, Z20
-	VXORPS       Z21, Z21, Z21
-	VPDPBUSD     768(DI), Z17, Z21
-	VPDPBUSD     832(DI), Z16, Z21
-	VPSLLD       $0x08, Z19, Z19
-	VPADDD       Z20, Z19, Z19
-	VPSLLD       $0x08, Z19, Z19
-	VPADDD       Z21, Z19, Z19
-	VCVTDQ2PS    Z19, Z19
-	VFMADD231PS  896(DI), Z15, Z7
-	VFMADD231PS  Z18, Z19, Z7
-	VXORPS       Z19, Z19, Z19
-	VPDPBUSD     512(DI)(SI*1), Z17, Z19
-	VPDPBUSD     576(DI)(SI*1), Z16, Z19
-	VXORPS       Z20, Z20, Z20
-	VPDPBUSD     640(DI)(SI*1), Z17, Z20
-	VPDPBUSD     704(DI)(SI*1), Z16, Z20
-	VXORPS       Z21, Z21, Z21
-	VPDPBUSD     768(DI)(SI*1), Z17, Z21
-	VPDPBUSD     832(DI)(SI*1), Z16, Z21
+
+	// Weights of row 0.
+	VMOVDQU32  16(CX), Z16
+	VSHUFI32X4 $0xa0, Z16, Z16, Z17
+	VSHUFI32X4 $0xf5, Z16, Z16, Z16
+	VPSRLVD    Z1, Z17, Z17
+	VPANDD     Z2, Z17, Z17
+	VPSRLVD    Z1, Z16, Z16
+	VPANDD     Z2, Z16, Z16
+	VPERMPS    Z15, Z3, Z18
+	VPERMPS    Z15, Z4, Z19
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z20, Z20, Z20
+	VPDPBUSD (DI), Z17, Z20
+	VPDPBUSD 64(DI), Z16, Z20
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD 128(DI), Z17, Z21
+	VPDPBUSD 192(DI), Z16, Z21
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD 256(DI), Z17, Z22
+	VPDPBUSD 320(DI), Z16, Z22
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z21, Z20, Z20
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VFMADD231PS 384(DI), Z19, Z7
+	VFMADD231PS Z18, Z20, Z7
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z20, Z20, Z20
+	VPDPBUSD (DI)(SI*1), Z17, Z20
+	VPDPBUSD 64(DI)(SI*1), Z16, Z20
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD 128(DI)(SI*1), Z17, Z21
+	VPDPBUSD 192(DI)(SI*1), Z16, Z21
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD 256(DI)(SI*1), Z17, Z22
+	VPDPBUSD 320(DI)(SI*1), Z16, Z22
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z21, Z20, Z20
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VFMADD231PS 384(DI)(SI*1), Z19, Z8
+	VFMADD231PS Z18, Z20, Z8
+
+	// Weights of row 0.
+	VMOVDQU32  80(CX), Z16
+	VSHUFI32X4 $0xa0, Z16, Z16, Z17
+	VSHUFI32X4 $0xf5, Z16, Z16, Z16
+	VPSRLVD    Z1, Z17, Z17
+	VPANDD     Z2, Z17, Z17
+	VPSRLVD    Z1, Z16, Z16
+	VPANDD     Z2, Z16, Z16
+	VPERMPS    Z15, Z5, Z18
+	VPERMPS    Z15, Z6, Z15
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z19, Z19, Z19
+	VPDPBUSD 512(DI), Z17, Z19
+	VPDPBUSD 576(DI), Z16, Z19
+	VXORPS   Z20, Z20, Z20
+	VPDPBUSD 640(DI), Z17, Z20
+	VPDPBUSD 704(DI), Z16, Z20
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD 768(DI), Z17, Z21
+	VPDPBUSD 832(DI), Z16, Z21
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z19, Z19
+	VPADDD      Z20, Z19, Z19
+	VPSLLD      $0x08, Z19, Z19
+	VPADDD      Z21, Z19, Z19
+	VCVTDQ2PS   Z19, Z19
+	VFMADD231PS 896(DI), Z15, Z7
+	VFMADD231PS Z18, Z19, Z7
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z19, Z19, Z19
+	VPDPBUSD 512(DI)(SI*1), Z17, Z19
+	VPDPBUSD 576(DI)(SI*1), Z16, Z19
+	VXORPS   Z20, Z20, Z20
+	VPDPBUSD 640(DI)(SI*1), Z17, Z20
+	VPDPBUSD 704(DI)(SI*1), Z16, Z20
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD 768(DI)(SI*1), Z17, Z21
+	VPDPBUSD 832(DI)(SI*1), Z16, Z21
+
+	// Put the digits together and scale.
 	VPSLLD       $0x08, Z19, Z19
 	VPADDD       Z20, Z19, Z19
 	VPSLLD       $0x08, Z19, Z19
@@ -7012,81 +7895,101 @@ loop2:
 	VCVTPH2PS    Y16, Z16
 	VXORPS       Z0, Z16, Z16
 	VMULPS       Z16, Z15, Z15
-	VMOVDQU32    16(CX)(BX*1), Z16
-	VSHUFI32X4   $0xa0, Z16, Z16, Z17
-	VSHUFI32X4   $0xf5, Z16, Z16, Z16
-	VPSRLVD      Z1, Z17, Z17
-	VPANDD       Z2, Z17, Z17
-	VPSRLVD      Z1, Z16, Z16
-	VPANDD       Z2, Z16, Z16
-	VPERMPS      Z15, Z3, Z18
-	VPERMPS      Z15, Z4, Z19
-	VXORPS       Z20, Z20, Z20
-	VPDPBUSD     (DI), Z17, Z20
-	VPDPBUSD     64(DI), Z16, Z20
-	VXORPS       Z21, Z21, Z21
-	VPDPBUSD     128(DI), Z17, Z21
-	VPDPBUSD     192(DI), Z16, Z21
-	VXORPS       Z22, Z22, Z22
-	VPDPBUSD     256(DI), Z17, Z22
-	VPDPBUSD     320(DI), Z16, Z22
-	VPSLLD       $0x08, Z20, Z20
-	VPADDD       Z21, Z20, Z20
-	VPSLLD       $0x08, Z20, Z20
-	VPADDD       Z22, Z20, Z20
-	VCVTDQ2PS    Z20, Z20
-	VFMADD231PS  384(DI), Z19, Z9
-	VFMADD231PS  Z18, Z20, Z9
-	VXORPS       Z20, Z20, Z20
-	VPDPBUSD     (DI)(SI*1), Z17, Z20
-	VPDPBUSD     64(DI)(SI*1), Z16, Z20
-	VXORPS       Z21, Z21, Z21
-	VPDPBUSD     128(DI)(SI*1), Z17, Z21
-	VPDPBUSD     192(DI)(SI*1), Z16, Z21
-	VXORPS       Z22, Z22, Z22
-	VPDPBUSD     256(DI)(SI*1), Z17, Z22
-	VPDPBUSD     320(DI)(SI*1), Z16, Z22
-	VPSLLD       $0x08, Z20, Z20
-	VPADDD       Z21, Z20, Z20
-	VPSLLD       $0x08, Z20, Z20
-	VPADDD       Z22, Z20, Z20
-	VCVTDQ2PS    Z20, Z20
-	VFMADD231PS  384(DI)(SI*1), Z19, Z10
-	VFMADD231PS  Z18, Z20, Z10
-	VMOVDQU32    80(CX)(BX*1), Z16
-	VSHUFI32X4   $0xa0, Z16, Z16, Z17
-	VSHUFI32X4   $0xf5, Z16, Z16, Z16
-	VPSRLVD      Z1, Z17, Z17
-	VPANDD       Z2, Z17, Z17
-	VPSRLVD      Z1, Z16, Z16
-	VPANDD       Z2, Z16, Z16
-	VPERMPS      Z15, Z5, Z18
-	VPERMPS      Z15, Z6, Z15
-	VXORPS       Z19, Z19, Z19
-	VPDPBUSD     512(DI), Z17, Z19
-	VPDPBUSD     576(DI), Z16, Z19
-	VXORPS       Z20, Z20, Z20
-	VPDPBUSD     640(DI), Z17, Z20
-	VPDPBUSD     704(DI), Z16, Z20
-	VXORPS       Z21, Z21, Z21
-	VPDPBUSD     768(DI), Z17, Z21
-	VPDPBUSD     832(DI), Z16, Z21
-	VPSLLD       $0x08, Z19, Z19
-	VPADDD       Z20, Z19, Z19
-	VPSLLD       $0x08, Z19, Z19
-	VPADDD       Z21, Z19, Z19
-	VCVTDQ2PS    Z19, Z19
-	VFMADD231PS  896(DI), Z15, Z9
-	VFMADD231PS  Z18, Z19, Z9
-	VXORPS       Z19, Z19, Z19
-	VPDPBUSD     512(DI)(SI*1), Z17, Z19
-	VPDPBUSD     576(DI)(SI*1), Z16, Z19
-	VXORPS       Z20, Z20, Z20
-	VPDPBUSD     640(DI)(SI*1), Z17, Z20
-	VPDPBUSD     704(DI)(SI*1), Z16, Z20
-	VXORPS       Z21, Z21, Z21
-	VPDPBUSD     768(DI)(SI*1), Z17, Z21
-	VPDPBUSD     832(DI)(SI*1), Z16, Z21
+
+	// Weights of row 1.
+	VMOVDQU32  16(CX)(BX*1), Z16
+	VSHUFI32X4 $0xa0, Z16, Z16, Z17
+	VSHUFI32X4 $0xf5, Z16, Z16, Z16
+	VPSRLVD    Z1, Z17, Z17
+	VPANDD     Z2, Z17, Z17
+	VPSRLVD    Z1, Z16, Z16
+	VPANDD     Z2, Z16, Z16
+	VPERMPS    Z15, Z3, Z18
+	VPERMPS    Z15, Z4, Z19
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z20, Z20, Z20
+	VPDPBUSD (DI), Z17, Z20
+	VPDPBUSD 64(DI), Z16, Z20
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD 128(DI), Z17, Z21
+	VPDPBUSD 192(DI), Z16, Z21
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD 256(DI), Z17, Z22
+	VPDPBUSD 320(DI), Z16, Z22
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z21, Z20, Z20
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VFMADD231PS 384(DI), Z19, Z9
+	VFMADD231PS Z18, Z20, Z9
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z20, Z20, Z20
+	VPDPBUSD (DI)(SI*1), Z17, Z20
+	VPDPBUSD 64(DI)(SI*1), Z16, Z20
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD 128(DI)(SI*1), Z17, Z21
+	VPDPBUSD 192(DI)(SI*1), Z16, Z21
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD 256(DI)(SI*1), Z17, Z22
+	VPDPBUSD 320(DI)(SI*1), Z16, Z22
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z21, Z20, Z20
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VFMADD231PS 384(DI)(SI*1), Z19, Z10
+	VFMADD231PS Z18, Z20, Z10
+
+	// Weights of row 1.
+	VMOVDQU32  80(CX)(BX*1), Z16
+	VSHUFI32X4 $0xa0, Z16, Z16, Z17
+	VSHUFI32X4 $0xf5, Z16, Z16, Z16
+	VPSRLVD    Z1, Z17, Z17
+	VPANDD     Z2, Z17, Z17
+	VPSRLVD    Z1, Z16, Z16
+	VPANDD     Z2, Z16, Z16
+	VPERMPS    Z15, Z5, Z18
+	VPERMPS    Z15, Z6, Z15
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z19, Z19, Z19
+	VPDPBUSD 512(DI), Z17, Z19
+	VPDPBUSD 576(DI), Z16, Z19
+	VXORPS   Z20, Z20, Z20
+	VPDPBUSD 640(DI), Z17, Z20
+	VPDPBUSD 704(DI), Z16, Z20
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD 768(DI), Z17, Z21
+	VPDPBUSD 832(DI), Z16, Z21
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z19, Z19
+	VPADDD      Z20, Z19, Z19
+	VPSLLD      $0x08, Z19, Z19
+	VPADDD      Z21, Z19, Z19
+	VCVTDQ2PS   Z19, Z19
+	VFMADD231PS 896(DI), Z15, Z9
+	VFMADD231PS Z18, Z19, Z9
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z19, Z19, Z19
+	VPDPBUSD 512(DI)(SI*1), Z17, Z19
+	VPDPBUSD 576(DI)(SI*1), Z16, Z19
+	VXORPS   Z20, Z20, Z20
+	VPDPBUSD 640(DI)(SI*1), Z17, Z20
+	VPDPBUSD 704(DI)(SI*1), Z16, Z20
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD 768(DI)(SI*1), Z17, Z21
+	VPDPBUSD 832(DI)(SI*1), Z16, Z21
+
+	// Put the digits together and scale.
 	VPSLLD       $0x08, Z19, Z19
 	VPADDD       Z20, Z19, Z19
 	VPSLLD       $0x08, Z19, Z19
@@ -7126,81 +8029,101 @@ loop2:
 	VCVTPH2PS    Y16, Z16
 	VXORPS       Z0, Z16, Z16
 	VMULPS       Z16, Z15, Z15
-	VMOVDQU32    16(DX), Z16
-	VSHUFI32X4   $0xa0, Z16, Z16, Z17
-	VSHUFI32X4   $0xf5, Z16, Z16, Z16
-	VPSRLVD      Z1, Z17, Z17
-	VPANDD       Z2, Z17, Z17
-	VPSRLVD      Z1, Z16, Z16
-	VPANDD       Z2, Z16, Z16
-	VPERMPS      Z15, Z3, Z18
-	VPERMPS      Z15, Z4, Z19
-	VXORPS       Z20, Z20, Z20
-	VPDPBUSD     (DI), Z17, Z20
-	VPDPBUSD     64(DI), Z16, Z20
-	VXORPS       Z21, Z21, Z21
-	VPDPBUSD     128(DI), Z17, Z21
-	VPDPBUSD     192(DI), Z16, Z21
-	VXORPS       Z22, Z22, Z22
-	VPDPBUSD     256(DI), Z17, Z22
-	VPDPBUSD     320(DI), Z16, Z22
-	VPSLLD       $0x08, Z20, Z20
-	VPADDD       Z21, Z20, Z20
-	VPSLLD       $0x08, Z20, Z20
-	VPADDD       Z22, Z20, Z20
-	VCVTDQ2PS    Z20, Z20
-	VFMADD231PS  384(DI), Z19, Z11
-	VFMADD231PS  Z18, Z20, Z11
-	VXORPS       Z20, Z20, Z20
-	VPDPBUSD     (DI)(SI*1), Z17, Z20
-	VPDPBUSD     64(DI)(SI*1), Z16, Z20
-	VXORPS       Z21, Z21, Z21
-	VPDPBUSD     128(DI)(SI*1), Z17, Z21
-	VPDPBUSD     192(DI)(SI*1), Z16, Z21
-	VXORPS       Z22, Z22, Z22
-	VPDPBUSD     256(DI)(SI*1), Z17, Z22
-	VPDPBUSD     320(DI)(SI*1), Z16, Z22
-	VPSLLD       $0x08, Z20, Z20
-	VPADDD       Z21, Z20, Z20
-	VPSLLD       $0x08, Z20, Z20
-	VPADDD       Z22, Z20, Z20
-	VCVTDQ2PS    Z20, Z20
-	VFMADD231PS  384(DI)(SI*1), Z19, Z12
-	VFMADD231PS  Z18, Z20, Z12
-	VMOVDQU32    80(DX), Z16
-	VSHUFI32X4   $0xa0, Z16, Z16, Z17
-	VSHUFI32X4   $0xf5, Z16, Z16, Z16
-	VPSRLVD      Z1, Z17, Z17
-	VPANDD       Z2, Z17, Z17
-	VPSRLVD      Z1, Z16, Z16
-	VPANDD       Z2, Z16, Z16
-	VPERMPS      Z15, Z5, Z18
-	VPERMPS      Z15, Z6, Z15
-	VXORPS       Z19, Z19, Z19
-	VPDPBUSD     512(DI), Z17, Z19
-	VPDPBUSD     576(DI), Z16, Z19
-	VXORPS       Z20, Z20, Z20
-	VPDPBUSD     640(DI), Z17, Z20
-	VPDPBUSD     704(DI), Z16, Z20
-	VXORPS       Z21, Z21, Z21
-	VPDPBUSD     768(DI), Z17, Z21
-	VPDPBUSD     832(DI), Z16, Z21
-	VPSLLD       $0x08, Z19, Z19
-	VPADDD       Z20, Z19, Z19
-	VPSLLD       $0x08, Z19, Z19
-	VPADDD       Z21, Z19, Z19
-	VCVTDQ2PS    Z19, Z19
-	VFMADD231PS  896(DI), Z15, Z11
-	VFMADD231PS  Z18, Z19, Z11
-	VXORPS       Z19, Z19, Z19
-	VPDPBUSD     512(DI)(SI*1), Z17, Z19
-	VPDPBUSD     576(DI)(SI*1), Z16, Z19
-	VXORPS       Z20, Z20, Z20
-	VPDPBUSD     640(DI)(SI*1), Z17, Z20
-	VPDPBUSD     704(DI)(SI*1), Z16, Z20
-	VXORPS       Z21, Z21, Z21
-	VPDPBUSD     768(DI)(SI*1), Z17, Z21
-	VPDPBUSD     832(DI)(SI*1), Z16, Z21
+
+	// Weights of row 2.
+	VMOVDQU32  16(DX), Z16
+	VSHUFI32X4 $0xa0, Z16, Z16, Z17
+	VSHUFI32X4 $0xf5, Z16, Z16, Z16
+	VPSRLVD    Z1, Z17, Z17
+	VPANDD     Z2, Z17, Z17
+	VPSRLVD    Z1, Z16, Z16
+	VPANDD     Z2, Z16, Z16
+	VPERMPS    Z15, Z3, Z18
+	VPERMPS    Z15, Z4, Z19
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z20, Z20, Z20
+	VPDPBUSD (DI), Z17, Z20
+	VPDPBUSD 64(DI), Z16, Z20
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD 128(DI), Z17, Z21
+	VPDPBUSD 192(DI), Z16, Z21
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD 256(DI), Z17, Z22
+	VPDPBUSD 320(DI), Z16, Z22
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z21, Z20, Z20
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VFMADD231PS 384(DI), Z19, Z11
+	VFMADD231PS Z18, Z20, Z11
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z20, Z20, Z20
+	VPDPBUSD (DI)(SI*1), Z17, Z20
+	VPDPBUSD 64(DI)(SI*1), Z16, Z20
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD 128(DI)(SI*1), Z17, Z21
+	VPDPBUSD 192(DI)(SI*1), Z16, Z21
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD 256(DI)(SI*1), Z17, Z22
+	VPDPBUSD 320(DI)(SI*1), Z16, Z22
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z21, Z20, Z20
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VFMADD231PS 384(DI)(SI*1), Z19, Z12
+	VFMADD231PS Z18, Z20, Z12
+
+	// Weights of row 2.
+	VMOVDQU32  80(DX), Z16
+	VSHUFI32X4 $0xa0, Z16, Z16, Z17
+	VSHUFI32X4 $0xf5, Z16, Z16, Z16
+	VPSRLVD    Z1, Z17, Z17
+	VPANDD     Z2, Z17, Z17
+	VPSRLVD    Z1, Z16, Z16
+	VPANDD     Z2, Z16, Z16
+	VPERMPS    Z15, Z5, Z18
+	VPERMPS    Z15, Z6, Z15
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z19, Z19, Z19
+	VPDPBUSD 512(DI), Z17, Z19
+	VPDPBUSD 576(DI), Z16, Z19
+	VXORPS   Z20, Z20, Z20
+	VPDPBUSD 640(DI), Z17, Z20
+	VPDPBUSD 704(DI), Z16, Z20
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD 768(DI), Z17, Z21
+	VPDPBUSD 832(DI), Z16, Z21
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z19, Z19
+	VPADDD      Z20, Z19, Z19
+	VPSLLD      $0x08, Z19, Z19
+	VPADDD      Z21, Z19, Z19
+	VCVTDQ2PS   Z19, Z19
+	VFMADD231PS 896(DI), Z15, Z11
+	VFMADD231PS Z18, Z19, Z11
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z19, Z19, Z19
+	VPDPBUSD 512(DI)(SI*1), Z17, Z19
+	VPDPBUSD 576(DI)(SI*1), Z16, Z19
+	VXORPS   Z20, Z20, Z20
+	VPDPBUSD 640(DI)(SI*1), Z17, Z20
+	VPDPBUSD 704(DI)(SI*1), Z16, Z20
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD 768(DI)(SI*1), Z17, Z21
+	VPDPBUSD 832(DI)(SI*1), Z16, Z21
+
+	// Put the digits together and scale.
 	VPSLLD       $0x08, Z19, Z19
 	VPADDD       Z20, Z19, Z19
 	VPSLLD       $0x08, Z19, Z19
@@ -7240,108 +8163,130 @@ loop2:
 	VCVTPH2PS    Y16, Z16
 	VXORPS       Z0, Z16, Z16
 	VMULPS       Z16, Z15, Z15
-	VMOVDQU32    16(DX)(BX*1), Z16
-	VSHUFI32X4   $0xa0, Z16, Z16, Z17
-	VSHUFI32X4   $0xf5, Z16, Z16, Z16
-	VPSRLVD      Z1, Z17, Z17
-	VPANDD       Z2, Z17, Z17
-	VPSRLVD      Z1, Z16, Z16
-	VPANDD       Z2, Z16, Z16
-	VPERMPS      Z15, Z3, Z18
-	VPERMPS      Z15, Z4, Z19
-	VXORPS       Z20, Z20, Z20
-	VPDPBUSD     (DI), Z17, Z20
-	VPDPBUSD     64(DI), Z16, Z20
-	VXORPS       Z21, Z21, Z21
-	VPDPBUSD     128(DI), Z17, Z21
-	VPDPBUSD     192(DI), Z16, Z21
-	VXORPS       Z22, Z22, Z22
-	VPDPBUSD     256(DI), Z17, Z22
-	VPDPBUSD     320(DI), Z16, Z22
-	VPSLLD       $0x08, Z20, Z20
-	VPADDD       Z21, Z20, Z20
-	VPSLLD       $0x08, Z20, Z20
-	VPADDD       Z22, Z20, Z20
-	VCVTDQ2PS    Z20, Z20
-	VFMADD231PS  384(DI), Z19, Z13
-	VFMADD231PS  Z18, Z20, Z13
-	VXORPS       Z20, Z20, Z20
-	VPDPBUSD     (DI)(SI*1), Z17, Z20
-	VPDPBUSD     64(DI)(SI*1), Z16, Z20
-	VXORPS       Z21, Z21, Z21
-	VPDPBUSD     128(DI)(SI*1), Z17, Z21
-	VPDPBUSD     192(DI)(SI*1), Z16, Z21
-	VXORPS       Z22, Z22, Z22
-	VPDPBUSD     256(DI)(SI*1), Z17, Z22
-	VPDPBUSD     320(DI)(SI*1), Z16, Z22
-	VPSLLD       $0x08, Z20, Z20
-	VPADDD       Z21, Z20, Z20
-	VPSLLD       $0x08, Z20, Z20
-	VPADDD       Z22, Z20, Z20
-	VCVTDQ2PS    Z20, Z20
-	VFMADD231PS  384(DI)(SI*1), Z19, Z14
-	VFMADD231PS  Z18, Z20, Z14
-	VMOVDQU32    80(DX)(BX*1), Z16
-	VSHUFI32X4   $0xa0, Z16, Z16, Z17
-	VSHUFI32X4   $0xf5, Z16, Z16, Z16
-	VPSRLVD      Z1, Z17, Z17
-	VPANDD       Z2, Z17, Z17
-	VPSRLVD      Z1, Z16, Z16
-	VPANDD       Z2, Z16, Z16
-	VPERMPS      Z15, Z5, Z18
-	VPERMPS      Z15, Z6, Z15
-	VXORPS       Z19, Z19, Z19
-	VPDPBUSD     512(DI), Z17, Z19
-	VPDPBUSD     576(DI), Z16, Z19
-	VXORPS       Z20, Z20, Z20
-	VPDPBUSD     640(DI), Z17, Z20
-	VPDPBUSD     704(DI), Z16, Z20
-	VXORPS       Z21, Z21, Z21
-	VPDPBUSD     768(DI), Z17, Z21
-	VPDPBUSD     832(DI), Z16, Z21
-	VPSLLD       $0x08, Z19, Z19
-	VPADDD       Z20, Z19, Z19
-	VPSLLD       $0x08, Z19, Z19
-	VPADDD       Z21, Z19, Z19
-	VCVTDQ2PS    Z19, Z19
-	VFMADD231PS  896(DI), Z15, Z13
-	VFMADD231PS  Z18, Z19, Z13
-	VXORPS       Z19, Z19, Z19
-	VPDPBUSD     512(DI)(SI*1), Z17, Z19
-	VPDPBUSD     576(DI)(SI*1), Z16, Z19
-	VXORPS       Z20, Z20, Z20
-	VPDPBUSD     640(DI)(SI*1), Z17, Z20
-	VPDPBUSD     704(DI)(SI*1), Z16, Z20
-	VXORPS       Z21, Z21, Z21
-	VPDPBUSD     768(DI)(SI*1), Z17, Z21
-	VPDPBUSD     832(DI)(SI*1), Z16, Z21
-	VPSLLD       $0x08, Z19, Z19
-	VPADDD       Z20, Z19, Z19
-	VPSLLD       $0x08, Z19, Z19
-	VPADDD       Z21, Z19, Z19
-	VCVTDQ2PS    Z19, Z19
-	VFMADD231PS  896(DI)(SI*1), Z15, Z14
-	VFMADD231PS  Z18, Z19, Z14
-	ADDQ         $+1024, DI
-	ADDQ         $+144, CX
-	ADDQ         $+144, DX
-	DECQ         R8
-	JNZ          loop2
+
+	// Weights of row 3.
+	VMOVDQU32  16(DX)(BX*1), Z16
+	VSHUFI32X4 $0xa0, Z16, Z16, Z17
+	VSHUFI32X4 $0xf5, Z16, Z16, Z16
+	VPSRLVD    Z1, Z17, Z17
+	VPANDD     Z2, Z17, Z17
+	VPSRLVD    Z1, Z16, Z16
+	VPANDD     Z2, Z16, Z16
+	VPERMPS    Z15, Z3, Z18
+	VPERMPS    Z15, Z4, Z19
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z20, Z20, Z20
+	VPDPBUSD (DI), Z17, Z20
+	VPDPBUSD 64(DI), Z16, Z20
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD 128(DI), Z17, Z21
+	VPDPBUSD 192(DI), Z16, Z21
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD 256(DI), Z17, Z22
+	VPDPBUSD 320(DI), Z16, Z22
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z21, Z20, Z20
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VFMADD231PS 384(DI), Z19, Z13
+	VFMADD231PS Z18, Z20, Z13
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z20, Z20, Z20
+	VPDPBUSD (DI)(SI*1), Z17, Z20
+	VPDPBUSD 64(DI)(SI*1), Z16, Z20
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD 128(DI)(SI*1), Z17, Z21
+	VPDPBUSD 192(DI)(SI*1), Z16, Z21
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD 256(DI)(SI*1), Z17, Z22
+	VPDPBUSD 320(DI)(SI*1), Z16, Z22
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z21, Z20, Z20
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VFMADD231PS 384(DI)(SI*1), Z19, Z14
+	VFMADD231PS Z18, Z20, Z14
+
+	// Weights of row 3.
+	VMOVDQU32  80(DX)(BX*1), Z16
+	VSHUFI32X4 $0xa0, Z16, Z16, Z17
+	VSHUFI32X4 $0xf5, Z16, Z16, Z16
+	VPSRLVD    Z1, Z17, Z17
+	VPANDD     Z2, Z17, Z17
+	VPSRLVD    Z1, Z16, Z16
+	VPANDD     Z2, Z16, Z16
+	VPERMPS    Z15, Z5, Z18
+	VPERMPS    Z15, Z6, Z15
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z19, Z19, Z19
+	VPDPBUSD 512(DI), Z17, Z19
+	VPDPBUSD 576(DI), Z16, Z19
+	VXORPS   Z20, Z20, Z20
+	VPDPBUSD 640(DI), Z17, Z20
+	VPDPBUSD 704(DI), Z16, Z20
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD 768(DI), Z17, Z21
+	VPDPBUSD 832(DI), Z16, Z21
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z19, Z19
+	VPADDD      Z20, Z19, Z19
+	VPSLLD      $0x08, Z19, Z19
+	VPADDD      Z21, Z19, Z19
+	VCVTDQ2PS   Z19, Z19
+	VFMADD231PS 896(DI), Z15, Z13
+	VFMADD231PS Z18, Z19, Z13
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z19, Z19, Z19
+	VPDPBUSD 512(DI)(SI*1), Z17, Z19
+	VPDPBUSD 576(DI)(SI*1), Z16, Z19
+	VXORPS   Z20, Z20, Z20
+	VPDPBUSD 640(DI)(SI*1), Z17, Z20
+	VPDPBUSD 704(DI)(SI*1), Z16, Z20
+	VXORPS   Z21, Z21, Z21
+	VPDPBUSD 768(DI)(SI*1), Z17, Z21
+	VPDPBUSD 832(DI)(SI*1), Z16, Z21
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z19, Z19
+	VPADDD      Z20, Z19, Z19
+	VPSLLD      $0x08, Z19, Z19
+	VPADDD      Z21, Z19, Z19
+	VCVTDQ2PS   Z19, Z19
+	VFMADD231PS 896(DI)(SI*1), Z15, Z14
+	VFMADD231PS Z18, Z19, Z14
+	ADDQ        $+1024, DI
+	ADDQ        $+144, CX
+	ADDQ        $+144, DX
+	DECQ        R8
+	JNZ         loop2
 
 done3:
-	MOVQ          32(AX), DI
-	VBROADCASTSS  448(DI), Z15
-	VMULPS        Z15, Z7, Z7
-	VMULPS        Z15, Z9, Z9
-	VMULPS        Z15, Z11, Z11
-	VMULPS        Z15, Z13, Z13
-	VBROADCASTSS  448(DI)(SI*1), Z15
-	VMULPS        Z15, Z8, Z8
-	VMULPS        Z15, Z10, Z10
-	VMULPS        Z15, Z12, Z12
-	VMULPS        Z15, Z14, Z14
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
+	MOVQ         32(AX), DI
+	VBROADCASTSS 448(DI), Z15
+	VMULPS       Z15, Z7, Z7
+	VMULPS       Z15, Z9, Z9
+	VMULPS       Z15, Z11, Z11
+	VMULPS       Z15, Z13, Z13
+	VBROADCASTSS 448(DI)(SI*1), Z15
+	VMULPS       Z15, Z8, Z8
+	VMULPS       Z15, Z10, Z10
+	VMULPS       Z15, Z12, Z12
+	VMULPS       Z15, Z14, Z14
+	ADDQ         80(AX), CX
+	ADDQ         80(AX), DX
+
+	// Add the lanes and store.
 	MOVQ          (AX), DI
 	ADDQ          192(AX), DI
 	VPERMILPS     $0x4e, Z7, Z15
@@ -7434,9 +8379,9 @@ done3:
 	VZEROUPPER
 	RET
 
-// func mul4xQ4_KAVX512(a *uint64)
+// func matvec4xQ4_KAVX512(a *uint64)
 // Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·mul4xQ4_KAVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec4xQ4_KAVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
@@ -7451,6 +8396,7 @@ TEXT ·mul4xQ4_KAVX512(SB), NOSPLIT, $0-8
 	VMOVDQU32    wide_00000004_00000005_00000006_00000007<>+0(SB), Z5
 	VMOVDQU32    wide_0000000c_0000000d_0000000e_0000000f<>+0(SB), Z6
 
+	// Each row of the streams.
 row1:
 	VXORPS Z7, Z7, Z7
 	VXORPS Z8, Z8, Z8
@@ -7474,6 +8420,7 @@ row1:
 	JZ     done3
 
 loop2:
+	// Ask for what comes later.
 	PREFETCHT0   2048(CX)
 	PREFETCHT0   2048(CX)(BX*1)
 	PREFETCHT0   2048(DX)
@@ -7518,145 +8465,181 @@ loop2:
 	VCVTPH2PS    Y24, Z24
 	VXORPS       Z0, Z24, Z24
 	VMULPS       Z24, Z23, Z23
-	VMOVDQU32    16(CX), Z24
-	VSHUFI32X4   $0xa0, Z24, Z24, Z25
-	VSHUFI32X4   $0xf5, Z24, Z24, Z24
-	VPSRLVD      Z1, Z25, Z25
-	VPANDD       Z2, Z25, Z25
-	VPSRLVD      Z1, Z24, Z24
-	VPANDD       Z2, Z24, Z24
-	VPERMPS      Z23, Z3, Z26
-	VPERMPS      Z23, Z4, Z27
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     (R8), Z25, Z28
-	VPDPBUSD     64(R8), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     128(R8), Z25, Z29
-	VPDPBUSD     192(R8), Z24, Z29
-	VXORPS       Z30, Z30, Z30
-	VPDPBUSD     256(R8), Z25, Z30
-	VPDPBUSD     320(R8), Z24, Z30
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z29, Z28, Z28
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z30, Z28, Z28
-	VCVTDQ2PS    Z28, Z28
-	VFMADD231PS  384(R8), Z27, Z7
-	VFMADD231PS  Z26, Z28, Z7
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     (R8)(SI*1), Z25, Z28
-	VPDPBUSD     64(R8)(SI*1), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     128(R8)(SI*1), Z25, Z29
-	VPDPBUSD     192(R8)(SI*1), Z24, Z29
-	VXORPS       Z30, Z30, Z30
-	VPDPBUSD     256(R8)(SI*1), Z25, Z30
-	VPDPBUSD     320(R8)(SI*1), Z24, Z30
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z29, Z28, Z28
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z30, Z28, Z28
-	VCVTDQ2PS    Z28, Z28
-	VFMADD231PS  384(R8)(SI*1), Z27, Z8
-	VFMADD231PS  Z26, Z28, Z8
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     (R8)(SI*2), Z25, Z28
-	VPDPBUSD     64(R8)(SI*2), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     128(R8)(SI*2), Z25, Z29
-	VPDPBUSD     192(R8)(SI*2), Z24, Z29
-	VXORPS       Z30, Z30, Z30
-	VPDPBUSD     256(R8)(SI*2), Z25, Z30
-	VPDPBUSD     320(R8)(SI*2), Z24, Z30
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z29, Z28, Z28
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z30, Z28, Z28
-	VCVTDQ2PS    Z28, Z28
-	VFMADD231PS  384(R8)(SI*2), Z27, Z9
-	VFMADD231PS  Z26, Z28, Z9
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     (R8)(DI*1), Z25, Z28
-	VPDPBUSD     64(R8)(DI*1), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     128(R8)(DI*1), Z25, Z29
-	VPDPBUSD     192(R8)(DI*1), Z24, Z29
-	VXORPS       Z30, Z30, Z30
-	VPDPBUSD     256(R8)(DI*1), Z25, Z30
-	VPDPBUSD     320(R8)(DI*1), Z24, Z30
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z29, Z28, Z28
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z30, Z28, Z28
-	VCVTDQ2PS    Z28, Z28
-	VFMADD231PS  384(R8)(DI*1), Z27, Z10
-	VFMADD231PS  Z26, Z28, Z10
-	VMOVDQU32    80(CX), Z24
-	VSHUFI32X4   $0xa0, Z24, Z24, Z25
-	VSHUFI32X4   $0xf5, Z24, Z24, Z24
-	VPSRLVD      Z1, Z25, Z25
-	VPANDD       Z2, Z25, Z25
-	VPSRLVD      Z1, Z24, Z24
-	VPANDD       Z2, Z24, Z24
-	VPERMPS      Z23, Z5, Z26
-	VPERMPS      Z23, Z6, Z23
-	VXORPS       Z27, Z27, Z27
-	VPDPBUSD     512(R8), Z25, Z27
-	VPDPBUSD     576(R8), Z24, Z27
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     640(R8), Z25, Z28
-	VPDPBUSD     704(R8), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     768(R8), Z25, Z29
-	VPDPBUSD     832(R8), Z24, Z29
-	VPSLLD       $0x08, Z27, Z27
-	VPADDD       Z28, Z27, Z27
-	VPSLLD       $0x08, Z27, Z27
-	VPADDD       Z29, Z27, Z27
-	VCVTDQ2PS    Z27, Z27
-	VFMADD231PS  896(R8), Z23, Z7
-	VFMADD231PS  Z26, Z27, Z7
-	VXORPS       Z27, Z27, Z27
-	VPDPBUSD     512(R8)(SI*1), Z25, Z27
-	VPDPBUSD     576(R8)(SI*1), Z24, Z27
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     640(R8)(SI*1), Z25, Z28
-	VPDPBUSD     704(R8)(SI*1), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     768(R8)(SI*1), Z25, Z29
-	VPDPBUSD     832(R8)(SI*1), Z24, Z29
-	VPSLLD       $0x08, Z27, Z27
-	VPADDD       Z28, Z27, Z27
-	VPSLLD       $0x08, Z27, Z27
-	VPADDD       Z29, Z27, Z27
-	VCVTDQ2PS    Z27, Z27
-	VFMADD231PS  896(R8)(SI*1), Z23, Z8
-	VFMADD231PS  Z26, Z27, Z8
-	VXORPS       Z27, Z27, Z27
-	VPDPBUSD     512(R8)(SI*2), Z25, Z27
-	VPDPBUSD     576(R8)(SI*2), Z24, Z27
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     640(R8)(SI*2), Z25, Z28
-	VPDPBUSD     704(R8)(SI*2), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     768(R8)(SI*2), Z25, Z29
-	VPDPBUSD     832(R8)(SI*2), Z24, Z29
-	VPSLLD       $0x08, Z27, Z27
-	VPADDD       Z28, Z27, Z27
-	VPSLLD       $0x08, Z27, Z27
-	VPADDD       Z29, Z27, Z27
-	VCVTDQ2PS    Z27, Z27
-	VFMADD231PS  896(R8)(SI*2), Z23, Z9
-	VFMADD231PS  Z26, Z27, Z9
-	VXORPS       Z27, Z27, Z27
-	VPDPBUSD     512(R8)(DI*1), Z25, Z27
-	VPDPBUSD     576(R8)(DI*1), Z24, Z27
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     640(R8)(DI*1), Z25, Z28
-	VPDPBUSD     704(R8)(DI*1), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     768(R8)(DI*1), Z25, Z29
-	VPDPBUSD     832(R8)(DI*1), Z24, Z29
+
+	// Weights of row 0.
+	VMOVDQU32  16(CX), Z24
+	VSHUFI32X4 $0xa0, Z24, Z24, Z25
+	VSHUFI32X4 $0xf5, Z24, Z24, Z24
+	VPSRLVD    Z1, Z25, Z25
+	VPANDD     Z2, Z25, Z25
+	VPSRLVD    Z1, Z24, Z24
+	VPANDD     Z2, Z24, Z24
+	VPERMPS    Z23, Z3, Z26
+	VPERMPS    Z23, Z4, Z27
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD (R8), Z25, Z28
+	VPDPBUSD 64(R8), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 128(R8), Z25, Z29
+	VPDPBUSD 192(R8), Z24, Z29
+	VXORPS   Z30, Z30, Z30
+	VPDPBUSD 256(R8), Z25, Z30
+	VPDPBUSD 320(R8), Z24, Z30
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z29, Z28, Z28
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z30, Z28, Z28
+	VCVTDQ2PS   Z28, Z28
+	VFMADD231PS 384(R8), Z27, Z7
+	VFMADD231PS Z26, Z28, Z7
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD (R8)(SI*1), Z25, Z28
+	VPDPBUSD 64(R8)(SI*1), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 128(R8)(SI*1), Z25, Z29
+	VPDPBUSD 192(R8)(SI*1), Z24, Z29
+	VXORPS   Z30, Z30, Z30
+	VPDPBUSD 256(R8)(SI*1), Z25, Z30
+	VPDPBUSD 320(R8)(SI*1), Z24, Z30
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z29, Z28, Z28
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z30, Z28, Z28
+	VCVTDQ2PS   Z28, Z28
+	VFMADD231PS 384(R8)(SI*1), Z27, Z8
+	VFMADD231PS Z26, Z28, Z8
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD (R8)(SI*2), Z25, Z28
+	VPDPBUSD 64(R8)(SI*2), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 128(R8)(SI*2), Z25, Z29
+	VPDPBUSD 192(R8)(SI*2), Z24, Z29
+	VXORPS   Z30, Z30, Z30
+	VPDPBUSD 256(R8)(SI*2), Z25, Z30
+	VPDPBUSD 320(R8)(SI*2), Z24, Z30
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z29, Z28, Z28
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z30, Z28, Z28
+	VCVTDQ2PS   Z28, Z28
+	VFMADD231PS 384(R8)(SI*2), Z27, Z9
+	VFMADD231PS Z26, Z28, Z9
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD (R8)(DI*1), Z25, Z28
+	VPDPBUSD 64(R8)(DI*1), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 128(R8)(DI*1), Z25, Z29
+	VPDPBUSD 192(R8)(DI*1), Z24, Z29
+	VXORPS   Z30, Z30, Z30
+	VPDPBUSD 256(R8)(DI*1), Z25, Z30
+	VPDPBUSD 320(R8)(DI*1), Z24, Z30
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z29, Z28, Z28
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z30, Z28, Z28
+	VCVTDQ2PS   Z28, Z28
+	VFMADD231PS 384(R8)(DI*1), Z27, Z10
+	VFMADD231PS Z26, Z28, Z10
+
+	// Weights of row 0.
+	VMOVDQU32  80(CX), Z24
+	VSHUFI32X4 $0xa0, Z24, Z24, Z25
+	VSHUFI32X4 $0xf5, Z24, Z24, Z24
+	VPSRLVD    Z1, Z25, Z25
+	VPANDD     Z2, Z25, Z25
+	VPSRLVD    Z1, Z24, Z24
+	VPANDD     Z2, Z24, Z24
+	VPERMPS    Z23, Z5, Z26
+	VPERMPS    Z23, Z6, Z23
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z27, Z27, Z27
+	VPDPBUSD 512(R8), Z25, Z27
+	VPDPBUSD 576(R8), Z24, Z27
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD 640(R8), Z25, Z28
+	VPDPBUSD 704(R8), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 768(R8), Z25, Z29
+	VPDPBUSD 832(R8), Z24, Z29
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z27, Z27
+	VPADDD      Z28, Z27, Z27
+	VPSLLD      $0x08, Z27, Z27
+	VPADDD      Z29, Z27, Z27
+	VCVTDQ2PS   Z27, Z27
+	VFMADD231PS 896(R8), Z23, Z7
+	VFMADD231PS Z26, Z27, Z7
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z27, Z27, Z27
+	VPDPBUSD 512(R8)(SI*1), Z25, Z27
+	VPDPBUSD 576(R8)(SI*1), Z24, Z27
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD 640(R8)(SI*1), Z25, Z28
+	VPDPBUSD 704(R8)(SI*1), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 768(R8)(SI*1), Z25, Z29
+	VPDPBUSD 832(R8)(SI*1), Z24, Z29
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z27, Z27
+	VPADDD      Z28, Z27, Z27
+	VPSLLD      $0x08, Z27, Z27
+	VPADDD      Z29, Z27, Z27
+	VCVTDQ2PS   Z27, Z27
+	VFMADD231PS 896(R8)(SI*1), Z23, Z8
+	VFMADD231PS Z26, Z27, Z8
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z27, Z27, Z27
+	VPDPBUSD 512(R8)(SI*2), Z25, Z27
+	VPDPBUSD 576(R8)(SI*2), Z24, Z27
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD 640(R8)(SI*2), Z25, Z28
+	VPDPBUSD 704(R8)(SI*2), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 768(R8)(SI*2), Z25, Z29
+	VPDPBUSD 832(R8)(SI*2), Z24, Z29
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z27, Z27
+	VPADDD      Z28, Z27, Z27
+	VPSLLD      $0x08, Z27, Z27
+	VPADDD      Z29, Z27, Z27
+	VCVTDQ2PS   Z27, Z27
+	VFMADD231PS 896(R8)(SI*2), Z23, Z9
+	VFMADD231PS Z26, Z27, Z9
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z27, Z27, Z27
+	VPDPBUSD 512(R8)(DI*1), Z25, Z27
+	VPDPBUSD 576(R8)(DI*1), Z24, Z27
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD 640(R8)(DI*1), Z25, Z28
+	VPDPBUSD 704(R8)(DI*1), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 768(R8)(DI*1), Z25, Z29
+	VPDPBUSD 832(R8)(DI*1), Z24, Z29
+
+	// Put the digits together and scale.
 	VPSLLD       $0x08, Z27, Z27
 	VPADDD       Z28, Z27, Z27
 	VPSLLD       $0x08, Z27, Z27
@@ -7696,145 +8679,181 @@ loop2:
 	VCVTPH2PS    Y24, Z24
 	VXORPS       Z0, Z24, Z24
 	VMULPS       Z24, Z23, Z23
-	VMOVDQU32    16(CX)(BX*1), Z24
-	VSHUFI32X4   $0xa0, Z24, Z24, Z25
-	VSHUFI32X4   $0xf5, Z24, Z24, Z24
-	VPSRLVD      Z1, Z25, Z25
-	VPANDD       Z2, Z25, Z25
-	VPSRLVD      Z1, Z24, Z24
-	VPANDD       Z2, Z24, Z24
-	VPERMPS      Z23, Z3, Z26
-	VPERMPS      Z23, Z4, Z27
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     (R8), Z25, Z28
-	VPDPBUSD     64(R8), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     128(R8), Z25, Z29
-	VPDPBUSD     192(R8), Z24, Z29
-	VXORPS       Z30, Z30, Z30
-	VPDPBUSD     256(R8), Z25, Z30
-	VPDPBUSD     320(R8), Z24, Z30
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z29, Z28, Z28
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z30, Z28, Z28
-	VCVTDQ2PS    Z28, Z28
-	VFMADD231PS  384(R8), Z27, Z11
-	VFMADD231PS  Z26, Z28, Z11
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     (R8)(SI*1), Z25, Z28
-	VPDPBUSD     64(R8)(SI*1), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     128(R8)(SI*1), Z25, Z29
-	VPDPBUSD     192(R8)(SI*1), Z24, Z29
-	VXORPS       Z30, Z30, Z30
-	VPDPBUSD     256(R8)(SI*1), Z25, Z30
-	VPDPBUSD     320(R8)(SI*1), Z24, Z30
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z29, Z28, Z28
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z30, Z28, Z28
-	VCVTDQ2PS    Z28, Z28
-	VFMADD231PS  384(R8)(SI*1), Z27, Z12
-	VFMADD231PS  Z26, Z28, Z12
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     (R8)(SI*2), Z25, Z28
-	VPDPBUSD     64(R8)(SI*2), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     128(R8)(SI*2), Z25, Z29
-	VPDPBUSD     192(R8)(SI*2), Z24, Z29
-	VXORPS       Z30, Z30, Z30
-	VPDPBUSD     256(R8)(SI*2), Z25, Z30
-	VPDPBUSD     320(R8)(SI*2), Z24, Z30
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z29, Z28, Z28
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z30, Z28, Z28
-	VCVTDQ2PS    Z28, Z28
-	VFMADD231PS  384(R8)(SI*2), Z27, Z13
-	VFMADD231PS  Z26, Z28, Z13
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     (R8)(DI*1), Z25, Z28
-	VPDPBUSD     64(R8)(DI*1), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     128(R8)(DI*1), Z25, Z29
-	VPDPBUSD     192(R8)(DI*1), Z24, Z29
-	VXORPS       Z30, Z30, Z30
-	VPDPBUSD     256(R8)(DI*1), Z25, Z30
-	VPDPBUSD     320(R8)(DI*1), Z24, Z30
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z29, Z28, Z28
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z30, Z28, Z28
-	VCVTDQ2PS    Z28, Z28
-	VFMADD231PS  384(R8)(DI*1), Z27, Z14
-	VFMADD231PS  Z26, Z28, Z14
-	VMOVDQU32    80(CX)(BX*1), Z24
-	VSHUFI32X4   $0xa0, Z24, Z24, Z25
-	VSHUFI32X4   $0xf5, Z24, Z24, Z24
-	VPSRLVD      Z1, Z25, Z25
-	VPANDD       Z2, Z25, Z25
-	VPSRLVD      Z1, Z24, Z24
-	VPANDD       Z2, Z24, Z24
-	VPERMPS      Z23, Z5, Z26
-	VPERMPS      Z23, Z6, Z23
-	VXORPS       Z27, Z27, Z27
-	VPDPBUSD     512(R8), Z25, Z27
-	VPDPBUSD     576(R8), Z24, Z27
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     640(R8), Z25, Z28
-	VPDPBUSD     704(R8), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     768(R8), Z25, Z29
-	VPDPBUSD     832(R8), Z24, Z29
-	VPSLLD       $0x08, Z27, Z27
-	VPADDD       Z28, Z27, Z27
-	VPSLLD       $0x08, Z27, Z27
-	VPADDD       Z29, Z27, Z27
-	VCVTDQ2PS    Z27, Z27
-	VFMADD231PS  896(R8), Z23, Z11
-	VFMADD231PS  Z26, Z27, Z11
-	VXORPS       Z27, Z27, Z27
-	VPDPBUSD     512(R8)(SI*1), Z25, Z27
-	VPDPBUSD     576(R8)(SI*1), Z24, Z27
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     640(R8)(SI*1), Z25, Z28
-	VPDPBUSD     704(R8)(SI*1), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     768(R8)(SI*1), Z25, Z29
-	VPDPBUSD     832(R8)(SI*1), Z24, Z29
-	VPSLLD       $0x08, Z27, Z27
-	VPADDD       Z28, Z27, Z27
-	VPSLLD       $0x08, Z27, Z27
-	VPADDD       Z29, Z27, Z27
-	VCVTDQ2PS    Z27, Z27
-	VFMADD231PS  896(R8)(SI*1), Z23, Z12
-	VFMADD231PS  Z26, Z27, Z12
-	VXORPS       Z27, Z27, Z27
-	VPDPBUSD     512(R8)(SI*2), Z25, Z27
-	VPDPBUSD     576(R8)(SI*2), Z24, Z27
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     640(R8)(SI*2), Z25, Z28
-	VPDPBUSD     704(R8)(SI*2), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     768(R8)(SI*2), Z25, Z29
-	VPDPBUSD     832(R8)(SI*2), Z24, Z29
-	VPSLLD       $0x08, Z27, Z27
-	VPADDD       Z28, Z27, Z27
-	VPSLLD       $0x08, Z27, Z27
-	VPADDD       Z29, Z27, Z27
-	VCVTDQ2PS    Z27, Z27
-	VFMADD231PS  896(R8)(SI*2), Z23, Z13
-	VFMADD231PS  Z26, Z27, Z13
-	VXORPS       Z27, Z27, Z27
-	VPDPBUSD     512(R8)(DI*1), Z25, Z27
-	VPDPBUSD     576(R8)(DI*1), Z24, Z27
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     640(R8)(DI*1), Z25, Z28
-	VPDPBUSD     704(R8)(DI*1), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     768(R8)(DI*1), Z25, Z29
-	VPDPBUSD     832(R8)(DI*1), Z24, Z29
+
+	// Weights of row 1.
+	VMOVDQU32  16(CX)(BX*1), Z24
+	VSHUFI32X4 $0xa0, Z24, Z24, Z25
+	VSHUFI32X4 $0xf5, Z24, Z24, Z24
+	VPSRLVD    Z1, Z25, Z25
+	VPANDD     Z2, Z25, Z25
+	VPSRLVD    Z1, Z24, Z24
+	VPANDD     Z2, Z24, Z24
+	VPERMPS    Z23, Z3, Z26
+	VPERMPS    Z23, Z4, Z27
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD (R8), Z25, Z28
+	VPDPBUSD 64(R8), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 128(R8), Z25, Z29
+	VPDPBUSD 192(R8), Z24, Z29
+	VXORPS   Z30, Z30, Z30
+	VPDPBUSD 256(R8), Z25, Z30
+	VPDPBUSD 320(R8), Z24, Z30
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z29, Z28, Z28
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z30, Z28, Z28
+	VCVTDQ2PS   Z28, Z28
+	VFMADD231PS 384(R8), Z27, Z11
+	VFMADD231PS Z26, Z28, Z11
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD (R8)(SI*1), Z25, Z28
+	VPDPBUSD 64(R8)(SI*1), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 128(R8)(SI*1), Z25, Z29
+	VPDPBUSD 192(R8)(SI*1), Z24, Z29
+	VXORPS   Z30, Z30, Z30
+	VPDPBUSD 256(R8)(SI*1), Z25, Z30
+	VPDPBUSD 320(R8)(SI*1), Z24, Z30
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z29, Z28, Z28
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z30, Z28, Z28
+	VCVTDQ2PS   Z28, Z28
+	VFMADD231PS 384(R8)(SI*1), Z27, Z12
+	VFMADD231PS Z26, Z28, Z12
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD (R8)(SI*2), Z25, Z28
+	VPDPBUSD 64(R8)(SI*2), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 128(R8)(SI*2), Z25, Z29
+	VPDPBUSD 192(R8)(SI*2), Z24, Z29
+	VXORPS   Z30, Z30, Z30
+	VPDPBUSD 256(R8)(SI*2), Z25, Z30
+	VPDPBUSD 320(R8)(SI*2), Z24, Z30
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z29, Z28, Z28
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z30, Z28, Z28
+	VCVTDQ2PS   Z28, Z28
+	VFMADD231PS 384(R8)(SI*2), Z27, Z13
+	VFMADD231PS Z26, Z28, Z13
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD (R8)(DI*1), Z25, Z28
+	VPDPBUSD 64(R8)(DI*1), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 128(R8)(DI*1), Z25, Z29
+	VPDPBUSD 192(R8)(DI*1), Z24, Z29
+	VXORPS   Z30, Z30, Z30
+	VPDPBUSD 256(R8)(DI*1), Z25, Z30
+	VPDPBUSD 320(R8)(DI*1), Z24, Z30
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z29, Z28, Z28
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z30, Z28, Z28
+	VCVTDQ2PS   Z28, Z28
+	VFMADD231PS 384(R8)(DI*1), Z27, Z14
+	VFMADD231PS Z26, Z28, Z14
+
+	// Weights of row 1.
+	VMOVDQU32  80(CX)(BX*1), Z24
+	VSHUFI32X4 $0xa0, Z24, Z24, Z25
+	VSHUFI32X4 $0xf5, Z24, Z24, Z24
+	VPSRLVD    Z1, Z25, Z25
+	VPANDD     Z2, Z25, Z25
+	VPSRLVD    Z1, Z24, Z24
+	VPANDD     Z2, Z24, Z24
+	VPERMPS    Z23, Z5, Z26
+	VPERMPS    Z23, Z6, Z23
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z27, Z27, Z27
+	VPDPBUSD 512(R8), Z25, Z27
+	VPDPBUSD 576(R8), Z24, Z27
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD 640(R8), Z25, Z28
+	VPDPBUSD 704(R8), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 768(R8), Z25, Z29
+	VPDPBUSD 832(R8), Z24, Z29
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z27, Z27
+	VPADDD      Z28, Z27, Z27
+	VPSLLD      $0x08, Z27, Z27
+	VPADDD      Z29, Z27, Z27
+	VCVTDQ2PS   Z27, Z27
+	VFMADD231PS 896(R8), Z23, Z11
+	VFMADD231PS Z26, Z27, Z11
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z27, Z27, Z27
+	VPDPBUSD 512(R8)(SI*1), Z25, Z27
+	VPDPBUSD 576(R8)(SI*1), Z24, Z27
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD 640(R8)(SI*1), Z25, Z28
+	VPDPBUSD 704(R8)(SI*1), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 768(R8)(SI*1), Z25, Z29
+	VPDPBUSD 832(R8)(SI*1), Z24, Z29
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z27, Z27
+	VPADDD      Z28, Z27, Z27
+	VPSLLD      $0x08, Z27, Z27
+	VPADDD      Z29, Z27, Z27
+	VCVTDQ2PS   Z27, Z27
+	VFMADD231PS 896(R8)(SI*1), Z23, Z12
+	VFMADD231PS Z26, Z27, Z12
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z27, Z27, Z27
+	VPDPBUSD 512(R8)(SI*2), Z25, Z27
+	VPDPBUSD 576(R8)(SI*2), Z24, Z27
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD 640(R8)(SI*2), Z25, Z28
+	VPDPBUSD 704(R8)(SI*2), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 768(R8)(SI*2), Z25, Z29
+	VPDPBUSD 832(R8)(SI*2), Z24, Z29
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z27, Z27
+	VPADDD      Z28, Z27, Z27
+	VPSLLD      $0x08, Z27, Z27
+	VPADDD      Z29, Z27, Z27
+	VCVTDQ2PS   Z27, Z27
+	VFMADD231PS 896(R8)(SI*2), Z23, Z13
+	VFMADD231PS Z26, Z27, Z13
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z27, Z27, Z27
+	VPDPBUSD 512(R8)(DI*1), Z25, Z27
+	VPDPBUSD 576(R8)(DI*1), Z24, Z27
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD 640(R8)(DI*1), Z25, Z28
+	VPDPBUSD 704(R8)(DI*1), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 768(R8)(DI*1), Z25, Z29
+	VPDPBUSD 832(R8)(DI*1), Z24, Z29
+
+	// Put the digits together and scale.
 	VPSLLD       $0x08, Z27, Z27
 	VPADDD       Z28, Z27, Z27
 	VPSLLD       $0x08, Z27, Z27
@@ -7874,145 +8893,181 @@ loop2:
 	VCVTPH2PS    Y24, Z24
 	VXORPS       Z0, Z24, Z24
 	VMULPS       Z24, Z23, Z23
-	VMOVDQU32    16(DX), Z24
-	VSHUFI32X4   $0xa0, Z24, Z24, Z25
-	VSHUFI32X4   $0xf5, Z24, Z24, Z24
-	VPSRLVD      Z1, Z25, Z25
-	VPANDD       Z2, Z25, Z25
-	VPSRLVD      Z1, Z24, Z24
-	VPANDD       Z2, Z24, Z24
-	VPERMPS      Z23, Z3, Z26
-	VPERMPS      Z23, Z4, Z27
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     (R8), Z25, Z28
-	VPDPBUSD     64(R8), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     128(R8), Z25, Z29
-	VPDPBUSD     192(R8), Z24, Z29
-	VXORPS       Z30, Z30, Z30
-	VPDPBUSD     256(R8), Z25, Z30
-	VPDPBUSD     320(R8), Z24, Z30
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z29, Z28, Z28
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z30, Z28, Z28
-	VCVTDQ2PS    Z28, Z28
-	VFMADD231PS  384(R8), Z27, Z15
-	VFMADD231PS  Z26, Z28, Z15
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     (R8)(SI*1), Z25, Z28
-	VPDPBUSD     64(R8)(SI*1), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     128(R8)(SI*1), Z25, Z29
-	VPDPBUSD     192(R8)(SI*1), Z24, Z29
-	VXORPS       Z30, Z30, Z30
-	VPDPBUSD     256(R8)(SI*1), Z25, Z30
-	VPDPBUSD     320(R8)(SI*1), Z24, Z30
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z29, Z28, Z28
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z30, Z28, Z28
-	VCVTDQ2PS    Z28, Z28
-	VFMADD231PS  384(R8)(SI*1), Z27, Z16
-	VFMADD231PS  Z26, Z28, Z16
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     (R8)(SI*2), Z25, Z28
-	VPDPBUSD     64(R8)(SI*2), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     128(R8)(SI*2), Z25, Z29
-	VPDPBUSD     192(R8)(SI*2), Z24, Z29
-	VXORPS       Z30, Z30, Z30
-	VPDPBUSD     256(R8)(SI*2), Z25, Z30
-	VPDPBUSD     320(R8)(SI*2), Z24, Z30
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z29, Z28, Z28
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z30, Z28, Z28
-	VCVTDQ2PS    Z28, Z28
-	VFMADD231PS  384(R8)(SI*2), Z27, Z17
-	VFMADD231PS  Z26, Z28, Z17
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     (R8)(DI*1), Z25, Z28
-	VPDPBUSD     64(R8)(DI*1), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     128(R8)(DI*1), Z25, Z29
-	VPDPBUSD     192(R8)(DI*1), Z24, Z29
-	VXORPS       Z30, Z30, Z30
-	VPDPBUSD     256(R8)(DI*1), Z25, Z30
-	VPDPBUSD     320(R8)(DI*1), Z24, Z30
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z29, Z28, Z28
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z30, Z28, Z28
-	VCVTDQ2PS    Z28, Z28
-	VFMADD231PS  384(R8)(DI*1), Z27, Z18
-	VFMADD231PS  Z26, Z28, Z18
-	VMOVDQU32    80(DX), Z24
-	VSHUFI32X4   $0xa0, Z24, Z24, Z25
-	VSHUFI32X4   $0xf5, Z24, Z24, Z24
-	VPSRLVD      Z1, Z25, Z25
-	VPANDD       Z2, Z25, Z25
-	VPSRLVD      Z1, Z24, Z24
-	VPANDD       Z2, Z24, Z24
-	VPERMPS      Z23, Z5, Z26
-	VPERMPS      Z23, Z6, Z23
-	VXORPS       Z27, Z27, Z27
-	VPDPBUSD     512(R8), Z25, Z27
-	VPDPBUSD     576(R8), Z24, Z27
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     640(R8), Z25, Z28
-	VPDPBUSD     704(R8), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     768(R8), Z25, Z29
-	VPDPBUSD     832(R8), Z24, Z29
-	VPSLLD       $0x08, Z27, Z27
-	VPADDD       Z28, Z27, Z27
-	VPSLLD       $0x08, Z27, Z27
-	VPADDD       Z29, Z27, Z27
-	VCVTDQ2PS    Z27, Z27
-	VFMADD231PS  896(R8), Z23, Z15
-	VFMADD231PS  Z26, Z27, Z15
-	VXORPS       Z27, Z27, Z27
-	VPDPBUSD     512(R8)(SI*1), Z25, Z27
-	VPDPBUSD     576(R8)(SI*1), Z24, Z27
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     640(R8)(SI*1), Z25, Z28
-	VPDPBUSD     704(R8)(SI*1), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     768(R8)(SI*1), Z25, Z29
-	VPDPBUSD     832(R8)(SI*1), Z24, Z29
-	VPSLLD       $0x08, Z27, Z27
-	VPADDD       Z28, Z27, Z27
-	VPSLLD       $0x08, Z27, Z27
-	VPADDD       Z29, Z27, Z27
-	VCVTDQ2PS    Z27, Z27
-	VFMADD231PS  896(R8)(SI*1), Z23, Z16
-	VFMADD231PS  Z26, Z27, Z16
-	VXORPS       Z27, Z27, Z27
-	VPDPBUSD     512(R8)(SI*2), Z25, Z27
-	VPDPBUSD     576(R8)(SI*2), Z24, Z27
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     640(R8)(SI*2), Z25, Z28
-	VPDPBUSD     704(R8)(SI*2), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     768(R8)(SI*2), Z25, Z29
-	VPDPBUSD     832(R8)(SI*2), Z24, Z29
-	VPSLLD       $0x08, Z27, Z27
-	VPADDD       Z28, Z27, Z27
-	VPSLLD       $0x08, Z27, Z27
-	VPADDD       Z29, Z27, Z27
-	VCVTDQ2PS    Z27, Z27
-	VFMADD231PS  896(R8)(SI*2), Z23, Z17
-	VFMADD231PS  Z26, Z27, Z17
-	VXORPS       Z27, Z27, Z27
-	VPDPBUSD     512(R8)(DI*1), Z25, Z27
-	VPDPBUSD     576(R8)(DI*1), Z24, Z27
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     640(R8)(DI*1), Z25, Z28
-	VPDPBUSD     704(R8)(DI*1), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     768(R8)(DI*1), Z25, Z29
-	VPDPBUSD     832(R8)(DI*1), Z24, Z29
+
+	// Weights of row 2.
+	VMOVDQU32  16(DX), Z24
+	VSHUFI32X4 $0xa0, Z24, Z24, Z25
+	VSHUFI32X4 $0xf5, Z24, Z24, Z24
+	VPSRLVD    Z1, Z25, Z25
+	VPANDD     Z2, Z25, Z25
+	VPSRLVD    Z1, Z24, Z24
+	VPANDD     Z2, Z24, Z24
+	VPERMPS    Z23, Z3, Z26
+	VPERMPS    Z23, Z4, Z27
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD (R8), Z25, Z28
+	VPDPBUSD 64(R8), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 128(R8), Z25, Z29
+	VPDPBUSD 192(R8), Z24, Z29
+	VXORPS   Z30, Z30, Z30
+	VPDPBUSD 256(R8), Z25, Z30
+	VPDPBUSD 320(R8), Z24, Z30
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z29, Z28, Z28
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z30, Z28, Z28
+	VCVTDQ2PS   Z28, Z28
+	VFMADD231PS 384(R8), Z27, Z15
+	VFMADD231PS Z26, Z28, Z15
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD (R8)(SI*1), Z25, Z28
+	VPDPBUSD 64(R8)(SI*1), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 128(R8)(SI*1), Z25, Z29
+	VPDPBUSD 192(R8)(SI*1), Z24, Z29
+	VXORPS   Z30, Z30, Z30
+	VPDPBUSD 256(R8)(SI*1), Z25, Z30
+	VPDPBUSD 320(R8)(SI*1), Z24, Z30
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z29, Z28, Z28
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z30, Z28, Z28
+	VCVTDQ2PS   Z28, Z28
+	VFMADD231PS 384(R8)(SI*1), Z27, Z16
+	VFMADD231PS Z26, Z28, Z16
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD (R8)(SI*2), Z25, Z28
+	VPDPBUSD 64(R8)(SI*2), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 128(R8)(SI*2), Z25, Z29
+	VPDPBUSD 192(R8)(SI*2), Z24, Z29
+	VXORPS   Z30, Z30, Z30
+	VPDPBUSD 256(R8)(SI*2), Z25, Z30
+	VPDPBUSD 320(R8)(SI*2), Z24, Z30
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z29, Z28, Z28
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z30, Z28, Z28
+	VCVTDQ2PS   Z28, Z28
+	VFMADD231PS 384(R8)(SI*2), Z27, Z17
+	VFMADD231PS Z26, Z28, Z17
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD (R8)(DI*1), Z25, Z28
+	VPDPBUSD 64(R8)(DI*1), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 128(R8)(DI*1), Z25, Z29
+	VPDPBUSD 192(R8)(DI*1), Z24, Z29
+	VXORPS   Z30, Z30, Z30
+	VPDPBUSD 256(R8)(DI*1), Z25, Z30
+	VPDPBUSD 320(R8)(DI*1), Z24, Z30
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z29, Z28, Z28
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z30, Z28, Z28
+	VCVTDQ2PS   Z28, Z28
+	VFMADD231PS 384(R8)(DI*1), Z27, Z18
+	VFMADD231PS Z26, Z28, Z18
+
+	// Weights of row 2.
+	VMOVDQU32  80(DX), Z24
+	VSHUFI32X4 $0xa0, Z24, Z24, Z25
+	VSHUFI32X4 $0xf5, Z24, Z24, Z24
+	VPSRLVD    Z1, Z25, Z25
+	VPANDD     Z2, Z25, Z25
+	VPSRLVD    Z1, Z24, Z24
+	VPANDD     Z2, Z24, Z24
+	VPERMPS    Z23, Z5, Z26
+	VPERMPS    Z23, Z6, Z23
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z27, Z27, Z27
+	VPDPBUSD 512(R8), Z25, Z27
+	VPDPBUSD 576(R8), Z24, Z27
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD 640(R8), Z25, Z28
+	VPDPBUSD 704(R8), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 768(R8), Z25, Z29
+	VPDPBUSD 832(R8), Z24, Z29
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z27, Z27
+	VPADDD      Z28, Z27, Z27
+	VPSLLD      $0x08, Z27, Z27
+	VPADDD      Z29, Z27, Z27
+	VCVTDQ2PS   Z27, Z27
+	VFMADD231PS 896(R8), Z23, Z15
+	VFMADD231PS Z26, Z27, Z15
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z27, Z27, Z27
+	VPDPBUSD 512(R8)(SI*1), Z25, Z27
+	VPDPBUSD 576(R8)(SI*1), Z24, Z27
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD 640(R8)(SI*1), Z25, Z28
+	VPDPBUSD 704(R8)(SI*1), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 768(R8)(SI*1), Z25, Z29
+	VPDPBUSD 832(R8)(SI*1), Z24, Z29
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z27, Z27
+	VPADDD      Z28, Z27, Z27
+	VPSLLD      $0x08, Z27, Z27
+	VPADDD      Z29, Z27, Z27
+	VCVTDQ2PS   Z27, Z27
+	VFMADD231PS 896(R8)(SI*1), Z23, Z16
+	VFMADD231PS Z26, Z27, Z16
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z27, Z27, Z27
+	VPDPBUSD 512(R8)(SI*2), Z25, Z27
+	VPDPBUSD 576(R8)(SI*2), Z24, Z27
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD 640(R8)(SI*2), Z25, Z28
+	VPDPBUSD 704(R8)(SI*2), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 768(R8)(SI*2), Z25, Z29
+	VPDPBUSD 832(R8)(SI*2), Z24, Z29
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z27, Z27
+	VPADDD      Z28, Z27, Z27
+	VPSLLD      $0x08, Z27, Z27
+	VPADDD      Z29, Z27, Z27
+	VCVTDQ2PS   Z27, Z27
+	VFMADD231PS 896(R8)(SI*2), Z23, Z17
+	VFMADD231PS Z26, Z27, Z17
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z27, Z27, Z27
+	VPDPBUSD 512(R8)(DI*1), Z25, Z27
+	VPDPBUSD 576(R8)(DI*1), Z24, Z27
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD 640(R8)(DI*1), Z25, Z28
+	VPDPBUSD 704(R8)(DI*1), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 768(R8)(DI*1), Z25, Z29
+	VPDPBUSD 832(R8)(DI*1), Z24, Z29
+
+	// Put the digits together and scale.
 	VPSLLD       $0x08, Z27, Z27
 	VPADDD       Z28, Z27, Z27
 	VPSLLD       $0x08, Z27, Z27
@@ -8052,182 +9107,220 @@ loop2:
 	VCVTPH2PS    Y24, Z24
 	VXORPS       Z0, Z24, Z24
 	VMULPS       Z24, Z23, Z23
-	VMOVDQU32    16(DX)(BX*1), Z24
-	VSHUFI32X4   $0xa0, Z24, Z24, Z25
-	VSHUFI32X4   $0xf5, Z24, Z24, Z24
-	VPSRLVD      Z1, Z25, Z25
-	VPANDD       Z2, Z25, Z25
-	VPSRLVD      Z1, Z24, Z24
-	VPANDD       Z2, Z24, Z24
-	VPERMPS      Z23, Z3, Z26
-	VPERMPS      Z23, Z4, Z27
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     (R8), Z25, Z28
-	VPDPBUSD     64(R8), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     128(R8), Z25, Z29
-	VPDPBUSD     192(R8), Z24, Z29
-	VXORPS       Z30, Z30, Z30
-	VPDPBUSD     256(R8), Z25, Z30
-	VPDPBUSD     320(R8), Z24, Z30
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z29, Z28, Z28
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z30, Z28, Z28
-	VCVTDQ2PS    Z28, Z28
-	VFMADD231PS  384(R8), Z27, Z19
-	VFMADD231PS  Z26, Z28, Z19
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     (R8)(SI*1), Z25, Z28
-	VPDPBUSD     64(R8)(SI*1), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     128(R8)(SI*1), Z25, Z29
-	VPDPBUSD     192(R8)(SI*1), Z24, Z29
-	VXORPS       Z30, Z30, Z30
-	VPDPBUSD     256(R8)(SI*1), Z25, Z30
-	VPDPBUSD     320(R8)(SI*1), Z24, Z30
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z29, Z28, Z28
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z30, Z28, Z28
-	VCVTDQ2PS    Z28, Z28
-	VFMADD231PS  384(R8)(SI*1), Z27, Z20
-	VFMADD231PS  Z26, Z28, Z20
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     (R8)(SI*2), Z25, Z28
-	VPDPBUSD     64(R8)(SI*2), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     128(R8)(SI*2), Z25, Z29
-	VPDPBUSD     192(R8)(SI*2), Z24, Z29
-	VXORPS       Z30, Z30, Z30
-	VPDPBUSD     256(R8)(SI*2), Z25, Z30
-	VPDPBUSD     320(R8)(SI*2), Z24, Z30
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z29, Z28, Z28
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z30, Z28, Z28
-	VCVTDQ2PS    Z28, Z28
-	VFMADD231PS  384(R8)(SI*2), Z27, Z21
-	VFMADD231PS  Z26, Z28, Z21
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     (R8)(DI*1), Z25, Z28
-	VPDPBUSD     64(R8)(DI*1), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     128(R8)(DI*1), Z25, Z29
-	VPDPBUSD     192(R8)(DI*1), Z24, Z29
-	VXORPS       Z30, Z30, Z30
-	VPDPBUSD     256(R8)(DI*1), Z25, Z30
-	VPDPBUSD     320(R8)(DI*1), Z24, Z30
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z29, Z28, Z28
-	VPSLLD       $0x08, Z28, Z28
-	VPADDD       Z30, Z28, Z28
-	VCVTDQ2PS    Z28, Z28
-	VFMADD231PS  384(R8)(DI*1), Z27, Z22
-	VFMADD231PS  Z26, Z28, Z22
-	VMOVDQU32    80(DX)(BX*1), Z24
-	VSHUFI32X4   $0xa0, Z24, Z24, Z25
-	VSHUFI32X4   $0xf5, Z24, Z24, Z24
-	VPSRLVD      Z1, Z25, Z25
-	VPANDD       Z2, Z25, Z25
-	VPSRLVD      Z1, Z24, Z24
-	VPANDD       Z2, Z24, Z24
-	VPERMPS      Z23, Z5, Z26
-	VPERMPS      Z23, Z6, Z23
-	VXORPS       Z27, Z27, Z27
-	VPDPBUSD     512(R8), Z25, Z27
-	VPDPBUSD     576(R8), Z24, Z27
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     640(R8), Z25, Z28
-	VPDPBUSD     704(R8), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     768(R8), Z25, Z29
-	VPDPBUSD     832(R8), Z24, Z29
-	VPSLLD       $0x08, Z27, Z27
-	VPADDD       Z28, Z27, Z27
-	VPSLLD       $0x08, Z27, Z27
-	VPADDD       Z29, Z27, Z27
-	VCVTDQ2PS    Z27, Z27
-	VFMADD231PS  896(R8), Z23, Z19
-	VFMADD231PS  Z26, Z27, Z19
-	VXORPS       Z27, Z27, Z27
-	VPDPBUSD     512(R8)(SI*1), Z25, Z27
-	VPDPBUSD     576(R8)(SI*1), Z24, Z27
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     640(R8)(SI*1), Z25, Z28
-	VPDPBUSD     704(R8)(SI*1), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     768(R8)(SI*1), Z25, Z29
-	VPDPBUSD     832(R8)(SI*1), Z24, Z29
-	VPSLLD       $0x08, Z27, Z27
-	VPADDD       Z28, Z27, Z27
-	VPSLLD       $0x08, Z27, Z27
-	VPADDD       Z29, Z27, Z27
-	VCVTDQ2PS    Z27, Z27
-	VFMADD231PS  896(R8)(SI*1), Z23, Z20
-	VFMADD231PS  Z26, Z27, Z20
-	VXORPS       Z27, Z27, Z27
-	VPDPBUSD     512(R8)(SI*2), Z25, Z27
-	VPDPBUSD     576(R8)(SI*2), Z24, Z27
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     640(R8)(SI*2), Z25, Z28
-	VPDPBUSD     704(R8)(SI*2), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     768(R8)(SI*2), Z25, Z29
-	VPDPBUSD     832(R8)(SI*2), Z24, Z29
-	VPSLLD       $0x08, Z27, Z27
-	VPADDD       Z28, Z27, Z27
-	VPSLLD       $0x08, Z27, Z27
-	VPADDD       Z29, Z27, Z27
-	VCVTDQ2PS    Z27, Z27
-	VFMADD231PS  896(R8)(SI*2), Z23, Z21
-	VFMADD231PS  Z26, Z27, Z21
-	VXORPS       Z27, Z27, Z27
-	VPDPBUSD     512(R8)(DI*1), Z25, Z27
-	VPDPBUSD     576(R8)(DI*1), Z24, Z27
-	VXORPS       Z28, Z28, Z28
-	VPDPBUSD     640(R8)(DI*1), Z25, Z28
-	VPDPBUSD     704(R8)(DI*1), Z24, Z28
-	VXORPS       Z29, Z29, Z29
-	VPDPBUSD     768(R8)(DI*1), Z25, Z29
-	VPDPBUSD     832(R8)(DI*1), Z24, Z29
-	VPSLLD       $0x08, Z27, Z27
-	VPADDD       Z28, Z27, Z27
-	VPSLLD       $0x08, Z27, Z27
-	VPADDD       Z29, Z27, Z27
-	VCVTDQ2PS    Z27, Z27
-	VFMADD231PS  896(R8)(DI*1), Z23, Z22
-	VFMADD231PS  Z26, Z27, Z22
-	ADDQ         $+1024, R8
-	ADDQ         $+144, CX
-	ADDQ         $+144, DX
-	DECQ         R9
-	JNZ          loop2
+
+	// Weights of row 3.
+	VMOVDQU32  16(DX)(BX*1), Z24
+	VSHUFI32X4 $0xa0, Z24, Z24, Z25
+	VSHUFI32X4 $0xf5, Z24, Z24, Z24
+	VPSRLVD    Z1, Z25, Z25
+	VPANDD     Z2, Z25, Z25
+	VPSRLVD    Z1, Z24, Z24
+	VPANDD     Z2, Z24, Z24
+	VPERMPS    Z23, Z3, Z26
+	VPERMPS    Z23, Z4, Z27
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD (R8), Z25, Z28
+	VPDPBUSD 64(R8), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 128(R8), Z25, Z29
+	VPDPBUSD 192(R8), Z24, Z29
+	VXORPS   Z30, Z30, Z30
+	VPDPBUSD 256(R8), Z25, Z30
+	VPDPBUSD 320(R8), Z24, Z30
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z29, Z28, Z28
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z30, Z28, Z28
+	VCVTDQ2PS   Z28, Z28
+	VFMADD231PS 384(R8), Z27, Z19
+	VFMADD231PS Z26, Z28, Z19
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD (R8)(SI*1), Z25, Z28
+	VPDPBUSD 64(R8)(SI*1), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 128(R8)(SI*1), Z25, Z29
+	VPDPBUSD 192(R8)(SI*1), Z24, Z29
+	VXORPS   Z30, Z30, Z30
+	VPDPBUSD 256(R8)(SI*1), Z25, Z30
+	VPDPBUSD 320(R8)(SI*1), Z24, Z30
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z29, Z28, Z28
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z30, Z28, Z28
+	VCVTDQ2PS   Z28, Z28
+	VFMADD231PS 384(R8)(SI*1), Z27, Z20
+	VFMADD231PS Z26, Z28, Z20
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD (R8)(SI*2), Z25, Z28
+	VPDPBUSD 64(R8)(SI*2), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 128(R8)(SI*2), Z25, Z29
+	VPDPBUSD 192(R8)(SI*2), Z24, Z29
+	VXORPS   Z30, Z30, Z30
+	VPDPBUSD 256(R8)(SI*2), Z25, Z30
+	VPDPBUSD 320(R8)(SI*2), Z24, Z30
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z29, Z28, Z28
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z30, Z28, Z28
+	VCVTDQ2PS   Z28, Z28
+	VFMADD231PS 384(R8)(SI*2), Z27, Z21
+	VFMADD231PS Z26, Z28, Z21
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD (R8)(DI*1), Z25, Z28
+	VPDPBUSD 64(R8)(DI*1), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 128(R8)(DI*1), Z25, Z29
+	VPDPBUSD 192(R8)(DI*1), Z24, Z29
+	VXORPS   Z30, Z30, Z30
+	VPDPBUSD 256(R8)(DI*1), Z25, Z30
+	VPDPBUSD 320(R8)(DI*1), Z24, Z30
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z29, Z28, Z28
+	VPSLLD      $0x08, Z28, Z28
+	VPADDD      Z30, Z28, Z28
+	VCVTDQ2PS   Z28, Z28
+	VFMADD231PS 384(R8)(DI*1), Z27, Z22
+	VFMADD231PS Z26, Z28, Z22
+
+	// Weights of row 3.
+	VMOVDQU32  80(DX)(BX*1), Z24
+	VSHUFI32X4 $0xa0, Z24, Z24, Z25
+	VSHUFI32X4 $0xf5, Z24, Z24, Z24
+	VPSRLVD    Z1, Z25, Z25
+	VPANDD     Z2, Z25, Z25
+	VPSRLVD    Z1, Z24, Z24
+	VPANDD     Z2, Z24, Z24
+	VPERMPS    Z23, Z5, Z26
+	VPERMPS    Z23, Z6, Z23
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z27, Z27, Z27
+	VPDPBUSD 512(R8), Z25, Z27
+	VPDPBUSD 576(R8), Z24, Z27
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD 640(R8), Z25, Z28
+	VPDPBUSD 704(R8), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 768(R8), Z25, Z29
+	VPDPBUSD 832(R8), Z24, Z29
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z27, Z27
+	VPADDD      Z28, Z27, Z27
+	VPSLLD      $0x08, Z27, Z27
+	VPADDD      Z29, Z27, Z27
+	VCVTDQ2PS   Z27, Z27
+	VFMADD231PS 896(R8), Z23, Z19
+	VFMADD231PS Z26, Z27, Z19
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z27, Z27, Z27
+	VPDPBUSD 512(R8)(SI*1), Z25, Z27
+	VPDPBUSD 576(R8)(SI*1), Z24, Z27
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD 640(R8)(SI*1), Z25, Z28
+	VPDPBUSD 704(R8)(SI*1), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 768(R8)(SI*1), Z25, Z29
+	VPDPBUSD 832(R8)(SI*1), Z24, Z29
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z27, Z27
+	VPADDD      Z28, Z27, Z27
+	VPSLLD      $0x08, Z27, Z27
+	VPADDD      Z29, Z27, Z27
+	VCVTDQ2PS   Z27, Z27
+	VFMADD231PS 896(R8)(SI*1), Z23, Z20
+	VFMADD231PS Z26, Z27, Z20
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z27, Z27, Z27
+	VPDPBUSD 512(R8)(SI*2), Z25, Z27
+	VPDPBUSD 576(R8)(SI*2), Z24, Z27
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD 640(R8)(SI*2), Z25, Z28
+	VPDPBUSD 704(R8)(SI*2), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 768(R8)(SI*2), Z25, Z29
+	VPDPBUSD 832(R8)(SI*2), Z24, Z29
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z27, Z27
+	VPADDD      Z28, Z27, Z27
+	VPSLLD      $0x08, Z27, Z27
+	VPADDD      Z29, Z27, Z27
+	VCVTDQ2PS   Z27, Z27
+	VFMADD231PS 896(R8)(SI*2), Z23, Z21
+	VFMADD231PS Z26, Z27, Z21
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z27, Z27, Z27
+	VPDPBUSD 512(R8)(DI*1), Z25, Z27
+	VPDPBUSD 576(R8)(DI*1), Z24, Z27
+	VXORPS   Z28, Z28, Z28
+	VPDPBUSD 640(R8)(DI*1), Z25, Z28
+	VPDPBUSD 704(R8)(DI*1), Z24, Z28
+	VXORPS   Z29, Z29, Z29
+	VPDPBUSD 768(R8)(DI*1), Z25, Z29
+	VPDPBUSD 832(R8)(DI*1), Z24, Z29
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z27, Z27
+	VPADDD      Z28, Z27, Z27
+	VPSLLD      $0x08, Z27, Z27
+	VPADDD      Z29, Z27, Z27
+	VCVTDQ2PS   Z27, Z27
+	VFMADD231PS 896(R8)(DI*1), Z23, Z22
+	VFMADD231PS Z26, Z27, Z22
+	ADDQ        $+1024, R8
+	ADDQ        $+144, CX
+	ADDQ        $+144, DX
+	DECQ        R9
+	JNZ         loop2
 
 done3:
-	MOVQ          32(AX), R8
-	VBROADCASTSS  448(R8), Z23
-	VMULPS        Z23, Z7, Z7
-	VMULPS        Z23, Z11, Z11
-	VMULPS        Z23, Z15, Z15
-	VMULPS        Z23, Z19, Z19
-	VBROADCASTSS  448(R8)(SI*1), Z23
-	VMULPS        Z23, Z8, Z8
-	VMULPS        Z23, Z12, Z12
-	VMULPS        Z23, Z16, Z16
-	VMULPS        Z23, Z20, Z20
-	VBROADCASTSS  448(R8)(SI*2), Z23
-	VMULPS        Z23, Z9, Z9
-	VMULPS        Z23, Z13, Z13
-	VMULPS        Z23, Z17, Z17
-	VMULPS        Z23, Z21, Z21
-	VBROADCASTSS  448(R8)(DI*1), Z23
-	VMULPS        Z23, Z10, Z10
-	VMULPS        Z23, Z14, Z14
-	VMULPS        Z23, Z18, Z18
-	VMULPS        Z23, Z22, Z22
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
+	MOVQ         32(AX), R8
+	VBROADCASTSS 448(R8), Z23
+	VMULPS       Z23, Z7, Z7
+	VMULPS       Z23, Z11, Z11
+	VMULPS       Z23, Z15, Z15
+	VMULPS       Z23, Z19, Z19
+	VBROADCASTSS 448(R8)(SI*1), Z23
+	VMULPS       Z23, Z8, Z8
+	VMULPS       Z23, Z12, Z12
+	VMULPS       Z23, Z16, Z16
+	VMULPS       Z23, Z20, Z20
+	VBROADCASTSS 448(R8)(SI*2), Z23
+	VMULPS       Z23, Z9, Z9
+	VMULPS       Z23, Z13, Z13
+	VMULPS       Z23, Z17, Z17
+	VMULPS       Z23, Z21, Z21
+	VBROADCASTSS 448(R8)(DI*1), Z23
+	VMULPS       Z23, Z10, Z10
+	VMULPS       Z23, Z14, Z14
+	VMULPS       Z23, Z18, Z18
+	VMULPS       Z23, Z22, Z22
+	ADDQ         80(AX), CX
+	ADDQ         80(AX), DX
+
+	// Add the lanes and store.
 	MOVQ          (AX), R8
 	ADDQ          192(AX), R8
 	VUNPCKLPS     Z8, Z7, Z23
@@ -8324,9 +9417,9 @@ done3:
 	VZEROUPPER
 	RET
 
-// func mul1xAffine4AVX512(a *uint64)
+// func matvec1xAffine4AVX512(a *uint64)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·mul1xAffine4AVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec1xAffine4AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
@@ -8338,6 +9431,7 @@ TEXT ·mul1xAffine4AVX512(SB), NOSPLIT, $0-8
 	VMOVQ        112(AX), X2
 	VPSRLD       X2, Z1, Z1
 
+	// Each row of the streams.
 row1:
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
@@ -8348,8 +9442,11 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0      2048(CX)
-	PREFETCHT0      2048(DX)
+	// Ask for what comes later.
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(DX)
+
+	// Weights of row 0.
 	VMOVDQU32       (CX), Z4
 	VPANDD          Z0, Z4, Z5
 	VPSRLW          $0x04, Z4, Z4
@@ -8358,6 +9455,8 @@ loop2:
 	VPERMPS         Z6, Z1, Z6
 	VBROADCASTF32X4 (SI)(BX*1), Z7
 	VPERMPS         Z7, Z1, Z7
+
+	// Weights of row 1.
 	VMOVDQU32       (DX), Z8
 	VPANDD          Z0, Z8, Z9
 	VPSRLW          $0x04, Z8, Z8
@@ -8366,52 +9465,56 @@ loop2:
 	VPERMPS         Z10, Z1, Z10
 	VBROADCASTF32X4 (DI)(BX*1), Z11
 	VPERMPS         Z11, Z1, Z11
-	VMOVDQU32       (R8), Z12
-	VMOVDQU32       64(R8), Z13
-	VXORPS          Z14, Z14, Z14
-	VPDPBUSD        Z12, Z5, Z14
-	VPDPBUSD        Z13, Z4, Z14
-	VXORPS          Z15, Z15, Z15
-	VPDPBUSD        Z12, Z9, Z15
-	VPDPBUSD        Z13, Z8, Z15
-	VMOVDQU32       128(R8), Z12
-	VMOVDQU32       192(R8), Z13
-	VXORPS          Z16, Z16, Z16
-	VPDPBUSD        Z12, Z5, Z16
-	VPDPBUSD        Z13, Z4, Z16
-	VXORPS          Z17, Z17, Z17
-	VPDPBUSD        Z12, Z9, Z17
-	VPDPBUSD        Z13, Z8, Z17
-	VMOVDQU32       256(R8), Z12
-	VMOVDQU32       320(R8), Z13
-	VXORPS          Z18, Z18, Z18
-	VPDPBUSD        Z12, Z5, Z18
-	VPDPBUSD        Z13, Z4, Z18
-	VXORPS          Z4, Z4, Z4
-	VPDPBUSD        Z12, Z9, Z4
-	VPDPBUSD        Z13, Z8, Z4
-	VMOVDQU32       384(R8), Z5
-	VPSLLD          $0x08, Z14, Z14
-	VPADDD          Z16, Z14, Z14
-	VPSLLD          $0x08, Z14, Z14
-	VPADDD          Z18, Z14, Z14
-	VCVTDQ2PS       Z14, Z14
-	VFMADD231PS     Z5, Z7, Z2
-	VFMADD231PS     Z6, Z14, Z2
-	VPSLLD          $0x08, Z15, Z15
-	VPADDD          Z17, Z15, Z15
-	VPSLLD          $0x08, Z15, Z15
-	VPADDD          Z4, Z15, Z15
-	VCVTDQ2PS       Z15, Z15
-	VFMADD231PS     Z5, Z11, Z3
-	VFMADD231PS     Z10, Z15, Z3
-	ADDQ            $+512, R8
-	ADDQ            $+64, CX
-	ADDQ            $+64, DX
-	ADDQ            168(AX), SI
-	ADDQ            168(AX), DI
-	DECQ            R9
-	JNZ             loop2
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (R8), Z12
+	VMOVDQU32 64(R8), Z13
+	VXORPS    Z14, Z14, Z14
+	VPDPBUSD  Z12, Z5, Z14
+	VPDPBUSD  Z13, Z4, Z14
+	VXORPS    Z15, Z15, Z15
+	VPDPBUSD  Z12, Z9, Z15
+	VPDPBUSD  Z13, Z8, Z15
+	VMOVDQU32 128(R8), Z12
+	VMOVDQU32 192(R8), Z13
+	VXORPS    Z16, Z16, Z16
+	VPDPBUSD  Z12, Z5, Z16
+	VPDPBUSD  Z13, Z4, Z16
+	VXORPS    Z17, Z17, Z17
+	VPDPBUSD  Z12, Z9, Z17
+	VPDPBUSD  Z13, Z8, Z17
+	VMOVDQU32 256(R8), Z12
+	VMOVDQU32 320(R8), Z13
+	VXORPS    Z18, Z18, Z18
+	VPDPBUSD  Z12, Z5, Z18
+	VPDPBUSD  Z13, Z4, Z18
+	VXORPS    Z4, Z4, Z4
+	VPDPBUSD  Z12, Z9, Z4
+	VPDPBUSD  Z13, Z8, Z4
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(R8), Z5
+	VPSLLD      $0x08, Z14, Z14
+	VPADDD      Z16, Z14, Z14
+	VPSLLD      $0x08, Z14, Z14
+	VPADDD      Z18, Z14, Z14
+	VCVTDQ2PS   Z14, Z14
+	VFMADD231PS Z5, Z7, Z2
+	VFMADD231PS Z6, Z14, Z2
+	VPSLLD      $0x08, Z15, Z15
+	VPADDD      Z17, Z15, Z15
+	VPSLLD      $0x08, Z15, Z15
+	VPADDD      Z4, Z15, Z15
+	VCVTDQ2PS   Z15, Z15
+	VFMADD231PS Z5, Z11, Z3
+	VFMADD231PS Z10, Z15, Z3
+	ADDQ        $+512, R8
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        168(AX), SI
+	ADDQ        168(AX), DI
+	DECQ        R9
+	JNZ         loop2
 
 done3:
 	MOVQ  72(AX), R9
@@ -8420,74 +9523,83 @@ done3:
 	JZ    done5
 
 loop4:
+	// Weights of row 0.
 	VBROADCASTI32X4 (CX), Z4
 	VPANDD          Z0, Z4, Z5
 	VPSRLW          $0x04, Z4, Z4
 	VPANDD          Z0, Z4, Z4
 	VBROADCASTSS    (SI), Z6
 	VBROADCASTSS    (SI)(BX*1), Z7
+
+	// Weights of row 1.
 	VBROADCASTI32X4 (DX), Z8
 	VPANDD          Z0, Z8, Z9
 	VPSRLW          $0x04, Z8, Z8
 	VPANDD          Z0, Z8, Z8
 	VBROADCASTSS    (DI), Z10
 	VBROADCASTSS    (DI)(BX*1), Z11
-	VMOVDQU32       (R8), Z12
-	VMOVDQU32       64(R8), Z13
-	VXORPS          Z14, Z14, Z14
-	VPDPBUSD        Z12, Z5, Z14
-	VPDPBUSD        Z13, Z4, Z14
-	VXORPS          Z15, Z15, Z15
-	VPDPBUSD        Z12, Z9, Z15
-	VPDPBUSD        Z13, Z8, Z15
-	VMOVDQU32       128(R8), Z12
-	VMOVDQU32       192(R8), Z13
-	VXORPS          Z16, Z16, Z16
-	VPDPBUSD        Z12, Z5, Z16
-	VPDPBUSD        Z13, Z4, Z16
-	VXORPS          Z17, Z17, Z17
-	VPDPBUSD        Z12, Z9, Z17
-	VPDPBUSD        Z13, Z8, Z17
-	VMOVDQU32       256(R8), Z12
-	VMOVDQU32       320(R8), Z13
-	VXORPS          Z18, Z18, Z18
-	VPDPBUSD        Z12, Z5, Z18
-	VPDPBUSD        Z13, Z4, Z18
-	VXORPS          Z4, Z4, Z4
-	VPDPBUSD        Z12, Z9, Z4
-	VPDPBUSD        Z13, Z8, Z4
-	VMOVDQU32       384(R8), Z5
-	VPSLLD          $0x08, Z14, Z14
-	VPADDD          Z16, Z14, Z14
-	VPSLLD          $0x08, Z14, Z14
-	VPADDD          Z18, Z14, Z14
-	VCVTDQ2PS       Z14, Z14
-	VFMADD231PS     Z5, Z7, Z2
-	VFMADD231PS     Z6, Z14, Z2
-	VPSLLD          $0x08, Z15, Z15
-	VPADDD          Z17, Z15, Z15
-	VPSLLD          $0x08, Z15, Z15
-	VPADDD          Z4, Z15, Z15
-	VCVTDQ2PS       Z15, Z15
-	VFMADD231PS     Z5, Z11, Z3
-	VFMADD231PS     Z10, Z15, Z3
-	ADDQ            $+512, R8
-	ADDQ            $+16, CX
-	ADDQ            $+16, DX
-	ADDQ            176(AX), SI
-	ADDQ            176(AX), DI
-	DECQ            R9
-	JNZ             loop4
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (R8), Z12
+	VMOVDQU32 64(R8), Z13
+	VXORPS    Z14, Z14, Z14
+	VPDPBUSD  Z12, Z5, Z14
+	VPDPBUSD  Z13, Z4, Z14
+	VXORPS    Z15, Z15, Z15
+	VPDPBUSD  Z12, Z9, Z15
+	VPDPBUSD  Z13, Z8, Z15
+	VMOVDQU32 128(R8), Z12
+	VMOVDQU32 192(R8), Z13
+	VXORPS    Z16, Z16, Z16
+	VPDPBUSD  Z12, Z5, Z16
+	VPDPBUSD  Z13, Z4, Z16
+	VXORPS    Z17, Z17, Z17
+	VPDPBUSD  Z12, Z9, Z17
+	VPDPBUSD  Z13, Z8, Z17
+	VMOVDQU32 256(R8), Z12
+	VMOVDQU32 320(R8), Z13
+	VXORPS    Z18, Z18, Z18
+	VPDPBUSD  Z12, Z5, Z18
+	VPDPBUSD  Z13, Z4, Z18
+	VXORPS    Z4, Z4, Z4
+	VPDPBUSD  Z12, Z9, Z4
+	VPDPBUSD  Z13, Z8, Z4
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(R8), Z5
+	VPSLLD      $0x08, Z14, Z14
+	VPADDD      Z16, Z14, Z14
+	VPSLLD      $0x08, Z14, Z14
+	VPADDD      Z18, Z14, Z14
+	VCVTDQ2PS   Z14, Z14
+	VFMADD231PS Z5, Z7, Z2
+	VFMADD231PS Z6, Z14, Z2
+	VPSLLD      $0x08, Z15, Z15
+	VPADDD      Z17, Z15, Z15
+	VPSLLD      $0x08, Z15, Z15
+	VPADDD      Z4, Z15, Z15
+	VCVTDQ2PS   Z15, Z15
+	VFMADD231PS Z5, Z11, Z3
+	VFMADD231PS Z10, Z15, Z3
+	ADDQ        $+512, R8
+	ADDQ        $+16, CX
+	ADDQ        $+16, DX
+	ADDQ        176(AX), SI
+	ADDQ        176(AX), DI
+	DECQ        R9
+	JNZ         loop4
 
 done5:
-	MOVQ          32(AX), R8
-	VBROADCASTSS  448(R8), Z4
-	VMULPS        Z4, Z2, Z2
-	VMULPS        Z4, Z3, Z3
-	ADDQ          184(AX), SI
-	ADDQ          184(AX), DI
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
+	MOVQ         32(AX), R8
+	VBROADCASTSS 448(R8), Z4
+	VMULPS       Z4, Z2, Z2
+	VMULPS       Z4, Z3, Z3
+	ADDQ         184(AX), SI
+	ADDQ         184(AX), DI
+	ADDQ         80(AX), CX
+	ADDQ         80(AX), DX
+
+	// Add the lanes and store.
 	MOVQ          (AX), R8
 	ADDQ          192(AX), R8
 	VPERMILPS     $0x4e, Z2, Z4
@@ -8516,9 +9628,9 @@ done5:
 	VZEROUPPER
 	RET
 
-// func mul2xAffine4AVX512(a *uint64)
+// func matvec2xAffine4AVX512(a *uint64)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·mul2xAffine4AVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec2xAffine4AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
@@ -8536,6 +9648,7 @@ TEXT ·mul2xAffine4AVX512(SB), NOSPLIT, $0-8
 	VMOVQ        112(AX), X2
 	VPSRLD       X2, Z1, Z1
 
+	// Each row of the streams.
 row1:
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
@@ -8552,10 +9665,13 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0      2048(CX)
-	PREFETCHT0      2048(CX)(BX*1)
-	PREFETCHT0      2048(DX)
-	PREFETCHT0      2048(DX)(BX*1)
+	// Ask for what comes later.
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(CX)(BX*1)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2048(DX)(BX*1)
+
+	// Weights of row 0.
 	VMOVDQU32       (CX), Z10
 	VPANDD          Z0, Z10, Z11
 	VPSRLW          $0x04, Z10, Z10
@@ -8564,6 +9680,8 @@ loop2:
 	VPERMPS         Z12, Z1, Z12
 	VBROADCASTF32X4 (R8)(DI*1), Z13
 	VPERMPS         Z13, Z1, Z13
+
+	// Weights of row 1.
 	VMOVDQU32       (CX)(BX*1), Z14
 	VPANDD          Z0, Z14, Z15
 	VPSRLW          $0x04, Z14, Z14
@@ -8572,84 +9690,94 @@ loop2:
 	VPERMPS         Z16, Z1, Z16
 	VBROADCASTF32X4 (R9)(DI*1), Z17
 	VPERMPS         Z17, Z1, Z17
-	VMOVDQU32       (R12), Z18
-	VMOVDQU32       64(R12), Z19
-	VXORPS          Z20, Z20, Z20
-	VPDPBUSD        Z18, Z11, Z20
-	VPDPBUSD        Z19, Z10, Z20
-	VXORPS          Z21, Z21, Z21
-	VPDPBUSD        Z18, Z15, Z21
-	VPDPBUSD        Z19, Z14, Z21
-	VMOVDQU32       128(R12), Z18
-	VMOVDQU32       192(R12), Z19
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z18, Z11, Z22
-	VPDPBUSD        Z19, Z10, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z18, Z15, Z23
-	VPDPBUSD        Z19, Z14, Z23
-	VMOVDQU32       256(R12), Z18
-	VMOVDQU32       320(R12), Z19
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        Z18, Z11, Z24
-	VPDPBUSD        Z19, Z10, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        Z18, Z15, Z25
-	VPDPBUSD        Z19, Z14, Z25
-	VMOVDQU32       384(R12), Z18
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z22, Z20, Z20
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z24, Z20, Z20
-	VCVTDQ2PS       Z20, Z20
-	VFMADD231PS     Z18, Z13, Z2
-	VFMADD231PS     Z12, Z20, Z2
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z23, Z21, Z21
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z25, Z21, Z21
-	VCVTDQ2PS       Z21, Z21
-	VFMADD231PS     Z18, Z17, Z4
-	VFMADD231PS     Z16, Z21, Z4
-	VMOVDQU32       (R12)(SI*1), Z18
-	VMOVDQU32       64(R12)(SI*1), Z19
-	VXORPS          Z20, Z20, Z20
-	VPDPBUSD        Z18, Z11, Z20
-	VPDPBUSD        Z19, Z10, Z20
-	VXORPS          Z21, Z21, Z21
-	VPDPBUSD        Z18, Z15, Z21
-	VPDPBUSD        Z19, Z14, Z21
-	VMOVDQU32       128(R12)(SI*1), Z18
-	VMOVDQU32       192(R12)(SI*1), Z19
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z18, Z11, Z22
-	VPDPBUSD        Z19, Z10, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z18, Z15, Z23
-	VPDPBUSD        Z19, Z14, Z23
-	VMOVDQU32       256(R12)(SI*1), Z18
-	VMOVDQU32       320(R12)(SI*1), Z19
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        Z18, Z11, Z24
-	VPDPBUSD        Z19, Z10, Z24
-	VXORPS          Z10, Z10, Z10
-	VPDPBUSD        Z18, Z15, Z10
-	VPDPBUSD        Z19, Z14, Z10
-	VMOVDQU32       384(R12)(SI*1), Z11
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z22, Z20, Z20
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z24, Z20, Z20
-	VCVTDQ2PS       Z20, Z20
-	VFMADD231PS     Z11, Z13, Z3
-	VFMADD231PS     Z12, Z20, Z3
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z23, Z21, Z21
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z10, Z21, Z21
-	VCVTDQ2PS       Z21, Z21
-	VFMADD231PS     Z11, Z17, Z5
-	VFMADD231PS     Z16, Z21, Z5
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (R12), Z18
+	VMOVDQU32 64(R12), Z19
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z18, Z11, Z20
+	VPDPBUSD  Z19, Z10, Z20
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z18, Z15, Z21
+	VPDPBUSD  Z19, Z14, Z21
+	VMOVDQU32 128(R12), Z18
+	VMOVDQU32 192(R12), Z19
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z18, Z11, Z22
+	VPDPBUSD  Z19, Z10, Z22
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z18, Z15, Z23
+	VPDPBUSD  Z19, Z14, Z23
+	VMOVDQU32 256(R12), Z18
+	VMOVDQU32 320(R12), Z19
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z18, Z11, Z24
+	VPDPBUSD  Z19, Z10, Z24
+	VXORPS    Z25, Z25, Z25
+	VPDPBUSD  Z18, Z15, Z25
+	VPDPBUSD  Z19, Z14, Z25
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(R12), Z18
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z24, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VFMADD231PS Z18, Z13, Z2
+	VFMADD231PS Z12, Z20, Z2
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z23, Z21, Z21
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z25, Z21, Z21
+	VCVTDQ2PS   Z21, Z21
+	VFMADD231PS Z18, Z17, Z4
+	VFMADD231PS Z16, Z21, Z4
+
+	// Digits of activation row 1 times the weights.
+	VMOVDQU32 (R12)(SI*1), Z18
+	VMOVDQU32 64(R12)(SI*1), Z19
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z18, Z11, Z20
+	VPDPBUSD  Z19, Z10, Z20
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z18, Z15, Z21
+	VPDPBUSD  Z19, Z14, Z21
+	VMOVDQU32 128(R12)(SI*1), Z18
+	VMOVDQU32 192(R12)(SI*1), Z19
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z18, Z11, Z22
+	VPDPBUSD  Z19, Z10, Z22
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z18, Z15, Z23
+	VPDPBUSD  Z19, Z14, Z23
+	VMOVDQU32 256(R12)(SI*1), Z18
+	VMOVDQU32 320(R12)(SI*1), Z19
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z18, Z11, Z24
+	VPDPBUSD  Z19, Z10, Z24
+	VXORPS    Z10, Z10, Z10
+	VPDPBUSD  Z18, Z15, Z10
+	VPDPBUSD  Z19, Z14, Z10
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(R12)(SI*1), Z11
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z24, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VFMADD231PS Z11, Z13, Z3
+	VFMADD231PS Z12, Z20, Z3
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z23, Z21, Z21
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z10, Z21, Z21
+	VCVTDQ2PS   Z21, Z21
+	VFMADD231PS Z11, Z17, Z5
+	VFMADD231PS Z16, Z21, Z5
+
+	// Weights of row 2.
 	VMOVDQU32       (DX), Z10
 	VPANDD          Z0, Z10, Z11
 	VPSRLW          $0x04, Z10, Z10
@@ -8658,6 +9786,8 @@ loop2:
 	VPERMPS         Z12, Z1, Z12
 	VBROADCASTF32X4 (R10)(DI*1), Z13
 	VPERMPS         Z13, Z1, Z13
+
+	// Weights of row 3.
 	VMOVDQU32       (DX)(BX*1), Z14
 	VPANDD          Z0, Z14, Z15
 	VPSRLW          $0x04, Z14, Z14
@@ -8666,93 +9796,101 @@ loop2:
 	VPERMPS         Z16, Z1, Z16
 	VBROADCASTF32X4 (R11)(DI*1), Z17
 	VPERMPS         Z17, Z1, Z17
-	VMOVDQU32       (R12), Z18
-	VMOVDQU32       64(R12), Z19
-	VXORPS          Z20, Z20, Z20
-	VPDPBUSD        Z18, Z11, Z20
-	VPDPBUSD        Z19, Z10, Z20
-	VXORPS          Z21, Z21, Z21
-	VPDPBUSD        Z18, Z15, Z21
-	VPDPBUSD        Z19, Z14, Z21
-	VMOVDQU32       128(R12), Z18
-	VMOVDQU32       192(R12), Z19
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z18, Z11, Z22
-	VPDPBUSD        Z19, Z10, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z18, Z15, Z23
-	VPDPBUSD        Z19, Z14, Z23
-	VMOVDQU32       256(R12), Z18
-	VMOVDQU32       320(R12), Z19
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        Z18, Z11, Z24
-	VPDPBUSD        Z19, Z10, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        Z18, Z15, Z25
-	VPDPBUSD        Z19, Z14, Z25
-	VMOVDQU32       384(R12), Z18
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z22, Z20, Z20
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z24, Z20, Z20
-	VCVTDQ2PS       Z20, Z20
-	VFMADD231PS     Z18, Z13, Z6
-	VFMADD231PS     Z12, Z20, Z6
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z23, Z21, Z21
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z25, Z21, Z21
-	VCVTDQ2PS       Z21, Z21
-	VFMADD231PS     Z18, Z17, Z8
-	VFMADD231PS     Z16, Z21, Z8
-	VMOVDQU32       (R12)(SI*1), Z18
-	VMOVDQU32       64(R12)(SI*1), Z19
-	VXORPS          Z20, Z20, Z20
-	VPDPBUSD        Z18, Z11, Z20
-	VPDPBUSD        Z19, Z10, Z20
-	VXORPS          Z21, Z21, Z21
-	VPDPBUSD        Z18, Z15, Z21
-	VPDPBUSD        Z19, Z14, Z21
-	VMOVDQU32       128(R12)(SI*1), Z18
-	VMOVDQU32       192(R12)(SI*1), Z19
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z18, Z11, Z22
-	VPDPBUSD        Z19, Z10, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z18, Z15, Z23
-	VPDPBUSD        Z19, Z14, Z23
-	VMOVDQU32       256(R12)(SI*1), Z18
-	VMOVDQU32       320(R12)(SI*1), Z19
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        Z18, Z11, Z24
-	VPDPBUSD        Z19, Z10, Z24
-	VXORPS          Z10, Z10, Z10
-	VPDPBUSD        Z18, Z15, Z10
-	VPDPBUSD        Z19, Z14, Z10
-	VMOVDQU32       384(R12)(SI*1), Z11
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z22, Z20, Z20
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z24, Z20, Z20
-	VCVTDQ2PS       Z20, Z20
-	VFMADD231PS     Z11, Z13, Z7
-	VFMADD231PS     Z12, Z20, Z7
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z23, Z21, Z21
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z10, Z21, Z21
-	VCVTDQ2PS       Z21, Z21
-	VFMADD231PS     Z11, Z17, Z9
-	VFMADD231PS     Z16, Z21, Z9
-	ADDQ            $+512, R12
-	ADDQ            $+64, CX
-	ADDQ            $+64, DX
-	ADDQ            168(AX), R8
-	ADDQ            168(AX), R9
-	ADDQ            168(AX), R10
-	ADDQ            168(AX), R11
-	DECQ            R13
-	JNZ             loop2
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (R12), Z18
+	VMOVDQU32 64(R12), Z19
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z18, Z11, Z20
+	VPDPBUSD  Z19, Z10, Z20
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z18, Z15, Z21
+	VPDPBUSD  Z19, Z14, Z21
+	VMOVDQU32 128(R12), Z18
+	VMOVDQU32 192(R12), Z19
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z18, Z11, Z22
+	VPDPBUSD  Z19, Z10, Z22
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z18, Z15, Z23
+	VPDPBUSD  Z19, Z14, Z23
+	VMOVDQU32 256(R12), Z18
+	VMOVDQU32 320(R12), Z19
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z18, Z11, Z24
+	VPDPBUSD  Z19, Z10, Z24
+	VXORPS    Z25, Z25, Z25
+	VPDPBUSD  Z18, Z15, Z25
+	VPDPBUSD  Z19, Z14, Z25
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(R12), Z18
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z24, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VFMADD231PS Z18, Z13, Z6
+	VFMADD231PS Z12, Z20, Z6
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z23, Z21, Z21
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z25, Z21, Z21
+	VCVTDQ2PS   Z21, Z21
+	VFMADD231PS Z18, Z17, Z8
+	VFMADD231PS Z16, Z21, Z8
+
+	// Digits of activation row 1 times the weights.
+	VMOVDQU32 (R12)(SI*1), Z18
+	VMOVDQU32 64(R12)(SI*1), Z19
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z18, Z11, Z20
+	VPDPBUSD  Z19, Z10, Z20
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z18, Z15, Z21
+	VPDPBUSD  Z19, Z14, Z21
+	VMOVDQU32 128(R12)(SI*1), Z18
+	VMOVDQU32 192(R12)(SI*1), Z19
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z18, Z11, Z22
+	VPDPBUSD  Z19, Z10, Z22
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z18, Z15, Z23
+	VPDPBUSD  Z19, Z14, Z23
+	VMOVDQU32 256(R12)(SI*1), Z18
+	VMOVDQU32 320(R12)(SI*1), Z19
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z18, Z11, Z24
+	VPDPBUSD  Z19, Z10, Z24
+	VXORPS    Z10, Z10, Z10
+	VPDPBUSD  Z18, Z15, Z10
+	VPDPBUSD  Z19, Z14, Z10
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(R12)(SI*1), Z11
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z24, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VFMADD231PS Z11, Z13, Z7
+	VFMADD231PS Z12, Z20, Z7
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z23, Z21, Z21
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z10, Z21, Z21
+	VCVTDQ2PS   Z21, Z21
+	VFMADD231PS Z11, Z17, Z9
+	VFMADD231PS Z16, Z21, Z9
+	ADDQ        $+512, R12
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        168(AX), R8
+	ADDQ        168(AX), R9
+	ADDQ        168(AX), R10
+	ADDQ        168(AX), R11
+	DECQ        R13
+	JNZ         loop2
 
 done3:
 	MOVQ  72(AX), R13
@@ -8761,214 +9899,239 @@ done3:
 	JZ    done5
 
 loop4:
+	// Weights of row 0.
 	VBROADCASTI32X4 (CX), Z10
 	VPANDD          Z0, Z10, Z11
 	VPSRLW          $0x04, Z10, Z10
 	VPANDD          Z0, Z10, Z10
 	VBROADCASTSS    (R8), Z12
 	VBROADCASTSS    (R8)(DI*1), Z13
+
+	// Weights of row 1.
 	VBROADCASTI32X4 (CX)(BX*1), Z14
 	VPANDD          Z0, Z14, Z15
 	VPSRLW          $0x04, Z14, Z14
 	VPANDD          Z0, Z14, Z14
 	VBROADCASTSS    (R9), Z16
 	VBROADCASTSS    (R9)(DI*1), Z17
-	VMOVDQU32       (R12), Z18
-	VMOVDQU32       64(R12), Z19
-	VXORPS          Z20, Z20, Z20
-	VPDPBUSD        Z18, Z11, Z20
-	VPDPBUSD        Z19, Z10, Z20
-	VXORPS          Z21, Z21, Z21
-	VPDPBUSD        Z18, Z15, Z21
-	VPDPBUSD        Z19, Z14, Z21
-	VMOVDQU32       128(R12), Z18
-	VMOVDQU32       192(R12), Z19
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z18, Z11, Z22
-	VPDPBUSD        Z19, Z10, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z18, Z15, Z23
-	VPDPBUSD        Z19, Z14, Z23
-	VMOVDQU32       256(R12), Z18
-	VMOVDQU32       320(R12), Z19
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        Z18, Z11, Z24
-	VPDPBUSD        Z19, Z10, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        Z18, Z15, Z25
-	VPDPBUSD        Z19, Z14, Z25
-	VMOVDQU32       384(R12), Z18
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z22, Z20, Z20
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z24, Z20, Z20
-	VCVTDQ2PS       Z20, Z20
-	VFMADD231PS     Z18, Z13, Z2
-	VFMADD231PS     Z12, Z20, Z2
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z23, Z21, Z21
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z25, Z21, Z21
-	VCVTDQ2PS       Z21, Z21
-	VFMADD231PS     Z18, Z17, Z4
-	VFMADD231PS     Z16, Z21, Z4
-	VMOVDQU32       (R12)(SI*1), Z18
-	VMOVDQU32       64(R12)(SI*1), Z19
-	VXORPS          Z20, Z20, Z20
-	VPDPBUSD        Z18, Z11, Z20
-	VPDPBUSD        Z19, Z10, Z20
-	VXORPS          Z21, Z21, Z21
-	VPDPBUSD        Z18, Z15, Z21
-	VPDPBUSD        Z19, Z14, Z21
-	VMOVDQU32       128(R12)(SI*1), Z18
-	VMOVDQU32       192(R12)(SI*1), Z19
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z18, Z11, Z22
-	VPDPBUSD        Z19, Z10, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z18, Z15, Z23
-	VPDPBUSD        Z19, Z14, Z23
-	VMOVDQU32       256(R12)(SI*1), Z18
-	VMOVDQU32       320(R12)(SI*1), Z19
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        Z18, Z11, Z24
-	VPDPBUSD        Z19, Z10, Z24
-	VXORPS          Z10, Z10, Z10
-	VPDPBUSD        Z18, Z15, Z10
-	VPDPBUSD        Z19, Z14, Z10
-	VMOVDQU32       384(R12)(SI*1), Z11
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z22, Z20, Z20
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z24, Z20, Z20
-	VCVTDQ2PS       Z20, Z20
-	VFMADD231PS     Z11, Z13, Z3
-	VFMADD231PS     Z12, Z20, Z3
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z23, Z21, Z21
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z10, Z21, Z21
-	VCVTDQ2PS       Z21, Z21
-	VFMADD231PS     Z11, Z17, Z5
-	VFMADD231PS     Z16, Z21, Z5
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (R12), Z18
+	VMOVDQU32 64(R12), Z19
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z18, Z11, Z20
+	VPDPBUSD  Z19, Z10, Z20
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z18, Z15, Z21
+	VPDPBUSD  Z19, Z14, Z21
+	VMOVDQU32 128(R12), Z18
+	VMOVDQU32 192(R12), Z19
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z18, Z11, Z22
+	VPDPBUSD  Z19, Z10, Z22
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z18, Z15, Z23
+	VPDPBUSD  Z19, Z14, Z23
+	VMOVDQU32 256(R12), Z18
+	VMOVDQU32 320(R12), Z19
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z18, Z11, Z24
+	VPDPBUSD  Z19, Z10, Z24
+	VXORPS    Z25, Z25, Z25
+	VPDPBUSD  Z18, Z15, Z25
+	VPDPBUSD  Z19, Z14, Z25
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(R12), Z18
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z24, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VFMADD231PS Z18, Z13, Z2
+	VFMADD231PS Z12, Z20, Z2
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z23, Z21, Z21
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z25, Z21, Z21
+	VCVTDQ2PS   Z21, Z21
+	VFMADD231PS Z18, Z17, Z4
+	VFMADD231PS Z16, Z21, Z4
+
+	// Digits of activation row 1 times the weights.
+	VMOVDQU32 (R12)(SI*1), Z18
+	VMOVDQU32 64(R12)(SI*1), Z19
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z18, Z11, Z20
+	VPDPBUSD  Z19, Z10, Z20
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z18, Z15, Z21
+	VPDPBUSD  Z19, Z14, Z21
+	VMOVDQU32 128(R12)(SI*1), Z18
+	VMOVDQU32 192(R12)(SI*1), Z19
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z18, Z11, Z22
+	VPDPBUSD  Z19, Z10, Z22
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z18, Z15, Z23
+	VPDPBUSD  Z19, Z14, Z23
+	VMOVDQU32 256(R12)(SI*1), Z18
+	VMOVDQU32 320(R12)(SI*1), Z19
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z18, Z11, Z24
+	VPDPBUSD  Z19, Z10, Z24
+	VXORPS    Z10, Z10, Z10
+	VPDPBUSD  Z18, Z15, Z10
+	VPDPBUSD  Z19, Z14, Z10
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(R12)(SI*1), Z11
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z24, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VFMADD231PS Z11, Z13, Z3
+	VFMADD231PS Z12, Z20, Z3
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z23, Z21, Z21
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z10, Z21, Z21
+	VCVTDQ2PS   Z21, Z21
+	VFMADD231PS Z11, Z17, Z5
+	VFMADD231PS Z16, Z21, Z5
+
+	// Weights of row 2.
 	VBROADCASTI32X4 (DX), Z10
 	VPANDD          Z0, Z10, Z11
 	VPSRLW          $0x04, Z10, Z10
 	VPANDD          Z0, Z10, Z10
 	VBROADCASTSS    (R10), Z12
 	VBROADCASTSS    (R10)(DI*1), Z13
+
+	// Weights of row 3.
 	VBROADCASTI32X4 (DX)(BX*1), Z14
 	VPANDD          Z0, Z14, Z15
 	VPSRLW          $0x04, Z14, Z14
 	VPANDD          Z0, Z14, Z14
 	VBROADCASTSS    (R11), Z16
 	VBROADCASTSS    (R11)(DI*1), Z17
-	VMOVDQU32       (R12), Z18
-	VMOVDQU32       64(R12), Z19
-	VXORPS          Z20, Z20, Z20
-	VPDPBUSD        Z18, Z11, Z20
-	VPDPBUSD        Z19, Z10, Z20
-	VXORPS          Z21, Z21, Z21
-	VPDPBUSD        Z18, Z15, Z21
-	VPDPBUSD        Z19, Z14, Z21
-	VMOVDQU32       128(R12), Z18
-	VMOVDQU32       192(R12), Z19
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z18, Z11, Z22
-	VPDPBUSD        Z19, Z10, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z18, Z15, Z23
-	VPDPBUSD        Z19, Z14, Z23
-	VMOVDQU32       256(R12), Z18
-	VMOVDQU32       320(R12), Z19
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        Z18, Z11, Z24
-	VPDPBUSD        Z19, Z10, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        Z18, Z15, Z25
-	VPDPBUSD        Z19, Z14, Z25
-	VMOVDQU32       384(R12), Z18
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z22, Z20, Z20
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z24, Z20, Z20
-	VCVTDQ2PS       Z20, Z20
-	VFMADD231PS     Z18, Z13, Z6
-	VFMADD231PS     Z12, Z20, Z6
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z23, Z21, Z21
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z25, Z21, Z21
-	VCVTDQ2PS       Z21, Z21
-	VFMADD231PS     Z18, Z17, Z8
-	VFMADD231PS     Z16, Z21, Z8
-	VMOVDQU32       (R12)(SI*1), Z18
-	VMOVDQU32       64(R12)(SI*1), Z19
-	VXORPS          Z20, Z20, Z20
-	VPDPBUSD        Z18, Z11, Z20
-	VPDPBUSD        Z19, Z10, Z20
-	VXORPS          Z21, Z21, Z21
-	VPDPBUSD        Z18, Z15, Z21
-	VPDPBUSD        Z19, Z14, Z21
-	VMOVDQU32       128(R12)(SI*1), Z18
-	VMOVDQU32       192(R12)(SI*1), Z19
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z18, Z11, Z22
-	VPDPBUSD        Z19, Z10, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z18, Z15, Z23
-	VPDPBUSD        Z19, Z14, Z23
-	VMOVDQU32       256(R12)(SI*1), Z18
-	VMOVDQU32       320(R12)(SI*1), Z19
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        Z18, Z11, Z24
-	VPDPBUSD        Z19, Z10, Z24
-	VXORPS          Z10, Z10, Z10
-	VPDPBUSD        Z18, Z15, Z10
-	VPDPBUSD        Z19, Z14, Z10
-	VMOVDQU32       384(R12)(SI*1), Z11
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z22, Z20, Z20
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z24, Z20, Z20
-	VCVTDQ2PS       Z20, Z20
-	VFMADD231PS     Z11, Z13, Z7
-	VFMADD231PS     Z12, Z20, Z7
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z23, Z21, Z21
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z10, Z21, Z21
-	VCVTDQ2PS       Z21, Z21
-	VFMADD231PS     Z11, Z17, Z9
-	VFMADD231PS     Z16, Z21, Z9
-	ADDQ            $+512, R12
-	ADDQ            $+16, CX
-	ADDQ            $+16, DX
-	ADDQ            176(AX), R8
-	ADDQ            176(AX), R9
-	ADDQ            176(AX), R10
-	ADDQ            176(AX), R11
-	DECQ            R13
-	JNZ             loop4
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (R12), Z18
+	VMOVDQU32 64(R12), Z19
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z18, Z11, Z20
+	VPDPBUSD  Z19, Z10, Z20
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z18, Z15, Z21
+	VPDPBUSD  Z19, Z14, Z21
+	VMOVDQU32 128(R12), Z18
+	VMOVDQU32 192(R12), Z19
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z18, Z11, Z22
+	VPDPBUSD  Z19, Z10, Z22
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z18, Z15, Z23
+	VPDPBUSD  Z19, Z14, Z23
+	VMOVDQU32 256(R12), Z18
+	VMOVDQU32 320(R12), Z19
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z18, Z11, Z24
+	VPDPBUSD  Z19, Z10, Z24
+	VXORPS    Z25, Z25, Z25
+	VPDPBUSD  Z18, Z15, Z25
+	VPDPBUSD  Z19, Z14, Z25
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(R12), Z18
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z24, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VFMADD231PS Z18, Z13, Z6
+	VFMADD231PS Z12, Z20, Z6
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z23, Z21, Z21
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z25, Z21, Z21
+	VCVTDQ2PS   Z21, Z21
+	VFMADD231PS Z18, Z17, Z8
+	VFMADD231PS Z16, Z21, Z8
+
+	// Digits of activation row 1 times the weights.
+	VMOVDQU32 (R12)(SI*1), Z18
+	VMOVDQU32 64(R12)(SI*1), Z19
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z18, Z11, Z20
+	VPDPBUSD  Z19, Z10, Z20
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z18, Z15, Z21
+	VPDPBUSD  Z19, Z14, Z21
+	VMOVDQU32 128(R12)(SI*1), Z18
+	VMOVDQU32 192(R12)(SI*1), Z19
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z18, Z11, Z22
+	VPDPBUSD  Z19, Z10, Z22
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z18, Z15, Z23
+	VPDPBUSD  Z19, Z14, Z23
+	VMOVDQU32 256(R12)(SI*1), Z18
+	VMOVDQU32 320(R12)(SI*1), Z19
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z18, Z11, Z24
+	VPDPBUSD  Z19, Z10, Z24
+	VXORPS    Z10, Z10, Z10
+	VPDPBUSD  Z18, Z15, Z10
+	VPDPBUSD  Z19, Z14, Z10
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(R12)(SI*1), Z11
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z24, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VFMADD231PS Z11, Z13, Z7
+	VFMADD231PS Z12, Z20, Z7
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z23, Z21, Z21
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z10, Z21, Z21
+	VCVTDQ2PS   Z21, Z21
+	VFMADD231PS Z11, Z17, Z9
+	VFMADD231PS Z16, Z21, Z9
+	ADDQ        $+512, R12
+	ADDQ        $+16, CX
+	ADDQ        $+16, DX
+	ADDQ        176(AX), R8
+	ADDQ        176(AX), R9
+	ADDQ        176(AX), R10
+	ADDQ        176(AX), R11
+	DECQ        R13
+	JNZ         loop4
 
 done5:
-	MOVQ          32(AX), R12
-	VBROADCASTSS  448(R12), Z10
-	VMULPS        Z10, Z2, Z2
-	VMULPS        Z10, Z4, Z4
-	VMULPS        Z10, Z6, Z6
-	VMULPS        Z10, Z8, Z8
-	VBROADCASTSS  448(R12)(SI*1), Z10
-	VMULPS        Z10, Z3, Z3
-	VMULPS        Z10, Z5, Z5
-	VMULPS        Z10, Z7, Z7
-	VMULPS        Z10, Z9, Z9
-	ADDQ          184(AX), R8
-	ADDQ          184(AX), R9
-	ADDQ          184(AX), R10
-	ADDQ          184(AX), R11
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
+	MOVQ         32(AX), R12
+	VBROADCASTSS 448(R12), Z10
+	VMULPS       Z10, Z2, Z2
+	VMULPS       Z10, Z4, Z4
+	VMULPS       Z10, Z6, Z6
+	VMULPS       Z10, Z8, Z8
+	VBROADCASTSS 448(R12)(SI*1), Z10
+	VMULPS       Z10, Z3, Z3
+	VMULPS       Z10, Z5, Z5
+	VMULPS       Z10, Z7, Z7
+	VMULPS       Z10, Z9, Z9
+	ADDQ         184(AX), R8
+	ADDQ         184(AX), R9
+	ADDQ         184(AX), R10
+	ADDQ         184(AX), R11
+	ADDQ         80(AX), CX
+	ADDQ         80(AX), DX
+
+	// Add the lanes and store.
 	MOVQ          (AX), R12
 	ADDQ          192(AX), R12
 	VPERMILPS     $0x4e, Z2, Z10
@@ -9061,9 +10224,9 @@ done5:
 	VZEROUPPER
 	RET
 
-// func mul4xAffine4AVX512(a *uint64)
+// func matvec4xAffine4AVX512(a *uint64)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·mul4xAffine4AVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec4xAffine4AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
@@ -9082,6 +10245,7 @@ TEXT ·mul4xAffine4AVX512(SB), NOSPLIT, $0-8
 	VMOVQ        112(AX), X2
 	VPSRLD       X2, Z1, Z1
 
+	// Each row of the streams.
 row1:
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
@@ -9106,10 +10270,13 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0      2048(CX)
-	PREFETCHT0      2048(CX)(BX*1)
-	PREFETCHT0      2048(DX)
-	PREFETCHT0      2048(DX)(BX*1)
+	// Ask for what comes later.
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(CX)(BX*1)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2048(DX)(BX*1)
+
+	// Weights of row 0.
 	VMOVDQU32       (CX), Z18
 	VPANDD          Z0, Z18, Z19
 	VPSRLW          $0x04, Z18, Z18
@@ -9118,70 +10285,88 @@ loop2:
 	VPERMPS         Z20, Z1, Z20
 	VBROADCASTF32X4 (R9)(R8*1), Z21
 	VPERMPS         Z21, Z1, Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13), Z19, Z22
-	VPDPBUSD        64(R13), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13), Z19, Z23
-	VPDPBUSD        192(R13), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13), Z19, Z24
-	VPDPBUSD        320(R13), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13), Z21, Z2
-	VFMADD231PS     Z20, Z22, Z2
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*1), Z19, Z22
-	VPDPBUSD        64(R13)(SI*1), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*1), Z19, Z23
-	VPDPBUSD        192(R13)(SI*1), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*1), Z19, Z24
-	VPDPBUSD        320(R13)(SI*1), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13)(SI*1), Z21, Z3
-	VFMADD231PS     Z20, Z22, Z3
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*2), Z19, Z22
-	VPDPBUSD        64(R13)(SI*2), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*2), Z19, Z23
-	VPDPBUSD        192(R13)(SI*2), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*2), Z19, Z24
-	VPDPBUSD        320(R13)(SI*2), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13)(SI*2), Z21, Z4
-	VFMADD231PS     Z20, Z22, Z4
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(DI*1), Z19, Z22
-	VPDPBUSD        64(R13)(DI*1), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(DI*1), Z19, Z23
-	VPDPBUSD        192(R13)(DI*1), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(DI*1), Z19, Z24
-	VPDPBUSD        320(R13)(DI*1), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13)(DI*1), Z21, Z5
-	VFMADD231PS     Z20, Z22, Z5
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13), Z19, Z22
+	VPDPBUSD 64(R13), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13), Z19, Z23
+	VPDPBUSD 192(R13), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13), Z19, Z24
+	VPDPBUSD 320(R13), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13), Z21, Z2
+	VFMADD231PS Z20, Z22, Z2
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*1), Z19, Z22
+	VPDPBUSD 64(R13)(SI*1), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*1), Z19, Z23
+	VPDPBUSD 192(R13)(SI*1), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*1), Z19, Z24
+	VPDPBUSD 320(R13)(SI*1), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13)(SI*1), Z21, Z3
+	VFMADD231PS Z20, Z22, Z3
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*2), Z19, Z22
+	VPDPBUSD 64(R13)(SI*2), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*2), Z19, Z23
+	VPDPBUSD 192(R13)(SI*2), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*2), Z19, Z24
+	VPDPBUSD 320(R13)(SI*2), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13)(SI*2), Z21, Z4
+	VFMADD231PS Z20, Z22, Z4
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(DI*1), Z19, Z22
+	VPDPBUSD 64(R13)(DI*1), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(DI*1), Z19, Z23
+	VPDPBUSD 192(R13)(DI*1), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(DI*1), Z19, Z24
+	VPDPBUSD 320(R13)(DI*1), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13)(DI*1), Z21, Z5
+	VFMADD231PS Z20, Z22, Z5
+
+	// Weights of row 1.
 	VMOVDQU32       (CX)(BX*1), Z18
 	VPANDD          Z0, Z18, Z19
 	VPSRLW          $0x04, Z18, Z18
@@ -9190,70 +10375,88 @@ loop2:
 	VPERMPS         Z20, Z1, Z20
 	VBROADCASTF32X4 (R10)(R8*1), Z21
 	VPERMPS         Z21, Z1, Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13), Z19, Z22
-	VPDPBUSD        64(R13), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13), Z19, Z23
-	VPDPBUSD        192(R13), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13), Z19, Z24
-	VPDPBUSD        320(R13), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13), Z21, Z6
-	VFMADD231PS     Z20, Z22, Z6
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*1), Z19, Z22
-	VPDPBUSD        64(R13)(SI*1), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*1), Z19, Z23
-	VPDPBUSD        192(R13)(SI*1), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*1), Z19, Z24
-	VPDPBUSD        320(R13)(SI*1), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13)(SI*1), Z21, Z7
-	VFMADD231PS     Z20, Z22, Z7
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*2), Z19, Z22
-	VPDPBUSD        64(R13)(SI*2), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*2), Z19, Z23
-	VPDPBUSD        192(R13)(SI*2), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*2), Z19, Z24
-	VPDPBUSD        320(R13)(SI*2), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13)(SI*2), Z21, Z8
-	VFMADD231PS     Z20, Z22, Z8
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(DI*1), Z19, Z22
-	VPDPBUSD        64(R13)(DI*1), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(DI*1), Z19, Z23
-	VPDPBUSD        192(R13)(DI*1), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(DI*1), Z19, Z24
-	VPDPBUSD        320(R13)(DI*1), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13)(DI*1), Z21, Z9
-	VFMADD231PS     Z20, Z22, Z9
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13), Z19, Z22
+	VPDPBUSD 64(R13), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13), Z19, Z23
+	VPDPBUSD 192(R13), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13), Z19, Z24
+	VPDPBUSD 320(R13), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13), Z21, Z6
+	VFMADD231PS Z20, Z22, Z6
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*1), Z19, Z22
+	VPDPBUSD 64(R13)(SI*1), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*1), Z19, Z23
+	VPDPBUSD 192(R13)(SI*1), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*1), Z19, Z24
+	VPDPBUSD 320(R13)(SI*1), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13)(SI*1), Z21, Z7
+	VFMADD231PS Z20, Z22, Z7
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*2), Z19, Z22
+	VPDPBUSD 64(R13)(SI*2), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*2), Z19, Z23
+	VPDPBUSD 192(R13)(SI*2), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*2), Z19, Z24
+	VPDPBUSD 320(R13)(SI*2), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13)(SI*2), Z21, Z8
+	VFMADD231PS Z20, Z22, Z8
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(DI*1), Z19, Z22
+	VPDPBUSD 64(R13)(DI*1), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(DI*1), Z19, Z23
+	VPDPBUSD 192(R13)(DI*1), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(DI*1), Z19, Z24
+	VPDPBUSD 320(R13)(DI*1), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13)(DI*1), Z21, Z9
+	VFMADD231PS Z20, Z22, Z9
+
+	// Weights of row 2.
 	VMOVDQU32       (DX), Z18
 	VPANDD          Z0, Z18, Z19
 	VPSRLW          $0x04, Z18, Z18
@@ -9262,70 +10465,88 @@ loop2:
 	VPERMPS         Z20, Z1, Z20
 	VBROADCASTF32X4 (R11)(R8*1), Z21
 	VPERMPS         Z21, Z1, Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13), Z19, Z22
-	VPDPBUSD        64(R13), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13), Z19, Z23
-	VPDPBUSD        192(R13), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13), Z19, Z24
-	VPDPBUSD        320(R13), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13), Z21, Z10
-	VFMADD231PS     Z20, Z22, Z10
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*1), Z19, Z22
-	VPDPBUSD        64(R13)(SI*1), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*1), Z19, Z23
-	VPDPBUSD        192(R13)(SI*1), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*1), Z19, Z24
-	VPDPBUSD        320(R13)(SI*1), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13)(SI*1), Z21, Z11
-	VFMADD231PS     Z20, Z22, Z11
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*2), Z19, Z22
-	VPDPBUSD        64(R13)(SI*2), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*2), Z19, Z23
-	VPDPBUSD        192(R13)(SI*2), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*2), Z19, Z24
-	VPDPBUSD        320(R13)(SI*2), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13)(SI*2), Z21, Z12
-	VFMADD231PS     Z20, Z22, Z12
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(DI*1), Z19, Z22
-	VPDPBUSD        64(R13)(DI*1), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(DI*1), Z19, Z23
-	VPDPBUSD        192(R13)(DI*1), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(DI*1), Z19, Z24
-	VPDPBUSD        320(R13)(DI*1), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13)(DI*1), Z21, Z13
-	VFMADD231PS     Z20, Z22, Z13
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13), Z19, Z22
+	VPDPBUSD 64(R13), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13), Z19, Z23
+	VPDPBUSD 192(R13), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13), Z19, Z24
+	VPDPBUSD 320(R13), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13), Z21, Z10
+	VFMADD231PS Z20, Z22, Z10
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*1), Z19, Z22
+	VPDPBUSD 64(R13)(SI*1), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*1), Z19, Z23
+	VPDPBUSD 192(R13)(SI*1), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*1), Z19, Z24
+	VPDPBUSD 320(R13)(SI*1), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13)(SI*1), Z21, Z11
+	VFMADD231PS Z20, Z22, Z11
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*2), Z19, Z22
+	VPDPBUSD 64(R13)(SI*2), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*2), Z19, Z23
+	VPDPBUSD 192(R13)(SI*2), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*2), Z19, Z24
+	VPDPBUSD 320(R13)(SI*2), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13)(SI*2), Z21, Z12
+	VFMADD231PS Z20, Z22, Z12
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(DI*1), Z19, Z22
+	VPDPBUSD 64(R13)(DI*1), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(DI*1), Z19, Z23
+	VPDPBUSD 192(R13)(DI*1), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(DI*1), Z19, Z24
+	VPDPBUSD 320(R13)(DI*1), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13)(DI*1), Z21, Z13
+	VFMADD231PS Z20, Z22, Z13
+
+	// Weights of row 3.
 	VMOVDQU32       (DX)(BX*1), Z18
 	VPANDD          Z0, Z18, Z19
 	VPSRLW          $0x04, Z18, Z18
@@ -9334,79 +10555,95 @@ loop2:
 	VPERMPS         Z20, Z1, Z20
 	VBROADCASTF32X4 (R12)(R8*1), Z21
 	VPERMPS         Z21, Z1, Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13), Z19, Z22
-	VPDPBUSD        64(R13), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13), Z19, Z23
-	VPDPBUSD        192(R13), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13), Z19, Z24
-	VPDPBUSD        320(R13), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13), Z21, Z14
-	VFMADD231PS     Z20, Z22, Z14
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*1), Z19, Z22
-	VPDPBUSD        64(R13)(SI*1), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*1), Z19, Z23
-	VPDPBUSD        192(R13)(SI*1), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*1), Z19, Z24
-	VPDPBUSD        320(R13)(SI*1), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13)(SI*1), Z21, Z15
-	VFMADD231PS     Z20, Z22, Z15
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*2), Z19, Z22
-	VPDPBUSD        64(R13)(SI*2), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*2), Z19, Z23
-	VPDPBUSD        192(R13)(SI*2), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*2), Z19, Z24
-	VPDPBUSD        320(R13)(SI*2), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13)(SI*2), Z21, Z16
-	VFMADD231PS     Z20, Z22, Z16
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(DI*1), Z19, Z22
-	VPDPBUSD        64(R13)(DI*1), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(DI*1), Z19, Z23
-	VPDPBUSD        192(R13)(DI*1), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(DI*1), Z19, Z24
-	VPDPBUSD        320(R13)(DI*1), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13)(DI*1), Z21, Z17
-	VFMADD231PS     Z20, Z22, Z17
-	ADDQ            $+512, R13
-	ADDQ            $+64, CX
-	ADDQ            $+64, DX
-	ADDQ            168(AX), R9
-	ADDQ            168(AX), R10
-	ADDQ            168(AX), R11
-	ADDQ            168(AX), R12
-	DECQ            R14
-	JNZ             loop2
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13), Z19, Z22
+	VPDPBUSD 64(R13), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13), Z19, Z23
+	VPDPBUSD 192(R13), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13), Z19, Z24
+	VPDPBUSD 320(R13), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13), Z21, Z14
+	VFMADD231PS Z20, Z22, Z14
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*1), Z19, Z22
+	VPDPBUSD 64(R13)(SI*1), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*1), Z19, Z23
+	VPDPBUSD 192(R13)(SI*1), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*1), Z19, Z24
+	VPDPBUSD 320(R13)(SI*1), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13)(SI*1), Z21, Z15
+	VFMADD231PS Z20, Z22, Z15
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*2), Z19, Z22
+	VPDPBUSD 64(R13)(SI*2), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*2), Z19, Z23
+	VPDPBUSD 192(R13)(SI*2), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*2), Z19, Z24
+	VPDPBUSD 320(R13)(SI*2), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13)(SI*2), Z21, Z16
+	VFMADD231PS Z20, Z22, Z16
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(DI*1), Z19, Z22
+	VPDPBUSD 64(R13)(DI*1), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(DI*1), Z19, Z23
+	VPDPBUSD 192(R13)(DI*1), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(DI*1), Z19, Z24
+	VPDPBUSD 320(R13)(DI*1), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13)(DI*1), Z21, Z17
+	VFMADD231PS Z20, Z22, Z17
+	ADDQ        $+512, R13
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        168(AX), R9
+	ADDQ        168(AX), R10
+	ADDQ        168(AX), R11
+	ADDQ        168(AX), R12
+	DECQ        R14
+	JNZ         loop2
 
 done3:
 	MOVQ  72(AX), R14
@@ -9415,324 +10652,397 @@ done3:
 	JZ    done5
 
 loop4:
+	// Weights of row 0.
 	VBROADCASTI32X4 (CX), Z18
 	VPANDD          Z0, Z18, Z19
 	VPSRLW          $0x04, Z18, Z18
 	VPANDD          Z0, Z18, Z18
 	VBROADCASTSS    (R9), Z20
 	VBROADCASTSS    (R9)(R8*1), Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13), Z19, Z22
-	VPDPBUSD        64(R13), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13), Z19, Z23
-	VPDPBUSD        192(R13), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13), Z19, Z24
-	VPDPBUSD        320(R13), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13), Z21, Z2
-	VFMADD231PS     Z20, Z22, Z2
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*1), Z19, Z22
-	VPDPBUSD        64(R13)(SI*1), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*1), Z19, Z23
-	VPDPBUSD        192(R13)(SI*1), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*1), Z19, Z24
-	VPDPBUSD        320(R13)(SI*1), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13)(SI*1), Z21, Z3
-	VFMADD231PS     Z20, Z22, Z3
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*2), Z19, Z22
-	VPDPBUSD        64(R13)(SI*2), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*2), Z19, Z23
-	VPDPBUSD        192(R13)(SI*2), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*2), Z19, Z24
-	VPDPBUSD        320(R13)(SI*2), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13)(SI*2), Z21, Z4
-	VFMADD231PS     Z20, Z22, Z4
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(DI*1), Z19, Z22
-	VPDPBUSD        64(R13)(DI*1), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(DI*1), Z19, Z23
-	VPDPBUSD        192(R13)(DI*1), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(DI*1), Z19, Z24
-	VPDPBUSD        320(R13)(DI*1), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13)(DI*1), Z21, Z5
-	VFMADD231PS     Z20, Z22, Z5
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13), Z19, Z22
+	VPDPBUSD 64(R13), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13), Z19, Z23
+	VPDPBUSD 192(R13), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13), Z19, Z24
+	VPDPBUSD 320(R13), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13), Z21, Z2
+	VFMADD231PS Z20, Z22, Z2
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*1), Z19, Z22
+	VPDPBUSD 64(R13)(SI*1), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*1), Z19, Z23
+	VPDPBUSD 192(R13)(SI*1), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*1), Z19, Z24
+	VPDPBUSD 320(R13)(SI*1), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13)(SI*1), Z21, Z3
+	VFMADD231PS Z20, Z22, Z3
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*2), Z19, Z22
+	VPDPBUSD 64(R13)(SI*2), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*2), Z19, Z23
+	VPDPBUSD 192(R13)(SI*2), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*2), Z19, Z24
+	VPDPBUSD 320(R13)(SI*2), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13)(SI*2), Z21, Z4
+	VFMADD231PS Z20, Z22, Z4
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(DI*1), Z19, Z22
+	VPDPBUSD 64(R13)(DI*1), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(DI*1), Z19, Z23
+	VPDPBUSD 192(R13)(DI*1), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(DI*1), Z19, Z24
+	VPDPBUSD 320(R13)(DI*1), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13)(DI*1), Z21, Z5
+	VFMADD231PS Z20, Z22, Z5
+
+	// Weights of row 1.
 	VBROADCASTI32X4 (CX)(BX*1), Z18
 	VPANDD          Z0, Z18, Z19
 	VPSRLW          $0x04, Z18, Z18
 	VPANDD          Z0, Z18, Z18
 	VBROADCASTSS    (R10), Z20
 	VBROADCASTSS    (R10)(R8*1), Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13), Z19, Z22
-	VPDPBUSD        64(R13), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13), Z19, Z23
-	VPDPBUSD        192(R13), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13), Z19, Z24
-	VPDPBUSD        320(R13), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13), Z21, Z6
-	VFMADD231PS     Z20, Z22, Z6
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*1), Z19, Z22
-	VPDPBUSD        64(R13)(SI*1), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*1), Z19, Z23
-	VPDPBUSD        192(R13)(SI*1), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*1), Z19, Z24
-	VPDPBUSD        320(R13)(SI*1), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13)(SI*1), Z21, Z7
-	VFMADD231PS     Z20, Z22, Z7
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*2), Z19, Z22
-	VPDPBUSD        64(R13)(SI*2), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*2), Z19, Z23
-	VPDPBUSD        192(R13)(SI*2), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*2), Z19, Z24
-	VPDPBUSD        320(R13)(SI*2), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13)(SI*2), Z21, Z8
-	VFMADD231PS     Z20, Z22, Z8
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(DI*1), Z19, Z22
-	VPDPBUSD        64(R13)(DI*1), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(DI*1), Z19, Z23
-	VPDPBUSD        192(R13)(DI*1), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(DI*1), Z19, Z24
-	VPDPBUSD        320(R13)(DI*1), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13)(DI*1), Z21, Z9
-	VFMADD231PS     Z20, Z22, Z9
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13), Z19, Z22
+	VPDPBUSD 64(R13), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13), Z19, Z23
+	VPDPBUSD 192(R13), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13), Z19, Z24
+	VPDPBUSD 320(R13), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13), Z21, Z6
+	VFMADD231PS Z20, Z22, Z6
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*1), Z19, Z22
+	VPDPBUSD 64(R13)(SI*1), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*1), Z19, Z23
+	VPDPBUSD 192(R13)(SI*1), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*1), Z19, Z24
+	VPDPBUSD 320(R13)(SI*1), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13)(SI*1), Z21, Z7
+	VFMADD231PS Z20, Z22, Z7
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*2), Z19, Z22
+	VPDPBUSD 64(R13)(SI*2), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*2), Z19, Z23
+	VPDPBUSD 192(R13)(SI*2), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*2), Z19, Z24
+	VPDPBUSD 320(R13)(SI*2), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13)(SI*2), Z21, Z8
+	VFMADD231PS Z20, Z22, Z8
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(DI*1), Z19, Z22
+	VPDPBUSD 64(R13)(DI*1), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(DI*1), Z19, Z23
+	VPDPBUSD 192(R13)(DI*1), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(DI*1), Z19, Z24
+	VPDPBUSD 320(R13)(DI*1), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13)(DI*1), Z21, Z9
+	VFMADD231PS Z20, Z22, Z9
+
+	// Weights of row 2.
 	VBROADCASTI32X4 (DX), Z18
 	VPANDD          Z0, Z18, Z19
 	VPSRLW          $0x04, Z18, Z18
 	VPANDD          Z0, Z18, Z18
 	VBROADCASTSS    (R11), Z20
 	VBROADCASTSS    (R11)(R8*1), Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13), Z19, Z22
-	VPDPBUSD        64(R13), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13), Z19, Z23
-	VPDPBUSD        192(R13), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13), Z19, Z24
-	VPDPBUSD        320(R13), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13), Z21, Z10
-	VFMADD231PS     Z20, Z22, Z10
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*1), Z19, Z22
-	VPDPBUSD        64(R13)(SI*1), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*1), Z19, Z23
-	VPDPBUSD        192(R13)(SI*1), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*1), Z19, Z24
-	VPDPBUSD        320(R13)(SI*1), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13)(SI*1), Z21, Z11
-	VFMADD231PS     Z20, Z22, Z11
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*2), Z19, Z22
-	VPDPBUSD        64(R13)(SI*2), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*2), Z19, Z23
-	VPDPBUSD        192(R13)(SI*2), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*2), Z19, Z24
-	VPDPBUSD        320(R13)(SI*2), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13)(SI*2), Z21, Z12
-	VFMADD231PS     Z20, Z22, Z12
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(DI*1), Z19, Z22
-	VPDPBUSD        64(R13)(DI*1), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(DI*1), Z19, Z23
-	VPDPBUSD        192(R13)(DI*1), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(DI*1), Z19, Z24
-	VPDPBUSD        320(R13)(DI*1), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13)(DI*1), Z21, Z13
-	VFMADD231PS     Z20, Z22, Z13
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13), Z19, Z22
+	VPDPBUSD 64(R13), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13), Z19, Z23
+	VPDPBUSD 192(R13), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13), Z19, Z24
+	VPDPBUSD 320(R13), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13), Z21, Z10
+	VFMADD231PS Z20, Z22, Z10
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*1), Z19, Z22
+	VPDPBUSD 64(R13)(SI*1), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*1), Z19, Z23
+	VPDPBUSD 192(R13)(SI*1), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*1), Z19, Z24
+	VPDPBUSD 320(R13)(SI*1), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13)(SI*1), Z21, Z11
+	VFMADD231PS Z20, Z22, Z11
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*2), Z19, Z22
+	VPDPBUSD 64(R13)(SI*2), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*2), Z19, Z23
+	VPDPBUSD 192(R13)(SI*2), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*2), Z19, Z24
+	VPDPBUSD 320(R13)(SI*2), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13)(SI*2), Z21, Z12
+	VFMADD231PS Z20, Z22, Z12
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(DI*1), Z19, Z22
+	VPDPBUSD 64(R13)(DI*1), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(DI*1), Z19, Z23
+	VPDPBUSD 192(R13)(DI*1), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(DI*1), Z19, Z24
+	VPDPBUSD 320(R13)(DI*1), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13)(DI*1), Z21, Z13
+	VFMADD231PS Z20, Z22, Z13
+
+	// Weights of row 3.
 	VBROADCASTI32X4 (DX)(BX*1), Z18
 	VPANDD          Z0, Z18, Z19
 	VPSRLW          $0x04, Z18, Z18
 	VPANDD          Z0, Z18, Z18
 	VBROADCASTSS    (R12), Z20
 	VBROADCASTSS    (R12)(R8*1), Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13), Z19, Z22
-	VPDPBUSD        64(R13), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13), Z19, Z23
-	VPDPBUSD        192(R13), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13), Z19, Z24
-	VPDPBUSD        320(R13), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13), Z21, Z14
-	VFMADD231PS     Z20, Z22, Z14
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*1), Z19, Z22
-	VPDPBUSD        64(R13)(SI*1), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*1), Z19, Z23
-	VPDPBUSD        192(R13)(SI*1), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*1), Z19, Z24
-	VPDPBUSD        320(R13)(SI*1), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13)(SI*1), Z21, Z15
-	VFMADD231PS     Z20, Z22, Z15
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*2), Z19, Z22
-	VPDPBUSD        64(R13)(SI*2), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*2), Z19, Z23
-	VPDPBUSD        192(R13)(SI*2), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*2), Z19, Z24
-	VPDPBUSD        320(R13)(SI*2), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13)(SI*2), Z21, Z16
-	VFMADD231PS     Z20, Z22, Z16
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(DI*1), Z19, Z22
-	VPDPBUSD        64(R13)(DI*1), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(DI*1), Z19, Z23
-	VPDPBUSD        192(R13)(DI*1), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(DI*1), Z19, Z24
-	VPDPBUSD        320(R13)(DI*1), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z24, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VFMADD231PS     384(R13)(DI*1), Z21, Z17
-	VFMADD231PS     Z20, Z22, Z17
-	ADDQ            $+512, R13
-	ADDQ            $+16, CX
-	ADDQ            $+16, DX
-	ADDQ            176(AX), R9
-	ADDQ            176(AX), R10
-	ADDQ            176(AX), R11
-	ADDQ            176(AX), R12
-	DECQ            R14
-	JNZ             loop4
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13), Z19, Z22
+	VPDPBUSD 64(R13), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13), Z19, Z23
+	VPDPBUSD 192(R13), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13), Z19, Z24
+	VPDPBUSD 320(R13), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13), Z21, Z14
+	VFMADD231PS Z20, Z22, Z14
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*1), Z19, Z22
+	VPDPBUSD 64(R13)(SI*1), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*1), Z19, Z23
+	VPDPBUSD 192(R13)(SI*1), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*1), Z19, Z24
+	VPDPBUSD 320(R13)(SI*1), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13)(SI*1), Z21, Z15
+	VFMADD231PS Z20, Z22, Z15
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*2), Z19, Z22
+	VPDPBUSD 64(R13)(SI*2), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*2), Z19, Z23
+	VPDPBUSD 192(R13)(SI*2), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*2), Z19, Z24
+	VPDPBUSD 320(R13)(SI*2), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13)(SI*2), Z21, Z16
+	VFMADD231PS Z20, Z22, Z16
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(DI*1), Z19, Z22
+	VPDPBUSD 64(R13)(DI*1), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(DI*1), Z19, Z23
+	VPDPBUSD 192(R13)(DI*1), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(DI*1), Z19, Z24
+	VPDPBUSD 320(R13)(DI*1), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z24, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VFMADD231PS 384(R13)(DI*1), Z21, Z17
+	VFMADD231PS Z20, Z22, Z17
+	ADDQ        $+512, R13
+	ADDQ        $+16, CX
+	ADDQ        $+16, DX
+	ADDQ        176(AX), R9
+	ADDQ        176(AX), R10
+	ADDQ        176(AX), R11
+	ADDQ        176(AX), R12
+	DECQ        R14
+	JNZ         loop4
 
 done5:
-	MOVQ          32(AX), R13
-	VBROADCASTSS  448(R13), Z18
-	VMULPS        Z18, Z2, Z2
-	VMULPS        Z18, Z6, Z6
-	VMULPS        Z18, Z10, Z10
-	VMULPS        Z18, Z14, Z14
-	VBROADCASTSS  448(R13)(SI*1), Z18
-	VMULPS        Z18, Z3, Z3
-	VMULPS        Z18, Z7, Z7
-	VMULPS        Z18, Z11, Z11
-	VMULPS        Z18, Z15, Z15
-	VBROADCASTSS  448(R13)(SI*2), Z18
-	VMULPS        Z18, Z4, Z4
-	VMULPS        Z18, Z8, Z8
-	VMULPS        Z18, Z12, Z12
-	VMULPS        Z18, Z16, Z16
-	VBROADCASTSS  448(R13)(DI*1), Z18
-	VMULPS        Z18, Z5, Z5
-	VMULPS        Z18, Z9, Z9
-	VMULPS        Z18, Z13, Z13
-	VMULPS        Z18, Z17, Z17
-	ADDQ          184(AX), R9
-	ADDQ          184(AX), R10
-	ADDQ          184(AX), R11
-	ADDQ          184(AX), R12
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
+	MOVQ         32(AX), R13
+	VBROADCASTSS 448(R13), Z18
+	VMULPS       Z18, Z2, Z2
+	VMULPS       Z18, Z6, Z6
+	VMULPS       Z18, Z10, Z10
+	VMULPS       Z18, Z14, Z14
+	VBROADCASTSS 448(R13)(SI*1), Z18
+	VMULPS       Z18, Z3, Z3
+	VMULPS       Z18, Z7, Z7
+	VMULPS       Z18, Z11, Z11
+	VMULPS       Z18, Z15, Z15
+	VBROADCASTSS 448(R13)(SI*2), Z18
+	VMULPS       Z18, Z4, Z4
+	VMULPS       Z18, Z8, Z8
+	VMULPS       Z18, Z12, Z12
+	VMULPS       Z18, Z16, Z16
+	VBROADCASTSS 448(R13)(DI*1), Z18
+	VMULPS       Z18, Z5, Z5
+	VMULPS       Z18, Z9, Z9
+	VMULPS       Z18, Z13, Z13
+	VMULPS       Z18, Z17, Z17
+	ADDQ         184(AX), R9
+	ADDQ         184(AX), R10
+	ADDQ         184(AX), R11
+	ADDQ         184(AX), R12
+	ADDQ         80(AX), CX
+	ADDQ         80(AX), DX
+
+	// Add the lanes and store.
 	MOVQ          (AX), R13
 	ADDQ          192(AX), R13
 	VUNPCKLPS     Z3, Z2, Z18
@@ -9829,9 +11139,9 @@ done5:
 	VZEROUPPER
 	RET
 
-// func mul1xAffine8AVX512(a *uint64)
+// func matvec1xAffine8AVX512(a *uint64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·mul1xAffine8AVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec1xAffine8AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
@@ -9843,6 +11153,7 @@ TEXT ·mul1xAffine8AVX512(SB), NOSPLIT, $0-8
 	VPSRLD       X1, Z0, Z0
 	VPBROADCASTD lanes_43800000<>+0(SB), Z1
 
+	// Each row of the streams.
 row1:
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
@@ -9853,10 +11164,13 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0      2048(CX)
-	PREFETCHT0      2048(DX)
-	PREFETCHT0      2112(CX)
-	PREFETCHT0      2112(DX)
+	// Ask for what comes later.
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2112(DX)
+
+	// Weights of row 0.
 	VMOVDQU32       (CX), Z4
 	VMOVDQU32       64(CX), Z5
 	VSHUFI32X4      $0x88, Z5, Z4, Z6
@@ -9865,6 +11179,8 @@ loop2:
 	VPERMPS         Z5, Z0, Z5
 	VBROADCASTF32X4 (SI)(BX*1), Z7
 	VPERMPS         Z7, Z0, Z7
+
+	// Weights of row 1.
 	VMOVDQU32       (DX), Z8
 	VMOVDQU32       64(DX), Z9
 	VSHUFI32X4      $0x88, Z9, Z8, Z10
@@ -9873,52 +11189,56 @@ loop2:
 	VPERMPS         Z9, Z0, Z9
 	VBROADCASTF32X4 (DI)(BX*1), Z11
 	VPERMPS         Z11, Z0, Z11
-	VMOVDQU32       (R8), Z12
-	VMOVDQU32       64(R8), Z13
-	VXORPS          Z14, Z14, Z14
-	VPDPBUSD        Z12, Z6, Z14
-	VPDPBUSD        Z13, Z4, Z14
-	VXORPS          Z15, Z15, Z15
-	VPDPBUSD        Z12, Z10, Z15
-	VPDPBUSD        Z13, Z8, Z15
-	VMOVDQU32       128(R8), Z12
-	VMOVDQU32       192(R8), Z13
-	VXORPS          Z16, Z16, Z16
-	VPDPBUSD        Z12, Z6, Z16
-	VPDPBUSD        Z13, Z4, Z16
-	VXORPS          Z17, Z17, Z17
-	VPDPBUSD        Z12, Z10, Z17
-	VPDPBUSD        Z13, Z8, Z17
-	VMOVDQU32       256(R8), Z12
-	VMOVDQU32       320(R8), Z13
-	VXORPS          Z18, Z18, Z18
-	VPDPBUSD        Z12, Z6, Z18
-	VPDPBUSD        Z13, Z4, Z18
-	VXORPS          Z4, Z4, Z4
-	VPDPBUSD        Z12, Z10, Z4
-	VPDPBUSD        Z13, Z8, Z4
-	VMOVDQU32       384(R8), Z6
-	VPSLLD          $0x08, Z14, Z14
-	VPADDD          Z16, Z14, Z14
-	VCVTDQ2PS       Z14, Z14
-	VCVTDQ2PS       Z18, Z18
-	VFMADD132PS     Z1, Z18, Z14
-	VFMADD231PS     Z6, Z7, Z2
-	VFMADD231PS     Z5, Z14, Z2
-	VPSLLD          $0x08, Z15, Z15
-	VPADDD          Z17, Z15, Z15
-	VCVTDQ2PS       Z15, Z15
-	VCVTDQ2PS       Z4, Z4
-	VFMADD132PS     Z1, Z4, Z15
-	VFMADD231PS     Z6, Z11, Z3
-	VFMADD231PS     Z9, Z15, Z3
-	ADDQ            $+512, R8
-	ADDQ            $+128, CX
-	ADDQ            $+128, DX
-	ADDQ            168(AX), SI
-	ADDQ            168(AX), DI
-	DECQ            R9
-	JNZ             loop2
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (R8), Z12
+	VMOVDQU32 64(R8), Z13
+	VXORPS    Z14, Z14, Z14
+	VPDPBUSD  Z12, Z6, Z14
+	VPDPBUSD  Z13, Z4, Z14
+	VXORPS    Z15, Z15, Z15
+	VPDPBUSD  Z12, Z10, Z15
+	VPDPBUSD  Z13, Z8, Z15
+	VMOVDQU32 128(R8), Z12
+	VMOVDQU32 192(R8), Z13
+	VXORPS    Z16, Z16, Z16
+	VPDPBUSD  Z12, Z6, Z16
+	VPDPBUSD  Z13, Z4, Z16
+	VXORPS    Z17, Z17, Z17
+	VPDPBUSD  Z12, Z10, Z17
+	VPDPBUSD  Z13, Z8, Z17
+	VMOVDQU32 256(R8), Z12
+	VMOVDQU32 320(R8), Z13
+	VXORPS    Z18, Z18, Z18
+	VPDPBUSD  Z12, Z6, Z18
+	VPDPBUSD  Z13, Z4, Z18
+	VXORPS    Z4, Z4, Z4
+	VPDPBUSD  Z12, Z10, Z4
+	VPDPBUSD  Z13, Z8, Z4
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(R8), Z6
+	VPSLLD      $0x08, Z14, Z14
+	VPADDD      Z16, Z14, Z14
+	VCVTDQ2PS   Z14, Z14
+	VCVTDQ2PS   Z18, Z18
+	VFMADD132PS Z1, Z18, Z14
+	VFMADD231PS Z6, Z7, Z2
+	VFMADD231PS Z5, Z14, Z2
+	VPSLLD      $0x08, Z15, Z15
+	VPADDD      Z17, Z15, Z15
+	VCVTDQ2PS   Z15, Z15
+	VCVTDQ2PS   Z4, Z4
+	VFMADD132PS Z1, Z4, Z15
+	VFMADD231PS Z6, Z11, Z3
+	VFMADD231PS Z9, Z15, Z3
+	ADDQ        $+512, R8
+	ADDQ        $+128, CX
+	ADDQ        $+128, DX
+	ADDQ        168(AX), SI
+	ADDQ        168(AX), DI
+	DECQ        R9
+	JNZ         loop2
 
 done3:
 	MOVQ  72(AX), R9
@@ -9927,70 +11247,79 @@ done3:
 	JZ    done5
 
 loop4:
+	// Weights of row 0.
 	VBROADCASTI32X4 (CX), Z4
 	VBROADCASTI32X4 16(CX), Z5
 	VBROADCASTSS    (SI), Z6
 	VBROADCASTSS    (SI)(BX*1), Z7
+
+	// Weights of row 1.
 	VBROADCASTI32X4 (DX), Z8
 	VBROADCASTI32X4 16(DX), Z9
 	VBROADCASTSS    (DI), Z10
 	VBROADCASTSS    (DI)(BX*1), Z11
-	VMOVDQU32       (R8), Z12
-	VMOVDQU32       64(R8), Z13
-	VXORPS          Z14, Z14, Z14
-	VPDPBUSD        Z12, Z4, Z14
-	VPDPBUSD        Z13, Z5, Z14
-	VXORPS          Z15, Z15, Z15
-	VPDPBUSD        Z12, Z8, Z15
-	VPDPBUSD        Z13, Z9, Z15
-	VMOVDQU32       128(R8), Z12
-	VMOVDQU32       192(R8), Z13
-	VXORPS          Z16, Z16, Z16
-	VPDPBUSD        Z12, Z4, Z16
-	VPDPBUSD        Z13, Z5, Z16
-	VXORPS          Z17, Z17, Z17
-	VPDPBUSD        Z12, Z8, Z17
-	VPDPBUSD        Z13, Z9, Z17
-	VMOVDQU32       256(R8), Z12
-	VMOVDQU32       320(R8), Z13
-	VXORPS          Z18, Z18, Z18
-	VPDPBUSD        Z12, Z4, Z18
-	VPDPBUSD        Z13, Z5, Z18
-	VXORPS          Z4, Z4, Z4
-	VPDPBUSD        Z12, Z8, Z4
-	VPDPBUSD        Z13, Z9, Z4
-	VMOVDQU32       384(R8), Z5
-	VPSLLD          $0x08, Z14, Z14
-	VPADDD          Z16, Z14, Z14
-	VCVTDQ2PS       Z14, Z14
-	VCVTDQ2PS       Z18, Z18
-	VFMADD132PS     Z1, Z18, Z14
-	VFMADD231PS     Z5, Z7, Z2
-	VFMADD231PS     Z6, Z14, Z2
-	VPSLLD          $0x08, Z15, Z15
-	VPADDD          Z17, Z15, Z15
-	VCVTDQ2PS       Z15, Z15
-	VCVTDQ2PS       Z4, Z4
-	VFMADD132PS     Z1, Z4, Z15
-	VFMADD231PS     Z5, Z11, Z3
-	VFMADD231PS     Z10, Z15, Z3
-	ADDQ            $+512, R8
-	ADDQ            $+32, CX
-	ADDQ            $+32, DX
-	ADDQ            176(AX), SI
-	ADDQ            176(AX), DI
-	DECQ            R9
-	JNZ             loop4
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (R8), Z12
+	VMOVDQU32 64(R8), Z13
+	VXORPS    Z14, Z14, Z14
+	VPDPBUSD  Z12, Z4, Z14
+	VPDPBUSD  Z13, Z5, Z14
+	VXORPS    Z15, Z15, Z15
+	VPDPBUSD  Z12, Z8, Z15
+	VPDPBUSD  Z13, Z9, Z15
+	VMOVDQU32 128(R8), Z12
+	VMOVDQU32 192(R8), Z13
+	VXORPS    Z16, Z16, Z16
+	VPDPBUSD  Z12, Z4, Z16
+	VPDPBUSD  Z13, Z5, Z16
+	VXORPS    Z17, Z17, Z17
+	VPDPBUSD  Z12, Z8, Z17
+	VPDPBUSD  Z13, Z9, Z17
+	VMOVDQU32 256(R8), Z12
+	VMOVDQU32 320(R8), Z13
+	VXORPS    Z18, Z18, Z18
+	VPDPBUSD  Z12, Z4, Z18
+	VPDPBUSD  Z13, Z5, Z18
+	VXORPS    Z4, Z4, Z4
+	VPDPBUSD  Z12, Z8, Z4
+	VPDPBUSD  Z13, Z9, Z4
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(R8), Z5
+	VPSLLD      $0x08, Z14, Z14
+	VPADDD      Z16, Z14, Z14
+	VCVTDQ2PS   Z14, Z14
+	VCVTDQ2PS   Z18, Z18
+	VFMADD132PS Z1, Z18, Z14
+	VFMADD231PS Z5, Z7, Z2
+	VFMADD231PS Z6, Z14, Z2
+	VPSLLD      $0x08, Z15, Z15
+	VPADDD      Z17, Z15, Z15
+	VCVTDQ2PS   Z15, Z15
+	VCVTDQ2PS   Z4, Z4
+	VFMADD132PS Z1, Z4, Z15
+	VFMADD231PS Z5, Z11, Z3
+	VFMADD231PS Z10, Z15, Z3
+	ADDQ        $+512, R8
+	ADDQ        $+32, CX
+	ADDQ        $+32, DX
+	ADDQ        176(AX), SI
+	ADDQ        176(AX), DI
+	DECQ        R9
+	JNZ         loop4
 
 done5:
-	MOVQ          32(AX), R8
-	VBROADCASTSS  448(R8), Z4
-	VMULPS        Z4, Z2, Z2
-	VMULPS        Z4, Z3, Z3
-	ADDQ          184(AX), SI
-	ADDQ          184(AX), DI
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
+	MOVQ         32(AX), R8
+	VBROADCASTSS 448(R8), Z4
+	VMULPS       Z4, Z2, Z2
+	VMULPS       Z4, Z3, Z3
+	ADDQ         184(AX), SI
+	ADDQ         184(AX), DI
+	ADDQ         80(AX), CX
+	ADDQ         80(AX), DX
+
+	// Add the lanes and store.
 	MOVQ          (AX), R8
 	ADDQ          192(AX), R8
 	VPERMILPS     $0x4e, Z2, Z4
@@ -10019,9 +11348,9 @@ done5:
 	VZEROUPPER
 	RET
 
-// func mul2xAffine8AVX512(a *uint64)
+// func matvec2xAffine8AVX512(a *uint64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·mul2xAffine8AVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec2xAffine8AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
@@ -10039,6 +11368,7 @@ TEXT ·mul2xAffine8AVX512(SB), NOSPLIT, $0-8
 	VPSRLD       X1, Z0, Z0
 	VPBROADCASTD lanes_43800000<>+0(SB), Z1
 
+	// Each row of the streams.
 row1:
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
@@ -10055,14 +11385,17 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0      2048(CX)
-	PREFETCHT0      2048(CX)(BX*1)
-	PREFETCHT0      2048(DX)
-	PREFETCHT0      2048(DX)(BX*1)
-	PREFETCHT0      2112(CX)
-	PREFETCHT0      2112(CX)(BX*1)
-	PREFETCHT0      2112(DX)
-	PREFETCHT0      2112(DX)(BX*1)
+	// Ask for what comes later.
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(CX)(BX*1)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2048(DX)(BX*1)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2112(CX)(BX*1)
+	PREFETCHT0 2112(DX)
+	PREFETCHT0 2112(DX)(BX*1)
+
+	// Weights of row 0.
 	VMOVDQU32       (CX), Z10
 	VMOVDQU32       64(CX), Z11
 	VSHUFI32X4      $0x88, Z11, Z10, Z12
@@ -10071,6 +11404,8 @@ loop2:
 	VPERMPS         Z11, Z0, Z11
 	VBROADCASTF32X4 (R8)(DI*1), Z13
 	VPERMPS         Z13, Z0, Z13
+
+	// Weights of row 1.
 	VMOVDQU32       (CX)(BX*1), Z14
 	VMOVDQU32       64(CX)(BX*1), Z15
 	VSHUFI32X4      $0x88, Z15, Z14, Z16
@@ -10079,84 +11414,94 @@ loop2:
 	VPERMPS         Z15, Z0, Z15
 	VBROADCASTF32X4 (R9)(DI*1), Z17
 	VPERMPS         Z17, Z0, Z17
-	VMOVDQU32       (R12), Z18
-	VMOVDQU32       64(R12), Z19
-	VXORPS          Z20, Z20, Z20
-	VPDPBUSD        Z18, Z12, Z20
-	VPDPBUSD        Z19, Z10, Z20
-	VXORPS          Z21, Z21, Z21
-	VPDPBUSD        Z18, Z16, Z21
-	VPDPBUSD        Z19, Z14, Z21
-	VMOVDQU32       128(R12), Z18
-	VMOVDQU32       192(R12), Z19
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z18, Z12, Z22
-	VPDPBUSD        Z19, Z10, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z18, Z16, Z23
-	VPDPBUSD        Z19, Z14, Z23
-	VMOVDQU32       256(R12), Z18
-	VMOVDQU32       320(R12), Z19
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        Z18, Z12, Z24
-	VPDPBUSD        Z19, Z10, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        Z18, Z16, Z25
-	VPDPBUSD        Z19, Z14, Z25
-	VMOVDQU32       384(R12), Z18
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z22, Z20, Z20
-	VCVTDQ2PS       Z20, Z20
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z20
-	VFMADD231PS     Z18, Z13, Z2
-	VFMADD231PS     Z11, Z20, Z2
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z23, Z21, Z21
-	VCVTDQ2PS       Z21, Z21
-	VCVTDQ2PS       Z25, Z25
-	VFMADD132PS     Z1, Z25, Z21
-	VFMADD231PS     Z18, Z17, Z4
-	VFMADD231PS     Z15, Z21, Z4
-	VMOVDQU32       (R12)(SI*1), Z18
-	VMOVDQU32       64(R12)(SI*1), Z19
-	VXORPS          Z20, Z20, Z20
-	VPDPBUSD        Z18, Z12, Z20
-	VPDPBUSD        Z19, Z10, Z20
-	VXORPS          Z21, Z21, Z21
-	VPDPBUSD        Z18, Z16, Z21
-	VPDPBUSD        Z19, Z14, Z21
-	VMOVDQU32       128(R12)(SI*1), Z18
-	VMOVDQU32       192(R12)(SI*1), Z19
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z18, Z12, Z22
-	VPDPBUSD        Z19, Z10, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z18, Z16, Z23
-	VPDPBUSD        Z19, Z14, Z23
-	VMOVDQU32       256(R12)(SI*1), Z18
-	VMOVDQU32       320(R12)(SI*1), Z19
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        Z18, Z12, Z24
-	VPDPBUSD        Z19, Z10, Z24
-	VXORPS          Z10, Z10, Z10
-	VPDPBUSD        Z18, Z16, Z10
-	VPDPBUSD        Z19, Z14, Z10
-	VMOVDQU32       384(R12)(SI*1), Z12
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z22, Z20, Z20
-	VCVTDQ2PS       Z20, Z20
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z20
-	VFMADD231PS     Z12, Z13, Z3
-	VFMADD231PS     Z11, Z20, Z3
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z23, Z21, Z21
-	VCVTDQ2PS       Z21, Z21
-	VCVTDQ2PS       Z10, Z10
-	VFMADD132PS     Z1, Z10, Z21
-	VFMADD231PS     Z12, Z17, Z5
-	VFMADD231PS     Z15, Z21, Z5
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (R12), Z18
+	VMOVDQU32 64(R12), Z19
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z18, Z12, Z20
+	VPDPBUSD  Z19, Z10, Z20
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z18, Z16, Z21
+	VPDPBUSD  Z19, Z14, Z21
+	VMOVDQU32 128(R12), Z18
+	VMOVDQU32 192(R12), Z19
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z18, Z12, Z22
+	VPDPBUSD  Z19, Z10, Z22
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z18, Z16, Z23
+	VPDPBUSD  Z19, Z14, Z23
+	VMOVDQU32 256(R12), Z18
+	VMOVDQU32 320(R12), Z19
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z18, Z12, Z24
+	VPDPBUSD  Z19, Z10, Z24
+	VXORPS    Z25, Z25, Z25
+	VPDPBUSD  Z18, Z16, Z25
+	VPDPBUSD  Z19, Z14, Z25
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(R12), Z18
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z20
+	VFMADD231PS Z18, Z13, Z2
+	VFMADD231PS Z11, Z20, Z2
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z23, Z21, Z21
+	VCVTDQ2PS   Z21, Z21
+	VCVTDQ2PS   Z25, Z25
+	VFMADD132PS Z1, Z25, Z21
+	VFMADD231PS Z18, Z17, Z4
+	VFMADD231PS Z15, Z21, Z4
+
+	// Digits of activation row 1 times the weights.
+	VMOVDQU32 (R12)(SI*1), Z18
+	VMOVDQU32 64(R12)(SI*1), Z19
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z18, Z12, Z20
+	VPDPBUSD  Z19, Z10, Z20
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z18, Z16, Z21
+	VPDPBUSD  Z19, Z14, Z21
+	VMOVDQU32 128(R12)(SI*1), Z18
+	VMOVDQU32 192(R12)(SI*1), Z19
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z18, Z12, Z22
+	VPDPBUSD  Z19, Z10, Z22
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z18, Z16, Z23
+	VPDPBUSD  Z19, Z14, Z23
+	VMOVDQU32 256(R12)(SI*1), Z18
+	VMOVDQU32 320(R12)(SI*1), Z19
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z18, Z12, Z24
+	VPDPBUSD  Z19, Z10, Z24
+	VXORPS    Z10, Z10, Z10
+	VPDPBUSD  Z18, Z16, Z10
+	VPDPBUSD  Z19, Z14, Z10
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(R12)(SI*1), Z12
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z20
+	VFMADD231PS Z12, Z13, Z3
+	VFMADD231PS Z11, Z20, Z3
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z23, Z21, Z21
+	VCVTDQ2PS   Z21, Z21
+	VCVTDQ2PS   Z10, Z10
+	VFMADD132PS Z1, Z10, Z21
+	VFMADD231PS Z12, Z17, Z5
+	VFMADD231PS Z15, Z21, Z5
+
+	// Weights of row 2.
 	VMOVDQU32       (DX), Z10
 	VMOVDQU32       64(DX), Z11
 	VSHUFI32X4      $0x88, Z11, Z10, Z12
@@ -10165,6 +11510,8 @@ loop2:
 	VPERMPS         Z11, Z0, Z11
 	VBROADCASTF32X4 (R10)(DI*1), Z13
 	VPERMPS         Z13, Z0, Z13
+
+	// Weights of row 3.
 	VMOVDQU32       (DX)(BX*1), Z14
 	VMOVDQU32       64(DX)(BX*1), Z15
 	VSHUFI32X4      $0x88, Z15, Z14, Z16
@@ -10173,93 +11520,101 @@ loop2:
 	VPERMPS         Z15, Z0, Z15
 	VBROADCASTF32X4 (R11)(DI*1), Z17
 	VPERMPS         Z17, Z0, Z17
-	VMOVDQU32       (R12), Z18
-	VMOVDQU32       64(R12), Z19
-	VXORPS          Z20, Z20, Z20
-	VPDPBUSD        Z18, Z12, Z20
-	VPDPBUSD        Z19, Z10, Z20
-	VXORPS          Z21, Z21, Z21
-	VPDPBUSD        Z18, Z16, Z21
-	VPDPBUSD        Z19, Z14, Z21
-	VMOVDQU32       128(R12), Z18
-	VMOVDQU32       192(R12), Z19
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z18, Z12, Z22
-	VPDPBUSD        Z19, Z10, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z18, Z16, Z23
-	VPDPBUSD        Z19, Z14, Z23
-	VMOVDQU32       256(R12), Z18
-	VMOVDQU32       320(R12), Z19
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        Z18, Z12, Z24
-	VPDPBUSD        Z19, Z10, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        Z18, Z16, Z25
-	VPDPBUSD        Z19, Z14, Z25
-	VMOVDQU32       384(R12), Z18
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z22, Z20, Z20
-	VCVTDQ2PS       Z20, Z20
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z20
-	VFMADD231PS     Z18, Z13, Z6
-	VFMADD231PS     Z11, Z20, Z6
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z23, Z21, Z21
-	VCVTDQ2PS       Z21, Z21
-	VCVTDQ2PS       Z25, Z25
-	VFMADD132PS     Z1, Z25, Z21
-	VFMADD231PS     Z18, Z17, Z8
-	VFMADD231PS     Z15, Z21, Z8
-	VMOVDQU32       (R12)(SI*1), Z18
-	VMOVDQU32       64(R12)(SI*1), Z19
-	VXORPS          Z20, Z20, Z20
-	VPDPBUSD        Z18, Z12, Z20
-	VPDPBUSD        Z19, Z10, Z20
-	VXORPS          Z21, Z21, Z21
-	VPDPBUSD        Z18, Z16, Z21
-	VPDPBUSD        Z19, Z14, Z21
-	VMOVDQU32       128(R12)(SI*1), Z18
-	VMOVDQU32       192(R12)(SI*1), Z19
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z18, Z12, Z22
-	VPDPBUSD        Z19, Z10, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z18, Z16, Z23
-	VPDPBUSD        Z19, Z14, Z23
-	VMOVDQU32       256(R12)(SI*1), Z18
-	VMOVDQU32       320(R12)(SI*1), Z19
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        Z18, Z12, Z24
-	VPDPBUSD        Z19, Z10, Z24
-	VXORPS          Z10, Z10, Z10
-	VPDPBUSD        Z18, Z16, Z10
-	VPDPBUSD        Z19, Z14, Z10
-	VMOVDQU32       384(R12)(SI*1), Z12
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z22, Z20, Z20
-	VCVTDQ2PS       Z20, Z20
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z20
-	VFMADD231PS     Z12, Z13, Z7
-	VFMADD231PS     Z11, Z20, Z7
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z23, Z21, Z21
-	VCVTDQ2PS       Z21, Z21
-	VCVTDQ2PS       Z10, Z10
-	VFMADD132PS     Z1, Z10, Z21
-	VFMADD231PS     Z12, Z17, Z9
-	VFMADD231PS     Z15, Z21, Z9
-	ADDQ            $+512, R12
-	ADDQ            $+128, CX
-	ADDQ            $+128, DX
-	ADDQ            168(AX), R8
-	ADDQ            168(AX), R9
-	ADDQ            168(AX), R10
-	ADDQ            168(AX), R11
-	DECQ            R13
-	JNZ             loop2
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (R12), Z18
+	VMOVDQU32 64(R12), Z19
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z18, Z12, Z20
+	VPDPBUSD  Z19, Z10, Z20
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z18, Z16, Z21
+	VPDPBUSD  Z19, Z14, Z21
+	VMOVDQU32 128(R12), Z18
+	VMOVDQU32 192(R12), Z19
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z18, Z12, Z22
+	VPDPBUSD  Z19, Z10, Z22
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z18, Z16, Z23
+	VPDPBUSD  Z19, Z14, Z23
+	VMOVDQU32 256(R12), Z18
+	VMOVDQU32 320(R12), Z19
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z18, Z12, Z24
+	VPDPBUSD  Z19, Z10, Z24
+	VXORPS    Z25, Z25, Z25
+	VPDPBUSD  Z18, Z16, Z25
+	VPDPBUSD  Z19, Z14, Z25
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(R12), Z18
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z20
+	VFMADD231PS Z18, Z13, Z6
+	VFMADD231PS Z11, Z20, Z6
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z23, Z21, Z21
+	VCVTDQ2PS   Z21, Z21
+	VCVTDQ2PS   Z25, Z25
+	VFMADD132PS Z1, Z25, Z21
+	VFMADD231PS Z18, Z17, Z8
+	VFMADD231PS Z15, Z21, Z8
+
+	// Digits of activation row 1 times the weights.
+	VMOVDQU32 (R12)(SI*1), Z18
+	VMOVDQU32 64(R12)(SI*1), Z19
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z18, Z12, Z20
+	VPDPBUSD  Z19, Z10, Z20
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z18, Z16, Z21
+	VPDPBUSD  Z19, Z14, Z21
+	VMOVDQU32 128(R12)(SI*1), Z18
+	VMOVDQU32 192(R12)(SI*1), Z19
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z18, Z12, Z22
+	VPDPBUSD  Z19, Z10, Z22
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z18, Z16, Z23
+	VPDPBUSD  Z19, Z14, Z23
+	VMOVDQU32 256(R12)(SI*1), Z18
+	VMOVDQU32 320(R12)(SI*1), Z19
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z18, Z12, Z24
+	VPDPBUSD  Z19, Z10, Z24
+	VXORPS    Z10, Z10, Z10
+	VPDPBUSD  Z18, Z16, Z10
+	VPDPBUSD  Z19, Z14, Z10
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(R12)(SI*1), Z12
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z20
+	VFMADD231PS Z12, Z13, Z7
+	VFMADD231PS Z11, Z20, Z7
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z23, Z21, Z21
+	VCVTDQ2PS   Z21, Z21
+	VCVTDQ2PS   Z10, Z10
+	VFMADD132PS Z1, Z10, Z21
+	VFMADD231PS Z12, Z17, Z9
+	VFMADD231PS Z15, Z21, Z9
+	ADDQ        $+512, R12
+	ADDQ        $+128, CX
+	ADDQ        $+128, DX
+	ADDQ        168(AX), R8
+	ADDQ        168(AX), R9
+	ADDQ        168(AX), R10
+	ADDQ        168(AX), R11
+	DECQ        R13
+	JNZ         loop2
 
 done3:
 	MOVQ  72(AX), R13
@@ -10268,206 +11623,231 @@ done3:
 	JZ    done5
 
 loop4:
+	// Weights of row 0.
 	VBROADCASTI32X4 (CX), Z10
 	VBROADCASTI32X4 16(CX), Z11
 	VBROADCASTSS    (R8), Z12
 	VBROADCASTSS    (R8)(DI*1), Z13
+
+	// Weights of row 1.
 	VBROADCASTI32X4 (CX)(BX*1), Z14
 	VBROADCASTI32X4 16(CX)(BX*1), Z15
 	VBROADCASTSS    (R9), Z16
 	VBROADCASTSS    (R9)(DI*1), Z17
-	VMOVDQU32       (R12), Z18
-	VMOVDQU32       64(R12), Z19
-	VXORPS          Z20, Z20, Z20
-	VPDPBUSD        Z18, Z10, Z20
-	VPDPBUSD        Z19, Z11, Z20
-	VXORPS          Z21, Z21, Z21
-	VPDPBUSD        Z18, Z14, Z21
-	VPDPBUSD        Z19, Z15, Z21
-	VMOVDQU32       128(R12), Z18
-	VMOVDQU32       192(R12), Z19
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z18, Z10, Z22
-	VPDPBUSD        Z19, Z11, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z18, Z14, Z23
-	VPDPBUSD        Z19, Z15, Z23
-	VMOVDQU32       256(R12), Z18
-	VMOVDQU32       320(R12), Z19
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        Z18, Z10, Z24
-	VPDPBUSD        Z19, Z11, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        Z18, Z14, Z25
-	VPDPBUSD        Z19, Z15, Z25
-	VMOVDQU32       384(R12), Z18
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z22, Z20, Z20
-	VCVTDQ2PS       Z20, Z20
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z20
-	VFMADD231PS     Z18, Z13, Z2
-	VFMADD231PS     Z12, Z20, Z2
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z23, Z21, Z21
-	VCVTDQ2PS       Z21, Z21
-	VCVTDQ2PS       Z25, Z25
-	VFMADD132PS     Z1, Z25, Z21
-	VFMADD231PS     Z18, Z17, Z4
-	VFMADD231PS     Z16, Z21, Z4
-	VMOVDQU32       (R12)(SI*1), Z18
-	VMOVDQU32       64(R12)(SI*1), Z19
-	VXORPS          Z20, Z20, Z20
-	VPDPBUSD        Z18, Z10, Z20
-	VPDPBUSD        Z19, Z11, Z20
-	VXORPS          Z21, Z21, Z21
-	VPDPBUSD        Z18, Z14, Z21
-	VPDPBUSD        Z19, Z15, Z21
-	VMOVDQU32       128(R12)(SI*1), Z18
-	VMOVDQU32       192(R12)(SI*1), Z19
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z18, Z10, Z22
-	VPDPBUSD        Z19, Z11, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z18, Z14, Z23
-	VPDPBUSD        Z19, Z15, Z23
-	VMOVDQU32       256(R12)(SI*1), Z18
-	VMOVDQU32       320(R12)(SI*1), Z19
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        Z18, Z10, Z24
-	VPDPBUSD        Z19, Z11, Z24
-	VXORPS          Z10, Z10, Z10
-	VPDPBUSD        Z18, Z14, Z10
-	VPDPBUSD        Z19, Z15, Z10
-	VMOVDQU32       384(R12)(SI*1), Z11
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z22, Z20, Z20
-	VCVTDQ2PS       Z20, Z20
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z20
-	VFMADD231PS     Z11, Z13, Z3
-	VFMADD231PS     Z12, Z20, Z3
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z23, Z21, Z21
-	VCVTDQ2PS       Z21, Z21
-	VCVTDQ2PS       Z10, Z10
-	VFMADD132PS     Z1, Z10, Z21
-	VFMADD231PS     Z11, Z17, Z5
-	VFMADD231PS     Z16, Z21, Z5
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (R12), Z18
+	VMOVDQU32 64(R12), Z19
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z18, Z10, Z20
+	VPDPBUSD  Z19, Z11, Z20
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z18, Z14, Z21
+	VPDPBUSD  Z19, Z15, Z21
+	VMOVDQU32 128(R12), Z18
+	VMOVDQU32 192(R12), Z19
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z18, Z10, Z22
+	VPDPBUSD  Z19, Z11, Z22
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z18, Z14, Z23
+	VPDPBUSD  Z19, Z15, Z23
+	VMOVDQU32 256(R12), Z18
+	VMOVDQU32 320(R12), Z19
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z18, Z10, Z24
+	VPDPBUSD  Z19, Z11, Z24
+	VXORPS    Z25, Z25, Z25
+	VPDPBUSD  Z18, Z14, Z25
+	VPDPBUSD  Z19, Z15, Z25
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(R12), Z18
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z20
+	VFMADD231PS Z18, Z13, Z2
+	VFMADD231PS Z12, Z20, Z2
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z23, Z21, Z21
+	VCVTDQ2PS   Z21, Z21
+	VCVTDQ2PS   Z25, Z25
+	VFMADD132PS Z1, Z25, Z21
+	VFMADD231PS Z18, Z17, Z4
+	VFMADD231PS Z16, Z21, Z4
+
+	// Digits of activation row 1 times the weights.
+	VMOVDQU32 (R12)(SI*1), Z18
+	VMOVDQU32 64(R12)(SI*1), Z19
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z18, Z10, Z20
+	VPDPBUSD  Z19, Z11, Z20
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z18, Z14, Z21
+	VPDPBUSD  Z19, Z15, Z21
+	VMOVDQU32 128(R12)(SI*1), Z18
+	VMOVDQU32 192(R12)(SI*1), Z19
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z18, Z10, Z22
+	VPDPBUSD  Z19, Z11, Z22
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z18, Z14, Z23
+	VPDPBUSD  Z19, Z15, Z23
+	VMOVDQU32 256(R12)(SI*1), Z18
+	VMOVDQU32 320(R12)(SI*1), Z19
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z18, Z10, Z24
+	VPDPBUSD  Z19, Z11, Z24
+	VXORPS    Z10, Z10, Z10
+	VPDPBUSD  Z18, Z14, Z10
+	VPDPBUSD  Z19, Z15, Z10
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(R12)(SI*1), Z11
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z20
+	VFMADD231PS Z11, Z13, Z3
+	VFMADD231PS Z12, Z20, Z3
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z23, Z21, Z21
+	VCVTDQ2PS   Z21, Z21
+	VCVTDQ2PS   Z10, Z10
+	VFMADD132PS Z1, Z10, Z21
+	VFMADD231PS Z11, Z17, Z5
+	VFMADD231PS Z16, Z21, Z5
+
+	// Weights of row 2.
 	VBROADCASTI32X4 (DX), Z10
 	VBROADCASTI32X4 16(DX), Z11
 	VBROADCASTSS    (R10), Z12
 	VBROADCASTSS    (R10)(DI*1), Z13
+
+	// Weights of row 3.
 	VBROADCASTI32X4 (DX)(BX*1), Z14
 	VBROADCASTI32X4 16(DX)(BX*1), Z15
 	VBROADCASTSS    (R11), Z16
 	VBROADCASTSS    (R11)(DI*1), Z17
-	VMOVDQU32       (R12), Z18
-	VMOVDQU32       64(R12), Z19
-	VXORPS          Z20, Z20, Z20
-	VPDPBUSD        Z18, Z10, Z20
-	VPDPBUSD        Z19, Z11, Z20
-	VXORPS          Z21, Z21, Z21
-	VPDPBUSD        Z18, Z14, Z21
-	VPDPBUSD        Z19, Z15, Z21
-	VMOVDQU32       128(R12), Z18
-	VMOVDQU32       192(R12), Z19
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z18, Z10, Z22
-	VPDPBUSD        Z19, Z11, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z18, Z14, Z23
-	VPDPBUSD        Z19, Z15, Z23
-	VMOVDQU32       256(R12), Z18
-	VMOVDQU32       320(R12), Z19
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        Z18, Z10, Z24
-	VPDPBUSD        Z19, Z11, Z24
-	VXORPS          Z25, Z25, Z25
-	VPDPBUSD        Z18, Z14, Z25
-	VPDPBUSD        Z19, Z15, Z25
-	VMOVDQU32       384(R12), Z18
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z22, Z20, Z20
-	VCVTDQ2PS       Z20, Z20
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z20
-	VFMADD231PS     Z18, Z13, Z6
-	VFMADD231PS     Z12, Z20, Z6
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z23, Z21, Z21
-	VCVTDQ2PS       Z21, Z21
-	VCVTDQ2PS       Z25, Z25
-	VFMADD132PS     Z1, Z25, Z21
-	VFMADD231PS     Z18, Z17, Z8
-	VFMADD231PS     Z16, Z21, Z8
-	VMOVDQU32       (R12)(SI*1), Z18
-	VMOVDQU32       64(R12)(SI*1), Z19
-	VXORPS          Z20, Z20, Z20
-	VPDPBUSD        Z18, Z10, Z20
-	VPDPBUSD        Z19, Z11, Z20
-	VXORPS          Z21, Z21, Z21
-	VPDPBUSD        Z18, Z14, Z21
-	VPDPBUSD        Z19, Z15, Z21
-	VMOVDQU32       128(R12)(SI*1), Z18
-	VMOVDQU32       192(R12)(SI*1), Z19
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        Z18, Z10, Z22
-	VPDPBUSD        Z19, Z11, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        Z18, Z14, Z23
-	VPDPBUSD        Z19, Z15, Z23
-	VMOVDQU32       256(R12)(SI*1), Z18
-	VMOVDQU32       320(R12)(SI*1), Z19
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        Z18, Z10, Z24
-	VPDPBUSD        Z19, Z11, Z24
-	VXORPS          Z10, Z10, Z10
-	VPDPBUSD        Z18, Z14, Z10
-	VPDPBUSD        Z19, Z15, Z10
-	VMOVDQU32       384(R12)(SI*1), Z11
-	VPSLLD          $0x08, Z20, Z20
-	VPADDD          Z22, Z20, Z20
-	VCVTDQ2PS       Z20, Z20
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z20
-	VFMADD231PS     Z11, Z13, Z7
-	VFMADD231PS     Z12, Z20, Z7
-	VPSLLD          $0x08, Z21, Z21
-	VPADDD          Z23, Z21, Z21
-	VCVTDQ2PS       Z21, Z21
-	VCVTDQ2PS       Z10, Z10
-	VFMADD132PS     Z1, Z10, Z21
-	VFMADD231PS     Z11, Z17, Z9
-	VFMADD231PS     Z16, Z21, Z9
-	ADDQ            $+512, R12
-	ADDQ            $+32, CX
-	ADDQ            $+32, DX
-	ADDQ            176(AX), R8
-	ADDQ            176(AX), R9
-	ADDQ            176(AX), R10
-	ADDQ            176(AX), R11
-	DECQ            R13
-	JNZ             loop4
+
+	// Digits of activation row 0 times the weights.
+	VMOVDQU32 (R12), Z18
+	VMOVDQU32 64(R12), Z19
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z18, Z10, Z20
+	VPDPBUSD  Z19, Z11, Z20
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z18, Z14, Z21
+	VPDPBUSD  Z19, Z15, Z21
+	VMOVDQU32 128(R12), Z18
+	VMOVDQU32 192(R12), Z19
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z18, Z10, Z22
+	VPDPBUSD  Z19, Z11, Z22
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z18, Z14, Z23
+	VPDPBUSD  Z19, Z15, Z23
+	VMOVDQU32 256(R12), Z18
+	VMOVDQU32 320(R12), Z19
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z18, Z10, Z24
+	VPDPBUSD  Z19, Z11, Z24
+	VXORPS    Z25, Z25, Z25
+	VPDPBUSD  Z18, Z14, Z25
+	VPDPBUSD  Z19, Z15, Z25
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(R12), Z18
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z20
+	VFMADD231PS Z18, Z13, Z6
+	VFMADD231PS Z12, Z20, Z6
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z23, Z21, Z21
+	VCVTDQ2PS   Z21, Z21
+	VCVTDQ2PS   Z25, Z25
+	VFMADD132PS Z1, Z25, Z21
+	VFMADD231PS Z18, Z17, Z8
+	VFMADD231PS Z16, Z21, Z8
+
+	// Digits of activation row 1 times the weights.
+	VMOVDQU32 (R12)(SI*1), Z18
+	VMOVDQU32 64(R12)(SI*1), Z19
+	VXORPS    Z20, Z20, Z20
+	VPDPBUSD  Z18, Z10, Z20
+	VPDPBUSD  Z19, Z11, Z20
+	VXORPS    Z21, Z21, Z21
+	VPDPBUSD  Z18, Z14, Z21
+	VPDPBUSD  Z19, Z15, Z21
+	VMOVDQU32 128(R12)(SI*1), Z18
+	VMOVDQU32 192(R12)(SI*1), Z19
+	VXORPS    Z22, Z22, Z22
+	VPDPBUSD  Z18, Z10, Z22
+	VPDPBUSD  Z19, Z11, Z22
+	VXORPS    Z23, Z23, Z23
+	VPDPBUSD  Z18, Z14, Z23
+	VPDPBUSD  Z19, Z15, Z23
+	VMOVDQU32 256(R12)(SI*1), Z18
+	VMOVDQU32 320(R12)(SI*1), Z19
+	VXORPS    Z24, Z24, Z24
+	VPDPBUSD  Z18, Z10, Z24
+	VPDPBUSD  Z19, Z11, Z24
+	VXORPS    Z10, Z10, Z10
+	VPDPBUSD  Z18, Z14, Z10
+	VPDPBUSD  Z19, Z15, Z10
+
+	// Put the digits together and scale.
+	VMOVDQU32   384(R12)(SI*1), Z11
+	VPSLLD      $0x08, Z20, Z20
+	VPADDD      Z22, Z20, Z20
+	VCVTDQ2PS   Z20, Z20
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z20
+	VFMADD231PS Z11, Z13, Z7
+	VFMADD231PS Z12, Z20, Z7
+	VPSLLD      $0x08, Z21, Z21
+	VPADDD      Z23, Z21, Z21
+	VCVTDQ2PS   Z21, Z21
+	VCVTDQ2PS   Z10, Z10
+	VFMADD132PS Z1, Z10, Z21
+	VFMADD231PS Z11, Z17, Z9
+	VFMADD231PS Z16, Z21, Z9
+	ADDQ        $+512, R12
+	ADDQ        $+32, CX
+	ADDQ        $+32, DX
+	ADDQ        176(AX), R8
+	ADDQ        176(AX), R9
+	ADDQ        176(AX), R10
+	ADDQ        176(AX), R11
+	DECQ        R13
+	JNZ         loop4
 
 done5:
-	MOVQ          32(AX), R12
-	VBROADCASTSS  448(R12), Z10
-	VMULPS        Z10, Z2, Z2
-	VMULPS        Z10, Z4, Z4
-	VMULPS        Z10, Z6, Z6
-	VMULPS        Z10, Z8, Z8
-	VBROADCASTSS  448(R12)(SI*1), Z10
-	VMULPS        Z10, Z3, Z3
-	VMULPS        Z10, Z5, Z5
-	VMULPS        Z10, Z7, Z7
-	VMULPS        Z10, Z9, Z9
-	ADDQ          184(AX), R8
-	ADDQ          184(AX), R9
-	ADDQ          184(AX), R10
-	ADDQ          184(AX), R11
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
+	MOVQ         32(AX), R12
+	VBROADCASTSS 448(R12), Z10
+	VMULPS       Z10, Z2, Z2
+	VMULPS       Z10, Z4, Z4
+	VMULPS       Z10, Z6, Z6
+	VMULPS       Z10, Z8, Z8
+	VBROADCASTSS 448(R12)(SI*1), Z10
+	VMULPS       Z10, Z3, Z3
+	VMULPS       Z10, Z5, Z5
+	VMULPS       Z10, Z7, Z7
+	VMULPS       Z10, Z9, Z9
+	ADDQ         184(AX), R8
+	ADDQ         184(AX), R9
+	ADDQ         184(AX), R10
+	ADDQ         184(AX), R11
+	ADDQ         80(AX), CX
+	ADDQ         80(AX), DX
+
+	// Add the lanes and store.
 	MOVQ          (AX), R12
 	ADDQ          192(AX), R12
 	VPERMILPS     $0x4e, Z2, Z10
@@ -10560,9 +11940,9 @@ done5:
 	VZEROUPPER
 	RET
 
-// func mul4xAffine8AVX512(a *uint64)
+// func matvec4xAffine8AVX512(a *uint64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, AVX512VNNI, MMX+
-TEXT ·mul4xAffine8AVX512(SB), NOSPLIT, $0-8
+TEXT ·matvec4xAffine8AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
@@ -10581,6 +11961,7 @@ TEXT ·mul4xAffine8AVX512(SB), NOSPLIT, $0-8
 	VPSRLD       X1, Z0, Z0
 	VPBROADCASTD lanes_43800000<>+0(SB), Z1
 
+	// Each row of the streams.
 row1:
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
@@ -10605,14 +11986,17 @@ row1:
 	JZ     done3
 
 loop2:
-	PREFETCHT0      2048(CX)
-	PREFETCHT0      2048(CX)(BX*1)
-	PREFETCHT0      2048(DX)
-	PREFETCHT0      2048(DX)(BX*1)
-	PREFETCHT0      2112(CX)
-	PREFETCHT0      2112(CX)(BX*1)
-	PREFETCHT0      2112(DX)
-	PREFETCHT0      2112(DX)(BX*1)
+	// Ask for what comes later.
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(CX)(BX*1)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2048(DX)(BX*1)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2112(CX)(BX*1)
+	PREFETCHT0 2112(DX)
+	PREFETCHT0 2112(DX)(BX*1)
+
+	// Weights of row 0.
 	VMOVDQU32       (CX), Z18
 	VMOVDQU32       64(CX), Z19
 	VSHUFI32X4      $0x88, Z19, Z18, Z20
@@ -10621,70 +12005,88 @@ loop2:
 	VPERMPS         Z19, Z0, Z19
 	VBROADCASTF32X4 (R9)(R8*1), Z21
 	VPERMPS         Z21, Z0, Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13), Z20, Z22
-	VPDPBUSD        64(R13), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13), Z20, Z23
-	VPDPBUSD        192(R13), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13), Z20, Z24
-	VPDPBUSD        320(R13), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13), Z21, Z2
-	VFMADD231PS     Z19, Z22, Z2
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*1), Z20, Z22
-	VPDPBUSD        64(R13)(SI*1), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*1), Z20, Z23
-	VPDPBUSD        192(R13)(SI*1), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*1), Z20, Z24
-	VPDPBUSD        320(R13)(SI*1), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13)(SI*1), Z21, Z3
-	VFMADD231PS     Z19, Z22, Z3
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*2), Z20, Z22
-	VPDPBUSD        64(R13)(SI*2), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*2), Z20, Z23
-	VPDPBUSD        192(R13)(SI*2), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*2), Z20, Z24
-	VPDPBUSD        320(R13)(SI*2), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13)(SI*2), Z21, Z4
-	VFMADD231PS     Z19, Z22, Z4
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(DI*1), Z20, Z22
-	VPDPBUSD        64(R13)(DI*1), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(DI*1), Z20, Z23
-	VPDPBUSD        192(R13)(DI*1), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(DI*1), Z20, Z24
-	VPDPBUSD        320(R13)(DI*1), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13)(DI*1), Z21, Z5
-	VFMADD231PS     Z19, Z22, Z5
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13), Z20, Z22
+	VPDPBUSD 64(R13), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13), Z20, Z23
+	VPDPBUSD 192(R13), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13), Z20, Z24
+	VPDPBUSD 320(R13), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13), Z21, Z2
+	VFMADD231PS Z19, Z22, Z2
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*1), Z20, Z22
+	VPDPBUSD 64(R13)(SI*1), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*1), Z20, Z23
+	VPDPBUSD 192(R13)(SI*1), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*1), Z20, Z24
+	VPDPBUSD 320(R13)(SI*1), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13)(SI*1), Z21, Z3
+	VFMADD231PS Z19, Z22, Z3
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*2), Z20, Z22
+	VPDPBUSD 64(R13)(SI*2), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*2), Z20, Z23
+	VPDPBUSD 192(R13)(SI*2), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*2), Z20, Z24
+	VPDPBUSD 320(R13)(SI*2), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13)(SI*2), Z21, Z4
+	VFMADD231PS Z19, Z22, Z4
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(DI*1), Z20, Z22
+	VPDPBUSD 64(R13)(DI*1), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(DI*1), Z20, Z23
+	VPDPBUSD 192(R13)(DI*1), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(DI*1), Z20, Z24
+	VPDPBUSD 320(R13)(DI*1), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13)(DI*1), Z21, Z5
+	VFMADD231PS Z19, Z22, Z5
+
+	// Weights of row 1.
 	VMOVDQU32       (CX)(BX*1), Z18
 	VMOVDQU32       64(CX)(BX*1), Z19
 	VSHUFI32X4      $0x88, Z19, Z18, Z20
@@ -10693,70 +12095,88 @@ loop2:
 	VPERMPS         Z19, Z0, Z19
 	VBROADCASTF32X4 (R10)(R8*1), Z21
 	VPERMPS         Z21, Z0, Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13), Z20, Z22
-	VPDPBUSD        64(R13), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13), Z20, Z23
-	VPDPBUSD        192(R13), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13), Z20, Z24
-	VPDPBUSD        320(R13), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13), Z21, Z6
-	VFMADD231PS     Z19, Z22, Z6
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*1), Z20, Z22
-	VPDPBUSD        64(R13)(SI*1), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*1), Z20, Z23
-	VPDPBUSD        192(R13)(SI*1), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*1), Z20, Z24
-	VPDPBUSD        320(R13)(SI*1), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13)(SI*1), Z21, Z7
-	VFMADD231PS     Z19, Z22, Z7
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*2), Z20, Z22
-	VPDPBUSD        64(R13)(SI*2), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*2), Z20, Z23
-	VPDPBUSD        192(R13)(SI*2), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*2), Z20, Z24
-	VPDPBUSD        320(R13)(SI*2), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13)(SI*2), Z21, Z8
-	VFMADD231PS     Z19, Z22, Z8
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(DI*1), Z20, Z22
-	VPDPBUSD        64(R13)(DI*1), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(DI*1), Z20, Z23
-	VPDPBUSD        192(R13)(DI*1), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(DI*1), Z20, Z24
-	VPDPBUSD        320(R13)(DI*1), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13)(DI*1), Z21, Z9
-	VFMADD231PS     Z19, Z22, Z9
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13), Z20, Z22
+	VPDPBUSD 64(R13), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13), Z20, Z23
+	VPDPBUSD 192(R13), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13), Z20, Z24
+	VPDPBUSD 320(R13), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13), Z21, Z6
+	VFMADD231PS Z19, Z22, Z6
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*1), Z20, Z22
+	VPDPBUSD 64(R13)(SI*1), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*1), Z20, Z23
+	VPDPBUSD 192(R13)(SI*1), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*1), Z20, Z24
+	VPDPBUSD 320(R13)(SI*1), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13)(SI*1), Z21, Z7
+	VFMADD231PS Z19, Z22, Z7
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*2), Z20, Z22
+	VPDPBUSD 64(R13)(SI*2), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*2), Z20, Z23
+	VPDPBUSD 192(R13)(SI*2), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*2), Z20, Z24
+	VPDPBUSD 320(R13)(SI*2), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13)(SI*2), Z21, Z8
+	VFMADD231PS Z19, Z22, Z8
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(DI*1), Z20, Z22
+	VPDPBUSD 64(R13)(DI*1), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(DI*1), Z20, Z23
+	VPDPBUSD 192(R13)(DI*1), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(DI*1), Z20, Z24
+	VPDPBUSD 320(R13)(DI*1), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13)(DI*1), Z21, Z9
+	VFMADD231PS Z19, Z22, Z9
+
+	// Weights of row 2.
 	VMOVDQU32       (DX), Z18
 	VMOVDQU32       64(DX), Z19
 	VSHUFI32X4      $0x88, Z19, Z18, Z20
@@ -10765,70 +12185,88 @@ loop2:
 	VPERMPS         Z19, Z0, Z19
 	VBROADCASTF32X4 (R11)(R8*1), Z21
 	VPERMPS         Z21, Z0, Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13), Z20, Z22
-	VPDPBUSD        64(R13), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13), Z20, Z23
-	VPDPBUSD        192(R13), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13), Z20, Z24
-	VPDPBUSD        320(R13), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13), Z21, Z10
-	VFMADD231PS     Z19, Z22, Z10
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*1), Z20, Z22
-	VPDPBUSD        64(R13)(SI*1), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*1), Z20, Z23
-	VPDPBUSD        192(R13)(SI*1), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*1), Z20, Z24
-	VPDPBUSD        320(R13)(SI*1), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13)(SI*1), Z21, Z11
-	VFMADD231PS     Z19, Z22, Z11
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*2), Z20, Z22
-	VPDPBUSD        64(R13)(SI*2), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*2), Z20, Z23
-	VPDPBUSD        192(R13)(SI*2), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*2), Z20, Z24
-	VPDPBUSD        320(R13)(SI*2), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13)(SI*2), Z21, Z12
-	VFMADD231PS     Z19, Z22, Z12
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(DI*1), Z20, Z22
-	VPDPBUSD        64(R13)(DI*1), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(DI*1), Z20, Z23
-	VPDPBUSD        192(R13)(DI*1), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(DI*1), Z20, Z24
-	VPDPBUSD        320(R13)(DI*1), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13)(DI*1), Z21, Z13
-	VFMADD231PS     Z19, Z22, Z13
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13), Z20, Z22
+	VPDPBUSD 64(R13), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13), Z20, Z23
+	VPDPBUSD 192(R13), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13), Z20, Z24
+	VPDPBUSD 320(R13), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13), Z21, Z10
+	VFMADD231PS Z19, Z22, Z10
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*1), Z20, Z22
+	VPDPBUSD 64(R13)(SI*1), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*1), Z20, Z23
+	VPDPBUSD 192(R13)(SI*1), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*1), Z20, Z24
+	VPDPBUSD 320(R13)(SI*1), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13)(SI*1), Z21, Z11
+	VFMADD231PS Z19, Z22, Z11
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*2), Z20, Z22
+	VPDPBUSD 64(R13)(SI*2), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*2), Z20, Z23
+	VPDPBUSD 192(R13)(SI*2), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*2), Z20, Z24
+	VPDPBUSD 320(R13)(SI*2), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13)(SI*2), Z21, Z12
+	VFMADD231PS Z19, Z22, Z12
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(DI*1), Z20, Z22
+	VPDPBUSD 64(R13)(DI*1), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(DI*1), Z20, Z23
+	VPDPBUSD 192(R13)(DI*1), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(DI*1), Z20, Z24
+	VPDPBUSD 320(R13)(DI*1), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13)(DI*1), Z21, Z13
+	VFMADD231PS Z19, Z22, Z13
+
+	// Weights of row 3.
 	VMOVDQU32       (DX)(BX*1), Z18
 	VMOVDQU32       64(DX)(BX*1), Z19
 	VSHUFI32X4      $0x88, Z19, Z18, Z20
@@ -10837,79 +12275,95 @@ loop2:
 	VPERMPS         Z19, Z0, Z19
 	VBROADCASTF32X4 (R12)(R8*1), Z21
 	VPERMPS         Z21, Z0, Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13), Z20, Z22
-	VPDPBUSD        64(R13), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13), Z20, Z23
-	VPDPBUSD        192(R13), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13), Z20, Z24
-	VPDPBUSD        320(R13), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13), Z21, Z14
-	VFMADD231PS     Z19, Z22, Z14
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*1), Z20, Z22
-	VPDPBUSD        64(R13)(SI*1), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*1), Z20, Z23
-	VPDPBUSD        192(R13)(SI*1), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*1), Z20, Z24
-	VPDPBUSD        320(R13)(SI*1), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13)(SI*1), Z21, Z15
-	VFMADD231PS     Z19, Z22, Z15
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*2), Z20, Z22
-	VPDPBUSD        64(R13)(SI*2), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*2), Z20, Z23
-	VPDPBUSD        192(R13)(SI*2), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*2), Z20, Z24
-	VPDPBUSD        320(R13)(SI*2), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13)(SI*2), Z21, Z16
-	VFMADD231PS     Z19, Z22, Z16
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(DI*1), Z20, Z22
-	VPDPBUSD        64(R13)(DI*1), Z18, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(DI*1), Z20, Z23
-	VPDPBUSD        192(R13)(DI*1), Z18, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(DI*1), Z20, Z24
-	VPDPBUSD        320(R13)(DI*1), Z18, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13)(DI*1), Z21, Z17
-	VFMADD231PS     Z19, Z22, Z17
-	ADDQ            $+512, R13
-	ADDQ            $+128, CX
-	ADDQ            $+128, DX
-	ADDQ            168(AX), R9
-	ADDQ            168(AX), R10
-	ADDQ            168(AX), R11
-	ADDQ            168(AX), R12
-	DECQ            R14
-	JNZ             loop2
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13), Z20, Z22
+	VPDPBUSD 64(R13), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13), Z20, Z23
+	VPDPBUSD 192(R13), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13), Z20, Z24
+	VPDPBUSD 320(R13), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13), Z21, Z14
+	VFMADD231PS Z19, Z22, Z14
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*1), Z20, Z22
+	VPDPBUSD 64(R13)(SI*1), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*1), Z20, Z23
+	VPDPBUSD 192(R13)(SI*1), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*1), Z20, Z24
+	VPDPBUSD 320(R13)(SI*1), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13)(SI*1), Z21, Z15
+	VFMADD231PS Z19, Z22, Z15
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*2), Z20, Z22
+	VPDPBUSD 64(R13)(SI*2), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*2), Z20, Z23
+	VPDPBUSD 192(R13)(SI*2), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*2), Z20, Z24
+	VPDPBUSD 320(R13)(SI*2), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13)(SI*2), Z21, Z16
+	VFMADD231PS Z19, Z22, Z16
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(DI*1), Z20, Z22
+	VPDPBUSD 64(R13)(DI*1), Z18, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(DI*1), Z20, Z23
+	VPDPBUSD 192(R13)(DI*1), Z18, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(DI*1), Z20, Z24
+	VPDPBUSD 320(R13)(DI*1), Z18, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13)(DI*1), Z21, Z17
+	VFMADD231PS Z19, Z22, Z17
+	ADDQ        $+512, R13
+	ADDQ        $+128, CX
+	ADDQ        $+128, DX
+	ADDQ        168(AX), R9
+	ADDQ        168(AX), R10
+	ADDQ        168(AX), R11
+	ADDQ        168(AX), R12
+	DECQ        R14
+	JNZ         loop2
 
 done3:
 	MOVQ  72(AX), R14
@@ -10918,316 +12372,389 @@ done3:
 	JZ    done5
 
 loop4:
+	// Weights of row 0.
 	VBROADCASTI32X4 (CX), Z18
 	VBROADCASTI32X4 16(CX), Z19
 	VBROADCASTSS    (R9), Z20
 	VBROADCASTSS    (R9)(R8*1), Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13), Z18, Z22
-	VPDPBUSD        64(R13), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13), Z18, Z23
-	VPDPBUSD        192(R13), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13), Z18, Z24
-	VPDPBUSD        320(R13), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13), Z21, Z2
-	VFMADD231PS     Z20, Z22, Z2
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*1), Z18, Z22
-	VPDPBUSD        64(R13)(SI*1), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*1), Z18, Z23
-	VPDPBUSD        192(R13)(SI*1), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*1), Z18, Z24
-	VPDPBUSD        320(R13)(SI*1), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13)(SI*1), Z21, Z3
-	VFMADD231PS     Z20, Z22, Z3
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*2), Z18, Z22
-	VPDPBUSD        64(R13)(SI*2), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*2), Z18, Z23
-	VPDPBUSD        192(R13)(SI*2), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*2), Z18, Z24
-	VPDPBUSD        320(R13)(SI*2), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13)(SI*2), Z21, Z4
-	VFMADD231PS     Z20, Z22, Z4
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(DI*1), Z18, Z22
-	VPDPBUSD        64(R13)(DI*1), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(DI*1), Z18, Z23
-	VPDPBUSD        192(R13)(DI*1), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(DI*1), Z18, Z24
-	VPDPBUSD        320(R13)(DI*1), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13)(DI*1), Z21, Z5
-	VFMADD231PS     Z20, Z22, Z5
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13), Z18, Z22
+	VPDPBUSD 64(R13), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13), Z18, Z23
+	VPDPBUSD 192(R13), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13), Z18, Z24
+	VPDPBUSD 320(R13), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13), Z21, Z2
+	VFMADD231PS Z20, Z22, Z2
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*1), Z18, Z22
+	VPDPBUSD 64(R13)(SI*1), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*1), Z18, Z23
+	VPDPBUSD 192(R13)(SI*1), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*1), Z18, Z24
+	VPDPBUSD 320(R13)(SI*1), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13)(SI*1), Z21, Z3
+	VFMADD231PS Z20, Z22, Z3
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*2), Z18, Z22
+	VPDPBUSD 64(R13)(SI*2), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*2), Z18, Z23
+	VPDPBUSD 192(R13)(SI*2), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*2), Z18, Z24
+	VPDPBUSD 320(R13)(SI*2), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13)(SI*2), Z21, Z4
+	VFMADD231PS Z20, Z22, Z4
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(DI*1), Z18, Z22
+	VPDPBUSD 64(R13)(DI*1), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(DI*1), Z18, Z23
+	VPDPBUSD 192(R13)(DI*1), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(DI*1), Z18, Z24
+	VPDPBUSD 320(R13)(DI*1), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13)(DI*1), Z21, Z5
+	VFMADD231PS Z20, Z22, Z5
+
+	// Weights of row 1.
 	VBROADCASTI32X4 (CX)(BX*1), Z18
 	VBROADCASTI32X4 16(CX)(BX*1), Z19
 	VBROADCASTSS    (R10), Z20
 	VBROADCASTSS    (R10)(R8*1), Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13), Z18, Z22
-	VPDPBUSD        64(R13), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13), Z18, Z23
-	VPDPBUSD        192(R13), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13), Z18, Z24
-	VPDPBUSD        320(R13), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13), Z21, Z6
-	VFMADD231PS     Z20, Z22, Z6
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*1), Z18, Z22
-	VPDPBUSD        64(R13)(SI*1), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*1), Z18, Z23
-	VPDPBUSD        192(R13)(SI*1), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*1), Z18, Z24
-	VPDPBUSD        320(R13)(SI*1), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13)(SI*1), Z21, Z7
-	VFMADD231PS     Z20, Z22, Z7
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*2), Z18, Z22
-	VPDPBUSD        64(R13)(SI*2), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*2), Z18, Z23
-	VPDPBUSD        192(R13)(SI*2), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*2), Z18, Z24
-	VPDPBUSD        320(R13)(SI*2), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13)(SI*2), Z21, Z8
-	VFMADD231PS     Z20, Z22, Z8
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(DI*1), Z18, Z22
-	VPDPBUSD        64(R13)(DI*1), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(DI*1), Z18, Z23
-	VPDPBUSD        192(R13)(DI*1), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(DI*1), Z18, Z24
-	VPDPBUSD        320(R13)(DI*1), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13)(DI*1), Z21, Z9
-	VFMADD231PS     Z20, Z22, Z9
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13), Z18, Z22
+	VPDPBUSD 64(R13), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13), Z18, Z23
+	VPDPBUSD 192(R13), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13), Z18, Z24
+	VPDPBUSD 320(R13), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13), Z21, Z6
+	VFMADD231PS Z20, Z22, Z6
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*1), Z18, Z22
+	VPDPBUSD 64(R13)(SI*1), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*1), Z18, Z23
+	VPDPBUSD 192(R13)(SI*1), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*1), Z18, Z24
+	VPDPBUSD 320(R13)(SI*1), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13)(SI*1), Z21, Z7
+	VFMADD231PS Z20, Z22, Z7
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*2), Z18, Z22
+	VPDPBUSD 64(R13)(SI*2), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*2), Z18, Z23
+	VPDPBUSD 192(R13)(SI*2), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*2), Z18, Z24
+	VPDPBUSD 320(R13)(SI*2), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13)(SI*2), Z21, Z8
+	VFMADD231PS Z20, Z22, Z8
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(DI*1), Z18, Z22
+	VPDPBUSD 64(R13)(DI*1), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(DI*1), Z18, Z23
+	VPDPBUSD 192(R13)(DI*1), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(DI*1), Z18, Z24
+	VPDPBUSD 320(R13)(DI*1), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13)(DI*1), Z21, Z9
+	VFMADD231PS Z20, Z22, Z9
+
+	// Weights of row 2.
 	VBROADCASTI32X4 (DX), Z18
 	VBROADCASTI32X4 16(DX), Z19
 	VBROADCASTSS    (R11), Z20
 	VBROADCASTSS    (R11)(R8*1), Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13), Z18, Z22
-	VPDPBUSD        64(R13), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13), Z18, Z23
-	VPDPBUSD        192(R13), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13), Z18, Z24
-	VPDPBUSD        320(R13), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13), Z21, Z10
-	VFMADD231PS     Z20, Z22, Z10
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*1), Z18, Z22
-	VPDPBUSD        64(R13)(SI*1), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*1), Z18, Z23
-	VPDPBUSD        192(R13)(SI*1), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*1), Z18, Z24
-	VPDPBUSD        320(R13)(SI*1), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13)(SI*1), Z21, Z11
-	VFMADD231PS     Z20, Z22, Z11
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*2), Z18, Z22
-	VPDPBUSD        64(R13)(SI*2), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*2), Z18, Z23
-	VPDPBUSD        192(R13)(SI*2), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*2), Z18, Z24
-	VPDPBUSD        320(R13)(SI*2), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13)(SI*2), Z21, Z12
-	VFMADD231PS     Z20, Z22, Z12
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(DI*1), Z18, Z22
-	VPDPBUSD        64(R13)(DI*1), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(DI*1), Z18, Z23
-	VPDPBUSD        192(R13)(DI*1), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(DI*1), Z18, Z24
-	VPDPBUSD        320(R13)(DI*1), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13)(DI*1), Z21, Z13
-	VFMADD231PS     Z20, Z22, Z13
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13), Z18, Z22
+	VPDPBUSD 64(R13), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13), Z18, Z23
+	VPDPBUSD 192(R13), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13), Z18, Z24
+	VPDPBUSD 320(R13), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13), Z21, Z10
+	VFMADD231PS Z20, Z22, Z10
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*1), Z18, Z22
+	VPDPBUSD 64(R13)(SI*1), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*1), Z18, Z23
+	VPDPBUSD 192(R13)(SI*1), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*1), Z18, Z24
+	VPDPBUSD 320(R13)(SI*1), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13)(SI*1), Z21, Z11
+	VFMADD231PS Z20, Z22, Z11
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*2), Z18, Z22
+	VPDPBUSD 64(R13)(SI*2), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*2), Z18, Z23
+	VPDPBUSD 192(R13)(SI*2), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*2), Z18, Z24
+	VPDPBUSD 320(R13)(SI*2), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13)(SI*2), Z21, Z12
+	VFMADD231PS Z20, Z22, Z12
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(DI*1), Z18, Z22
+	VPDPBUSD 64(R13)(DI*1), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(DI*1), Z18, Z23
+	VPDPBUSD 192(R13)(DI*1), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(DI*1), Z18, Z24
+	VPDPBUSD 320(R13)(DI*1), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13)(DI*1), Z21, Z13
+	VFMADD231PS Z20, Z22, Z13
+
+	// Weights of row 3.
 	VBROADCASTI32X4 (DX)(BX*1), Z18
 	VBROADCASTI32X4 16(DX)(BX*1), Z19
 	VBROADCASTSS    (R12), Z20
 	VBROADCASTSS    (R12)(R8*1), Z21
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13), Z18, Z22
-	VPDPBUSD        64(R13), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13), Z18, Z23
-	VPDPBUSD        192(R13), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13), Z18, Z24
-	VPDPBUSD        320(R13), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13), Z21, Z14
-	VFMADD231PS     Z20, Z22, Z14
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*1), Z18, Z22
-	VPDPBUSD        64(R13)(SI*1), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*1), Z18, Z23
-	VPDPBUSD        192(R13)(SI*1), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*1), Z18, Z24
-	VPDPBUSD        320(R13)(SI*1), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13)(SI*1), Z21, Z15
-	VFMADD231PS     Z20, Z22, Z15
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(SI*2), Z18, Z22
-	VPDPBUSD        64(R13)(SI*2), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(SI*2), Z18, Z23
-	VPDPBUSD        192(R13)(SI*2), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(SI*2), Z18, Z24
-	VPDPBUSD        320(R13)(SI*2), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13)(SI*2), Z21, Z16
-	VFMADD231PS     Z20, Z22, Z16
-	VXORPS          Z22, Z22, Z22
-	VPDPBUSD        (R13)(DI*1), Z18, Z22
-	VPDPBUSD        64(R13)(DI*1), Z19, Z22
-	VXORPS          Z23, Z23, Z23
-	VPDPBUSD        128(R13)(DI*1), Z18, Z23
-	VPDPBUSD        192(R13)(DI*1), Z19, Z23
-	VXORPS          Z24, Z24, Z24
-	VPDPBUSD        256(R13)(DI*1), Z18, Z24
-	VPDPBUSD        320(R13)(DI*1), Z19, Z24
-	VPSLLD          $0x08, Z22, Z22
-	VPADDD          Z23, Z22, Z22
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z24, Z24
-	VFMADD132PS     Z1, Z24, Z22
-	VFMADD231PS     384(R13)(DI*1), Z21, Z17
-	VFMADD231PS     Z20, Z22, Z17
-	ADDQ            $+512, R13
-	ADDQ            $+32, CX
-	ADDQ            $+32, DX
-	ADDQ            176(AX), R9
-	ADDQ            176(AX), R10
-	ADDQ            176(AX), R11
-	ADDQ            176(AX), R12
-	DECQ            R14
-	JNZ             loop4
+
+	// Digits of activation row 0 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13), Z18, Z22
+	VPDPBUSD 64(R13), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13), Z18, Z23
+	VPDPBUSD 192(R13), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13), Z18, Z24
+	VPDPBUSD 320(R13), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13), Z21, Z14
+	VFMADD231PS Z20, Z22, Z14
+
+	// Digits of activation row 1 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*1), Z18, Z22
+	VPDPBUSD 64(R13)(SI*1), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*1), Z18, Z23
+	VPDPBUSD 192(R13)(SI*1), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*1), Z18, Z24
+	VPDPBUSD 320(R13)(SI*1), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13)(SI*1), Z21, Z15
+	VFMADD231PS Z20, Z22, Z15
+
+	// Digits of activation row 2 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(SI*2), Z18, Z22
+	VPDPBUSD 64(R13)(SI*2), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(SI*2), Z18, Z23
+	VPDPBUSD 192(R13)(SI*2), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(SI*2), Z18, Z24
+	VPDPBUSD 320(R13)(SI*2), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13)(SI*2), Z21, Z16
+	VFMADD231PS Z20, Z22, Z16
+
+	// Digits of activation row 3 times the weights.
+	VXORPS   Z22, Z22, Z22
+	VPDPBUSD (R13)(DI*1), Z18, Z22
+	VPDPBUSD 64(R13)(DI*1), Z19, Z22
+	VXORPS   Z23, Z23, Z23
+	VPDPBUSD 128(R13)(DI*1), Z18, Z23
+	VPDPBUSD 192(R13)(DI*1), Z19, Z23
+	VXORPS   Z24, Z24, Z24
+	VPDPBUSD 256(R13)(DI*1), Z18, Z24
+	VPDPBUSD 320(R13)(DI*1), Z19, Z24
+
+	// Put the digits together and scale.
+	VPSLLD      $0x08, Z22, Z22
+	VPADDD      Z23, Z22, Z22
+	VCVTDQ2PS   Z22, Z22
+	VCVTDQ2PS   Z24, Z24
+	VFMADD132PS Z1, Z24, Z22
+	VFMADD231PS 384(R13)(DI*1), Z21, Z17
+	VFMADD231PS Z20, Z22, Z17
+	ADDQ        $+512, R13
+	ADDQ        $+32, CX
+	ADDQ        $+32, DX
+	ADDQ        176(AX), R9
+	ADDQ        176(AX), R10
+	ADDQ        176(AX), R11
+	ADDQ        176(AX), R12
+	DECQ        R14
+	JNZ         loop4
 
 done5:
-	MOVQ          32(AX), R13
-	VBROADCASTSS  448(R13), Z18
-	VMULPS        Z18, Z2, Z2
-	VMULPS        Z18, Z6, Z6
-	VMULPS        Z18, Z10, Z10
-	VMULPS        Z18, Z14, Z14
-	VBROADCASTSS  448(R13)(SI*1), Z18
-	VMULPS        Z18, Z3, Z3
-	VMULPS        Z18, Z7, Z7
-	VMULPS        Z18, Z11, Z11
-	VMULPS        Z18, Z15, Z15
-	VBROADCASTSS  448(R13)(SI*2), Z18
-	VMULPS        Z18, Z4, Z4
-	VMULPS        Z18, Z8, Z8
-	VMULPS        Z18, Z12, Z12
-	VMULPS        Z18, Z16, Z16
-	VBROADCASTSS  448(R13)(DI*1), Z18
-	VMULPS        Z18, Z5, Z5
-	VMULPS        Z18, Z9, Z9
-	VMULPS        Z18, Z13, Z13
-	VMULPS        Z18, Z17, Z17
-	ADDQ          184(AX), R9
-	ADDQ          184(AX), R10
-	ADDQ          184(AX), R11
-	ADDQ          184(AX), R12
-	ADDQ          80(AX), CX
-	ADDQ          80(AX), DX
+	MOVQ         32(AX), R13
+	VBROADCASTSS 448(R13), Z18
+	VMULPS       Z18, Z2, Z2
+	VMULPS       Z18, Z6, Z6
+	VMULPS       Z18, Z10, Z10
+	VMULPS       Z18, Z14, Z14
+	VBROADCASTSS 448(R13)(SI*1), Z18
+	VMULPS       Z18, Z3, Z3
+	VMULPS       Z18, Z7, Z7
+	VMULPS       Z18, Z11, Z11
+	VMULPS       Z18, Z15, Z15
+	VBROADCASTSS 448(R13)(SI*2), Z18
+	VMULPS       Z18, Z4, Z4
+	VMULPS       Z18, Z8, Z8
+	VMULPS       Z18, Z12, Z12
+	VMULPS       Z18, Z16, Z16
+	VBROADCASTSS 448(R13)(DI*1), Z18
+	VMULPS       Z18, Z5, Z5
+	VMULPS       Z18, Z9, Z9
+	VMULPS       Z18, Z13, Z13
+	VMULPS       Z18, Z17, Z17
+	ADDQ         184(AX), R9
+	ADDQ         184(AX), R10
+	ADDQ         184(AX), R11
+	ADDQ         184(AX), R12
+	ADDQ         80(AX), CX
+	ADDQ         80(AX), DX
+
+	// Add the lanes and store.
 	MOVQ          (AX), R13
 	ADDQ          192(AX), R13
 	VUNPCKLPS     Z3, Z2, Z18
@@ -11324,9 +12851,9 @@ done5:
 	VZEROUPPER
 	RET
 
-// func digitsAVX512(a *uint64)
+// func int8x3AVX512(a *uint64)
 // Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL, AVX512VNNI
-TEXT ·digitsAVX512(SB), NOSPLIT, $0-8
+TEXT ·int8x3AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         8(AX), DX
@@ -11645,9 +13172,9 @@ DATA lanes_01010101<>+24(SB)/4, $0x01010101
 DATA lanes_01010101<>+28(SB)/4, $0x01010101
 GLOBL lanes_01010101<>(SB), RODATA|NOPTR, $32
 
-// func partsAVX512(a *uint64)
+// func bf16x3AVX512(a *uint64)
 // Requires: AVX, AVX512BW, AVX512F
-TEXT ·partsAVX512(SB), NOSPLIT, $0-8
+TEXT ·bf16x3AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         8(AX), DX

@@ -1,0 +1,149 @@
+package cpu
+
+// The operands of the kernels. The generator takes the offsets of their fields from
+// this file, which imports nothing.
+
+// mulArgs are the operands of a product with 1, 2 or 4 activation rows. All three add
+// what goes into an output in the same order (kernels.ExactRows). For i < count and
+// r < 1, 2 or 4,
+//
+//	y0[i + r·yStride] = Σ_c w0[i][c] · x[c + r·xStride]
+//
+// and the same for y1 and w1, unless one stream is read: which number of streams uses
+// the memory best depends on the processor. Strides are in bytes.
+type mulArgs struct {
+	y0, y1         *float32
+	w0, w1         *byte
+	x              *float32
+	scale0, scale1 *float32 // affine formats: count rows of scales
+	bias0, bias1   *float32 // and biases, as float32
+	cols           int      // F32, F16, BF16: columns, as many as wholeVectors says; else blocks of a row, or groups
+	skip           int      // bytes from the last used column of a row to the next row
+	count          int
+	xStride        int
+	yStride        int
+	group          int      // affine formats: 32-column blocks in a group
+	ahead          int      // how far in front of a stream's position it is prefetched, bytes
+	sums           *float32 // what the layout says of each 32 activations; rows xStride apart, too
+
+	// Routines that read four streams: from the first and the second to the third and
+	// the fourth, in the weights, in y and in the scales. All are zero for rows
+	// that stand alone.
+	pair, yPair, scalePair int
+
+	// For int8×3, affine formats: from the scales to the biases, and from the
+	// scales of four blocks, of a single block and of a row to the next. cols
+	// counts blocks of 32 columns, or of 256, and group is a logarithm.
+	bias                            int
+	scaleStep, scaleRest, scaleSkip int
+
+	// done is how far a routine has come in y, bytes: a pointer moved on would at
+	// last point behind the memory.
+	done int
+}
+
+// widenArgs: dst[c] = the weight c columns from src.
+type widenArgs struct {
+	dst         *float32
+	src         *byte
+	scale, bias *float32
+	cols        int // as in mulArgs
+	group       int
+}
+
+// gemmArgs: C[r][j] (+)= Σ_k A[r][k]·B[k][j], tileCols columns j. Strides are in
+// bytes, and so is the distance of the second half of a row of B from the first.
+type gemmArgs struct {
+	c, a, b       *float32
+	ldc, lda, ldb int
+	k             int
+	add           int // 0: C is overwritten
+	half          int
+}
+
+// packArgs: dst[c·16 + r] = src[r][c] for 16 rows, stride bytes apart, and n
+// columns, a multiple of lanes.
+type packArgs struct {
+	dst, src *float32
+	stride   int
+	n        int
+}
+
+// vectorArgs are n elements, a multiple of lanes.
+type vectorArgs struct {
+	dst, x, w *float32
+	n         int
+	scalar    float32
+}
+
+// permuteArgs: for each 32 elements of x, dst[i] = x[index[i]]·scale[i] and the
+// sum of x times factor. n is a multiple of 32.
+type permuteArgs struct {
+	dst, x, sums *float32
+	index        *int32
+	scale        *float32
+	n            int
+	factor       float32
+}
+
+// int8x3Args: blocks of 32 elements of x become records (see digits).
+type int8x3Args struct {
+	dst, x *float32
+	index  *int32 // the order of each 32 elements
+	blocks int
+	factor float32
+}
+
+// tileArgs: C[16·i + r][16·j + o] (+)= Σ A_i[r]·B_j[o] for i < 1 or 2 and j < 2,
+// over steps of 32 columns. A step of A is three tiles, the parts; those of the
+// second row of tiles begin aNext bytes after the first's. A step of B is a tile,
+// and the second column of tiles begins bNext bytes after the first.
+type tileArgs struct {
+	c            *float32
+	ldc          int // bytes
+	a            *uint16
+	aNext        int
+	b            *uint32 // two weights of a row
+	bNext        int
+	steps        int
+	add          int // 0: C is overwritten
+	config       *tileConfig
+	rows0, rows1 int // of C that count: in the configuration, too
+}
+
+// tileConfig is the layout of the tile registers (Intel manual, volume 1, 18.2).
+type tileConfig struct {
+	palette  uint8
+	_        [15]uint8
+	rowBytes [16]uint16
+	rows     [16]uint8
+}
+
+// bf16x3Args: a row of steps·32 activations becomes rows of tiles, 1024 bytes from
+// one part to the next and next bytes from one step to the next.
+type bf16x3Args struct {
+	dst   *uint16
+	x     *float32
+	steps int
+	next  int
+}
+
+// Routines that multiply bytes take activations as records of digits. A record
+// stands for 128 elements, four blocks of 32, or for a single one where fewer
+// than four are left. Each element is a 24-bit fixed-point number n·unit of three
+// signed bytes, n = d0·2¹⁶ + d1·2⁸ + d2. Products of digits with weights of 8 bits
+// and fewer are exact integers.
+//
+// The unit is a power of two that the largest element of the row decides, 2⁻²² of
+// it or 2⁻²³. What an element loses by it is what a float32 sum in which that
+// largest element stands loses by every rounding.
+//
+// Of each block, the first 16 digits stand in one vector of 64 bytes, and the
+// other 16 in the next, at 16 times the number of the block: so weights that are
+// multiplied with both add into the same lanes.
+type record struct {
+	digits [3][2][64]int8
+	sums   [16]float32 // of n in each four bytes of both vectors, times a factor
+	unit   float32     // of the row: NaN if an element is infinite or not a number
+	_      [15]float32
+}

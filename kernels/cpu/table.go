@@ -1,0 +1,72 @@
+package cpu
+
+//go:generate go -C internal/gen run . -dir ../..
+
+import (
+	"unsafe"
+
+	"github.com/go-openelm/go-openelm/kernels"
+)
+
+// isaTable is the inner loops of one instruction set. Each takes a struct of args.go
+// that lives in scratch memory, so that a call through the table allocates nothing
+// and assembly finds its operands at fixed offsets. The portable ones are the
+// definition of the others.
+type isaTable struct {
+	isa     ISA
+	formats [kernels.NumFormats]formatKernels
+
+	// gemm[r−1] multiplies r rows of A with tileCols columns of B.
+	gemm     []func(*gemmArgs)
+	tileCols int // 16 or 32
+	// pack transposes packRows rows into gemm's B, or half of it.
+	pack func(*packArgs)
+	// prefetch asks for n bytes of each of 16 rows; it changes nothing.
+	prefetch func(*packArgs)
+	// depth is how many columns are packed at once, where there is a widen.
+	depth int
+
+	rmsNorm func(*vectorArgs) // dst = x ⊙ w / sqrt(mean(x²) + scalar)
+	expSum  func(*vectorArgs) // dst = e^(dst − scalar); scalar = Σ dst
+	swiglu  func(*vectorArgs) // dst = silu(dst) ⊙ x
+	rope    func(*vectorArgs) // dst: pairs (i, i+n) rotated by angles x: n cosines, n sines
+	maximum func(*vectorArgs) // scalar = max(dst)
+
+	// permute and int8x3 bring activations into a layout of either kind.
+	permute func(*permuteArgs)
+	int8x3  func(*int8x3Args)
+
+	// tiles[i] multiplies i+1 rows of AMX tiles, which bf16x3 makes of activations;
+	// nil: there are none.
+	tiles  [2]func(*tileArgs)
+	bf16x3 func(*bf16x3Args)
+}
+
+// formatKernels is a row of the table: what an instruction set has for one weight
+// format. Without matvec or widen, rows of weights are widened by
+// kernels.Matrix.ReadRow, the definition of the formats. F32 has both in every table.
+type formatKernels struct {
+	matvec [3]matvecKernel // with 1, 2 and 4 activation rows
+	widen  func(*widenArgs)
+	layout *layout // in which matvec takes the activations; nil: as they are
+}
+
+// matvecKernel multiplies rows of weights with activation rows, and reads so many
+// streams of them side by side.
+type matvecKernel struct {
+	run     func(*mulArgs)
+	streams int
+}
+
+const (
+	lanes    = 8 // vectors are whole multiples of this
+	packRows = 16
+)
+
+// at is p moved by n elements.
+func at(p *float32, n int) *float32 {
+	return (*float32)(unsafe.Add(unsafe.Pointer(p), 4*n))
+}
+
+// ptr is the first element of s, nil if there is none.
+func ptr(s []float32) *float32 { return unsafe.SliceData(s) }

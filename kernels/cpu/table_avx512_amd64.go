@@ -1,0 +1,34 @@
+package cpu
+
+import "github.com/go-openelm/go-openelm/kernels"
+
+// avx512 multiplies with AVX-512 and, where the weights are quantised and the
+// rows few, VNNI. The rest is AVX2's: it is a small part of a token.
+var avx512 = func() isaTable {
+	r := avx2
+	r.isa = AVX512
+	// A Zen 4 reads one stream without prefetching faster than two with.
+	r.formats[kernels.F32].matvec = [3]matvecKernel{{matvec1xF32RunAVX512, 1}, {matvec2xF32AVX512, 2}, {matvec4xF32AVX512, 1}}
+	r.formats[kernels.F16].matvec = [3]matvecKernel{{matvec1xF16RunAVX512, 1}, {matvec2xF16AVX512, 2}, {matvec4xF16AVX512, 1}}
+	r.formats[kernels.BF16].matvec = [3]matvecKernel{{matvec1xBF16RunAVX512, 1}, {matvec2xBF16AVX512, 2}, {matvec4xBF16AVX512, 1}}
+	r.formats[kernels.BF16].layout = wholePairs
+	r.formats[kernels.Q8_0].matvec = [3]matvecKernel{{matvec1xQ8_0AVX512, 2}, {matvec2xQ8_0AVX512, 4}, {matvec4xQ8_0AVX512, 4}}
+	r.formats[kernels.Q8_0].layout = offset128
+	r.formats[kernels.Q4_0].matvec = [3]matvecKernel{{matvec1xQ4_0AVX512, 2}, {matvec2xQ4_0AVX512, 4}, {matvec4xQ4_0AVX512, 4}}
+	r.formats[kernels.Q4_0].layout = offset8
+	r.formats[kernels.Q4_1].matvec = [3]matvecKernel{{matvec1xQ4_1AVX512, 2}, {matvec2xQ4_1AVX512, 4}, {matvec4xQ4_1AVX512, 4}}
+	r.formats[kernels.Q4_1].layout = natural
+	r.formats[kernels.Q4_K].matvec = [3]matvecKernel{{matvec1xQ4_KAVX512, 2}, {matvec2xQ4_KAVX512, 4}, {matvec4xQ4_KAVX512, 4}}
+	r.formats[kernels.Q4_K].layout = natural
+	r.formats[kernels.Affine4].matvec = [3]matvecKernel{{matvec1xAffine4AVX512, 2}, {matvec2xAffine4AVX512, 4}, {matvec4xAffine4AVX512, 4}}
+	r.formats[kernels.Affine4].layout = evenColumns
+	r.formats[kernels.Affine8].matvec = [3]matvecKernel{{matvec1xAffine8AVX512, 2}, {matvec2xAffine8AVX512, 4}, {matvec4xAffine8AVX512, 4}}
+	r.formats[kernels.Affine8].layout = natural
+	r.tileCols = 32
+	r.gemm = []func(*gemmArgs){
+		gemm1x32AVX512, gemm2x32AVX512, gemm3x32AVX512, gemm4x32AVX512, gemm5x32AVX512, gemm6x32AVX512,
+		gemm7x32AVX512, gemm8x32AVX512, gemm9x32AVX512, gemm10x32AVX512, gemm11x32AVX512, gemm12x32AVX512,
+	}
+	r.int8x3 = int8x3AVX512
+	return r
+}()

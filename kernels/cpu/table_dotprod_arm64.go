@@ -1,0 +1,24 @@
+package cpu
+
+import "github.com/go-openelm/go-openelm/kernels"
+
+// dotProd multiplies few rows of quantised weights with the dot products of
+// ARMv8.2. All else is NEON's.
+var dotProd = func() isaTable {
+	r := neon
+	r.isa = DotProd
+	r.formats[kernels.Q8_0].matvec = [3]matvecKernel{{matvec1xQ8_0DotProd, 2}, {matvec2xQ8_0DotProd, 2}, {matvec4xQ8_0DotProd, 2}}
+	r.formats[kernels.Q8_0].layout = natural
+	r.formats[kernels.Q4_0].matvec = [3]matvecKernel{{matvec1xQ4_0DotProd, 2}, {matvec2xQ4_0DotProd, 2}, {matvec4xQ4_0DotProd, 2}}
+	r.formats[kernels.Q4_0].layout = natural
+	r.formats[kernels.Q4_1].matvec = [3]matvecKernel{{matvec1xQ4_1DotProd, 2}, {matvec2xQ4_1DotProd, 2}, {matvec4xQ4_1DotProd, 2}}
+	r.formats[kernels.Q4_1].layout = natural
+	r.formats[kernels.Q4_K].matvec = [3]matvecKernel{{matvec1xQ4_KDotProd, 2}, {matvec2xQ4_KDotProd, 2}, {matvec4xQ4_KDotProd, 2}}
+	r.formats[kernels.Q4_K].layout = natural
+	r.formats[kernels.Affine4].matvec = [3]matvecKernel{{matvec1xAffine4DotProd, 2}, {matvec2xAffine4DotProd, 2}, {matvec4xAffine4DotProd, 2}}
+	r.formats[kernels.Affine4].layout = evenColumns
+	r.formats[kernels.Affine8].matvec = [3]matvecKernel{{matvec1xAffine8DotProd, 2}, {matvec2xAffine8DotProd, 2}, {matvec4xAffine8DotProd, 2}}
+	r.formats[kernels.Affine8].layout = natural
+	r.int8x3 = int8x3NEON
+	return r
+}()
