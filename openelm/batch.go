@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-openelm/go-openelm/kernels"
@@ -55,7 +56,8 @@ type Batch struct {
 	// tokens at the same time, in their own goroutines.
 	deciding int
 
-	perRow float64 // seconds that a row of a prompt takes
+	perRow  float64      // seconds that a row of a prompt takes
+	streams atomic.Int64 // sessions that are past their prompts, and generate
 }
 
 // turn is where a session stands in its batch.
@@ -177,19 +179,6 @@ func (b *Batch) settle(s *Session) {
 	}
 }
 
-// decoding is how many other sessions are about to decode.
-func (b *Batch) decoding() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	n := max(b.deciding-1, 0)
-	for _, s := range b.queue {
-		if !s.isPrompt() {
-			n++
-		}
-	}
-	return n
-}
-
 // run evaluates what is queued, in rounds, until nothing is: first whoever
 // generates takes a step, then a piece of a prompt is evaluated.
 func (b *Batch) run() {
@@ -209,7 +198,7 @@ func (b *Batch) run() {
 				steps++
 			}
 		}
-		piece := b.piece(steps > 0)
+		piece := b.piece()
 		b.mu.Unlock()
 		for steps > 0 {
 			n := b.pass(false, kernels.ExactRows)
@@ -223,10 +212,10 @@ func (b *Batch) run() {
 }
 
 // piece is how many rows of prompts to evaluate at once.
-func (b *Batch) piece(delays bool) int {
+func (b *Batch) piece() int {
 	most := max(b.model.parts.Backend.PassRows(), minPassRows)
 	switch {
-	case !delays:
+	case b.streams.Load() == 0: // nobody is delayed
 		return most
 	case b.perRow == 0: // unknown yet
 		return minPassRows

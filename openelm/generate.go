@@ -172,6 +172,10 @@ func (s *Session) generate(ctx context.Context, prompt []int32, o *GenerateOptio
 	if len(s.tokens) == 0 {
 		return fmt.Errorf("%w to continue", ErrEmpty)
 	}
+	if s.batch != nil {
+		s.batch.streams.Add(1)
+		defer s.batch.streams.Add(-1)
+	}
 	g.begin(s.tokens, s.Capacity())
 	yielded := len(s.tokens)
 	defer func() { s.endGeneration(yielded) }()

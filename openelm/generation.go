@@ -129,7 +129,7 @@ func (g *generation) prepare(s *Session) []float32 {
 	// A guess beyond the last token could not be yielded.
 	most, others := min(maxDraft, g.limit-len(s.tokens))-1, 0
 	if s.batch != nil {
-		others = s.batch.decoding()
+		others = int(s.batch.streams.Load()) - 1
 		most = min(most, maxDraft/(others+1)-1)
 	}
 	s.draft = g.lookup.propose(s.draft, s.tokens, most, others, &s.model.pace)

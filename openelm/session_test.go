@@ -484,3 +484,36 @@ func TestStepAllocations(t *testing.T) {
 		t.Errorf("decoding a token allocates %v times", n)
 	}
 }
+
+// TestGenerateAllocations pins the hot path of generating: tokens cost nothing,
+// however many, with all that can be asked for but text and lists.
+func TestGenerateAllocations(t *testing.T) {
+	b := cpu.New(cpu.Options{Threads: 2})
+	defer b.Close()
+	m, err := loader.Open(t.Context(), "../testdata/golden/tiny-bf16", &loader.Options{Backend: b, NoTokenizer: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	s := newSession(t, m, 400)
+	allocations := func(tokens int) float64 {
+		o := &openelm.GenerateOptions{
+			Sampling:  openelm.Sampling{Temperature: 1, TopK: 40, TopP: 0.9, RepetitionPenalty: 1.1},
+			MaxTokens: tokens, IgnoreEOS: true, LogProbs: true, Lookup: true,
+		}
+		return testing.AllocsPerRun(5, func() {
+			if err := s.Truncate(0); err != nil {
+				t.Fatal(err)
+			}
+			for _, err := range s.Generate(t.Context(), []int32{1, 2, 3}, o) {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+	// Maps of counts and lists of tokens grow by doubling.
+	if few, many := allocations(20), allocations(300); many > few+20 {
+		t.Errorf("20 tokens allocate %v times, 300 tokens %v times", few, many)
+	}
+}
