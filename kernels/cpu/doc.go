@@ -1,35 +1,40 @@
 // Package cpu runs the operations of package kernels on the CPU, on all cores.
 //
-// The inner loops are a table of routines for each instruction set ([ISA]): AVX2,
-// AVX-512, AMX, NEON and its dot products in assembly, and portable Go, which
-// says what each of them computes. The best table that the machine can run is
-// taken; [Options] can ask for another. The assembly is written by internal/gen, a
-// module of its own. Whatever the table and the format of the weights, results
-// are within what float32 sums round.
+// The inner loops are a table of kernels for each instruction set ([ISA]): AVX2,
+// AVX-512, AMX, NEON and its dot products in assembly, and portable Go, which says
+// what each of them computes. The best table that the machine can run is taken;
+// [Options] can ask for another. The assembly is written by internal/gen, a module of
+// its own. Whatever the table and the format of the weights, results are within what
+// float32 sums round; with one table they are what [kernels.ExactRows] promises.
 //
-// # A few rows
+// # Words
 //
-// Decoding multiplies each weight with one activation, or with a few when
-// several sequences decode together, and is limited by reading the weights. They
-// are widened in registers, straight from where the checkpoint is mapped; two or
-// four runs of rows are read at a time. AVX2 converts quantised weights where they
-// are in a word, without a shuffle, and the activations are brought into the order
-// that follows from it.
+//   - matvec: a product with at most kernels.ExactRows activation rows, 4, 2 or 1 of
+//     them at a time, which reads the weights once for each such set.
+//   - matmul: a product with more rows; weights are widened a panel at a time.
+//   - panel: 16 or 32 rows of weights, as float32 and transposed, in the cache.
+//   - stream: one of several runs of weight rows that a matvec reads side by side.
+//   - layout: how activations stand in memory for the kernels of a format.
+//   - int8×3: activations as 24-bit fixed point, in three signed bytes each.
+//   - record: 128 activations as int8×3, with their sums and their unit.
+//   - bf16×3: activations as the sum of three bfloat16, for AMX's tiles.
+//   - split: a fixed range of the context of which attention computes a partial result.
+//   - chain: a sum that a matvec adds to; an output has the same chains in any company.
 //
-// AVX-512 and NEON's dot products multiply quantised weights as the bytes they
-// are. For that, activations become 24-bit fixed-point numbers of three signed
-// bytes, once for all weights (see record in digits.go): products and sums are
-// exact integers until a block's scale is applied.
+// # Matvec
 //
-// # Many rows
+// Decoding is limited by reading the weights. They are widened in registers, straight
+// from where the checkpoint is mapped. AVX2 converts quantised weights where they are
+// in a word, without a shuffle; the layout of the activations follows from that.
+// AVX-512 and NEON's dot products multiply quantised weights as the bytes they are,
+// with activations as int8×3: products and sums are exact integers until a block's
+// scale is applied.
 //
-// A prompt is limited by multiplying. A panel of rows of weights at a time is
-// widened to float32 and transposed into the cache, whatever their format, and all
-// activations pass over it. Where multiplying the weights as they are read is
-// faster than that, it is done for more than a few rows, too.
+// # Matmul
 //
-// AMX multiplies bfloat16 only. Activations are split into three of them, which
-// are all 24 bits of a float32 (see tiles.go), and weights stay what they are.
+// A prompt is limited by multiplying. All activations pass over a panel while it is in
+// the cache. AMX multiplies bfloat16 only: activations become bf16×3, which are all 24
+// bits of a float32, and weights stay what they are.
 //
 // # Goroutines
 //
