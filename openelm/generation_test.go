@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/go-openelm/go-openelm/openelm"
 	"pgregory.net/rapid"
@@ -221,8 +223,12 @@ func (p *parrot) Accept(int32) error { p.n++; return nil }
 // TestLookupPays: a text that repeats itself takes few passes, one that does not
 // hardly more than its tokens.
 func TestLookupPays(t *testing.T) {
-	f := &fake{}
+	f := &fake{perPass: 10 * time.Millisecond, perRow: time.Millisecond}
 	m := fakeModel(t, f)
+	synctest.Test(t, func(t *testing.T) { lookupPays(t, m, f) })
+}
+
+func lookupPays(t *testing.T, m *openelm.Model, f *fake) {
 	rows := func(c openelm.Constraint) (passes, rows int) {
 		f.taken()
 		collect(t, newSession(t, m, 1000), []int32{1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3}, &openelm.GenerateOptions{Constraint: c, MaxTokens: 400, Lookup: true})
