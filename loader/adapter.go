@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-openelm/go-openelm/internal/strictjson"
 	"github.com/go-openelm/go-openelm/kernels"
+	"github.com/go-openelm/go-openelm/loader/pytorch"
 	"github.com/go-openelm/go-openelm/openelm"
 )
 
@@ -17,12 +18,14 @@ import (
 // they are: a directory with adapter_config.json and, as PEFT writes it,
 // adapter_model.safetensors or, as mlx-lm does, adapters.safetensors; or a
 // repository id with these files. The name of a file takes the tensors from that
-// one. The adapter belongs to m's backend; its Release must come before m's
-// Close. Of opts, only Hub and Logger are used.
+// one. A .pt file of CoreNet that holds a model and its adapter is opened for the
+// adapter; the model in it must be m's. The adapter belongs to m's backend; its
+// Release must come before m's Close. Of opts, only Hub and Logger are used.
 //
 // An embedding or output matrix that PEFT saved beside the updates is used in
-// place of the model's, unless it is the same. What the adapter asks for and this package does not have, down to a tensor
-// that no matrix of the model is for, is an error.
+// place of the model's, unless it is the same. What the adapter asks for and this
+// package does not have, down to a tensor that no matrix of the model is for, is
+// an error.
 func OpenAdapter(ctx context.Context, name string, m *openelm.Model, opts *Options) (*openelm.Adapter, error) {
 	o := opts.withDefaults()
 	l, err := locate(name, &o)
@@ -55,26 +58,57 @@ type adapterFile struct {
 	checkpoint                    // its tensors
 	updates    map[string]*update // by the path of the matrix
 	whole      map[string]*tensor // matrices that were saved as they are, by path
-	transposed bool               // A is [in, rank] and B [rank, out]
 }
 
 // update is the update of one matrix W: scale·B·A, and DoRA's magnitude.
 type update struct {
 	a, b, magnitude *tensor
 	scale           float64
+	manner
 }
+
+// manner is how the matrices of an update are stored.
+type manner int
+
+const (
+	plain      manner = iota // A is [rank, in], B [out, rank]
+	transposed               // A is [in, rank], B [rank, out]
+	lookedUp                 // of a table: A is [in, rank], B [rank, rows of the table]
+)
+
+// place is what a tensor is for an update.
+type place struct {
+	part func(*update) **tensor
+	manner
+}
+
+func partA(u *update) **tensor         { return &u.a }
+func partB(u *update) **tensor         { return &u.b }
+func partMagnitude(u *update) **tensor { return &u.magnitude }
 
 // dialect is how a library stores adapters.
 type dialect struct {
 	file   string // with the tensors
 	prefix string // of their names
-	ends   map[string]func(*update) **tensor
+	ends   map[string]place
 
 	wholeEnds []string // of the names of matrices that are saved whole
 }
 
 // readAdapter reads the configuration and the header of an adapter.
 func readAdapter(ctx context.Context, l location) (_ *adapterFile, err error) {
+	if l.file != "" {
+		f, err := l.src.open(ctx, l.file)
+		if err == nil && pytorch.Is(f) {
+			return readCoreNetAdapter(f)
+		}
+		if err == nil {
+			err = f.Close()
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 	path, text, err := readText(ctx, l.src, adapterConfigFile)
 	if err != nil {
 		return nil, err
@@ -87,7 +121,7 @@ func readAdapter(ctx context.Context, l location) (_ *adapterFile, err error) {
 	if l.file != "" && l.file != adapterConfigFile {
 		d.file = l.file
 	}
-	f := &adapterFile{updates: map[string]*update{}, whole: map[string]*tensor{}, transposed: c.mlx}
+	f := &adapterFile{updates: map[string]*update{}, whole: map[string]*tensor{}}
 	f.configFile, f.tensors = path, map[string]*tensor{}
 	for _, w := range c.warnings {
 		f.warn("%s: %s", path, w)
@@ -119,7 +153,7 @@ func readAdapter(ctx context.Context, l location) (_ *adapterFile, err error) {
 // assign puts a tensor into the update that it is a part of.
 func (f *adapterFile) assign(t *tensor, d dialect) error {
 	path, ok := strings.CutPrefix(t.name, d.prefix)
-	for end, part := range d.ends {
+	for end, place := range d.ends {
 		if base, found := strings.CutSuffix(path, end); ok && found {
 			if !t.format.Float() {
 				return unsupported(t.file.name, t.name, "type %s; this package has F32, F16 and BF16", t.kind)
@@ -127,7 +161,8 @@ func (f *adapterFile) assign(t *tensor, d dialect) error {
 			if f.updates[base] == nil {
 				f.updates[base] = &update{}
 			}
-			p := part(f.updates[base])
+			p := place.part(f.updates[base])
+			f.updates[base].manner = max(f.updates[base].manner, place.manner) // a magnitude's is plain
 			if *p != nil {
 				return t.fail("is there a second time, as %s", (*p).name)
 			}
@@ -158,10 +193,12 @@ func (f *adapterFile) complete(path string, u *update, c *adapterConfig) error {
 	switch {
 	case u.a == nil || u.b == nil:
 		return corrupt(file, path, "only one of the matrices A and B is there")
-	case c.dora && u.magnitude == nil:
+	case c.dora && u.magnitude == nil && u.manner != lookedUp:
 		return corrupt(file, path, "no magnitude, but %s says DoRA", f.configFile)
 	case !c.dora && u.magnitude != nil:
 		return corrupt(file, path, "a magnitude, but %s does not say DoRA", f.configFile)
+	case u.magnitude != nil && u.manner == lookedUp:
+		return unsupported(file, path, "DoRA of an embedding")
 	}
 	for _, t := range []*tensor{u.a, u.b} {
 		if len(t.shape) != 2 {
@@ -169,7 +206,7 @@ func (f *adapterFile) complete(path string, u *update, c *adapterConfig) error {
 		}
 	}
 	rank := u.a.shape[0]
-	if f.transposed {
+	if u.manner != plain {
 		rank = u.a.shape[1]
 	}
 	want, scale := c.rankAndScale(path)
@@ -194,6 +231,7 @@ func targets(m *openelm.Model, a *openelm.Adapter) map[string]target {
 	one := func(path string, w *kernels.Matrix, p **kernels.LowRank) {
 		all[path] = target{[]*kernels.Matrix{w}, []**kernels.LowRank{p}}
 	}
+	one(huggingFace.embedding, &w.Embedding, &a.Embedding)
 	a.Layers = make([]openelm.LayerAdapter, len(w.Layers))
 	for i := range w.Layers {
 		l, la, name := &w.Layers[i], &a.Layers[i], huggingFace.inLayer(i)
@@ -227,7 +265,7 @@ func (f *adapterFile) adapter(ctx context.Context, m *openelm.Model) (_ *openelm
 	}
 	for path, u := range f.updates {
 		t, known := all[path]
-		if !known {
+		if !known || (u.manner == lookedUp) != (path == huggingFace.embedding) {
 			return nil, unsupported(f.files[0].name, path, "the model has no matrix of this name that an adapter can change")
 		}
 		if err := f.checkUpdate(u, t); err != nil {
@@ -363,9 +401,12 @@ func (f *adapterFile) checkUpdate(u *update, t target) error {
 	}
 	rank := u.a.shape[0]
 	wantA, wantB := []int{rank, cols}, []int{rows, rank}
-	if f.transposed {
+	if u.manner != plain {
 		rank = u.a.shape[1]
 		wantA, wantB = []int{cols, rank}, []int{rank, rows}
+		if rows == llamaVocab && slices.Equal(u.b.shape, []int{rank, paddedVocab}) {
+			wantB = u.b.shape // CoreNet's rounding
+		}
 	}
 	errs := []error{f.checkShape(u.a, wantA...), f.checkShape(u.b, wantB...)}
 	if u.magnitude != nil {
@@ -379,7 +420,7 @@ func (f *adapterFile) load(ctx context.Context, u *update, t target, v kernels.V
 	views := make([]kernels.View, 0, 3)
 	for _, p := range u.parts() {
 		n := 4 * p.elements()
-		if err := p.read(v.Slice(0, n).Floats(), f.transposed); err != nil {
+		if err := p.read(v.Slice(0, n).Floats(), u.manner != plain); err != nil {
 			return err
 		}
 		views = append(views, v.Slice(0, n))

@@ -187,16 +187,14 @@ func match(list []patternValue, path string, value float64) float64 {
 
 // dialect is how the tensors of the adapter are called.
 func (c *adapterConfig) dialect() dialect {
-	a := func(u *update) **tensor { return &u.a }
-	b := func(u *update) **tensor { return &u.b }
-	magnitude := func(u *update) **tensor { return &u.magnitude }
 	if c.mlx {
-		return dialect{file: "adapters.safetensors", ends: map[string]func(*update) **tensor{
-			".lora_a": a, ".lora_b": b, ".m": magnitude,
+		return dialect{file: "adapters.safetensors", ends: map[string]place{
+			".lora_a": {partA, transposed}, ".lora_b": {partB, transposed}, ".m": {partMagnitude, plain},
 		}}
 	}
-	return dialect{file: "adapter_model.safetensors", prefix: "base_model.model.", ends: map[string]func(*update) **tensor{
-		".lora_A.weight": a, ".lora_B.weight": b,
-		".lora_magnitude_vector": magnitude, ".lora_magnitude_vector.weight": magnitude,
+	return dialect{file: "adapter_model.safetensors", prefix: "base_model.model.", ends: map[string]place{
+		".lora_A.weight": {partA, plain}, ".lora_B.weight": {partB, plain},
+		".lora_magnitude_vector": {partMagnitude, plain}, ".lora_magnitude_vector.weight": {partMagnitude, plain},
+		".lora_embedding_A": {partB, lookedUp}, ".lora_embedding_B": {partA, lookedUp}, // see coreNetDialect
 	}, wholeEnds: []string{".weight", ".base_layer.weight"}}
 }

@@ -29,8 +29,9 @@ type checkpoint struct {
 	names      naming
 	gguf       *gguf.File // nil unless the checkpoint is a GGUF file
 	special    ggufSpecial
-	warnings   []string // what is odd but harmless
-	problem    error    // why there can be no model of it, though its headers can be read
+	lora       []*tensor // of an adapter that CoreNet saved with the model
+	warnings   []string  // what is odd but harmless
+	problem    error     // why there can be no model of it, though its headers can be read
 }
 
 // keep makes an error about what a file asks for the checkpoint's problem, and
@@ -150,11 +151,16 @@ func readCheckpoint(ctx context.Context, src source, weightFile string, describe
 	if err != nil {
 		return nil, err
 	}
+	c.recogniseNames()
+	c.dropPadding()
+	return c, nil
+}
+
+func (c *checkpoint) recogniseNames() {
 	c.names = huggingFace
-	if _, corenet := c.tensors["token_embeddings.weight"]; corenet {
+	if _, corenet := c.tensors[coreNet.embedding+".weight"]; corenet {
 		c.names = coreNet
 	}
-	return c, nil
 }
 
 // findWeights adds the files with the weights.
@@ -176,6 +182,14 @@ func (c *checkpoint) findWeights(ctx context.Context, src source) error {
 	names, err := src.list(ctx)
 	if shards := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !isShard.MatchString(name) }); err == nil && len(shards) > 0 {
 		return c.addUnlisted(ctx, src, shards)
+	}
+	if i := slices.IndexFunc(names, isPyTorch); err == nil && i >= 0 {
+		f, err := src.open(ctx, names[i])
+		if err != nil {
+			return err
+		}
+		c.files = append(c.files, f)
+		return c.addPyTorch(f)
 	}
 	for _, err := range missing {
 		if errors.Is(err, hub.ErrNotCached) {

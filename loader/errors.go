@@ -6,6 +6,7 @@ import (
 	"io/fs"
 
 	"github.com/go-openelm/go-openelm/loader/gguf"
+	"github.com/go-openelm/go-openelm/loader/pytorch"
 	"github.com/go-openelm/go-openelm/loader/safetensors"
 	"github.com/go-openelm/go-openelm/loader/tokenizer"
 )
@@ -83,6 +84,7 @@ func inFile(file string, err error) error {
 		st    *safetensors.FormatError
 		gg    *gguf.FormatError
 		tok   *tokenizer.FormatError
+		pt    *pytorch.FormatError
 		field string
 		kind  error
 	)
@@ -99,6 +101,11 @@ func inFile(file string, err error) error {
 	case errors.As(err, &tok):
 		field, kind = tok.Field, ErrCorrupt
 		if tok.Unsupported {
+			kind = ErrUnsupported
+		}
+	case errors.As(err, &pt):
+		field, kind = pt.Field, ErrCorrupt
+		if errors.Is(err, errors.ErrUnsupported) {
 			kind = ErrUnsupported
 		}
 	case errors.Is(err, fs.ErrNotExist):

@@ -15,7 +15,7 @@ var foreign = []struct {
 }{
 	{"version https://git-lfs.github.com/spec/", ErrCorrupt, "a Git LFS pointer, not the file itself: fetch that with \"git lfs pull\""},
 	{"<html", ErrCorrupt, "an HTML page, not the file itself: download it from the address with /resolve/ in place of /blob/"},
-	{"PK\x03\x04", ErrUnsupported, "a zip archive, as PyTorch's .bin and .pt and NumPy's .npz are; " + convertHint},
+	{"PK\x03\x04", ErrUnsupported, "a zip archive, as NumPy's .npz is; " + convertHint},
 	{"\x80\x02", ErrUnsupported, "a pickle, as old PyTorch files are; " + convertHint},
 	{"\x93NUMPY", ErrUnsupported, "a NumPy array; " + convertHint},
 	{"\x89HDF\r\n", ErrUnsupported, "an HDF5 file, as Keras writes it; " + convertHint},

@@ -45,7 +45,7 @@ func serve(t *testing.T, repos ...hubtest.Repo) (*hubtest.Server, *hub.Client) {
 // files reads a directory, and adds empty files that nothing asks for.
 func files(t *testing.T, dir string, names ...string) fstest.MapFS {
 	t.Helper()
-	m := fstest.MapFS{"README.md": {}, "pytorch_model.bin": {}, "flax_model.msgpack": {}}
+	m := fstest.MapFS{"README.md": {}, "pytorch_model-00001-of-00002.bin": {}, "flax_model.msgpack": {}}
 	for _, pattern := range names {
 		list, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil || len(list) == 0 {

@@ -76,6 +76,9 @@ func (o *Options) hubClient() *hub.Client {
 //
 //   - a directory with config.json and safetensors files,
 //   - a .safetensors file that has config.json beside it,
+//   - a .pt file of CoreNet, Apple's training library: weights, a training
+//     checkpoint, or a model that was saved with its adapter, which its sessions
+//     then use; config.json beside it is read if it is there,
 //   - a GGUF file, or a directory or repository with one and no config.json,
 //   - a Hugging Face repository id such as "apple/OpenELM-270M-Instruct", with
 //     an optional "@" and revision, of which the files that are needed are
@@ -120,7 +123,7 @@ func OpenTokenizer(ctx context.Context, name string, opts *Options) (*tokenizer.
 	if err != nil {
 		return nil, err
 	}
-	c, err := l.gguf(ctx)
+	c, err := l.single(ctx)
 	if c == nil && err == nil {
 		c, err = readConfig(ctx, l.src) // it has the size of the vocabulary
 	}
@@ -187,11 +190,14 @@ func (c *checkpoint) model(ctx context.Context, o *Options) (_ *openelm.Model, e
 	}
 	parts := openelm.Parts{Config: c.Config, Weights: weights, Backend: backend, Tokenizer: o.Tokenizer, Closer: closers}
 	m, err := openelm.New(parts)
-	if err != nil || o.Adapter == "" {
-		return m, err
-	}
-	if parts.Adapter, err = OpenAdapter(ctx, o.Adapter, m, o); err != nil {
+	if err != nil {
 		return nil, err
+	}
+	if parts.Adapter, err = c.ownAdapter(ctx, m, o); err != nil {
+		return nil, err
+	}
+	if parts.Adapter == nil {
+		return m, nil
 	}
 	closers.add(releaser(parts.Adapter.Release))
 	return openelm.New(parts)

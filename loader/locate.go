@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/go-openelm/go-openelm/loader/hub"
+	"github.com/go-openelm/go-openelm/loader/pytorch"
 )
 
 // location is where a checkpoint is: files of a source, or one GGUF file.
@@ -105,7 +106,8 @@ func splitRepoID(name string) (id, file string) {
 	return parts[0] + "/" + parts[1], parts[2]
 }
 
-// settle finds the GGUF file of a place that has no config.json.
+// settle finds the file of a place that has no config.json: one of GGUF or of
+// PyTorch.
 func (l *location) settle(ctx context.Context) error {
 	if l.file != "" {
 		return nil
@@ -125,6 +127,8 @@ func (l *location) settle(ctx context.Context) error {
 	switch {
 	case len(files) == 1, len(files) > 1 && isFirstPart.MatchString(files[0]):
 		l.file = files[0]
+	case len(files) == 0 && slices.ContainsFunc(names, isPyTorch):
+		l.file = names[slices.IndexFunc(names, isPyTorch)]
 	case len(files) > 1:
 		return absent(l.src.String(), nil, "there are %d GGUF files; name one of them, such as %s/%s", len(files), l.src, files[0])
 	case errors.Is(err, hub.ErrNotCached):
@@ -135,13 +139,16 @@ func (l *location) settle(ctx context.Context) error {
 	return nil
 }
 
+// isPyTorch matches the names of files with all of a model's weights.
+func isPyTorch(name string) bool { return path.Ext(name) == ".pt" || name == "pytorch_model.bin" }
+
 // isFirstPart matches the name of a GGUF file that is the first of several.
 var isFirstPart = regexp.MustCompile(`-0*1-of-\d+\.gguf$`)
 
 // read reads the headers. A problem of theirs is an error, unless what they say
 // is wanted all the same.
 func (l location) read(ctx context.Context, describe bool) (*checkpoint, error) {
-	c, err := l.gguf(ctx)
+	c, err := l.single(ctx)
 	if c == nil && err == nil {
 		c, err = readCheckpoint(ctx, l.src, l.file, describe)
 	}
@@ -152,8 +159,9 @@ func (l location) read(ctx context.Context, describe bool) (*checkpoint, error) 
 	return c, err
 }
 
-// gguf reads the header of a GGUF file; the checkpoint is nil if l is none.
-func (l *location) gguf(ctx context.Context) (*checkpoint, error) {
+// single reads the header of a file that needs no other: one of GGUF or of
+// PyTorch. The checkpoint is nil if l is neither.
+func (l *location) single(ctx context.Context) (*checkpoint, error) {
 	if err := l.settle(ctx); err != nil || l.file == "" {
 		return nil, err
 	}
@@ -161,8 +169,11 @@ func (l *location) gguf(ctx context.Context) (*checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.isGGUF() {
+	switch {
+	case f.isGGUF():
 		return readGGUF(f)
+	case pytorch.Is(f) && path.Ext(l.file) != ".npz": // a zip archive, too
+		return readPyTorch(ctx, l.src, f)
 	}
 	return nil, f.Close()
 }

@@ -75,9 +75,9 @@ func TestNothingToOpen(t *testing.T) {
 		want  []string
 	}{
 		"nothing":            {map[string]string{"README.md": ""}, loader.ErrNotFound, []string{"config.json"}},
-		"PyTorch":            {map[string]string{"config.json": config, "pytorch_model.bin": "PK\x03\x04"}, loader.ErrNotFound, []string{"pytorch_model.bin is PyTorch's", "safetensors"}},
+		"PyTorch":            {map[string]string{"config.json": config, "pytorch_model-00001-of-00002.bin": "PK\x03\x04"}, loader.ErrNotFound, []string{"pytorch_model-00001-of-00002.bin is PyTorch's", "safetensors"}},
 		"NumPy":              {map[string]string{"config.json": config, "weights.npz": "PK\x03\x04"}, loader.ErrNotFound, []string{"weights.npz is a NumPy archive"}},
-		"no configuration":   {map[string]string{"pytorch_model.bin": "PK\x03\x04"}, loader.ErrNotFound, []string{"config.json", "pytorch_model.bin"}},
+		"no configuration":   {map[string]string{"pytorch_model-00001-of-00002.bin": "PK\x03\x04"}, loader.ErrNotFound, []string{"config.json", "pytorch_model-00001-of-00002.bin"}},
 		"several GGUF":       {map[string]string{"b.gguf": "GGUF", "a.gguf": "GGUF"}, loader.ErrNotFound, []string{"2 GGUF files", "a.gguf"}},
 		"split GGUF":         {map[string]string{"m-00001-of-00002.gguf": split, "m-00002-of-00002.gguf": split}, loader.ErrUnsupported, []string{"part 1 of 2", "merge"}},
 		"LFS weights":        {map[string]string{"config.json": config, "model.safetensors": lfs}, loader.ErrCorrupt, []string{"model.safetensors", "Git LFS pointer", "git lfs pull"}},

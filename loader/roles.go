@@ -117,7 +117,7 @@ func (c *checkpoint) find(r *role) error {
 	if r.weight.format == 0 {
 		return unsupported(r.weight.file.name, r.weight.name, "a matrix of type %s; this package has %s", r.weight.kind, c.names.types)
 	}
-	if err := c.checkShape(r.weight, r.rows, r.cols); err != nil {
+	if err := c.checkShape(r.weight, r.rows, r.cols); err != nil && !c.padded(r.weight, r.rows, r.cols) {
 		return err
 	}
 	if block := r.weight.format.BlockCols(); r.cols%block != 0 {

@@ -267,6 +267,7 @@ func (r *role) fill(views map[*tensor]kernels.View) {
 		r.matrix.ScaleFormat = r.scales.format
 		r.matrix.Scales, r.matrix.Biases = views[r.scales], views[r.biases]
 	}
+	r.matrix.Data = r.matrix.Data.Slice(0, r.rows*r.matrix.RowBytes()) // without CoreNet's padding
 	if r.upper != nil {
 		both, half := *r.matrix, r.rows/2
 		*r.matrix, *r.upper = both.SliceRows(0, half), both.SliceRows(half, half)
