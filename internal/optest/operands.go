@@ -68,17 +68,17 @@ type Layout struct {
 	ScaleFormat kernels.Format
 }
 
-// Layouts are all formats a matrix can have.
+// Layouts are all formats a matrix can have: affine ones with every group and
+// every format of scales, not with every pair of them.
 func Layouts() []Layout {
 	l := []Layout{}
 	for _, f := range []kernels.Format{kernels.F32, kernels.F16, kernels.BF16, kernels.Q8_0, kernels.Q4_0, kernels.Q4_1, kernels.Q4_K, kernels.Q6_K} {
 		l = append(l, Layout{Format: f})
 	}
-	for _, f := range []kernels.Format{kernels.Affine4, kernels.Affine8} {
-		for _, g := range []int{32, 64, 128} {
-			for _, s := range []kernels.Format{kernels.F32, kernels.F16, kernels.BF16} {
-				l = append(l, Layout{f, g, s})
-			}
+	scales := []kernels.Format{kernels.F32, kernels.F16, kernels.BF16}
+	for i, f := range []kernels.Format{kernels.Affine4, kernels.Affine8} {
+		for j, group := range []int{32, 64, 128} {
+			l = append(l, Layout{f, group, scales[(i+j)%len(scales)]})
 		}
 	}
 	return l

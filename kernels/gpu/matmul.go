@@ -17,19 +17,26 @@ var matmulSource = source{
 // The tile of y a threadgroup computes, as in matmul.metal.
 const (
 	matmulThreads = 128
-	matmulRows    = 32
 	matmulOuts    = 64
+	// Tiles of 64 rows read W and threadgroup memory half as often as tiles of
+	// 32, where there are enough of them for the cores of a large GPU.
+	matmulRows      = 64
+	matmulRowsFew   = 32
+	matmulMinGroups = 128
 )
 
 // launchMatmul adds a launch of matmul.
 func (p *pass) launchMatmul(l *product, key kernelKey) *dispatch {
-	key.source, key.function = &matmulSource, "matmul"
 	outs := matmulOuts
 	if l.up != nil {
 		outs /= 2
 	}
+	groups := [3]int{ceilDiv(l.w.Rows, outs), ceilDiv(l.rows, matmulRows), 1}
+	key.source, key.function = &matmulSource, "matmul_64"
+	if groups[0]*groups[1] < matmulMinGroups {
+		groups[1], key.function = ceilDiv(l.rows, matmulRowsFew), "matmul_32"
+	}
 	d := p.launch(key)
-	d.threads = matmulThreads
-	d.groups = [3]int{ceilDiv(l.w.Rows, outs), ceilDiv(l.rows, matmulRows), 1}
+	d.threads, d.groups = matmulThreads, groups
 	return d
 }

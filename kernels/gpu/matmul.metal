@@ -1,20 +1,20 @@
 // y = W·x for many rows of x (prefill): tiles of SIMD-group matrices.
 //
 //   shapes  W [outs, cols] in format WEIGHTS; x [rows, cols], y [rows, outs] f32
-//   grid    ceil(outs / outs_per_group) × ceil(rows / tile_rows) threadgroups of
-//           128 threads; outs_per_group is tile_outs, or half of it with up
-//   memory  tile_floats floats of threadgroup memory
+//   grid    ceil(outs / outs_per_group) × ceil(rows / ROWS) threadgroups of 128
+//           threads; outs_per_group is tile_outs, or half of it with up
+//   memory  (ROWS + tile_outs) · tile_pitch floats of threadgroup memory
 //
-// A threadgroup computes tile_rows × tile_outs sums. It walks along the columns
+// A threadgroup computes ROWS × tile_outs sums. It walks along the columns
 // tile_cols at a time: x (times the norm's weight) and W, unpacked, go into
-// threadgroup memory, and four SIMD-groups multiply 8×8 matrices, each 16 rows
-// by 32 outs. With gate and up, one half of W's tile is gate and the other half
-// the same rows of up. Each column of W's tile is in the order of the format's
-// units, and x follows it: a sum may visit columns in any order.
+// threadgroup memory, and four SIMD-groups multiply 8×8 matrices, each ROWS/2
+// rows by 32 outs, while the next columns are on their way to registers. With
+// gate and up, one half of W's tile is gate and the other half the same rows of
+// up. Each column of W's tile is in the order of the format's units, and x follows
+// it: a sum may visit columns in any order, which is the same for all ROWS.
 
-constexpr constant uint tile_rows = 32;
 constexpr constant uint tile_outs = 64;
-constexpr constant uint tile_cols = 64;
+constexpr constant uint tile_cols = 32;
 constexpr constant uint tile_threads = 128;
 // Four floats of padding keep the rows of a tile in different banks.
 constexpr constant uint tile_pitch = tile_cols + 4;
@@ -29,7 +29,7 @@ inline float4 load_row(device const float *row, uint c, uint n) {
   return v;
 }
 
-template <typename F>
+template <typename F, uint ROWS>
 [[kernel]] void matmul(
     device float *y [[buffer(0)]],
     device const float *x [[buffer(1)]],
@@ -51,9 +51,9 @@ template <typename F>
     uint2 group [[threadgroup_position_in_grid]],
     uint thread_index [[thread_index_in_threadgroup]],
     uint simdgroup [[simdgroup_index_in_threadgroup]]) {
-  threadgroup float xs[tile_rows * tile_pitch];
-  threadgroup float ws[tile_outs * tile_pitch];
-  threadgroup float inverse_rms[tile_rows];
+  threadgroup float tiles[(ROWS + tile_outs) * tile_pitch];
+  threadgroup float inverse_rms[ROWS];
+  threadgroup float *xs = tiles, *ws = tiles + ROWS * tile_pitch;
 
   const Matrix w = {data, affine ? scales : nullptr, affine ? biases : nullptr, args.row_bytes, args.cols};
   const Matrix w_up = {has_up ? up_data : nullptr, has_affine_up ? up_scales : nullptr, has_affine_up ? up_biases : nullptr,
@@ -66,88 +66,100 @@ template <typename F>
       args.outs};
 
   const uint outs_per_group = has_up ? tile_outs / 2 : tile_outs;
-  const uint first_row = group.y * tile_rows, first_out = group.x * outs_per_group;
+  const uint first_row = group.y * ROWS, first_out = group.x * outs_per_group;
   const uint units = (args.cols + F::unit - 1) / F::unit;
   constexpr uint units_per_tile = tile_cols / F::unit;
 
-  // A thread copies four neighbouring columns of every eighth row of x.
-  const uint x_column = thread_index % (tile_cols / 4) * 4;
-  const uint x_row = thread_index / (tile_cols / 4);
+  // A thread copies four neighbouring columns of every sixteenth row of x, and
+  // every 128th unit of W's tile.
   constexpr uint x_step = tile_threads / (tile_cols / 4);
-  float squares[tile_rows / x_step] = {};
+  constexpr uint x_share = ROWS / x_step, w_share = tile_outs * units_per_tile / tile_threads;
+  const uint x_column = thread_index % (tile_cols / 4) * 4, x_row = thread_index / (tile_cols / 4);
+  float squares[x_share] = {};
 
   // This SIMD-group's quarter of the tile.
-  const uint row0 = simdgroup / 2 * 16, out0 = simdgroup % 2 * 32;
-  simdgroup_float8x8 sum[2][4];
-  for (uint i = 0; i < 2; i++)
-    for (uint j = 0; j < 4; j++)
+  const uint row0 = simdgroup / 2 * (ROWS / 2), out0 = simdgroup % 2 * 32;
+  simdgroup_float8x8 sum[ROWS / 16][4];
+  UNROLL for (uint i = 0; i < ROWS / 16; i++)
+    UNROLL for (uint j = 0; j < 4; j++)
       sum[i][j] = make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
 
-  for (uint unit = 0; unit < units; unit += units_per_tile) {
-    threadgroup_barrier(mem_flags::mem_threadgroup);
-
-    const uint c = column_of<F>(first_column<F>(unit + x_column / F::unit), x_column % F::unit);
-    float4 weight = 1.0f;
-    if (has_norm)
-      weight = load_row(norm, c, args.cols);
-    for (uint i = 0; i < tile_rows / x_step; i++) {
-      const uint row = first_row + x_row + i * x_step;
-      const float4 v = row < args.rows ? load_row(x + ulong(row) * args.cols, c, args.cols) : float4(0.0f);
-      squares[i] += dot(v, v);
-      *(threadgroup float4 *)(xs + (x_row + i * x_step) * tile_pitch + x_column) = v * weight;
+  float4 next_x[x_share], next_w[w_share][F::unit / 4];
+  for (uint unit = 0; unit < units + units_per_tile; unit += units_per_tile) {
+    if (unit > 0) {
+      // The columns loaded last go into threadgroup memory.
+      threadgroup_barrier(mem_flags::mem_threadgroup);
+      UNROLL for (uint i = 0; i < x_share; i++)
+        *(threadgroup float4 *)(xs + (x_row + i * x_step) * tile_pitch + x_column) = next_x[i];
+      UNROLL for (uint i = 0; i < w_share; i++) {
+        const uint at = thread_index + i * tile_threads;
+        threadgroup float4 *p = (threadgroup float4 *)(ws + at / units_per_tile * tile_pitch + at % units_per_tile * F::unit);
+        UNROLL for (uint e = 0; e < F::unit / 4; e++)
+          p[e] = next_w[i][e];
+      }
+      threadgroup_barrier(mem_flags::mem_threadgroup);
     }
-
-    for (uint i = thread_index; i < tile_outs * units_per_tile; i += tile_threads) {
-      const uint slot = i / units_per_tile, u = unit + i % units_per_tile;
-      const uint out = first_out + slot % outs_per_group;
-      float4 v[F::unit / 4];
-      if (out < args.outs && u < units)
-        unpack<F>(slot < outs_per_group ? w : w_up, out, u, v);
-      else
-        for (uint e = 0; e < F::unit / 4; e++)
-          v[e] = 0.0f;
-      threadgroup float4 *p = (threadgroup float4 *)(ws + slot * tile_pitch + i % units_per_tile * F::unit);
-      for (uint e = 0; e < F::unit / 4; e++)
-        p[e] = v[e];
-    }
-
-    threadgroup_barrier(mem_flags::mem_threadgroup);
-    for (uint k = 0; k < tile_cols; k += 8) {
-      simdgroup_float8x8 a[2], b;
-      for (uint i = 0; i < 2; i++)
-        simdgroup_load(a[i], xs + (row0 + 8 * i) * tile_pitch + k, tile_pitch);
-      for (uint j = 0; j < 4; j++) {
-        simdgroup_load(b, ws + (out0 + 8 * j) * tile_pitch + k, tile_pitch, ulong2(0, 0), true);
-        for (uint i = 0; i < 2; i++)
-          simdgroup_multiply_accumulate(sum[i][j], a[i], b, sum[i][j]);
+    if (unit < units) {
+      const uint c = column_of<F>(first_column<F>(unit + x_column / F::unit), x_column % F::unit);
+      float4 weight = 1.0f;
+      if (has_norm)
+        weight = load_row(norm, c, args.cols);
+      UNROLL for (uint i = 0; i < x_share; i++) {
+        const uint row = first_row + x_row + i * x_step;
+        const float4 v = row < args.rows ? load_row(x + ulong(row) * args.cols, c, args.cols) : float4(0.0f);
+        squares[i] = dot_add(v, v, squares[i]);
+        next_x[i] = v * weight;
+      }
+      UNROLL for (uint i = 0; i < w_share; i++) {
+        const uint at = thread_index + i * tile_threads;
+        const uint slot = at / units_per_tile, u = unit + at % units_per_tile;
+        const uint out = first_out + slot % outs_per_group;
+        if (out < args.outs && u < units)
+          unpack<F>(slot < outs_per_group ? w : w_up, out, u, next_w[i]);
+        else
+          UNROLL for (uint e = 0; e < F::unit / 4; e++)
+            next_w[i][e] = 0.0f;
       }
     }
+    if (unit > 0)
+      UNROLL for (uint k = 0; k < tile_cols; k += 8) {
+        simdgroup_float8x8 a[ROWS / 16], b;
+        UNROLL for (uint i = 0; i < ROWS / 16; i++)
+          simdgroup_load(a[i], xs + (row0 + 8 * i) * tile_pitch + k, tile_pitch);
+        UNROLL for (uint j = 0; j < 4; j++) {
+          simdgroup_load(b, ws + (out0 + 8 * j) * tile_pitch + k, tile_pitch, ulong2(0, 0), true);
+          UNROLL for (uint i = 0; i < ROWS / 16; i++)
+            simdgroup_multiply_accumulate(sum[i][j], a[i], b, sum[i][j]);
+        }
+      }
   }
 
-  // The sixteen lanes that share a row of x hold parts of its sum of squares.
+  // The lanes that share a row of x hold parts of its sum of squares.
   if (has_norm)
-    for (uint i = 0; i < tile_rows / x_step; i++) {
+    UNROLL for (uint i = 0; i < x_share; i++) {
       for (ushort offset = tile_cols / 8; offset > 0; offset /= 2)
         squares[i] += simd_shuffle_xor(squares[i], offset);
       if (x_column == 0)
         inverse_rms[x_row + i * x_step] = rsqrt(squares[i] / args.cols + args.eps);
     }
 
-  // W's tile is done with; its memory takes the sums, row by row.
+  // The tiles are done with; their memory takes the sums, row by row.
+  constexpr uint sum_pitch = tile_outs + 4;
   threadgroup_barrier(mem_flags::mem_threadgroup);
-  for (uint i = 0; i < 2; i++)
-    for (uint j = 0; j < 4; j++)
-      simdgroup_store(sum[i][j], ws + (row0 + 8 * i) * tile_pitch + out0 + 8 * j, tile_pitch);
+  UNROLL for (uint i = 0; i < ROWS / 16; i++)
+    UNROLL for (uint j = 0; j < 4; j++)
+      simdgroup_store(sum[i][j], tiles + (row0 + 8 * i) * sum_pitch + out0 + 8 * j, sum_pitch);
   threadgroup_barrier(mem_flags::mem_threadgroup);
-  for (uint i = thread_index; i < tile_rows * outs_per_group; i += tile_threads) {
+  for (uint i = thread_index; i < ROWS * outs_per_group; i += tile_threads) {
     const uint r = i / outs_per_group, o = i % outs_per_group;
     if (first_row + r >= args.rows || first_out + o >= args.outs)
       continue;
     const float scale = has_norm ? inverse_rms[r] : 1.0f;
-    const float v = ws[r * tile_pitch + o] * scale;
-    const float v_up = has_up ? ws[r * tile_pitch + outs_per_group + o] * scale : 0.0f;
+    const float v = tiles[r * sum_pitch + o] * scale;
+    const float v_up = has_up ? tiles[r * sum_pitch + outs_per_group + o] * scale : 0.0f;
     epilogue.write(first_row + r, first_out + o, v, v_up);
   }
 }
 
-template [[host_name("matmul")]] [[kernel]] decltype(matmul<WEIGHTS>) matmul<WEIGHTS>;
+template [[host_name("matmul_32")]] [[kernel]] decltype(matmul<WEIGHTS, 32>) matmul<WEIGHTS, 32>;
+template [[host_name("matmul_64")]] [[kernel]] decltype(matmul<WEIGHTS, 64>) matmul<WEIGHTS, 64>;

@@ -133,6 +133,7 @@ func TestLongRows(t *testing.T) {
 		{kernels.F32, 8, 1700, 800, 0},
 		{kernels.BF16, 9, 70, 130, 2},
 		{kernels.F16, 40, 70, 131, 8},
+		{kernels.F32, 70, 2100, 36, 4}, // enough for tiles of 64 rows
 	} {
 		x, norm := w.floats(c.skip&^3, c.rows*c.cols), w.floats(4, c.cols)
 		y, h := w.floats(0, c.rows*c.outs), w.floats(4, c.rows*c.outs)
@@ -159,6 +160,7 @@ func TestLongAttention(t *testing.T) {
 		{8, 2, 64, 1023, 1},
 		{8, 2, 64, 1024, 1},
 		{8, 2, 64, 1025, 1},
+		{8, 2, 64, 126, 5}, // across the position where keys are first divided
 		{3, 1, 18, 1600, 1},
 		{5, 1, 128, 1100, 1}, // more query heads than one threadgroup takes
 		{2, 1, 256, 1030, 1},
