@@ -114,13 +114,14 @@ func (p *pass) Attend(out, qkv kernels.View, a *kernels.Attention, spans []kerne
 
 // prepare records attend_prepare: keys and values go to the cache, queries to
 // scratch.
-func (p *pass) prepare(o *spanOperands, scratch binding) {
+func (p *pass) prepare(o *spanOperands, scratch binding) *dispatch {
 	const simdgroups = prefillThreads / simdWidth
 	d := p.launch(kernelKey{libraryKey: libraryKey{source: &attendPrefillSource}, function: "attend_prepare", flags: o.flags &^ (1 << constWideDims)})
 	d.bind(0, scratch)
 	o.bindHeads(d)
 	d.threads = prefillThreads
 	d.groups = [3]int{int(o.args.queryHeads + 2*o.args.kvHeads), ceilDiv(int(o.args.paddedRows), simdgroups), 1}
+	return d
 }
 
 // bindHeads binds what every kernel that normalises and rotates heads takes.

@@ -72,7 +72,7 @@ func (p *pass) attendDecode(o *spanOperands, phase int, used *int) {
 		p.launchAttendDecode(o, fused, queries, parts)
 	case 2:
 		if a.splits > 1 {
-			d := p.launch(kernelKey{libraryKey: libraryKey{source: &attendDecodeSource}, function: "attend_merge", number: simdWidth})
+			d := p.launch(mergeKey)
 			d.bind(0, o.out)
 			d.bind(1, parts)
 			setArgs(d, 2, *a)
@@ -82,30 +82,57 @@ func (p *pass) attendDecode(o *spanOperands, phase int, used *int) {
 	}
 }
 
-func (p *pass) launchAttendDecode(o *spanOperands, fused bool, queries, parts binding) {
-	a := &o.args
-	dim, perKV := int(a.headDim), int(a.queryHeads/a.kvHeads)
-	f := &decodeFunctions[0]
-	if dim > f.maxDim {
-		f = &decodeFunctions[1]
+var mergeKey = kernelKey{libraryKey: libraryKey{source: &attendDecodeSource}, function: "attend_merge", number: simdWidth}
+
+// decodeKey is the kernel of a span's decode, and which of decodeFunctions it is.
+func (o *spanOperands) decodeKey(fused, split bool) (key kernelKey, function int) {
+	dim := int(o.args.headDim)
+	if dim > decodeFunctions[0].maxDim {
+		function = 1
 	}
-	lanes := 1 << bits.Len(uint(ceilDiv(dim, f.dims)-1)) // a power of two, to shuffle among
-	split := a.splits > 1
-	key := kernelKey{
+	f := &decodeFunctions[function]
+	key = kernelKey{
 		libraryKey: libraryKey{source: &attendDecodeSource},
 		function:   f.name,
 		flags:      o.flags | flag(constSplits, split) | flag(constFused, fused),
-		number:     uint32(lanes),
+		number:     1 << bits.Len(uint(ceilDiv(dim, f.dims)-1)), // lanes, a power of two, to shuffle among
 	}
+	if !fused {
+		key.flags &^= 1<<constQNorm | 1<<constKNorm
+	}
+	return key, function
+}
+
+// decodeAhead compiles what the single rows after d will need.
+func (p *pass) decodeAhead(d *dispatch, o *spanOperands) {
+	if !d.compiling() {
+		return
+	}
+	few, _ := o.decodeKey(true, false)
+	many, _ := o.decodeKey(true, true)
+	switch {
+	case o.args.position+o.args.rows >= decodeUnsplitKeys:
+		p.backend.compile(many, mergeKey)
+	case o.args.capacity > decodeUnsplitKeys:
+		p.backend.compile(few, many, mergeKey)
+	default:
+		p.backend.compile(few)
+	}
+}
+
+func (p *pass) launchAttendDecode(o *spanOperands, fused bool, queries, parts binding) {
+	a := &o.args
+	dim, perKV, split := int(a.headDim), int(a.queryHeads/a.kvHeads), a.splits > 1
+	key, function := o.decodeKey(fused, split)
+	f := &decodeFunctions[function]
 	// Each SIMD-group's maxima, sums and outputs; and, fused, query heads, the
 	// new key and value.
 	floats := f.heads * decodeSimdgroups * (2 + dim)
 	if fused {
 		floats += (f.heads + 2) * dim
-	} else {
-		key.flags &^= 1<<constQNorm | 1<<constKNorm
 	}
 	d := p.launch(key)
+	p.decodeAhead(d, o)
 	if split {
 		d.bind(0, parts)
 	} else {

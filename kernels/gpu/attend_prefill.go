@@ -41,7 +41,7 @@ func (p *pass) attendPrefill(o *spanOperands, phase int, used *int) {
 
 	switch phase {
 	case 0:
-		p.prepare(o, scratch)
+		p.decodeAhead(p.prepare(o, scratch), o)
 	case 1:
 		d := p.launch(kernelKey{
 			libraryKey: libraryKey{source: &attendPrefillSource},

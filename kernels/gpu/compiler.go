@@ -157,6 +157,14 @@ func (b *Backend) pipeline(key kernelKey) *future[*metal.ComputePipeline] {
 	return start(b, b.compiler.pipelines, key, compilePipeline)
 }
 
+// compile begins to compile the kernels of keys. A failure shows when a pass needs
+// the kernel and it is compiled again.
+func (b *Backend) compile(keys ...kernelKey) {
+	for _, key := range keys {
+		b.pipeline(key)
+	}
+}
+
 func compilePipeline(b *Backend, key kernelKey) (*metal.ComputePipeline, error) {
 	library, err := start(b, b.compiler.libraries, key.libraryKey, compileLibrary).wait(context.Background())
 	if err != nil {

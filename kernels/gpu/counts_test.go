@@ -49,6 +49,34 @@ func TestDispatchesPerToken(t *testing.T) {
 	}
 }
 
+// TestCompiledAhead has a prompt and a text after it, past the position where
+// threadgroups begin to share keys: the prompt compiles all that the text needs.
+func TestCompiledAhead(t *testing.T) {
+	sim, b := open(t)
+	if !sim.Simulated() {
+		t.Skip("only the simulator counts what is compiled")
+	}
+	sim.Set(t, "execute", "0")
+	c := config(t, "270M")
+	c.Layers, c.VocabSize, c.ModelDim = c.Layers[:1], 300, 96
+	m, _ := model(t, b, c, kernels.F16)
+	s := session(t, m, 200)
+	if err := s.Append(t.Context(), make([]int32, 20)...); err != nil {
+		t.Fatal(err)
+	}
+	b.WaitCompiled()
+	compiled := sim.Counters().Pipelines
+	for s.Len() < 140 {
+		if err := s.Append(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.WaitCompiled()
+	if n := sim.Counters().Pipelines - compiled; n > 0 {
+		t.Errorf("%d kernels were compiled in the middle of a text", n)
+	}
+}
+
 // TestStats holds the backend's own counts to what the GPU saw.
 func TestStats(t *testing.T) {
 	sim, b := open(t)

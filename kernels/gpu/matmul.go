@@ -38,5 +38,9 @@ func (p *pass) launchMatmul(l *product, key kernelKey) *dispatch {
 	}
 	d := p.launch(key)
 	d.threads, d.groups = matmulThreads, groups
+	if d.compiling() { // a token will follow
+		key.source, key.function = &matvecSource, matvecFunctions[0].name
+		p.backend.compile(key)
+	}
 	return d
 }

@@ -79,6 +79,17 @@ func (p *pass) launch(key kernelKey) *dispatch {
 	return d
 }
 
+// compiling reports whether the dispatch is the first of its kernel: a kernel that
+// a text needs later can be compiled beside it.
+func (d *dispatch) compiling() bool {
+	select {
+	case <-d.pipeline.done:
+		return false
+	default:
+		return true
+	}
+}
+
 func (d *dispatch) bind(index int, b binding) {
 	d.bindings[index] = b
 	d.bound |= 1 << index
