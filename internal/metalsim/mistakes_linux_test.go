@@ -50,10 +50,15 @@ func TestMistakes(t *testing.T) {
 		{"memory.metal", "constant_write", "write to constant memory", 1},
 		{"memory.metal", "unbound", "nothing bound", 1},
 		{"memory.metal", "division", "undefined arithmetic", 1},
+		{"values.metal", "vector_division", "undefined arithmetic", 1},
+		{"values.metal", "shift", "undefined arithmetic", 1},
+		{"values.metal", "vector_shift", "undefined arithmetic", 1},
+		{"values.metal", "signed_overflow", "undefined arithmetic", 1},
+		{"values.metal", "lane_past", "lane out of range", 1},
 	}
 	libraries := map[string]uintptr{}
 	sources := map[string]string{}
-	for _, file := range []string{"races.metal", "flow.metal", "memory.metal"} {
+	for _, file := range []string{"races.metal", "flow.metal", "memory.metal", "values.metal"} {
 		sources[file] = readKernels(t, file)
 		libraries[file] = mustCompile(t, sources[file], modeCheck)
 	}

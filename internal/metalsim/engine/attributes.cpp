@@ -170,7 +170,7 @@ class Reader {
     for (int k = first; k < name; k = t.next(k)) {
       const std::string &x = t.at(k);
       if (x == "constant") constant = true;
-      else if (x == "static") t.remove(k, k);
+      else if (x == "static" || x == "constexpr") t.remove(k, k);
       else if (x != "const") c.type += (c.type.empty() || x == "::" ? "" : " ") + x;
     }
     if (!constant) error(name, "'function_constant' attribute only applies to variables in the constant address space");
@@ -222,7 +222,7 @@ class Reader {
     }
     int index = (int)p.functions.size();
     p.functions.push_back(f);
-    if (!is_template && t.at(t.next(close)) == "{") p.entries.push_back({host_name, f.name, index, f.position});
+    if (!is_template && t.at(t.next(close)) == "{") p.entries.push_back({host_name, f.name, "", index, f.position});
     pending.clear();
   }
 
@@ -326,8 +326,14 @@ class Reader {
       if (full == qualified(prefix) || full == prefix || full.substr(full.rfind(':') + 1) == base) function = (int)k;
     }
     const Attribute *host = find(list, "host_name");
+    std::string signature;
+    if (int open = t.next(last); t.at(open) == "(" && t.at(last) != ">" && t.match(open) > 0) {
+      for (int k = t.next(open); k < t.match(open); k = t.next(k))
+        if (is_attribute(k)) t.remove(k, t.match(k));
+      signature = t.join(open, t.match(open));
+    }
     if (function >= 0)
-      p.entries.push_back({host ? unquote(host->argument) : base, scoped_expression(name, last, function), function, t.position(name)});
+      p.entries.push_back({host ? unquote(host->argument) : base, scoped_expression(name, last, function), signature, function, t.position(name)});
     if (function >= 0) t.remove(i, end);
     else {
       // An instantiation of something else: only its attributes go.
@@ -352,9 +358,12 @@ void prepass(Tokens &tokens, Program &program) {
   read_attributes(tokens, program);
   check_restrictions(tokens, program);
   rewrite_pragmas(tokens);
-  rewrite_member_qualifiers(tokens);
+  rewrite_member_qualifiers(tokens, program);
   rewrite_array_parameters(tokens);
   rewrite_threadgroup_variables(tokens);
+  rewrite_boolean_vectors(tokens);
+  rewrite_comparisons(tokens);
+  rewrite_strings(tokens);
   rewrite_constructors(tokens);
 }
 
@@ -387,8 +396,9 @@ std::string entry_code(const Program &program) {
     }
     std::string list = "::msl_attributes<" + attributes + ">{}";
     code += "\n# " + std::to_string(e.position.line) + " \"" + e.position.file + "\"\n";
-    code += "extern \"C\" void msl_entry_" + n + "() { ::msl_call(&" + name + ", " + list + "); } ";
-    code += "extern \"C\" void msl_reflect_" + n + "(::msl_argument *out, unsigned *max_threads) { ::msl_reflect(&" + name + ", " + list + ", out);" + active +
+    std::string address = (e.signature.empty() ? "" : "(void (*)" + e.signature + ")") + "&" + name;
+    code += "extern \"C\" void msl_entry_" + n + "() { ::msl_call(" + address + ", " + list + "); } ";
+    code += "extern \"C\" void msl_reflect_" + n + "(::msl_argument *out, unsigned *max_threads) { ::msl_reflect(" + address + ", " + list + ", out);" + active +
             " *max_threads = " + max_threads(f, name) + "; }";
   }
   return code + "\n";

@@ -452,8 +452,15 @@ METALSIM_API void msl_fill(void *to, unsigned char value, unsigned long size, un
 }
 
 METALSIM_API void msl_undefined(unsigned kind, unsigned site) {
-  static const char *const text[] = {"index out of the bounds of an array", "integer division by zero or overflow", "shift by a negative amount or by the width of the type or more",
-                                     "floating-point value does not fit the integer type it is converted to"};
-  violation(kind == 0 ? METALSIM_ARRAY_BOUNDS : METALSIM_ARITHMETIC, site, text[kind & 3]);
+  static const struct {
+    metalsim_violation_kind kind;
+    const char *text;
+  } list[] = {{METALSIM_ARRAY_BOUNDS, "index out of the bounds of an array"},
+              {METALSIM_ARITHMETIC, "integer division by zero or overflow"},
+              {METALSIM_ARITHMETIC, "shift by a negative amount or by the width of the type or more"},
+              {METALSIM_ARITHMETIC, "floating-point value does not fit the integer type it is converted to"},
+              {METALSIM_ARITHMETIC, "signed integer overflow"},
+              {METALSIM_LANE, "lane past the end of the SIMD-group or quad-group"}};
+  violation(list[kind].kind, site, list[kind].text);
 }
 }

@@ -36,10 +36,7 @@ class Rewriter {
       if (t[i].kind == TokenKind::number) literal(i);
       else if (t.at(i) == "static_cast") static_cast_(i);
       else if (t.at(i) == "(") cast(i);
-      else if (t.is_word(i)) {
-        boolean_declaration(i);
-        constructor(i);
-      }
+      else if (t.is_word(i)) constructor(i);
     }
   }
 
@@ -85,25 +82,6 @@ class Rewriter {
     t[i].text = std::string("((") + type + ")" + digits + (real ? "f" : "") + ")";
   }
 
-  // A comparison, negation or logical expression: its value is boolean in MSL.
-  bool is_test(int first, int last) const {
-    for (int k = first; k <= last; k = t.next(k)) {
-      const std::string &x = t.at(k);
-      if (x == "(" && k == first && t.match(k) == last) return is_test(t.next(k), t.previous(last));
-      if (x == "," || x == "?") return false;
-      if (x == "==" || x == "!=" || x == "<=" || x == ">=" || x == "&&" || x == "||" || x == ">") return true;
-      if (x == "<") {
-        int end = t.match(k);
-        if (end < 0 || end > last) return true;
-        k = end;
-      } else if (x == "(" || x == "[" || x == "{") {
-        k = t.match(k);
-        if (k < 0) return false;
-      }
-    }
-    return t.at(first) == "!";
-  }
-
   // The last token of the type that starts at i if it may be a vector: float4, T, vec<T, 4>, typename A::T; else -1.
   int vector_type(int i) const {
     if (t.at(i) == "typename") i = t.next(i);
@@ -120,8 +98,8 @@ class Rewriter {
         qualified = true;
         continue;
       }
-      if (end == i) return is_vector_type(t.at(i)) || names.count(t.at(i)) ? i : -1;
-      return t.at(i) == "vec" || (names.count(t.at(i)) && qualified) || names.count(t.at(i)) ? end : -1;
+      if (end == i) return is_vector_type(t.at(i)) || names.count(t.at(i)) || t.at(i) == "half" || t.at(i) == "bfloat" ? i : -1;
+      return t.at(i) == "vec" || t.at(i) == "msl_bools" || (names.count(t.at(i)) && qualified) || names.count(t.at(i)) ? end : -1;
     }
     return -1;
   }
@@ -146,9 +124,8 @@ class Rewriter {
     // float4 (&x)[3], void (*)(...) are declarators.
     int inside = t.next(open);
     if ((t.at(inside) == "&" || t.at(inside) == "*") && (t.at(t.next(close)) == "[" || t.at(t.next(close)) == "(")) return;
-    bool test = inside != close && is_test(inside, t.previous(close));
     int first = typename_before ? t.previous(i) : i;
-    t[first].before += test ? "::msl_make_from_test<" : vector ? "::msl_make<" : "::msl_construct<";
+    t[first].before += vector ? "::msl_make<" : "::msl_construct<";
     t[end].after += ">";
   }
 
@@ -165,8 +142,7 @@ class Rewriter {
     if (p == ")" || p == "]" || (p == ">" && t.match_back(before) >= 0 && t.is_word(t.previous(t.match_back(before))))) return;
     int last = operand_end(t.next(close));
     if (last < 0) return;
-    bool test = t.at(t.next(close)) == "(" && t.match(t.next(close)) == last && is_test(t.next(close), last);
-    t[open].before += std::string(test ? "::msl_make_from_test" : "::msl_cast_to") + "<" + t.join(type, end) + ">";
+    t[open].before += "::msl_cast_to<" + t.join(type, end) + ">";
     t.remove(type, close);
     t[last].after += ")";
   }
@@ -235,24 +211,6 @@ class Rewriter {
     int open = t.next(i), end = vector_type(t.next(open));
     if (t.at(open) != "<" || end < 0 || t.at(t.next(end)) != ">") return;
     t[i].text = "::msl_cast_to";
-  }
-
-  // boolN name = expression;
-  void boolean_declaration(int i) {
-    const std::string &x = t.at(i);
-    if (x != "bool2" && x != "bool3" && x != "bool4") return;
-    int name = t.next(i), equals = t.next(name);
-    if (!t.is_word(name) || t.at(equals) != "=") return;
-    int last = equals;
-    for (int k = t.next(equals); k < t.size() && t.at(k) != ";" && t.at(k) != "," && t.at(k) != ")"; k = t.next(k)) {
-      if (t.at(k) == "{") return;
-      if (t.at(k) == "(" || t.at(k) == "[") k = t.match(k);
-      if (k < 0) return;
-      last = k;
-    }
-    if (last == equals) return;
-    t[t.next(equals)].before += "::msl_make_from_test<" + x + ">(";
-    t[last].after += ")";
   }
 };
 

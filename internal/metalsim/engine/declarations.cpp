@@ -1,47 +1,9 @@
 // declarations.cpp: declarations that mean something else in MSL than in C++.
-#include <map>
-
 #include "prepass.h"
 
 namespace metalsim {
 
 bool is_address_space(const std::string &s) { return s == "device" || s == "threadgroup" || s == "constant" || s == "thread"; }
-
-namespace {
-
-// The first token of the member declaration that `i` is part of.
-int member_start(const Tokens &t, int i) {
-  int depth = 0;
-  for (int k = t.previous(i); k >= 0; k = t.previous(k)) {
-    const std::string &x = t.at(k);
-    if (x == ")" || x == "]") depth++;
-    else if (x == "(" || x == "[") {
-      if (--depth < 0) return t.next(k);
-    } else if (depth == 0) {
-      if (x == ";" || x == "{" || x == "}") return t.next(k);
-      if (x == ":") {
-        const std::string &before = t.at(t.previous(k));
-        if (before == "public" || before == "private" || before == "protected") return t.next(k);
-      }
-    }
-  }
-  return 0;
-}
-
-int member_end(const Tokens &t, int i) {
-  for (; i < t.size(); i = t.next(i)) {
-    if (t.at(i) == ";") return i;
-    if (t.at(i) == "(") i = t.match(i);
-    if (t.at(i) == "{") {
-      int end = t.match(i);
-      if (end < 0) return i;
-      return t.at(t.next(end)) == ";" ? t.next(end) : end;
-    }
-  }
-  return t.size() - 1;
-}
-
-}  // namespace
 
 // `#pragma unroll (N)` with a macro in it has passed the preprocessor unexpanded.
 void rewrite_pragmas(Tokens &t) {
@@ -51,50 +13,18 @@ void rewrite_pragmas(Tokens &t) {
   }
 }
 
-// MSL overloads member functions on the address space of the object: `float f() const device { ... }`. Here one of them
-// serves all spaces: the `thread` one if there is one, else the first.
-void rewrite_member_qualifiers(Tokens &t) {
-  struct Member {
-    int first, last, qualifier;
-    bool in_thread;
-  };
-  std::map<std::string, std::vector<Member>> members;
-  std::vector<std::string> order;
-  std::vector<int> open;   // braces around the current token
+// String literals live in the constant address space. Those of declarations stay what they are.
+void rewrite_strings(Tokens &t) {
+  std::vector<int> open;
   for (int i = t.next(-1); i < t.size(); i = t.next(i)) {
-    if (t.at(i) == "{") open.push_back(i);
-    if (t.at(i) == "}" && !open.empty()) open.pop_back();
-    if (!is_address_space(t.at(i))) continue;
-    int close = t.previous(i);
-    bool is_const = t.at(close) == "const";
-    if (is_const) close = t.previous(close);
-    int after = t.next(i);
-    if (!is_const && t.at(after) == "const") {
-      is_const = true;
-      after = t.next(after);
-    }
-    const std::string &n = t.at(after);
-    if (t.at(close) != ")" || !(n == "{" || n == ":" || n == ";" || n == "noexcept" || n == "=")) continue;
-    int params = t.match_back(close);
-    if (params < 0) continue;
-    int name = t.previous(params);
-    std::string key = std::to_string(open.empty() ? -1 : open.back()) + ":" + t.at(t.previous(name)) + " " + t.join(name, close) + (is_const ? " const" : "");
-    if (t.at(t.previous(name)) != "operator") key = std::to_string(open.empty() ? -1 : open.back()) + ":" + t.join(name, close) + (is_const ? " const" : "");
-    if (!members.count(key)) order.push_back(key);
-    members[key].push_back({member_start(t, name), member_end(t, i), i, t.at(i) == "thread"});
-  }
-  for (auto &key : order) {
-    auto &list = members[key];
-    size_t keep = 0;
-    for (size_t k = 0; k < list.size(); k++)
-      if (list[k].in_thread) {
-        keep = k;
-        break;
-      }
-    for (size_t k = 0; k < list.size(); k++) {
-      if (k == keep) t.remove(list[k].qualifier, list[k].qualifier);
-      else t.remove(list[k].first, list[k].last);
-    }
+    const std::string &x = t.at(i);
+    if (x == "(") open.push_back(i);
+    if (x == ")" && !open.empty()) open.pop_back();
+    if (t[i].kind != TokenKind::string || x[0] != '"') continue;
+    const std::string &call = open.empty() ? t.at(t.previous(i)) : t.at(t.previous(open.back()));
+    if (call == "asm" || call == "__asm__" || call == "__asm" || call == "volatile" || call == "static_assert" || call == "_Static_assert" || call == "extern" || call == "(" || call == "__attribute__") continue;
+    if (t.next(i) < t.size() && t[t.next(i)].kind == TokenKind::string) continue;   // the last of several carries the suffix
+    t[i].after += "_msl";
   }
 }
 
@@ -141,6 +71,7 @@ void rewrite_threadgroup_variables(Tokens &t) {
     for (int k = t.next(i); k < t.size(); k = t.next(k)) {
       const std::string &x = t.at(k);
       if (x == "<" && t.match(k) > 0) k = t.match(k);
+      else if ((x == "__attribute__" || x == "alignas") && t.match(t.next(k)) > 0) k = t.match(t.next(k));
       else if (x == "*" || x == "&" || x == "(") break;
       else if (x == ";" || x == "[" || x == "," || x == "=") {
         variable = true;

@@ -147,7 +147,8 @@ typedef enum {
   METALSIM_THREADGROUP_MEMORY,       // more than 32 KiB, or an argument without a length
   METALSIM_THREAD_COUNT,             // more than 1024 threads, more than the kernel allows, or none
   METALSIM_BAD_OFFSET,               // binding offset past the end or not aligned for the argument
-  METALSIM_ARITHMETIC,               // integer division by zero, shift out of range, float to int overflow
+  METALSIM_ARITHMETIC,               // integer division by zero, shift out of range, float to int overflow, signed overflow
+  METALSIM_LANE,                     // a shuffle names a lane that does not exist
 } metalsim_violation_kind;
 
 // One thread's place in a dispatch.

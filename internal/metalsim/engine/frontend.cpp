@@ -47,7 +47,7 @@ std::vector<std::string> language_flags(const Options &o) {
       "-Xclang", "-ffloat16-excess-precision=none", "-Xclang", "-fbfloat16-excess-precision=none",
       o.fast_math ? "-ffp-contract=fast" : "-ffp-contract=off"};
   if (o.mode == METALSIM_MODE_CHECK)
-    for (const char *s : {"-fsanitize=array-bounds,integer-divide-by-zero,shift-exponent,float-cast-overflow", "-fsanitize-minimal-runtime", "-fsanitize-recover=all"}) f.push_back(s);
+    for (const char *s : {"-DMSL_CHECKED", "-fsanitize=array-bounds,integer-divide-by-zero,shift-exponent,float-cast-overflow,signed-integer-overflow", "-fsanitize-minimal-runtime", "-fsanitize-recover=all"}) f.push_back(s);
   for (auto &m : machine_flags()) f.push_back(m);
   f.push_back("-I" + home() + "/msl");
   return f;
@@ -336,6 +336,7 @@ bool compile(std::string_view source, const Options &o, Compiled &c, std::string
   code += entry_code(program);
 
   std::vector<std::string> flags = language_flags(o);
+  if (program.object_parameters) std::replace(flags.begin(), flags.end(), std::string("-std=c++17"), std::string("-std=c++2b"));
   std::string header = precompiled_header(compiler, flags);
   write_file(rewritten.path, code);
   command = {compiler, "-x", "c++"};
@@ -355,6 +356,8 @@ bool compile(std::string_view source, const Options &o, Compiled &c, std::string
     messages = report.text();
     return false;
   }
+  // Clang writes a constant's conversion to the generic space as a bit cast, and does not read that.
+  for (size_t i = ir.find("bitcast (ptr addrspace("); i != std::string::npos; i = ir.find("bitcast (ptr addrspace(", i)) ir.replace(i, 7, "addrspacecast");
   for (auto &e : program.entries) {
     Entry entry{e.host_name, {}};
     for (auto &p : program.functions[e.function].parameters) entry.parameters.push_back({p.name, p.kind});
@@ -365,6 +368,10 @@ bool compile(std::string_view source, const Options &o, Compiled &c, std::string
   std::string name;
   for (auto &[site, space] : c.module->conversions()) {
     report.add(site.file, site.line, places.column(site.file, site.line, site.column), "error", std::string("cannot use a pointer or reference to the '") + space + "' address space as one to 'thread'");
+    failed = true;
+  }
+  for (auto &site : c.module->native_comparisons()) {
+    report.add(site.file, site.line, places.column(site.file, site.line, site.column), "error", "this comparison or negation of vectors is not understood by the simulator; put its operands in parentheses");
     failed = true;
   }
   if (failed) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "msl/abi.h"
+
 namespace metalsim {
 
 namespace {
@@ -251,7 +253,64 @@ string Instrumenter::division(string_view l, size_t start) {
     out += "  " + name("x") + " = and i1 " + name("m") + ", " + name("l") + "\n  " + name("e") + " = select i1 " + name("x") + ", " + type + " 1, " + type + " " + safe + "\n";
     safe = name("e");
   }
+  // Clang's own checks know scalars only.
+  if (vector && mode_ == METALSIM_MODE_CHECK) out += undefined_if_any(name("z"), bit, MSL_BAD_DIVISION, l);
   return out + string(l.substr(0, divisor)) + safe + string(l.substr(divisor_end));
+}
+
+// The shift of a vector by its width or more.
+string Instrumenter::shift(string_view l, size_t start) {
+  size_t end = type_end(l, start), comma = find_outside(l, ", ", end);
+  if (l[start] != '<' || comma == npos) return string(l);
+  string type(l.substr(start, end - start)), amount(l.substr(comma + 2, operand_end(l, comma + 2) - comma - 2));
+  size_t x = type.find(" x i");
+  if (x == npos || amount[0] != '%') return string(l);
+  int count = std::atoi(type.c_str() + 1);
+  string element = type.substr(x + 3, type.size() - x - 4), bits = element.substr(1), n = std::to_string(fresh_++), widths;
+  for (int i = 0; i < count; i++) widths += string(i ? ", " : "") + element + " " + bits;
+  string name = "%msl.w" + n, bit = type.substr(0, x) + " x i1>";
+  return "  " + name + " = icmp uge " + type + " " + amount + ", <" + widths + ">\n" + undefined_if_any(name, bit, MSL_BAD_SHIFT, l) + string(l);
+}
+
+// Reports if any lane of a vector of bits is set.
+string Instrumenter::undefined_if_any(const string &lanes, const string &type, int kind, string_view l) {
+  string n = std::to_string(fresh_++), word = "i" + std::to_string(std::atoi(type.c_str() + 1));
+  return "  %msl.b" + n + " = bitcast " + type + " " + lanes + " to " + word + "\n  %msl.q" + n + " = icmp ne " + word + " %msl.b" + n + ", 0\n" +
+         "  call void @msl_undefined_if(i1 noundef zeroext %msl.q" + n + ", i32 noundef " + std::to_string(kind) + ", i32 noundef " + std::to_string(site(l)) + ")\n";
+}
+
+// A pointer's value as a generic pointer; the result is the code in front.
+string Instrumenter::generic(const Pointer &p, string &value) {
+  value = string(p.value);
+  if (!p.space) return "";
+  string name = "%msl.g" + std::to_string(fresh_++), code = "  " + name + " = addrspacecast ptr addrspace(" + std::to_string(p.space) + ") " + value + " to ptr\n";
+  value = name;
+  return code;
+}
+
+// Tags keep bindings apart, not buffers: pointers are compared and subtracted by their addresses.
+string Instrumenter::pointer_comparison(string_view l, size_t start) {
+  Pointer a;
+  if (!pointer_at(l, start, a) || a.space == 3 || a.end + 2 > l.size()) return string(l);
+  Pointer b = a;
+  b.begin = a.end + 2;
+  b.end = operand_end(l, b.begin);
+  b.value = l.substr(b.begin, b.end - b.begin);
+  if (a.value == "null" || b.value == "null") return string(l);
+  string x, y, out = generic(a, x), n = std::to_string(fresh_++);
+  out += generic(b, y);
+  out += "  %msl.x" + n + " = call i64 @msl_address(ptr noundef " + x + ")\n  %msl.y" + n + " = call i64 @msl_address(ptr noundef " + y + ")\n";
+  return out + string(l.substr(0, start)) + "i64 %msl.x" + n + ", %msl.y" + n + string(l.substr(b.end));
+}
+
+string Instrumenter::pointer_difference(string_view l, size_t start) {
+  Pointer p;
+  if (!pointer_at(l, start, p) || p.space == 3) return string(l);
+  size_t to = p.value.find(" to ");   // pointer_at() ends at the comma
+  if (to == npos) return string(l);
+  p.value = p.value.substr(0, to);
+  string value, out = generic(p, value), rest(l.substr(p.begin + (p.value.data() - (l.data() + p.begin)) + p.value.size() + string_view(" to i64").size()));
+  return out + string(l.substr(0, l.find(" = ") + 3)) + "call i64 @msl_address(ptr noundef " + value + ")" + rest;
 }
 
 string Instrumenter::line(string_view l) {
@@ -259,15 +318,16 @@ string Instrumenter::line(string_view l) {
   bool instrument = mode_ == METALSIM_MODE_CHECK || counting_;
   size_t eq = l.find(" = ");
   string_view op = l.substr(eq == npos ? std::min<size_t>(2, l.size()) : eq + 3);
-  if (!counting_ && (l.find("@msl_barrier(") != npos || l.find("@msl_exchange(") != npos) && (starts_with(op, "call ") || starts_with(op, "tail call "))) {
+  if (!counting_ && (l.find("@msl_barrier(") != npos || l.find("@msl_exchange(") != npos || l.find("@msl_undefined(") != npos) && (starts_with(op, "call ") || starts_with(op, "tail call "))) {
     size_t zero = l.rfind("i32 noundef 0)");
     if (zero != npos) return string(l.substr(0, zero)) + "i32 noundef " + std::to_string(site(l)) + string(l.substr(zero + 13));
   }
   if (starts_with(op, "call void @__ubsan_handle_")) {
-    // Kinds as in report.cpp.
-    static const std::pair<const char *, int> kinds[] = {{"out_of_bounds", 0}, {"divrem_overflow", 1}, {"shift_out_of_bounds", 2}, {"float_cast_overflow", 3}};
+    static const std::pair<const char *, int> kinds[] = {{"out_of_bounds", MSL_BAD_INDEX},         {"divrem_overflow", MSL_BAD_DIVISION},         {"shift_out_of_bounds", MSL_BAD_SHIFT},
+                                                         {"float_cast_overflow", MSL_BAD_CONVERSION}, {"add_overflow", MSL_BAD_OVERFLOW},         {"sub_overflow", MSL_BAD_OVERFLOW},
+                                                         {"mul_overflow", MSL_BAD_OVERFLOW},       {"negate_overflow", MSL_BAD_OVERFLOW}};
     for (auto &[name, kind] : kinds)
-      if (l.find(name) != npos) {
+      if (l.find(string("@__ubsan_handle_") + name) != npos) {
         used_.insert("msl_undefined");
         return "  call void @msl_undefined(i32 " + std::to_string(kind) + ", i32 " + std::to_string(site(l)) + ")";
       }
@@ -275,6 +335,16 @@ string Instrumenter::line(string_view l) {
   if (!counting_)
     for (string_view word : {"udiv ", "sdiv ", "urem ", "srem "})
       if (starts_with(op, word)) return division(l, op.data() - l.data() + word.size());
+  if (!counting_ && mode_ != METALSIM_MODE_PLAIN) {
+    if (starts_with(op, "icmp ")) {
+      size_t type = l.find(" ptr", op.data() - l.data());
+      if (type != npos) return pointer_comparison(l, type + 1);
+    }
+    if (starts_with(op, "ptrtoint ptr") && l.find("%sub.ptr.") != npos) return pointer_difference(l, op.data() - l.data() + 9);
+  }
+  if (mode_ == METALSIM_MODE_CHECK)
+    for (string_view word : {"shl ", "lshr ", "ashr "})
+      if (starts_with(op, word)) return shift(l, op.data() - l.data() + word.size());
   if (!instrument) return string(l);
   Pointer p;
   if (starts_with(op, "load ")) {

@@ -51,6 +51,11 @@ class Instrumenter {
   std::string access(std::string_view line, const Pointer &p, std::string_view type, bool read, bool write, bool atomic);
   std::string memory_intrinsic(std::string_view line);
   std::string division(std::string_view line, size_t type);
+  std::string shift(std::string_view line, size_t type);
+  std::string pointer_comparison(std::string_view line, size_t pointers);
+  std::string pointer_difference(std::string_view line, size_t pointer);
+  std::string generic(const Pointer &p, std::string &value);
+  std::string undefined_if_any(const std::string &lanes, const std::string &type, int kind, std::string_view line);
   void note_private(std::string_view line);
   std::string finish(std::string line) const;
   std::string block_coverage(const std::vector<std::string_view> &lines, size_t first, size_t last);

@@ -279,15 +279,29 @@ std::vector<std::pair<Site, const char *>> Module::conversions() const {
           if (it != casts.end()) space = it->second;
         }
       }
-      if (!space) continue;
-      // In the runtime's own functions the conversion is meant.
-      size_t dbg = line.rfind(", !dbg !");
-      if (dbg == std::string_view::npos) continue;
-      auto location = metadata_.find(std::atoi(std::string(line.substr(dbg + 8, 12)).c_str()));
-      if (location == metadata_.end()) continue;
-      Site s = position_of_line(line);
-      if (s.line > 0 && s.line == field(location->second, "line: ")) found.push_back({s, space});
+      Site s;   // in the headers the conversion is meant
+      if (space && in_source(line, s)) found.push_back({s, space});
     }
+  }
+  return found;
+}
+
+bool Module::in_source(std::string_view line, Site &s) const {
+  size_t dbg = line.rfind(", !dbg !");
+  if (dbg == std::string_view::npos) return false;
+  auto location = metadata_.find(std::atoi(std::string(line.substr(dbg + 8, 12)).c_str()));
+  if (location == metadata_.end()) return false;
+  s = position_of_line(line);
+  return s.line > 0 && s.line == field(location->second, "line: ") && s.column == field(location->second, "column: ");
+}
+
+std::vector<Site> Module::native_comparisons() const {
+  std::vector<Site> found;
+  std::string_view all = text_;
+  for (size_t i = all.find(" = sext <"); i != std::string_view::npos; i = all.find(" = sext <", i + 1)) {
+    std::string_view line = all.substr(i, all.find('\n', i) - i);
+    Site s;
+    if (line.find(" x i1> ") != std::string_view::npos && in_source(line, s)) found.push_back(s);
   }
   return found;
 }
@@ -411,7 +425,8 @@ KernelModule Module::build(int number, const std::map<int, ConstantValue> &const
   std::string entry = "@msl_entry_" + std::to_string(number), reflect = "@msl_reflect_" + std::to_string(number);
   std::vector<std::string_view> roots = {entry, reflect};
   if (globals_.count("@llvm.global_ctors")) roots.push_back("@llvm.global_ctors");
-  if (mode == METALSIM_MODE_COUNT) roots.insert(roots.end(), {"@msl_count_read", "@msl_count_write"});
+  if (mode == METALSIM_MODE_COUNT) roots.insert(roots.end(), {"@msl_count_read", "@msl_count_write", "@msl_address"});
+  if (mode == METALSIM_MODE_CHECK) roots.insert(roots.end(), {"@msl_undefined_if", "@msl_address"});
   std::vector<std::string_view> reached = reach(roots);
   std::unordered_set<std::string_view> keep(reached.begin(), reached.end());
   k.synchronises = keep.count("@msl_barrier") || keep.count("@msl_exchange");
@@ -429,6 +444,12 @@ KernelModule Module::build(int number, const std::map<int, ConstantValue> &const
       GlobalParts g = parse_global(line);
       auto value = constants.find(std::atoi(std::string(name.substr(constant ? 14 : 12)).c_str()));
       bool known = value != constants.end() && value->second.is_set;
+      std::string bytes;
+      if (!is_set && known && g.type[0] == '%') {   // a vector of booleans
+        for (uint8_t b : value->second.bytes) bytes += (bytes.empty() ? "i8 " : ", i8 ") + std::to_string(b);
+        out += std::string(name) + " = internal " + std::string(g.space) + " constant [" + std::to_string(value->second.bytes.size()) + " x i8] [" + bytes + "], align 4\n";
+        continue;
+      }
       std::string text = is_set ? (known ? "1" : "0") : known ? constant_text(g.type, value->second.bytes.data(), value->second.bytes.size()) : "zeroinitializer";
       out += std::string(name) + " = internal " + std::string(g.space) + " constant " + std::string(g.type) + " " + text + "\n";
     } else if (line.find("section \"msl_threadgroup\"") != std::string_view::npos) {

@@ -70,6 +70,9 @@ class Module {
   // pointer become generic, which `thread` is here; it needs that for member functions, but Metal refuses the rest.
   std::vector<std::pair<Site, const char *>> conversions() const;
 
+  // Comparisons and negations of vectors in the source that clang carried out in its own way, which is not MSL's.
+  std::vector<Site> native_comparisons() const;
+
   // Every line that has code, for coverage.
   std::vector<std::pair<std::string, int>> lines() const;
 
@@ -92,6 +95,7 @@ class Module {
   Layout layout(std::string_view type) const;
   Site position(int metadata) const;
   Site position_of_line(std::string_view line) const;
+  bool in_source(std::string_view line, Site &site) const;   // not in a function of the headers
   std::vector<std::string_view> reach(std::vector<std::string_view> roots) const;
 
   friend class Instrumenter;

@@ -27,6 +27,7 @@ struct KernelFunction {
 struct KernelEntry {
   std::string host_name;
   std::string expression;   // `ns::rms<float>`
+  std::string signature;    // of an instantiation whose template arguments are deduced: `(device float *a)`; else ""
   int function;             // index into Program::functions
   Position position;
 };
@@ -47,6 +48,7 @@ struct Program {
   std::vector<KernelEntry> entries;
   std::vector<FunctionConstant> constants;
   std::vector<Diagnostic> errors;
+  bool object_parameters = false;   // the rewritten source has them, which takes C++23
 };
 
 // Rewrites `tokens` and collects what the library offers.
@@ -58,9 +60,12 @@ std::string entry_code(const Program &program);
 // The steps, in order.
 void read_attributes(Tokens &, Program &);          // attributes.cpp
 void rewrite_pragmas(Tokens &);                     // declarations.cpp
-void rewrite_member_qualifiers(Tokens &);
+void rewrite_member_qualifiers(Tokens &, Program &);  // members.cpp
 void rewrite_array_parameters(Tokens &);
 void rewrite_threadgroup_variables(Tokens &);
+void rewrite_boolean_vectors(Tokens &);              // comparisons.cpp
+void rewrite_comparisons(Tokens &);
+void rewrite_strings(Tokens &);
 void rewrite_constructors(Tokens &);                // constructors.cpp
 void check_restrictions(const Tokens &, Program &); // restrictions.cpp
 

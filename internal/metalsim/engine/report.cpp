@@ -24,6 +24,7 @@ const char *kind_name(uint32_t kind) {
     case METALSIM_THREAD_COUNT: return "thread count";
     case METALSIM_BAD_OFFSET: return "binding offset";
     case METALSIM_ARITHMETIC: return "undefined arithmetic";
+    case METALSIM_LANE: return "lane out of range";
   }
   return "violation";
 }

@@ -77,6 +77,15 @@ __attribute__((convergent)) struct msl_exchanged *msl_exchange(const void *value
 void *msl_access(void *pointer, unsigned site);
 void msl_copy(void *to, void *from, unsigned long size, unsigned site_to, unsigned site_from);
 void msl_fill(void *to, unsigned char value, unsigned long size, unsigned site);
+// Something MSL leaves undefined.
+enum {
+  MSL_BAD_INDEX = 0,
+  MSL_BAD_DIVISION,
+  MSL_BAD_SHIFT,
+  MSL_BAD_CONVERSION,
+  MSL_BAD_OVERFLOW,
+  MSL_BAD_LANE,
+};
 void msl_undefined(unsigned kind, unsigned site);
 // The slow way of the counting code: first touch of a page, or out of bounds.
 void *msl_count_slow(void *pointer, unsigned long size, unsigned write, unsigned site);

@@ -3,17 +3,17 @@
 #pragma once
 #include "traits.h"
 
-// One element. Booleans are 0 or 1 when they become numbers, and whatever is not 0 becomes 1.
-template <class E, class A> MSL_INLINE constexpr E msl_element(A a) {
-  if constexpr (__is_same(A, msl_bool) || __is_same(E, msl_bool)) return (E)(a != (A)0 ? 1 : 0);
+// Clang converts neither of half and bfloat to the other.
+template <class E, class A> MSL_INLINE constexpr E msl_number(A a) {
+  if constexpr ((__is_same(A, half) && __is_same(E, bfloat)) || (__is_same(A, bfloat) && __is_same(E, half))) return (E)(float)a;
   else return (E)a;
 }
 template <class V, class A> MSL_INLINE constexpr void msl_append(V &r, int &i, A a) {
   typedef typename msl_vector<V>::element E;
   if constexpr (msl_vector<A>::size > 0) {
-    for (int k = 0; k < msl_vector<A>::size; k++) r[i++] = msl_element<E, typename msl_vector<A>::element>(a[k]);
+    for (int k = 0; k < msl_vector<A>::size; k++) r[i++] = msl_number<E, typename msl_vector<A>::element>(a[k]);
   } else {
-    r[i++] = msl_element<E>(a);
+    r[i++] = msl_number<E>(a);
   }
 }
 template <class A> constexpr int msl_width = msl_vector<A>::size ? msl_vector<A>::size : 1;
@@ -25,10 +25,16 @@ template <class V, class A> MSL_INLINE constexpr V msl_make(A a) {
     return a;
   } else if constexpr (msl_vector<A>::size > 0) {
     static_assert(msl_vector<A>::size == msl_vector<V>::size, "conversion between vectors of different sizes");
-    if constexpr (__is_same(typename msl_vector<A>::element, msl_bool) || __is_same(E, msl_bool)) return __builtin_convertvector((a != A(0)) & 1, V);
+    if constexpr (__is_same(typename msl_vector<A>::element, bool) || __is_same(E, bool)) {
+      V r{};
+      for (int i = 0; i < msl_vector<V>::size; i++) r[i] = (E)a[i];
+      return r;
+    }
+    else if constexpr (sizeof(E) == 2 && sizeof(a[0]) == 2 && metal::is_floating_point_v<E> && metal::is_floating_point_v<typename msl_vector<A>::element>)
+      return __builtin_convertvector(__builtin_convertvector(a, metal::vec<float, msl_vector<V>::size>), V);
     else return __builtin_convertvector(a, V);
   } else if constexpr (metal::is_arithmetic_v<A> || __is_enum(A)) {
-    return V(msl_element<E>(a));
+    return V(msl_number<E>(a));
   } else {
     return (V)a;  // packed vectors and classes that convert
   }
@@ -43,22 +49,15 @@ template <class V, class A, class B, class... C> MSL_INLINE constexpr V msl_make
   (msl_append(r, i, c), ...);
   return r;
 }
-// Clang compares vectors to 0 / -1 integers where MSL has booleans; the pre-pass says when an argument is a comparison.
-template <class V, class A> MSL_INLINE constexpr V msl_make_from_test(A a) {
-  if constexpr (msl_vector<A>::size > 0) {
-    return __builtin_convertvector((a != A(0)) & 1, V);
-  } else {
-    return msl_make<V>(a);
-  }
-}
 // T(...) and (T)x where T is a name that may or may not be a vector.
 template <class V, class... A> MSL_INLINE constexpr V msl_construct(A... a) {
   if constexpr (msl_vector<V>::size > 0) return msl_make<V>(a...);
+  else if constexpr (sizeof...(A) == 1) return msl_number<V>(a...);
   else return V(a...);
 }
 template <class V, class A> MSL_INLINE constexpr V msl_cast_to(A a) {
   if constexpr (msl_vector<V>::size > 0) return msl_make<V>(a);
-  else return (V)a;
+  else return msl_number<V>(a);
 }
 namespace metal {
 template <class T, class A> MSL_INLINE constexpr T as_type(A a) {
@@ -66,3 +65,4 @@ template <class T, class A> MSL_INLINE constexpr T as_type(A a) {
   return __builtin_bit_cast(T, a);
 }
 }
+using metal::as_type;   // an operator of the language

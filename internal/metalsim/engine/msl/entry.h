@@ -104,6 +104,17 @@ MSL_INLINE void msl_reflect(void (*)(P...), msl_attributes<msl_attribute<kind, i
   ((out[i].kind = kind, out[i].index = index, out[i].active = 1, msl_parameter<P>::describe(out[i]), i++), ...);
 }
 
+// Called from the code that the build adds.
+extern "C" MSL_INLINE __attribute__((used)) void msl_undefined_if(bool wrong, unsigned kind, unsigned site) {
+  if (__builtin_expect(wrong, 0)) msl_undefined(kind, site);
+}
+// The address in a pointer, for comparisons and differences: two bindings of one buffer differ in their tags only. Pieces of
+// threadgroup memory have nothing but their tags.
+extern "C" MSL_INLINE __attribute__((used)) unsigned long msl_address(void *pointer) {
+  unsigned long address = (unsigned long)pointer;
+  return address >> MSL_TAG_SHIFT < MSL_TAG_THREADGROUP ? address & ((1ul << MSL_TAG_SHIFT) - 1) : address;
+}
+
 // Mode COUNT: every access to a tagged pointer goes through one of these two, called from the code that the build adds.
 // Unknown tags, the first touch of a page and anything out of bounds take the slow way.
 #define MSL_COUNT(name, bytes, pages, write) \

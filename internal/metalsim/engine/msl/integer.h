@@ -4,8 +4,7 @@
 
 namespace metal {
 #define MSL_INTEGER_SCALAR(T) \
-  MSL_INLINE constexpr T msl_abs_of(T x) { return x < T(0) ? T(-x) : x; } \
-  MSL_INLINE constexpr make_unsigned_t<T> abs(T x) { return (make_unsigned_t<T>)msl_abs_of(x); } \
+  MSL_INLINE constexpr T abs(T x) { return x < T(0) ? T(-x) : x; } \
   MSL_INLINE constexpr make_unsigned_t<T> absdiff(T x, T y) { return x < y ? (make_unsigned_t<T>)y - (make_unsigned_t<T>)x : (make_unsigned_t<T>)x - (make_unsigned_t<T>)y; } \
   MSL_INLINE constexpr T addsat(T x, T y) { T r{}; return !__builtin_add_overflow(x, y, &r) ? r : x < T(0) ? numeric_limits<T>::min() : numeric_limits<T>::max(); } \
   MSL_INLINE constexpr T subsat(T x, T y) { T r{}; return !__builtin_sub_overflow(x, y, &r) ? r : x < y ? numeric_limits<T>::min() : numeric_limits<T>::max(); } \
@@ -42,24 +41,29 @@ namespace metal {
   }
 MSL_INTEGERS(MSL_INTEGER_SCALAR)
 #undef MSL_INTEGER_SCALAR
-MSL_INLINE constexpr int mul24(int x, int y) { return ((x << 8) >> 8) * ((y << 8) >> 8); }
+MSL_INLINE constexpr int mul24(int x, int y) { return int(uint((x << 8) >> 8) * uint((y << 8) >> 8)); }
 MSL_INLINE constexpr uint mul24(uint x, uint y) { return (x & 0xffffff) * (y & 0xffffff); }
-MSL_INLINE constexpr int mad24(int x, int y, int z) { return mul24(x, y) + z; }
+MSL_INLINE constexpr int mad24(int x, int y, int z) { return int(uint(mul24(x, y)) + uint(z)); }
 MSL_INLINE constexpr uint mad24(uint x, uint y, uint z) { return mul24(x, y) + z; }
 
-#define MSL_UNSIGNED_VECTOR_1(T, N, name) \
-  MSL_INLINE make_unsigned_t<T##N> name(T##N a) { make_unsigned_t<T##N> r; for (int i = 0; i < N; i++) r[i] = name(a[i]); return r; }
+#define MSL_UNSIGNED_VECTOR_2(T, N, name) \
+  MSL_INLINE make_unsigned_t<T##N> name(T##N a, T##N b) { make_unsigned_t<T##N> r; for (int i = 0; i < N; i++) r[i] = name(a[i], b[i]); return r; }
 #define MSL_INTEGER_VECTOR(T) \
-  MSL_SIZES(MSL_UNSIGNED_VECTOR_1, T, abs) MSL_SIZES(MSL_VECTOR_2, T, addsat) MSL_SIZES(MSL_VECTOR_2, T, subsat) \
+  MSL_SIZES(MSL_VECTOR_1, T, abs) MSL_SIZES(MSL_UNSIGNED_VECTOR_2, T, absdiff) MSL_SIZES(MSL_INSERT, T, insert_bits) \
+  MSL_SIZES(MSL_VECTOR_3, T, madhi) MSL_SIZES(MSL_VECTOR_3, T, madsat) MSL_SIZES(MSL_VECTOR_2, T, addsat) MSL_SIZES(MSL_VECTOR_2, T, subsat) \
   MSL_SIZES(MSL_VECTOR_2, T, hadd) MSL_SIZES(MSL_VECTOR_2, T, rhadd) MSL_SIZES(MSL_VECTOR_2, T, mulhi) \
   MSL_SIZES(MSL_VECTOR_2, T, rotate) MSL_SIZES(MSL_VECTOR_1, T, popcount) MSL_SIZES(MSL_VECTOR_1, T, clz) \
   MSL_SIZES(MSL_VECTOR_1, T, ctz) MSL_SIZES(MSL_VECTOR_1, T, reverse_bits) MSL_SIZES(MSL_BITS, T, extract_bits)
 #define MSL_BITS(T, N, name) \
   MSL_INLINE T##N name(T##N a, uint offset, uint bits) { T##N r; for (int i = 0; i < N; i++) r[i] = name(a[i], offset, bits); return r; }
+#define MSL_INSERT(T, N, name) \
+  MSL_INLINE T##N name(T##N a, T##N b, uint offset, uint bits) { T##N r; for (int i = 0; i < N; i++) r[i] = name(a[i], b[i], offset, bits); return r; }
 MSL_INTEGERS(MSL_INTEGER_VECTOR)
+MSL_SIZES(MSL_VECTOR_2, int, mul24) MSL_SIZES(MSL_VECTOR_2, uint, mul24) MSL_SIZES(MSL_VECTOR_3, int, mad24) MSL_SIZES(MSL_VECTOR_3, uint, mad24)
 #undef MSL_INTEGER_VECTOR
-#undef MSL_UNSIGNED_VECTOR_1
+#undef MSL_UNSIGNED_VECTOR_2
 #undef MSL_BITS
+#undef MSL_INSERT
 
 // Packing: normalised integers in the low bits first.
 template <class V, class P, int N, int bits, bool is_signed> MSL_INLINE V msl_unpack(P p) {

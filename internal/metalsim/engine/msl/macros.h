@@ -6,6 +6,7 @@
 #define NAN __builtin_nanf("")
 #define HUGE_VALF __builtin_inff()
 #define HUGE_VALH ((half)__builtin_inff())
+#define HUGE_VALBF ((bfloat)__builtin_inff())
 #define MAXFLOAT 3.402823466e+38f
 #define MAXHALF ((half)65504.0f)
 #define MAXBFLOAT ((bfloat)3.3895313892515355e38f)

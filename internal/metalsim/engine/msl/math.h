@@ -118,11 +118,16 @@ MSL_INLINE int ilogb(float x) { return __builtin_ilogbf(x); }
 MSL_INLINE int ilogb(half x) { return __builtin_ilogbf((float)x); }
 MSL_INLINE float nextafter(float x, float y) { return __builtin_nextafterf(x, y); }
 #define MSL_OUT_PARAMETERS(T) \
-  MSL_INLINE T frexp(T x, thread int &e) { return (T)__builtin_frexpf((float)x, &e); } \
+  MSL_INLINE T frexp(T x, thread int &e) { int k; T r = (T)__builtin_frexpf((float)x, &k); e = k; return r; } \
   MSL_INLINE T modf(T x, thread T &whole) { whole = (T)__builtin_truncf((float)x); return (T)__builtin_copysignf((float)x - (float)whole, (float)x); } \
   MSL_INLINE T sincos(T x, thread T &c) { c = cos(x); return sin(x); }
 MSL_OUT_PARAMETERS(half) MSL_OUT_PARAMETERS(float)
 #undef MSL_OUT_PARAMETERS
+#define MSL_OUT_VECTORS(T, N, name) \
+  MSL_INLINE T##N frexp(T##N x, thread int##N &e) { T##N r; for (int i = 0; i < N; i++) { int k; r[i] = frexp(x[i], k); e[i] = k; } return r; } \
+  MSL_INLINE T##N modf(T##N x, thread T##N &whole) { T##N r; for (int i = 0; i < N; i++) { T w; r[i] = modf(x[i], w); whole[i] = w; } return r; }
+MSL_SIZES(MSL_OUT_VECTORS, float, ) MSL_SIZES(MSL_OUT_VECTORS, half, )
+#undef MSL_OUT_VECTORS
 #define MSL_SINCOS(T, N, name) \
   MSL_INLINE T##N name(T##N x, thread T##N &c) { c = cos(x); return sin(x); }
 MSL_SIZES(MSL_SINCOS, float, sincos) MSL_SIZES(MSL_SINCOS, half, sincos)
@@ -132,7 +137,7 @@ MSL_SIZES(MSL_SINCOS, float, sincos) MSL_SIZES(MSL_SINCOS, half, sincos)
 MSL_SIZES(MSL_LDEXP, float, ldexp) MSL_SIZES(MSL_LDEXP, half, ldexp)
 #undef MSL_LDEXP
 
-// Relational functions. Vectors of booleans; comparisons of vectors (0 / -1 integers in clang) are taken as well.
+// Relational functions. Vectors of booleans; any and all take integers as well, for the headers themselves.
 #define MSL_TEST(name, expr) \
   MSL_INLINE bool name(float x) { return expr; } \
   MSL_INLINE bool name(half h) { float x = h; return expr; } \
@@ -152,10 +157,18 @@ MSL_INLINE bool any(bool x) { return x; }
 MSL_INLINE bool all(bool x) { return x; }
 template <class T, int N> MSL_INLINE bool any(vec<T, N> v) { bool r = false; for (int i = 0; i < N; i++) r |= v[i] != 0; return r; }
 template <class T, int N> MSL_INLINE bool all(vec<T, N> v) { bool r = true; for (int i = 0; i < N; i++) r &= v[i] != 0; return r; }
+template <int N> MSL_INLINE bool any(msl_bools<N> v) { bool r = false; for (int i = 0; i < N; i++) r |= v[i]; return r; }
+template <int N> MSL_INLINE bool all(msl_bools<N> v) { bool r = true; for (int i = 0; i < N; i++) r &= v[i]; return r; }
 template <class T> MSL_INLINE T select(T a, T b, bool c) { return c ? b : a; }
 template <class T, class C, int N> MSL_INLINE vec<T, N> select(vec<T, N> a, vec<T, N> b, vec<C, N> c) {
   vec<T, N> r;
   for (int i = 0; i < N; i++) r[i] = c[i] != 0 ? b[i] : a[i];
+  return r;
+}
+template <class V, int N, class = enable_if_t<msl_vector<V>::size == N>> MSL_INLINE V select(V a, V b, msl_bools<N> c) {
+  V r = a;
+  for (int i = 0; i < N; i++)
+    if (c[i]) r[i] = b[i];
   return r;
 }
 

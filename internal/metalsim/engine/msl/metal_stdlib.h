@@ -3,5 +3,6 @@
 #pragma clang diagnostic ignored "-Wunknown-pragmas"
 #include "macros.h"
 #include "uniform.h"
+#include "compare.h"
 #include "entry.h"
 #include "internal_names.h"

@@ -32,15 +32,22 @@ template <class T, class F> MSL_INLINE T msl_once(msl_lanes lanes, F f) {
 
 namespace metal {
 MSL_INLINE uint msl_lane() { return msl_current->lane; }
+// A lane that a shuffle reads from must exist.
+MSL_INLINE uint msl_source(uint lane, uint width) {
+#ifdef MSL_CHECKED
+  if (__builtin_expect(lane >= width, 0)) { [[clang::nomerge]] msl_undefined(MSL_BAD_LANE, 0); }
+#endif
+  return lane;
+}
 
 // Shuffles.
-template <class T> MSL_INLINE T simd_shuffle(T v, ushort lane) { return msl_give(v).template at<T>(lane); }
-template <class T> MSL_INLINE T simd_broadcast(T v, ushort lane) { return msl_give(v).template at<T>(lane); }
+template <class T> MSL_INLINE T simd_shuffle(T v, ushort lane) { return msl_give(v).template at<T>(msl_source(lane, 32)); }
+template <class T> MSL_INLINE T simd_broadcast(T v, ushort lane) { return msl_give(v).template at<T>(msl_source(lane, 32)); }
 template <class T> MSL_INLINE T simd_broadcast_first(T v) {
   auto s = msl_give<MSL_OP_ACTIVE>(v);
   return s.template at<T>(s.first());
 }
-template <class T> MSL_INLINE T simd_shuffle_xor(T v, ushort mask) { return msl_give(v).template at<T>(msl_lane() ^ mask); }
+template <class T> MSL_INLINE T simd_shuffle_xor(T v, ushort mask) { return msl_give(v).template at<T>(msl_source(msl_lane() ^ mask, 32)); }
 template <class T> MSL_INLINE T simd_shuffle_up(T v, ushort delta) {
   auto s = msl_give(v);
   return msl_lane() >= delta ? s.template at<T>(msl_lane() - delta) : v;
@@ -163,13 +170,13 @@ MSL_INLINE bool quad_all(bool b) { uint active, r = msl_ballot(b, active); retur
 MSL_INLINE bool quad_is_first() { uint active; msl_ballot(true, active); return (uint)__builtin_ctz(msl_quad_of(active)) == (msl_lane() & 3); }
 
 // Quad-group shuffles.
-template <class T> MSL_INLINE T quad_shuffle(T v, ushort lane) { return msl_give(v).template at<T>((msl_lane() & ~3u) + (lane & 3)); }
+template <class T> MSL_INLINE T quad_shuffle(T v, ushort lane) { return msl_give(v).template at<T>((msl_lane() & ~3u) + (msl_source(lane, 4) & 3)); }
 template <class T> MSL_INLINE T quad_broadcast(T v, ushort lane) { return quad_shuffle(v, lane); }
 template <class T> MSL_INLINE T quad_broadcast_first(T v) {
   auto s = msl_give<MSL_OP_ACTIVE>(v);
   return s.template at<T>((msl_lane() & ~3u) + __builtin_ctz(msl_quad_of(s.e->mask)));
 }
-template <class T> MSL_INLINE T quad_shuffle_xor(T v, ushort mask) { return quad_shuffle(v, (msl_lane() ^ mask) & 3); }
+template <class T> MSL_INLINE T quad_shuffle_xor(T v, ushort mask) { return quad_shuffle(v, (msl_lane() & 3) ^ mask); }
 template <class T> MSL_INLINE T quad_shuffle_up(T v, ushort delta) {
   auto s = msl_give(v);
   return (msl_lane() & 3) >= delta ? s.template at<T>(msl_lane() - delta) : v;

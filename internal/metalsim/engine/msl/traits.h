@@ -80,8 +80,10 @@ MSL_TRAIT(is_vector, (msl_vector<__remove_cv(T)>::size > 0))
 
 template <class T> struct make_scalar { typedef T type; };
 template <class T, int N> struct make_scalar<vec<T, N>> { typedef T type; };
+template <int N> struct make_scalar<msl_bools<N>> { typedef bool type; };
 template <class T> using make_scalar_t = typename make_scalar<T>::type;
 template <class T, int N> struct make_vec { typedef vec<T, N> type; };
+template <int N> struct make_vec<bool, N> { typedef msl_bools<N> type; };
 template <class T, int N> using make_vec_t = typename make_vec<T, N>::type;
 template <class T> using vec_element_t = typename msl_vector<T>::element;
 

@@ -42,8 +42,92 @@ namespace metal {
 template <class T, int N> using vec = T __attribute__((ext_vector_type(N)));
 }
 
-// Clang's vectors of bool are bit fields without swizzles. Booleans in vectors are bytes of a type of their own instead.
-typedef signed char msl_bool;
+// Clang's vectors of bool are bit fields without swizzles: those of MSL, a byte an element, are a class of their own.
+namespace metal {
+template <int N> struct msl_bools;
+// v.xz, read and written; it lies where the vector lies.
+template <int... lanes> struct msl_swizzle {
+  bool first;
+  MSL_INLINE constexpr operator msl_bools<sizeof...(lanes)>() const;
+  MSL_INLINE constexpr msl_swizzle &operator=(msl_bools<sizeof...(lanes)> v);
+};
+template <int N> struct msl_lanes_of;
+#define MSL_PAIRS(a, A) msl_swizzle<A, 0> a##x; msl_swizzle<A, 1> a##y;
+#define MSL_TRIPLES(a, A) msl_swizzle<A, 0> a##x; msl_swizzle<A, 1> a##y; msl_swizzle<A, 2> a##z;
+#define MSL_QUADS(a, A) msl_swizzle<A, 0> a##x; msl_swizzle<A, 1> a##y; msl_swizzle<A, 2> a##z; msl_swizzle<A, 3> a##w;
+#define MSL_COMMA ,
+template <> struct alignas(2) msl_lanes_of<2> {
+  union {
+    bool e[2];
+    struct { bool x, y; };
+    struct { bool r, g; };
+    MSL_PAIRS(x, 0) MSL_PAIRS(y, 1)
+  };
+};
+template <> struct alignas(4) msl_lanes_of<3> {
+  union {
+    bool e[3];
+    struct { bool x, y, z; };
+    struct { bool r, g, b; };
+    MSL_TRIPLES(x, 0) MSL_TRIPLES(y, 1) MSL_TRIPLES(z, 2)
+    MSL_TRIPLES(xx, 0 MSL_COMMA 0) MSL_TRIPLES(xy, 0 MSL_COMMA 1) MSL_TRIPLES(xz, 0 MSL_COMMA 2)
+    MSL_TRIPLES(yx, 1 MSL_COMMA 0) MSL_TRIPLES(yy, 1 MSL_COMMA 1) MSL_TRIPLES(yz, 1 MSL_COMMA 2)
+    MSL_TRIPLES(zx, 2 MSL_COMMA 0) MSL_TRIPLES(zy, 2 MSL_COMMA 1) MSL_TRIPLES(zz, 2 MSL_COMMA 2)
+  };
+};
+template <> struct alignas(4) msl_lanes_of<4> {
+  union {
+    bool e[4];
+    struct { bool x, y, z, w; };
+    struct { bool r, g, b, a; };
+    MSL_QUADS(x, 0) MSL_QUADS(y, 1) MSL_QUADS(z, 2) MSL_QUADS(w, 3)
+    MSL_QUADS(xx, 0 MSL_COMMA 0) MSL_QUADS(xy, 0 MSL_COMMA 1) MSL_QUADS(xz, 0 MSL_COMMA 2) MSL_QUADS(xw, 0 MSL_COMMA 3)
+    MSL_QUADS(yx, 1 MSL_COMMA 0) MSL_QUADS(yy, 1 MSL_COMMA 1) MSL_QUADS(yz, 1 MSL_COMMA 2) MSL_QUADS(yw, 1 MSL_COMMA 3)
+    MSL_QUADS(zx, 2 MSL_COMMA 0) MSL_QUADS(zy, 2 MSL_COMMA 1) MSL_QUADS(zz, 2 MSL_COMMA 2) MSL_QUADS(zw, 2 MSL_COMMA 3)
+    MSL_QUADS(wx, 3 MSL_COMMA 0) MSL_QUADS(wy, 3 MSL_COMMA 1) MSL_QUADS(wz, 3 MSL_COMMA 2) MSL_QUADS(ww, 3 MSL_COMMA 3)
+    MSL_QUADS(xyz, 0 MSL_COMMA 1 MSL_COMMA 2) MSL_QUADS(wzy, 3 MSL_COMMA 2 MSL_COMMA 1)
+  };
+};
+#undef MSL_PAIRS
+#undef MSL_TRIPLES
+#undef MSL_QUADS
+#undef MSL_COMMA
+template <int N> struct msl_bools : msl_lanes_of<N> {
+  using msl_lanes_of<N>::e;
+  msl_bools() = default;
+  MSL_INLINE constexpr msl_bools(bool v) : msl_lanes_of<N>{} {
+    for (int i = 0; i < N; i++) e[i] = v;
+  }
+  MSL_INLINE constexpr bool &operator[](int i) { return e[i]; }
+  MSL_INLINE constexpr const bool &operator[](int i) const { return e[i]; }
+#define MSL_BOOLS(op, expr) \
+  MSL_INLINE friend constexpr msl_bools operator op(msl_bools a, msl_bools b) { \
+    msl_bools r(false); \
+    for (int i = 0; i < N; i++) r.e[i] = expr; \
+    return r; \
+  }
+  MSL_BOOLS(&, a.e[i] & b.e[i]) MSL_BOOLS(|, a.e[i] | b.e[i]) MSL_BOOLS(^, a.e[i] != b.e[i])
+  MSL_BOOLS(&&, a.e[i] & b.e[i]) MSL_BOOLS(||, a.e[i] | b.e[i])
+  MSL_BOOLS(==, a.e[i] == b.e[i]) MSL_BOOLS(!=, a.e[i] != b.e[i])
+#undef MSL_BOOLS
+  MSL_INLINE constexpr msl_bools operator!() const { return *this == msl_bools(false); }
+  MSL_INLINE constexpr msl_bools operator~() const { return *this == msl_bools(false); }
+  MSL_INLINE constexpr msl_bools &operator&=(msl_bools o) { return *this = *this & o; }
+  MSL_INLINE constexpr msl_bools &operator|=(msl_bools o) { return *this = *this | o; }
+  MSL_INLINE constexpr msl_bools &operator^=(msl_bools o) { return *this = *this ^ o; }
+};
+template <int... lanes> MSL_INLINE constexpr msl_swizzle<lanes...>::operator msl_bools<sizeof...(lanes)>() const {
+  msl_bools<sizeof...(lanes)> r(false);
+  int i = 0;
+  ((r.e[i++] = (&first)[lanes]), ...);
+  return r;
+}
+template <int... lanes> MSL_INLINE constexpr msl_swizzle<lanes...> &msl_swizzle<lanes...>::operator=(msl_bools<sizeof...(lanes)> v) {
+  int i = 0;
+  (((&first)[lanes] = v.e[i++]), ...);
+  return *this;
+}
+}
 
 #define MSL_SCALARS(M) \
   M(char) M(uchar) M(short) M(ushort) M(int) M(uint) M(long) M(ulong) M(half) M(bfloat) M(float)
@@ -56,9 +140,10 @@ typedef signed char msl_bool;
   typedef metal::vec<T, 4> T##4;
 MSL_SCALARS(MSL_DEFINE)
 #undef MSL_DEFINE
-typedef metal::vec<msl_bool, 2> bool2;
-typedef metal::vec<msl_bool, 3> bool3;
-typedef metal::vec<msl_bool, 4> bool4;
+using metal::msl_bools;
+typedef metal::msl_bools<2> bool2;
+typedef metal::msl_bools<3> bool3;
+typedef metal::msl_bools<4> bool4;
 namespace metal {
 #define MSL_DEFINE(T) using ::T##2; using ::T##3; using ::T##4;
 MSL_SCALARS(MSL_DEFINE) MSL_DEFINE(bool)
@@ -74,6 +159,16 @@ template <class T, int N> struct msl_vector<T __attribute__((ext_vector_type(N))
   static constexpr int size = N;
   typedef T element;
 };
+template <int N> struct msl_vector<metal::msl_bools<N>> {
+  static constexpr int size = N;
+  typedef bool element;
+};
+
+// String literals are in the constant address space; the pre-pass adds the suffix.
+template <class C, C... c> struct msl_string {
+  static constexpr MSL_CONSTANT_SPACE const C data[] = {c..., 0};
+};
+template <class C, C... c> constexpr const MSL_CONSTANT_SPACE C (&operator""_msl())[sizeof...(c) + 1] { return msl_string<C, c...>::data; }
 
 namespace metal {
 // Packed vectors (MSL 2.2.3): aligned like their elements. Two and three elements are a class because clang pads a

@@ -298,3 +298,75 @@ kernel void literals(device uint *ok [[buffer(0)]]) {
   CHECK(is_float_literal(1.0) && is_float_literal(2));
   CHECK(sizeof(0x1.8p1) == 4 && 0x1.8p1 == 3 && 1e3 == 1000);
 }
+
+// Comparisons of vectors give vectors of booleans.
+kernel void booleans(device uint *ok [[buffer(0)]]) {
+  uint n = 0;
+  float2 v = float2(1, 3);
+  CHECK((v > 1.5f).y * 5.0f == 5.0f && -(v > 1.5f).y == -1);
+  CHECK((v > 1.5f).y == true && (v > 1.5f).x == false);
+  CHECK(all(static_cast<float2>(v > 1.5f) == float2(0, 1)) && all(float2(v <= 1) == float2(1, 0)));
+  bool2 a = v >= 1.0f, b = v != float2(1, 2);
+  CHECK(all(a) && !b.x && b.y && any(a && b) && all(a || b) && all(!b == bool2(true, false)) && all((a ^ b) == ~b));
+  auto c = half4(1, 2, 3, 4) < 3.0h;
+  c.zw = c.xy;
+  CHECK(c.x && c.y && c.z && c[3] && sizeof(c) == 4 && sizeof(bool3) == 4);
+  vec<bool, 3> d = uint3(1, 2, 3) == 2u;
+  CHECK(!d.x && d.y && !d.z && all(select(float3(0), float3(1), d) == float3(0, 1, 0)));
+  CHECK(all(isnan(float2(NAN, 0)) == bool2(true, false)) && all(int2(v < 2) == int2(1, 0)));
+  packed_float3 p = float3(1, 2, 3);
+  CHECK(all(p == p) && all((p > float3(2)) == bool3(false, false, true)));
+  int less = 1 < 2, more = 5 >> 1 > 1;
+  CHECK(less < 3 && more == 1 && (less < 2 && less > 0));
+}
+
+// Member functions overloaded on the address space of their object.
+struct Place {
+  int v[3];
+  int where() thread { return 1; }
+  int where() const device { return 2; }
+  int where() threadgroup { return 3; }
+  thread int &operator[](uint i) thread { return v[i]; }
+  device int &operator[](uint i) device { return v[i]; }
+  threadgroup int &operator[](uint i) threadgroup { return v[i]; }
+  template <typename T> enable_if_t<is_integral_v<T>, T> twice(T x) const thread { return x + x; }
+  template <typename T> enable_if_t<!is_integral_v<T>, T> twice(T x) const thread { return x * T(2); }
+  template <typename T> T plus(T x, int) const device { return x + T(v[0]); }
+};
+kernel void members(device uint *ok [[buffer(0)]], device Place *p [[buffer(1)]], threadgroup Place *s [[threadgroup(0)]]) {
+  uint n = 0;
+  Place own = {{1, 2, 3}};
+  own[1] = 7;
+  p[0] = own;
+  (*p)[2] = 9;
+  s[0][0] = 5;
+  CHECK(own.where() == 1 && p->where() == 2 && s->where() == 3);
+  CHECK(own.v[1] == 7 && p->v[2] == 9 && p->v[1] == 7 && s->v[0] == 5);
+  CHECK(own.twice(3) == 6 && own.twice(1.5f) == 3.0f && p->plus(0.5f, 1) == 1.5f);
+}
+
+// One buffer bound twice is one buffer.
+kernel void aliases(device uint *ok [[buffer(0)]], device const float *a [[buffer(1)]], device const float *b [[buffer(1)]]) {
+  uint n = 0;
+  CHECK(a == b && !(a != b) && b - a == 0 && b + 2 > a && (a + 2) - b == 2);
+  threadgroup float s[2], u[2];
+  CHECK((threadgroup void *)s != (threadgroup void *)u && &s[1] - s == 1);
+}
+
+// What is in the specification and not in C++.
+template <typename T> kernel void deduced(device T *a [[buffer(0)]]) { a[0] = T(1); }
+template [[host_name("deduced_uint")]] kernel void deduced(device uint *a [[buffer(0)]]);
+int first_of(constant char *s) { return s[0]; }
+struct Turned { float2x2 m[1]; };
+constant Turned turned = Turned{float2x2(float2(0, 1), float2(2, 3))};
+kernel void specification(device uint *ok [[buffer(0)]]) {
+  uint n = 0;
+  CHECK(abs(-3) - 5 == -2 && all(abs(int2(-3, 4)) == int2(3, 4)) && all(absdiff(int2(-3, 4), int2(4)) == uint2(7, 0)));
+  CHECK(first_of("abc") == 97 && turned.m[0][1].x == 2);
+  CHECK(float(bfloat(1.5h)) == 1.5f && all(float2(half2(bfloat2(2, 4))) == float2(2, 4)));
+  float2 whole, part = modf(float2(1.5f, -2.25f), whole);
+  CHECK(all(whole == float2(1, -2)) && all(part == float2(0.5f, -0.25f)));
+  threadgroup __attribute__((aligned(16))) float s[4];
+  s[0] = 4;
+  CHECK(s[0] == 4 && all(mul24(int2(-3), int2(5)) == int2(-15)) && all(insert_bits(uint2(0), uint2(3), 4u, 2u) == uint2(48)));
+}
