@@ -148,6 +148,22 @@ type Totals struct {
 // Counters returns what happened since Reset.
 func (s *Simulator) Counters() Totals { return decode[Totals](s, "metalsim_counters_json") }
 
+// Dispatch is one executed dispatch. Dispatches between two barriers are of one stage; those of a serial encoder are each
+// of their own. Issue slots and loads in flight are counted in mode "count": what the kernel's instructions, as clang
+// optimises them, would cost an Apple GPU by the table in engine/work.cpp. They do not know how Apple's compiler schedules.
+type Dispatch struct {
+	Kernel                string
+	Stage                 int
+	Threadgroups, Threads int     // threads of a threadgroup
+	Memory                int     // bytes of threadgroup memory of a threadgroup
+	Bytes                 float64 // of buffers, read or written, each counted once
+	Slots                 float64 // issue slots of all lanes; one is a multiply-add
+	InFlight              float64 // bytes of independent loads of a lane, mean over the bytes loaded
+}
+
+// Dispatches lists those executed since Reset, in order of execution.
+func (s *Simulator) Dispatches() []Dispatch { return decode[[]Dispatch](s, "metalsim_dispatches_json") }
+
 // Objects counts the living Objective-C objects by class.
 func (s *Simulator) Objects() map[string]int64 {
 	return decode[map[string]int64](s, "metalsim_objects_json")

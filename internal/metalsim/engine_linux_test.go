@@ -90,6 +90,8 @@ type (
 		_                                               float64 // seconds
 		total                                           cTraffic
 		buffers                                         [31]cTraffic
+		slots                                           uint64
+		inFlight                                        float64
 	}
 	cRange struct{ Begin, End uint64 }
 	cLine  struct {

@@ -23,6 +23,13 @@ kernel void product(device const half4 *w [[buffer(0)]], device const float4 *x 
 kernel void every_other(device float *a [[buffer(0)]], device float *b [[buffer(1)]], uint i [[thread_position_in_grid]]) {
   b[2 * i] = a[2 * i];
 }
+kernel void chained(device const uint *next [[buffer(0)]], device uint *last [[buffer(1)]], constant uint &n [[buffer(2)]], uint i [[thread_position_in_grid]]) {
+  uint at = i;
+  for (uint k = 0; k < n; k++) at = next[at];
+  last[i] = at;
+}
+kernel void shifted(device uint *a [[buffer(0)]], constant uint &n [[buffer(1)]], uint i [[thread_position_in_grid]]) { a[i] = (a[i] >> n) ^ (a[i] << n); }
+kernel void added(device uint *a [[buffer(0)]], constant uint &n [[buffer(1)]], uint i [[thread_position_in_grid]]) { a[i] = (a[i] + n) ^ (a[i] - n); }
 kernel void copy(device const float *a [[buffer(0)]], device float *b [[buffer(1)]], uint i [[thread_position_in_grid]]) { b[i] = a[i]; }
 kernel void wild(device float *a [[buffer(0)]], constant uint &n [[buffer(1)]], uint i [[thread_position_in_grid]]) { a[i * n] = a[i * n + 1]; }
 `
@@ -55,6 +62,48 @@ func TestTraffic(t *testing.T) {
 				t.Errorf("ranges read of buffer 0: %v", got)
 			}
 		})
+	}
+}
+
+// Instructions of a loop, by what they would cost: a product of four elements is four multiply-adds and two loads, which
+// do not wait for one another; links of a chain do. A shift costs as much as four additions.
+func TestWork(t *testing.T) {
+	const rows, n = 4, 1024
+	library := mustCompile(t, measured, modeCount)
+	product := dispatch(t, mustKernel(t, library, "product", nil), run{
+		buffers: map[int]any{0: make([]byte, rows*n*2), 1: make([]float32, n), 2: make([]float32, rows), 3: []uint32{n}},
+		grid:    [3]uint64{rows}, threads: [3]uint64{32},
+	}).counters
+	if perWeight := float64(product.slots) / (rows * n); perWeight < 7./4 || perWeight > 4 {
+		t.Errorf("product: %.2f issue slots a weight", perWeight)
+	}
+	if product.inFlight < 24 || product.inFlight > 8*24 {
+		t.Errorf("product: %.1f bytes in flight", product.inFlight)
+	}
+	const links = 100
+	chained := dispatch(t, mustKernel(t, library, "chained", nil), run{
+		buffers: map[int]any{0: make([]uint32, 64), 1: make([]uint32, 64), 2: []uint32{links}}, grid: [3]uint64{2}, threads: [3]uint64{32},
+	}).counters
+	if chained.inFlight != 4 {
+		t.Errorf("chain: %.1f bytes in flight, want 4: each link waits for the one before", chained.inFlight)
+	}
+	if perLink := float64(chained.slots) / (64 * links); perLink < 1 || perLink > 6 {
+		t.Errorf("chain: %.2f issue slots a link", perLink)
+	}
+	var slots [2]uint64
+	for i, name := range []string{"shifted", "added"} {
+		slots[i] = dispatch(t, mustKernel(t, library, name, nil), run{
+			buffers: map[int]any{0: make([]uint32, 64), 1: []uint32{3}}, grid: [3]uint64{2}, threads: [3]uint64{32},
+		}).counters.slots
+	}
+	if got := slots[0] - slots[1]; got != 64*2*3 {
+		t.Errorf("two shifts cost %d slots more than two additions, want %d", got, 64*2*3)
+	}
+	plain := dispatch(t, mustKernel(t, mustCompile(t, measured, modePlain), "copy", nil), run{
+		buffers: map[int]any{0: make([]float32, 64), 1: make([]float32, 64)}, grid: [3]uint64{2}, threads: [3]uint64{32},
+	}).counters
+	if plain.slots != 0 || plain.inFlight != 0 {
+		t.Errorf("counted in mode plain: %d slots", plain.slots)
 	}
 }
 

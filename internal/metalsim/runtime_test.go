@@ -68,9 +68,44 @@ func TestCounters(t *testing.T) {
 	if got.Bytes.Read != bytes+got.Labels["setBytes"].Read {
 		t.Errorf("in all %+v", got.Bytes)
 	}
+	stage := -1
+	for i, d := range c.sim.Dispatches() { // of serial encoders: each a stage
+		threads := []int{128, 100}[i%2]
+		if d.Kernel != "scale" || d.Stage <= stage || d.Threadgroups != 2 || d.Threads != 64 || d.Memory != 0 || d.Bytes != float64(2*4*threads) {
+			t.Errorf("dispatch %d: %+v", i, d)
+		}
+		stage = d.Stage
+	}
 	c.sim.Reset()
 	if got := c.sim.Counters(); got.Dispatches != 0 || len(got.Kernels) != 0 || len(got.Labels) != 0 {
 		t.Errorf("after reset: %+v", got)
+	}
+}
+
+// Dispatches of a concurrent encoder are of one stage until a barrier.
+func TestStages(t *testing.T) {
+	c := newClient(t)
+	c.sim.Reset()
+	pool := c.call(c.push)
+	defer c.call(c.pop, pool)
+	x, y := c.buffer(256), c.buffer(256)
+	cb := c.send(c.queue, "commandBuffer")
+	e := c.send(cb, "computeCommandEncoderWithDispatchType:", 1)
+	c.bound(e)
+	for _, b := range []uintptr{x, y, 0, x} {
+		if b == 0 {
+			c.send(e, "memoryBarrierWithScope:", 1)
+			continue
+		}
+		c.send(e, setBuffer, b, 0, 0)
+		c.dispatch(e, threadgroups, size{1, 1, 1}, size{64, 1, 1})
+	}
+	c.send(e, "endEncoding")
+	c.send(cb, "commit")
+	c.send(cb, "waitUntilCompleted")
+	d := c.sim.Dispatches()
+	if len(d) != 3 || d[0].Stage != d[1].Stage || d[2].Stage <= d[1].Stage {
+		t.Errorf("%+v", d)
 	}
 }
 

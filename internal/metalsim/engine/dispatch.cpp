@@ -134,9 +134,15 @@ metalsim_report *metalsim_dispatch(metalsim_kernel *k, const metalsim_dispatch_a
   the.serial_base = the.serial;
   auto start = std::chrono::steady_clock::now();
   if (check_call()) {
+    uint64_t *work = k->code.work;
+    if (work) std::fill(work, work + 3, 0);
     prepare_memory();
     run_grid();
     finish_memory();
+    if (work) {
+      report->counters.slots = work[0];
+      report->counters.in_flight = work[1] ? (double)work[2] / (double)work[1] : 0;
+    }
   }
   report->counters.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   finish_report();

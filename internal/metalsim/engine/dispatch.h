@@ -54,6 +54,7 @@ struct Code {
   void *handle = nullptr;
   void (*entry)() = nullptr;
   unsigned char *covered = nullptr;
+  uint64_t *work = nullptr;   // msl_work, see work.h
   ~Code();
 };
 

@@ -201,6 +201,9 @@ typedef struct {
   double seconds;                    // wall time
   metalsim_traffic total;            // sum of the buffers (setBytes included)
   metalsim_traffic buffers[METALSIM_MAX_BUFFERS];
+  // Mode COUNT; see work.cpp for what they stand for on an Apple GPU.
+  uint64_t slots;                    // issue slots of all lanes
+  double in_flight;                  // bytes of independent device loads of a lane, mean over the bytes loaded
 } metalsim_counters;
 
 METALSIM_API const metalsim_counters *metalsim_report_counters(const metalsim_report *);

@@ -10,6 +10,7 @@
 
 #include "prepass.h"
 #include "process.h"
+#include "work.h"
 
 namespace metalsim {
 
@@ -396,7 +397,7 @@ bool generate(KernelModule &kernel, const Options &o, const std::string &stem, s
   std::string contract = o.fast_math ? "-ffp-contract=fast" : "-ffp-contract=off";
   if (o.mode == METALSIM_MODE_COUNT) {
     write_file(input.path, kernel.ir);
-    std::vector<std::string> command = {compiler, "-x", "ir", "-O2", "-fPIC", "-S", "-emit-llvm", "-w", contract, "-fno-vectorize"};
+    std::vector<std::string> command = {compiler, "-x", "ir", "-O2", "-fPIC", "-S", "-emit-llvm", "-w", contract, "-fno-vectorize", "-fno-slp-vectorize", "-mllvm", "-disable-vector-combine"};
 #if defined(__x86_64__)
     command.push_back("-mno-gather");   // every access must be an ordinary load or store
 #endif
@@ -404,7 +405,7 @@ bool generate(KernelModule &kernel, const Options &o, const std::string &stem, s
     command.insert(command.end(), {input.path, "-o", optimised.path});
     std::string text;
     if (run(command, messages) != 0 || !read_file(optimised.path, text)) return false;
-    Module::count_accesses(kernel, std::move(text));
+    Module::count_accesses(kernel, count_work(text));
   }
   write_file(input.path, kernel.ir);
   std::string library = temporary(".so");

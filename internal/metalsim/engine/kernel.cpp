@@ -128,6 +128,7 @@ bool load(metalsim_kernel &k, const std::string &path, int number, std::string &
   std::string n = std::to_string(number);
   k.code.entry = (void (*)())dlsym(k.code.handle, ("msl_entry_" + n).c_str());
   k.code.covered = (unsigned char *)dlsym(k.code.handle, "msl_covered");
+  k.code.work = (uint64_t *)dlsym(k.code.handle, "msl_work");
   auto reflect = (void (*)(msl_argument *, unsigned *))dlsym(k.code.handle, ("msl_reflect_" + n).c_str());
   if (!k.code.entry || !reflect) {
     error = "metalsim: the compiled kernel lacks its entry";

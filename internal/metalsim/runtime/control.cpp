@@ -29,6 +29,8 @@ struct State {
   std::vector<Violation> violations;
   std::map<std::string, KernelCounters> kernels;
   std::map<std::string, Traffic> labels;
+  std::vector<DispatchRecord> dispatches;
+  uint64_t stage = 0;
   FaultPlan faults[static_cast<int>(Fault::kCount)];
   std::set<std::string> lacks;  // selectors
 };
@@ -149,6 +151,23 @@ void count_label(const std::string &label, const Traffic &t) {
   add_traffic(s.labels[label], t);
 }
 
+// Enough for any token; a long run keeps its first ones.
+constexpr size_t kMaxRecords = 1 << 16;
+
+void record_dispatch(DispatchRecord d) {
+  State &s = state();
+  std::lock_guard lock(s.mutex);
+  if (s.dispatches.size() >= kMaxRecords) return;
+  d.stage = s.stage;
+  s.dispatches.push_back(std::move(d));
+}
+
+void next_stage() {
+  State &s = state();
+  std::lock_guard lock(s.mutex);
+  s.stage++;
+}
+
 bool fault(Fault f, int64_t *code) {
   State &s = state();
   std::lock_guard lock(s.mutex);
@@ -260,6 +279,21 @@ METALSIM_EXPORT const char *metalsim_counters_json() {
                          object(kernels) + ",\"Labels\":" + object(labels) + ","));
 }
 
+// The dispatches executed since the last reset, as a JSON array.
+METALSIM_EXPORT const char *metalsim_dispatches_json() {
+  State &s = state();
+  std::lock_guard lock(s.mutex);
+  std::string out = "[";
+  for (auto &d : s.dispatches) {
+    if (out.size() > 1) out += ",";
+    char in_flight[32];
+    std::snprintf(in_flight, sizeof in_flight, "%.3f", d.in_flight);
+    out += object(field("Kernel", d.kernel) + field("Stage", d.stage) + field("Threadgroups", d.threadgroups) + field("Threads", d.threads) +
+                  field("Memory", d.memory) + field("Bytes", d.bytes) + field("Slots", d.slots) + "\"InFlight\":" + in_flight + ",");
+  }
+  return hand_out(out + "]");
+}
+
 // Live objects by class, as a JSON object: what a client that has released everything leaked.
 METALSIM_EXPORT const char *metalsim_objects_json() {
   std::vector<std::pair<std::string, int64_t>> live;
@@ -307,6 +341,8 @@ METALSIM_EXPORT void metalsim_reset() {
   s.violations.clear();
   s.kernels.clear();
   s.labels.clear();
+  s.dispatches.clear();
+  s.stage = 0;
   for (auto &f : s.faults) f = {};
   config().lost = 0;
   Counters &c = counters();

@@ -45,6 +45,19 @@ struct KernelCounters {
   double seconds = 0;
 };
 
+// One executed dispatch, for tests that want them one by one.
+struct DispatchRecord {
+  std::string kernel;       // the function's name
+  uint64_t stage = 0;       // dispatches between two barriers have the same; counted since the last reset
+  uint64_t threadgroups = 0, threads = 0, memory = 0;  // threads and bytes of threadgroup memory of one threadgroup
+  uint64_t bytes = 0;       // of buffers, each once
+  uint64_t slots = 0;
+  double in_flight = 0;
+};
+void record_dispatch(DispatchRecord d);
+// Dispatches from here on are not of the same stage as earlier ones.
+void next_stage();
+
 struct Counters {
   std::atomic<uint64_t> messages{0};
   std::atomic<uint64_t> command_buffers{0}, commits{0}, waits{0}, encoders{0}, dispatches{0}, barriers{0};

@@ -76,6 +76,12 @@ struct Execution {
       violation_named(v->kind_name, v->message, {v->kernel ? v->kernel : kernel, v->file ? v->file : "", v->line, v->column});
     const metalsim_counters &k = *metalsim_report_counters(r);
     count_kernel(kernel, {1, k.threadgroups, k.threads, k.threadgroup_barriers, k.simd_operations, traffic(k.total), k.seconds});
+    DispatchRecord d{kernel, 0, k.threadgroups, c.threads.width * c.threads.height * c.threads.depth, c.pipeline->info->static_threadgroup_memory_length, 0, k.slots, k.in_flight};
+    for (uint32_t n : c.threadgroup) d.memory += n;
+    for (uint32_t i = 0; i < c.count; i++)
+      if (cb->bound[c.first + i].buffer) d.bytes += k.buffers[i].unique_read + k.buffers[i].unique_written;
+    record_dispatch(std::move(d));
+    if (!concurrent) next_stage();
     for (uint32_t i = 0; i < c.count; i++) {
       const Bound &b = cb->bound[c.first + i];
       if (b.buffer || b.bytes) count_label(b.buffer ? b.buffer->label : "setBytes", traffic(k.buffers[i]));
@@ -107,6 +113,7 @@ struct Execution {
 
   void begin(bool is_concurrent) {
     flush();
+    next_stage();
     concurrent = is_concurrent;
     if (hazards) metalsim_hazards_destroy(hazards);
     hazards = concurrent ? metalsim_hazards_create() : nullptr;
@@ -114,6 +121,7 @@ struct Execution {
 
   void barrier(const Command &c) {
     flush();
+    next_stage();
     counters().barriers++;
     if (!concurrent) return;
     if (c.what == Command::kBarrier) return metalsim_hazards_barrier(hazards);
