@@ -3,8 +3,8 @@
 GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Modules of their own, so that a program that imports the library does not
-# inherit what they need.
-MODULES = $(sort $(dir $(shell git ls-files 'go.mod' '*/go.mod')))
+# inherit what they need. testdata is one, too, but has no packages.
+MODULES = $(sort $(dir $(shell git ls-files 'go.mod' '*/go.mod' ':!testdata')))
 
 .PHONY: help run build test tools lint cross arm64 amx soak bench bench-peers metal-report fuzz train
 

@@ -7,6 +7,7 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -136,5 +137,35 @@ func TestPackageDocs(t *testing.T) {
 		if !ok {
 			t.Errorf("package %s has no package comment", dir)
 		}
+	}
+}
+
+// TestModuleSize bounds what a program that imports the library downloads: all
+// files of the repository but those of modules inside.
+func TestModuleSize(t *testing.T) {
+	const limit = 15_000_000
+	out, err := exec.Command("git", "-C", "../..", "ls-files", "-z").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
+	nested := map[string]bool{} // folders of modules inside
+	for _, name := range files {
+		if dir := path.Dir(name); path.Base(name) == "go.mod" && dir != "." {
+			nested[dir] = true
+		}
+	}
+	var size int64
+	for _, name := range files {
+		dir := path.Dir(name)
+		for dir != "." && !nested[dir] {
+			dir = path.Dir(dir)
+		}
+		if info, err := os.Stat(filepath.Join("../..", name)); dir == "." && err == nil {
+			size += info.Size()
+		}
+	}
+	if size == 0 || size > limit {
+		t.Errorf("the module has %d bytes, at most %d are wanted", size, limit)
 	}
 }
