@@ -15,6 +15,9 @@
 // 7B models on other chips 1.9%, small models, newer builds and MLX 9.3%, at worst 20.5%. The table has three of the
 // held-out ones, among them the worst; the others stay out of it, so that nobody fits to them.
 //
+// Tokens come from two sides: [FromSimulator] takes what the Metal simulator counted of this project's kernels, and
+// [Engine.Token] describes what llama.cpp or MLX launches for a model's shape.
+//
 // # What it can tell
 //
 // Bytes, the number of stages, the host's share, and issue slots of 4-bit formats: the first two carry nearly all of what
