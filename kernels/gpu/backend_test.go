@@ -107,6 +107,26 @@ func TestHeadDimTooLarge(t *testing.T) {
 	}
 }
 
+// TestFormatUnknown has a matrix that the kernels cannot read.
+func TestFormatUnknown(t *testing.T) {
+	w := newTwins(t)
+	w.sim.Set(t, "execute", "0")
+	v := w.bytes(0, 4096, func([]byte) {})[0]
+	for f := kernels.F32; f.Valid(); f++ {
+		m := &kernels.Matrix{Rows: 1, Cols: 256, Format: f, Data: v, Group: 64, ScaleFormat: kernels.F16, Scales: v, Biases: v}
+		ops, err := w.side[0].Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ops.NormQKV(v, v, 1, kernels.Norm{Weight: v}, kernels.Linear{W: m})
+		err = ops.Run()
+		ops.End()
+		if known := slices.Contains(exactFormats, f); known != (err == nil) || !known && !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("%v: %v", f, err)
+		}
+	}
+}
+
 func TestClosed(t *testing.T) {
 	_, b := open(t)
 	if err := b.Close(); err != nil {

@@ -2,6 +2,7 @@ package gpu
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
 
 	"github.com/go-openelm/go-openelm/kernels"
@@ -293,18 +294,29 @@ func scaleLayout(w *kernels.Matrix) uint32 {
 	return uint32(w.ScaleFormat-kernels.F32) | uint32(w.Group)<<2
 }
 
-// unitCols is unit of formats.h.
+// units are the formats of formats.h, each with its unit.
+var units = [...]int{
+	kernels.F32: 8, kernels.F16: 8, kernels.BF16: 8,
+	kernels.Q8_0: 8, kernels.Q4_0: 8, kernels.Q4_1: 8, kernels.Q4_K: 16, kernels.Q6_K: 8,
+	kernels.Affine4: 8, kernels.Affine8: 8,
+}
+
+// unitCols is the unit of f, 0 if no kernel knows it.
 func unitCols(f kernels.Format) int {
-	if f == kernels.Q4_K {
-		return 16
+	if int(f) < len(units) {
+		return units[f]
 	}
-	return 8
+	return 0
 }
 
 // matrix binds the parts of w.
 func (p *pass) matrix(op string, w *kernels.Matrix) (data, scales, biases binding) {
 	if !w.Format.Valid() || w.Rows < 1 || w.Cols < 1 || w.Cols%w.Format.BlockCols() != 0 {
 		p.fail(fmt.Errorf("gpu: %s: %w: %d × %d, %v", op, kernels.ErrMatrix, w.Rows, w.Cols, w.Format))
+		return
+	}
+	if unitCols(w.Format) == 0 {
+		p.fail(fmt.Errorf("gpu: %s: a matrix in %v: %w; use the CPU backend", op, w.Format, errors.ErrUnsupported))
 		return
 	}
 	data = p.bind(op, "matrix", w.Data, w.Rows*w.RowBytes(), w.Format.Align())
