@@ -1,9 +1,6 @@
 package bench
 
-import (
-	"github.com/go-openelm/go-openelm/kernels"
-	"github.com/go-openelm/go-openelm/openelm"
-)
+import "github.com/go-openelm/go-openelm/openelm"
 
 // Cost is the least that a computation has to move and to calculate. Divided
 // by the machine's limits it is the shortest time that it can take there.
@@ -31,27 +28,23 @@ func (c Cost) per(n int) Cost { return Cost{c.Bytes / float64(n), c.Flop / float
 func passCost(c *openelm.Config, w *openelm.Weights, sequences, rows, context int) Cost {
 	var cost Cost
 	seqs, n := float64(sequences), float64(sequences*rows)
-	matrix := func(m *kernels.Matrix, rows float64) {
-		cost.Bytes += float64(m.Bytes())
-		cost.Flop += 2 * float64(m.Rows) * float64(m.Cols) * rows
-	}
-	for i := range w.Layers {
-		l := &w.Layers[i]
-		matrix(&l.QKV, n)
-		matrix(&l.Out, n)
-		matrix(&l.Gate, n)
-		matrix(&l.Down, n)
-		if c.GLU {
-			matrix(&l.Up, n)
+	for t := range w.Tensors(c) {
+		rows := n
+		switch t.Role {
+		case openelm.RoleEmbedding: // one row for each token, which costs no arithmetic
+			cost.Bytes += n * float64(t.Matrix.Bytes()) / float64(t.Rows)
+			if !c.TiedHead {
+				continue
+			}
+			rows = seqs // as the head
+		case openelm.RoleHead:
+			rows = seqs
 		}
-		cost.Bytes += float64(l.AttnNorm.Len + l.FFNNorm.Len + l.QNorm.Len + l.KNorm.Len)
+		cost.Bytes += float64(t.Bytes())
+		if t.Matrix != nil {
+			cost.Flop += 2 * float64(t.Rows) * float64(t.Cols) * rows
+		}
 	}
-	head := &w.Head
-	if c.TiedHead {
-		head = &w.Embedding
-	}
-	matrix(head, seqs)
-	cost.Bytes += float64(w.Norm.Len) + n*float64(w.Embedding.Bytes())/float64(w.Embedding.Rows)
 
 	// Keys and values: those before are read, the new ones are written.
 	cost.Bytes += seqs * float64(c.CacheBytes()) * float64(context+rows)
@@ -66,28 +59,8 @@ func passCost(c *openelm.Config, w *openelm.Weights, sequences, rows, context in
 // weightBytes is the size of all weights of a model.
 func weightBytes(c *openelm.Config, w *openelm.Weights) int64 {
 	var n int64
-	for _, m := range matrices(c, w) {
-		n += int64(m.Bytes())
+	for t := range w.Tensors(c) {
+		n += int64(t.Bytes())
 	}
-	for i := range w.Layers {
-		l := &w.Layers[i]
-		n += int64(l.AttnNorm.Len + l.FFNNorm.Len + l.QNorm.Len + l.KNorm.Len)
-	}
-	return n + int64(w.Norm.Len)
-}
-
-// matrices lists a model's matrices, a tied head once.
-func matrices(c *openelm.Config, w *openelm.Weights) []*kernels.Matrix {
-	list := []*kernels.Matrix{&w.Embedding}
-	if !c.TiedHead {
-		list = append(list, &w.Head)
-	}
-	for i := range w.Layers {
-		l := &w.Layers[i]
-		list = append(list, &l.QKV, &l.Out, &l.Gate, &l.Down)
-		if c.GLU {
-			list = append(list, &l.Up)
-		}
-	}
-	return list
+	return n
 }

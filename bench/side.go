@@ -61,8 +61,11 @@ func openSide(ctx context.Context, m model, d Device, threads, passes int) (_ *s
 		}
 		s.Operations += passes * s.Norms
 	}
-	for _, m := range matrices(c, w) {
-		for _, v := range []kernels.View{m.Data, m.Scales, m.Biases} {
+	for t := range w.Tensors(c) {
+		if t.Matrix == nil {
+			continue
+		}
+		for _, v := range []kernels.View{t.Matrix.Data, t.Matrix.Scales, t.Matrix.Biases} {
 			if v.Len > 0 {
 				s.weights = append(s.weights, v.Bytes())
 			}

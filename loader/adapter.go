@@ -227,26 +227,13 @@ type target struct {
 // targets lists what an adapter of m can update, by path.
 func targets(m *openelm.Model, a *openelm.Adapter) map[string]target {
 	c, w := m.Config(), m.Weights()
-	all := map[string]target{}
-	one := func(path string, w *kernels.Matrix, p **kernels.LowRank) {
-		all[path] = target{[]*kernels.Matrix{w}, []**kernels.LowRank{p}}
-	}
-	one(huggingFace.embedding, &w.Embedding, &a.Embedding)
 	a.Layers = make([]openelm.LayerAdapter, len(w.Layers))
-	for i := range w.Layers {
-		l, la, name := &w.Layers[i], &a.Layers[i], huggingFace.inLayer(i)
-		one(name(huggingFace.qkv), &l.QKV, &la.QKV)
-		one(name(huggingFace.out), &l.Out, &la.Out)
-		one(name(huggingFace.down), &l.Down, &la.Down)
-		one(name(huggingFace.gateUp), &l.Gate, &la.Gate)
-		if c.GLU {
-			all[name(huggingFace.gateUp)] = target{
-				[]*kernels.Matrix{&l.Gate, &l.Up}, []**kernels.LowRank{&la.Gate, &la.Up},
-			}
+	all := map[string]target{}
+	for t := range w.Tensors(c) {
+		if place := a.Update(&t); place != nil {
+			path := huggingFace.path(&t, c.GLU)
+			all[path] = target{append(all[path].matrices, t.Matrix), append(all[path].places, place)}
 		}
-	}
-	if !c.TiedHead {
-		one(huggingFace.head, &w.Head, &a.Head)
 	}
 	return all
 }

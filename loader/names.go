@@ -1,8 +1,11 @@
 package loader
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
+
+	"github.com/go-openelm/go-openelm/openelm"
 )
 
 // naming is how a kind of checkpoint calls the tensors, without the ending
@@ -49,6 +52,48 @@ var ggml = naming{
 	layer:    "blk.%d.",
 	attnNorm: "attn_norm", qkv: "attn_qkv", qNorm: "attn_q_norm", kNorm: "attn_k_norm", out: "attn_output",
 	ffnNorm: "ffn_norm", gate: "ffn_gate", up: "ffn_up", down: "ffn_down",
+}
+
+// path is what the checkpoint calls a tensor of a model with gated feed-forward
+// networks, or without. The gate and the up projection have the same where they
+// are one matrix.
+func (n *naming) path(t *openelm.Tensor, glu bool) string {
+	switch t.Role {
+	case openelm.RoleEmbedding:
+		return n.embedding
+	case openelm.RoleNorm:
+		return n.norm
+	case openelm.RoleHead:
+		return n.head
+	}
+	return n.inLayer(t.Layer)(n.ofLayer(t.Role, glu))
+}
+
+// ofLayer is path without the layer's prefix.
+func (n *naming) ofLayer(role openelm.Role, glu bool) string {
+	switch role {
+	case openelm.RoleAttnNorm:
+		return n.attnNorm
+	case openelm.RoleQKV:
+		return n.qkv
+	case openelm.RoleQNorm:
+		return n.qNorm
+	case openelm.RoleKNorm:
+		return n.kNorm
+	case openelm.RoleOut:
+		return n.out
+	case openelm.RoleFFNNorm:
+		return n.ffnNorm
+	case openelm.RoleDown:
+		return n.down
+	case openelm.RoleGate:
+		if glu {
+			return cmp.Or(n.gateUp, n.gate)
+		}
+		return cmp.Or(n.gateUp, n.up) // the one projection is called up
+	default:
+		return cmp.Or(n.gateUp, n.up)
+	}
 }
 
 // inside reports whether a tensor of this name belongs to something that the

@@ -54,40 +54,14 @@ func (c *checkpoint) roles(w *openelm.Weights, strict bool) ([]*role, error) {
 // places is the roles of a model with this configuration.
 func (c *checkpoint) places(w *openelm.Weights) []*role {
 	var list []*role
-	vector := func(path string, n int, v *kernels.View) {
-		list = append(list, &role{path: path, rows: n, vector: v})
-	}
-	matrix := func(path string, rows, cols int, m *kernels.Matrix) *role {
-		list = append(list, &role{path: path, rows: rows, cols: cols, matrix: m})
-		return list[len(list)-1]
-	}
-	matrix(c.names.embedding, c.VocabSize, c.ModelDim, &w.Embedding)
-	for i, lc := range c.Layers {
-		l, name := &w.Layers[i], c.names.inLayer(i)
-		vector(name(c.names.attnNorm), c.ModelDim, &l.AttnNorm)
-		matrix(name(c.names.qkv), c.QKVDim(i), c.ModelDim, &l.QKV)
-		if c.QKNorm {
-			vector(name(c.names.qNorm), c.HeadDim, &l.QNorm)
-			vector(name(c.names.kNorm), c.HeadDim, &l.KNorm)
+	for t := range w.Tensors(&c.Config) {
+		path := c.names.path(&t, c.GLU)
+		if n := len(list); n > 0 && list[n-1].path == path { // the second of two that are stored as one
+			list[n-1].rows += t.Rows
+			list[n-1].upper = t.Matrix
+			continue
 		}
-		matrix(name(c.names.out), c.ModelDim, lc.QueryHeads*c.HeadDim, &l.Out)
-		vector(name(c.names.ffnNorm), c.ModelDim, &l.FFNNorm)
-		switch {
-		case c.names.gateUp != "" && c.GLU:
-			matrix(name(c.names.gateUp), 2*lc.FFNDim, c.ModelDim, &l.Gate).upper = &l.Up
-		case c.names.gateUp != "":
-			matrix(name(c.names.gateUp), lc.FFNDim, c.ModelDim, &l.Gate)
-		case c.GLU:
-			matrix(name(c.names.gate), lc.FFNDim, c.ModelDim, &l.Gate)
-			matrix(name(c.names.up), lc.FFNDim, c.ModelDim, &l.Up)
-		default: // without a gate, the one projection is called up
-			matrix(name(c.names.up), lc.FFNDim, c.ModelDim, &l.Gate)
-		}
-		matrix(name(c.names.down), c.ModelDim, lc.FFNDim, &l.Down)
-	}
-	vector(c.names.norm, c.ModelDim, &w.Norm)
-	if !c.TiedHead {
-		matrix(c.names.head, c.VocabSize, c.ModelDim, &w.Head)
+		list = append(list, &role{path: path, rows: t.Rows, cols: t.Cols, vector: t.Vector, matrix: t.Matrix})
 	}
 	return list
 }

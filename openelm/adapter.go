@@ -43,9 +43,6 @@ func (a *Adapter) Validate(m *Model) error {
 		if r == nil {
 			return nil
 		}
-		if w == nil {
-			return fmt.Errorf("%w: the adapter has %s, the model has not", ErrConfig, name)
-		}
 		if err := checkMatrix(name+".A", &r.A, r.A.Rows, w.Cols); err != nil {
 			return err
 		}
@@ -60,27 +57,27 @@ func (a *Adapter) Validate(m *Model) error {
 		}
 		return nil
 	}
-	for i := range a.Layers {
-		la, l := &a.Layers[i], &m.layers[i]
-		for _, t := range []struct {
-			name string
-			r    *kernels.LowRank
-			w    *kernels.Matrix
-		}{
-			{"qkv", la.QKV, l.qkv}, {"out", la.Out, l.out},
-			{"gate", la.Gate, l.gate}, {"up", la.Up, l.up}, {"down", la.Down, l.down},
-		} {
-			if err := check(fmt.Sprintf("layers.%d.%s", i, t.name), t.r, t.w); err != nil {
-				return err
+	c, w := &m.parts.Config, &m.parts.Weights
+	for t := range w.Tensors(c) {
+		if t.Matrix == nil {
+			continue
+		}
+		if err := check(t.Name(), *a.Update(&t), t.Matrix); err != nil {
+			return err
+		}
+	}
+	if !c.GLU {
+		for i, l := range a.Layers {
+			if l.Up != nil {
+				return fmt.Errorf("%w: the adapter has layers.%d.up, the model has not", ErrConfig, i)
 			}
 		}
 	}
-	embedding, head := &m.parts.Weights.Embedding, &m.parts.Weights.Head
 	for _, t := range []struct {
 		name   string
 		in     *kernels.Matrix // its place
 		matrix *kernels.Matrix
-	}{{"table", embedding, a.Table}, {"output", head, a.Output}} {
+	}{{"table", &w.Embedding, a.Table}, {"output", &w.Head, a.Output}} {
 		if t.matrix == nil {
 			continue
 		}
@@ -88,10 +85,7 @@ func (a *Adapter) Validate(m *Model) error {
 			return err
 		}
 	}
-	if err := check("embedding", a.Embedding, embedding); err != nil {
-		return err
-	}
-	return check("head", a.Head, head)
+	return check("head", a.Head, &w.Head) // a tied one, too
 }
 
 // all is the updates in a fixed order, nil where there is none.

@@ -103,21 +103,10 @@ func (c *Config) QKVDim(layer int) int {
 
 // Parameters is the number of weights, a tied head counted once.
 func (c *Config) Parameters() int64 {
-	d, hd := int64(c.ModelDim), int64(c.HeadDim)
-	n := int64(c.VocabSize)*d + d
-	if !c.TiedHead {
-		n += int64(c.VocabSize) * d
-	}
-	for i, l := range c.Layers {
-		n += int64(c.QKVDim(i))*d + int64(l.QueryHeads)*hd*d + 2*d
-		up := int64(1)
-		if c.GLU {
-			up = 2
-		}
-		n += (up + 1) * int64(l.FFNDim) * d
-		if c.QKNorm {
-			n += 2 * hd
-		}
+	w := Weights{Layers: make([]LayerWeights, len(c.Layers))}
+	var n int64
+	for t := range w.Tensors(c) {
+		n += int64(t.Rows) * int64(t.Cols)
 	}
 	return n
 }

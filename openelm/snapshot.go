@@ -134,18 +134,11 @@ func (m *Model) digest() string {
 		d.add(func(h hash.Hash) {
 			fmt.Fprintln(h, c.VocabSize, c.ModelDim, c.HeadDim, c.Layers, c.QKNorm, c.GLU, c.TiedHead, c.RopeBase, c.NormEps)
 		})
-		d.matrix(&w.Embedding)
-		d.view(w.Norm)
-		if !c.TiedHead {
-			d.matrix(&w.Head)
-		}
-		for i := range w.Layers {
-			l := &w.Layers[i]
-			for _, v := range []kernels.View{l.AttnNorm, l.QNorm, l.KNorm, l.FFNNorm} {
-				d.view(v)
-			}
-			for _, x := range []*kernels.Matrix{&l.QKV, &l.Out, &l.Gate, &l.Up, &l.Down} {
-				d.matrix(x)
+		for t := range w.Tensors(c) {
+			if t.Vector != nil {
+				d.view(*t.Vector)
+			} else {
+				d.matrix(t.Matrix)
 			}
 		}
 		m.digestOf = d.sum()

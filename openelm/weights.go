@@ -51,58 +51,10 @@ func (w *Weights) Validate(c *Config) error {
 	if len(w.Layers) != len(c.Layers) {
 		return fmt.Errorf("%w: weights of %d layers for a configuration of %d", ErrConfig, len(w.Layers), len(c.Layers))
 	}
-	if err := checkMatrix("embedding", &w.Embedding, c.VocabSize, c.ModelDim); err != nil {
-		return err
-	}
-	if !c.TiedHead {
-		if err := checkMatrix("head", &w.Head, c.VocabSize, c.ModelDim); err != nil {
+	for t := range w.Tensors(c) {
+		if err := t.check(); err != nil {
 			return err
 		}
-	}
-	if err := checkVector("norm", w.Norm, c.ModelDim); err != nil {
-		return err
-	}
-	for i := range w.Layers {
-		if err := w.Layers[i].validate(c, i); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (l *LayerWeights) validate(c *Config, i int) error {
-	lc := c.Layers[i]
-	name := func(s string) string { return fmt.Sprintf("layers.%d.%s", i, s) }
-	type matrix struct {
-		name       string
-		m          *kernels.Matrix
-		rows, cols int
-	}
-	matrices := []matrix{
-		{"qkv", &l.QKV, c.QKVDim(i), c.ModelDim},
-		{"out", &l.Out, c.ModelDim, lc.QueryHeads * c.HeadDim},
-		{"gate", &l.Gate, lc.FFNDim, c.ModelDim},
-		{"down", &l.Down, c.ModelDim, lc.FFNDim},
-	}
-	if c.GLU {
-		matrices = append(matrices, matrix{"up", &l.Up, lc.FFNDim, c.ModelDim})
-	}
-	for _, m := range matrices {
-		if err := checkMatrix(name(m.name), m.m, m.rows, m.cols); err != nil {
-			return err
-		}
-	}
-	if err := checkVector(name("attn_norm"), l.AttnNorm, c.ModelDim); err != nil {
-		return err
-	}
-	if err := checkVector(name("ffn_norm"), l.FFNNorm, c.ModelDim); err != nil {
-		return err
-	}
-	if c.QKNorm {
-		if err := checkVector(name("q_norm"), l.QNorm, c.HeadDim); err != nil {
-			return err
-		}
-		return checkVector(name("k_norm"), l.KNorm, c.HeadDim)
 	}
 	return nil
 }

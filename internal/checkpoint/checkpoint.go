@@ -87,41 +87,49 @@ func (s *Spec) tensors(split bool) []tensor {
 	d := c.ModelDim
 	linear := 1 / math.Sqrt(float64(d))
 	residual := linear / math.Sqrt(2*float64(len(c.Layers)))
+	w := openelm.Weights{Layers: make([]openelm.LayerWeights, len(c.Layers))}
 	var list []tensor
-	matrix := func(hf, gg string, rows, cols int, std float64) {
-		list = append(list, tensor{hf: hf + ".weight", gguf: gg + ".weight", rows: rows, cols: cols, std: std})
-	}
-	norm := func(hf, gg string, n int) {
-		list = append(list, tensor{hf: hf + ".weight", gguf: gg + ".weight", rows: n, cols: 1, mean: 1, std: 0.1})
-	}
-	matrix("transformer.token_embeddings", "token_embd", c.VocabSize, d, linear)
-	for i, l := range c.Layers {
-		hf, gg := fmt.Sprintf("transformer.layers.%d.", i), fmt.Sprintf("blk.%d.", i)
-		norm(hf+"attn_norm", gg+"attn_norm", d)
-		matrix(hf+"attn.qkv_proj", gg+"attn_qkv", c.QKVDim(i), d, linear)
-		if c.QKNorm {
-			norm(hf+"attn.q_norm", gg+"attn_q_norm", c.HeadDim)
-			norm(hf+"attn.k_norm", gg+"attn_k_norm", c.HeadDim)
+	for t := range w.Tensors(c) {
+		name := names[t.Role]
+		x := tensor{hf: name.hf, gguf: name.gguf, rows: t.Rows, cols: t.Cols, std: linear}
+		if t.Layer >= 0 {
+			x.hf = fmt.Sprintf("transformer.layers.%d.%s", t.Layer, x.hf)
+			x.gguf = fmt.Sprintf("blk.%d.%s", t.Layer, x.gguf)
 		}
-		matrix(hf+"attn.out_proj", gg+"attn_output", d, l.QueryHeads*c.HeadDim, residual)
-		norm(hf+"ffn_norm", gg+"ffn_norm", d)
+		x.hf, x.gguf = x.hf+".weight", x.gguf+".weight"
 		switch {
-		case c.GLU && split:
-			matrix(hf+"ffn.proj_1", gg+"ffn_gate", l.FFNDim, d, linear)
-			matrix(hf+"ffn.proj_1", gg+"ffn_up", l.FFNDim, d, linear)
-			list[len(list)-1].first = l.FFNDim
-		case c.GLU:
-			matrix(hf+"ffn.proj_1", "", 2*l.FFNDim, d, linear)
-		default:
-			matrix(hf+"ffn.proj_1", gg+"ffn_up", l.FFNDim, d, linear)
+		case t.Vector != nil:
+			x.mean, x.std = 1, 0.1
+		case t.Role == openelm.RoleOut, t.Role == openelm.RoleDown:
+			x.std = residual
+		case t.Role == openelm.RoleGate && !c.GLU:
+			x.gguf = fmt.Sprintf("blk.%d.ffn_up.weight", t.Layer) // the one projection is called up
+		case t.Role == openelm.RoleUp && split:
+			x.first = t.Rows // of proj_1, whose first half is the gate
+		case t.Role == openelm.RoleUp:
+			gate := &list[len(list)-1]
+			gate.rows, gate.gguf = 2*t.Rows, ""
+			continue
 		}
-		matrix(hf+"ffn.proj_2", gg+"ffn_down", d, l.FFNDim, residual)
-	}
-	norm("transformer.norm", "output_norm", d)
-	if !c.TiedHead {
-		matrix("lm_head", "output", c.VocabSize, d, linear)
+		list = append(list, x)
 	}
 	return list
+}
+
+// names are the tensors' in files, in a layer's without its prefix.
+var names = map[openelm.Role]struct{ hf, gguf string }{
+	openelm.RoleEmbedding: {"transformer.token_embeddings", "token_embd"},
+	openelm.RoleAttnNorm:  {"attn_norm", "attn_norm"},
+	openelm.RoleQKV:       {"attn.qkv_proj", "attn_qkv"},
+	openelm.RoleQNorm:     {"attn.q_norm", "attn_q_norm"},
+	openelm.RoleKNorm:     {"attn.k_norm", "attn_k_norm"},
+	openelm.RoleOut:       {"attn.out_proj", "attn_output"},
+	openelm.RoleFFNNorm:   {"ffn_norm", "ffn_norm"},
+	openelm.RoleGate:      {"ffn.proj_1", "ffn_gate"},
+	openelm.RoleUp:        {"ffn.proj_1", "ffn_up"},
+	openelm.RoleDown:      {"ffn.proj_2", "ffn_down"},
+	openelm.RoleNorm:      {"transformer.norm", "output_norm"},
+	openelm.RoleHead:      {"lm_head", "output"},
 }
 
 // write writes t's values in format f.

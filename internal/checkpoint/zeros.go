@@ -20,45 +20,24 @@ type Layout struct {
 // is the bytes of the weights that a token reads whole, which is all of them but
 // the embedding of an untied head.
 func Zeros(b kernels.Backend, c *openelm.Config, l Layout) (m *openelm.Model, read int64, err error) {
-	var w openelm.Weights
+	w := openelm.Weights{Layers: make([]openelm.LayerWeights, len(c.Layers))}
 	var views []*kernels.View
-	matrix := func(m *kernels.Matrix, rows, cols int) {
-		*m = kernels.Matrix{Rows: rows, Cols: cols, Format: l.Format}
-		m.Data.Len = rows * m.RowBytes()
+	for t := range w.Tensors(c) {
+		m := t.Matrix
+		if m == nil {
+			t.Vector.Len = 4 * t.Rows
+			views = append(views, t.Vector)
+			continue
+		}
+		*m = kernels.Matrix{Rows: t.Rows, Cols: t.Cols, Format: l.Format}
+		m.Data.Len = t.Rows * m.RowBytes()
 		views = append(views, &m.Data)
 		if l.Format.Affine() {
 			m.Group, m.ScaleFormat = l.Group, l.ScaleFormat
-			m.Scales.Len = rows * (cols / l.Group) * l.ScaleFormat.BlockBytes()
+			m.Scales.Len = t.Rows * (t.Cols / l.Group) * l.ScaleFormat.BlockBytes()
 			m.Biases.Len = m.Scales.Len
 			views = append(views, &m.Scales, &m.Biases)
 		}
-	}
-	vector := func(v *kernels.View, n int) {
-		v.Len = 4 * n
-		views = append(views, v)
-	}
-	matrix(&w.Embedding, c.VocabSize, c.ModelDim)
-	embedding := w.Embedding.Bytes()
-	vector(&w.Norm, c.ModelDim)
-	if !c.TiedHead {
-		matrix(&w.Head, c.VocabSize, c.ModelDim)
-	}
-	w.Layers = make([]openelm.LayerWeights, len(c.Layers))
-	for i := range w.Layers {
-		lw, lc := &w.Layers[i], c.Layers[i]
-		vector(&lw.AttnNorm, c.ModelDim)
-		matrix(&lw.QKV, c.QKVDim(i), c.ModelDim)
-		if c.QKNorm {
-			vector(&lw.QNorm, c.HeadDim)
-			vector(&lw.KNorm, c.HeadDim)
-		}
-		matrix(&lw.Out, c.ModelDim, lc.QueryHeads*c.HeadDim)
-		vector(&lw.FFNNorm, c.ModelDim)
-		matrix(&lw.Gate, lc.FFNDim, c.ModelDim)
-		if c.GLU {
-			matrix(&lw.Up, lc.FFNDim, c.ModelDim)
-		}
-		matrix(&lw.Down, c.ModelDim, lc.FFNDim)
 	}
 	size := 0
 	for _, v := range views {
@@ -67,7 +46,7 @@ func Zeros(b kernels.Backend, c *openelm.Config, l Layout) (m *openelm.Model, re
 		read += int64(v.Len)
 	}
 	if !c.TiedHead {
-		read -= int64(embedding)
+		read -= int64(w.Embedding.Bytes())
 	}
 	buf, err := b.NewBuffer(size)
 	if err != nil {
