@@ -24,15 +24,15 @@ var avx2 = isaTable{
 	isa: AVX2,
 	formats: [kernels.NumFormats]formatKernels{
 		kernels.F32: {
-			matvec: [3]matvecKernel{{matvec1xF32AVX2, 2}, {matvec2xF32AVX2, 2}, {matvec4xF32AVX2, 1}},
+			matvec: [3]matvecKernel{{matvec1xF32AVX2, 4}, {matvec2xF32AVX2, 4}, {matvec4xF32AVX2, 2}},
 			widen:  widenF32AVX2,
 		},
 		kernels.F16: {
-			matvec: [3]matvecKernel{{matvec1xF16AVX2, 2}, {matvec2xF16AVX2, 2}, {matvec4xF16AVX2, 1}},
+			matvec: [3]matvecKernel{{matvec1xF16AVX2, 4}, {matvec2xF16AVX2, 4}, {matvec4xF16AVX2, 2}},
 			widen:  widenF16AVX2,
 		},
 		kernels.BF16: {
-			matvec: [3]matvecKernel{{matvec1xBF16AVX2, 2}, {matvec2xBF16AVX2, 2}, {matvec4xBF16AVX2, 1}},
+			matvec: [3]matvecKernel{{matvec1xBF16AVX2, 4}, {matvec2xBF16AVX2, 4}, {matvec4xBF16AVX2, 2}},
 			widen:  widenBF16AVX2,
 			layout: pairs,
 		},
@@ -52,11 +52,11 @@ var avx2 = isaTable{
 			layout: q4_1,
 		},
 		kernels.Q4_K: {
-			matvec: [3]matvecKernel{{matvec1xQ4_KAVX2, 2}, {matvec2xQ4_KAVX2, 2}, {matvec4xQ4_KAVX2, 1}},
+			matvec: [3]matvecKernel{{matvec1xQ4_KAVX2, 4}, {matvec2xQ4_KAVX2, 2}, {matvec4xQ4_KAVX2, 2}},
 			widen:  widenQ4_KAVX2,
 		},
 		kernels.Q6_K: {
-			matvec: [3]matvecKernel{{matvec1xQ6_KAVX2, 2}, {matvec2xQ6_KAVX2, 2}, {matvec4xQ6_KAVX2, 1}},
+			matvec: [3]matvecKernel{{matvec1xQ6_KAVX2, 2}, {matvec2xQ6_KAVX2, 2}, {matvec4xQ6_KAVX2, 2}},
 			widen:  widenQ6_KAVX2,
 		},
 		kernels.Affine4: {

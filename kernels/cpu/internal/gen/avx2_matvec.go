@@ -57,7 +57,10 @@ func beginProduct(ctx *build.Context, name string, affine bool, xs, streams int)
 		fmt.Sprintf("matvec%dx%sAVX2 multiplies %d streams of %s rows with %d activation rows.", xs, name, streams, name, xs))
 	p := &product{routine: r, xs: xs, s: make([]stream, streams)}
 	for k := range p.s {
-		p.s[k].w = r.get([]int{mulW0, mulW1}[k])
+		p.s[k].w = r.get([]int{mulW0, mulW1}[k%2])
+		if k > 1 {
+			r.ADDQ(r.field(mulPair), p.s[k].w)
+		}
 		if affine {
 			p.s[k].scale, p.s[k].bias = r.get([]int{mulScale0, mulScale1}[k]), r.get([]int{mulBias0, mulBias1}[k])
 		}
@@ -121,8 +124,11 @@ func (p *product) prefetch(n int) {
 func (p *product) store(k int, acc []reg.VecVirtual) {
 	p.Comment("Add the lanes and store.")
 	sums := p.sums(acc)
-	y := p.get([...]int{mulY0, mulY1}[k])
+	y := p.get([...]int{mulY0, mulY1}[k%2])
 	p.ADDQ(p.field(mulDone), y)
+	if k > 1 {
+		p.ADDQ(p.field(mulYPair), y)
+	}
 	p.VMOVSS(sums, at(y, 0))
 	for row := 1; row < p.xs; row++ {
 		p.ADDQ(p.field(mulYStride), y)
@@ -130,27 +136,28 @@ func (p *product) store(k int, acc []reg.VecVirtual) {
 	}
 }
 
-// chains is the number of sums that a row's products are added to in turn, for a
-// format that is widened to float32 whole: as many as four activation rows leave
-// registers for.
-const chains = 2
+// streams is how many rows of weights a product reads side by side. A multiplication
+// waits four cycles for the one before it in its chain, and a core begins two in a
+// cycle: eight chains keep it busy, one for each output. Where widening takes longer
+// than multiplying, fewer do.
+func (f *format) streams(xs int) int {
+	if xs == 4 || f.cols > unrolled && (xs == 2 || f.name == "Q6_K") {
+		return 2
+	}
+	return 4
+}
 
 // mulColumns emits the product for a format that is widened to float32 whole.
 func mulColumns(ctx *build.Context, c *constants, f *format, xs int) {
-	streams := 2
-	if xs == 4 {
-		streams = 1
-	}
-	p := beginProduct(ctx, f.name, f.affine, xs, streams)
+	p := beginProduct(ctx, f.name, f.affine, xs, f.streams(xs))
 	for k := range p.s {
 		if f.tableSize > 0 {
 			p.s[k].table = ctx.AllocLocal(f.tableSize)
 		}
 	}
 	p.loopRows(func() {
-		acc := p.zeros(chains * xs)
+		acc := p.zeros(xs)
 		x := p.get(mulX)
-		next := 0
 		f.eachBlock(p.routine, c, p.s, p.field(mulCols), operand.Mem{}, func(n int) {
 			if n*f.bytes%64 == 0 {
 				p.prefetch(f.bytes)
@@ -163,17 +170,12 @@ func mulColumns(ctx *build.Context, c *constants, f *format, xs int) {
 				}
 				for j := range cols[0] {
 					for row := range xs {
-						var v operand.Op = p.x(x, 4*(n*f.cols+cols[0][j].first), row)
-						if streams > 1 {
-							m := v
-							v = p.YMM()
-							p.VMOVUPS(m, v)
-						}
+						v := p.YMM()
+						p.VMOVUPS(p.x(x, 4*(n*f.cols+cols[0][j].first), row), v)
 						for k := range p.s {
-							p.VFMADD231PS(v, cols[k][j].v, acc[k][next%chains*xs+row])
+							p.VFMADD231PS(v, cols[k][j].v, acc[k][row])
 						}
 					}
-					next++
 				}
 			}
 		}, func(cols int) { p.ADDQ(operand.I32(4*cols), x) })
@@ -181,10 +183,7 @@ func mulColumns(ctx *build.Context, c *constants, f *format, xs int) {
 			if f.cols < unrolled {
 				p.ADDQ(p.field(mulSkip), p.s[k].w)
 			}
-			for row := range xs {
-				p.VADDPS(acc[k][xs+row], acc[k][row], acc[k][row])
-			}
-			p.store(k, acc[k][:xs])
+			p.store(k, acc[k])
 		}
 	})
 	p.end()
