@@ -189,7 +189,7 @@ func encodeQ4_0(dst []byte, x, _ []float32) {
 		inverse = 1 / d
 	}
 	q := func(v float32) uint8 {
-		return uint8(min(float32(float64(float64(v)*float64(inverse))+8.5), 15))
+		return uint8(min(float32(v*inverse)+8.5, 15))
 	}
 	for i := range 16 {
 		dst[2+i] = q(x[i]) | q(x[i+16])<<4
