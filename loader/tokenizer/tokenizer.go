@@ -12,6 +12,7 @@ type Tokenizer struct {
 	pieces []string
 	texts  []string // what a piece contributes to decoded text: "▁" is a space
 	types  []PieceType
+	scores []float32 // nil where the file has merges instead
 
 	bos, eos, unk, pad int32
 	addBOS, addEOS     bool
@@ -200,7 +201,7 @@ func (s *source) build() (*Tokenizer, error) {
 		return nil, err
 	}
 	t := &Tokenizer{
-		pieces: s.pieces, texts: pieceTexts(s.pieces), types: s.types,
+		pieces: s.pieces, texts: pieceTexts(s.pieces), types: s.types, scores: s.scores,
 		bos: s.bos, eos: s.eos, unk: s.unk, pad: s.pad,
 		addBOS: s.addBOS, addEOS: s.addEOS,
 		normalizer:  normalizer{s.prefix, s.prefixUnlessSpace, s.removeExtraSpaces},
