@@ -133,6 +133,9 @@ func (m *Model) Config() *Config { return &m.parts.Config }
 // Weights are the model's tensors. The caller must not change them.
 func (m *Model) Weights() *Weights { return &m.parts.Weights }
 
+// Adapter is the one that sessions use which name none, nil if there is none.
+func (m *Model) Adapter() *Adapter { return m.parts.Adapter }
+
 // Backend is the device that runs the model.
 func (m *Model) Backend() kernels.Backend { return m.parts.Backend }
 

@@ -42,14 +42,36 @@ func textArgument(cmd *cobra.Command, args []string) (string, error) {
 	if len(data) == 0 && !fromInput {
 		return "", errNoText
 	}
+	return decodeText("standard input", data)
+}
+
+// decodeText is the text that a person meant by data.
+func decodeText(what string, data []byte) (string, error) {
 	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
-		return "", errors.New("standard input is UTF-16; it must be UTF-8")
+		return "", fmt.Errorf("%s is UTF-16; it must be UTF-8", what)
 	}
 	text := strings.TrimPrefix(string(data), "\ufeff")
-	if err := checkUTF8("standard input", text); err != nil {
+	if err := checkUTF8(what, text); err != nil {
 		return "", err
 	}
 	return strings.TrimSuffix(strings.ReplaceAll(text, "\r\n", "\n"), "\n"), nil
+}
+
+// readTextFile is the text in a file, or in standard input if its name is "-".
+func readTextFile(cmd *cobra.Command, name string) (string, error) {
+	if name == "-" {
+		return textArgument(cmd, []string{name})
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	data, err := readAll(cmd.Context(), f)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
+	return decodeText(name, data)
 }
 
 // piped reports whether somebody put a text into in: a pipe or a file, not a

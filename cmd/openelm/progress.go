@@ -58,6 +58,47 @@ func downloadLines(w io.Writer, now func() time.Time) func(hub.Progress) {
 	}
 }
 
+// stepProgress shows how far a command is: a bar on a terminal, otherwise a line
+// now and then.
+type stepProgress struct {
+	w    io.Writer // nil: silent
+	bar  *progressbar.ProgressBar
+	what string
+	last time.Time
+	now  func() time.Time
+}
+
+func newStepProgress(w io.Writer, quiet bool) *stepProgress {
+	if quiet {
+		return &stepProgress{}
+	}
+	return &stepProgress{w: w, last: time.Now(), now: time.Now}
+}
+
+func (p *stepProgress) update(what string, done, total int64) {
+	switch {
+	case p.w == nil:
+	case isTerminal(p.w):
+		if p.bar == nil || what != p.what {
+			p.end()
+			p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(p.w), progressbar.OptionSetDescription(what),
+				progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionUseANSICodes(true), progressbar.OptionClearOnFinish())
+			p.what = what
+		}
+		_ = p.bar.Set64(done) // a bar that cannot be drawn is no reason to stop
+	case p.now().Sub(p.last) >= lineEvery:
+		p.last = p.now()
+		fmt.Fprintf(p.w, "%s: %d%%\n", what, 100*done/max(total, 1))
+	}
+}
+
+func (p *stepProgress) end() {
+	if p.bar != nil {
+		_ = p.bar.Clear()
+	}
+	p.bar = nil
+}
+
 // benchProgress shows how far a run is: a bar on a terminal, otherwise a line for
 // each step.
 type benchProgress struct {

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/go-openelm/go-openelm/internal/filewrite"
 )
 
 // repoCache is a repository's folder in the cache. Reading goes by path, since users
@@ -110,7 +112,7 @@ func (c repoCache) openRoot() (*os.Root, error) {
 func (c repoCache) failed(err error) error {
 	e := &Error{Kind: ErrCache, Detail: c.hubDir, Err: err}
 	switch {
-	case isDiskFull(err):
+	case filewrite.DiskFull(err):
 		e.Detail = fmt.Sprintf("the disk of %s is full; free some space, or choose another place with HF_HUB_CACHE (the download continues where it stopped)", c.hubDir)
 	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
 		e.Detail = fmt.Sprintf("%s cannot be written to; make it writable, or choose another place with HF_HUB_CACHE", c.hubDir)
