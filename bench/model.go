@@ -25,7 +25,9 @@ const (
 // transformers and mlx-lm write them, and GGUF files.
 var formats = map[string]kernels.Format{
 	"f32": kernels.F32, "f16": kernels.F16, "bf16": kernels.BF16,
-	"q8_0": kernels.Q8_0, "q4_0": kernels.Q4_0, "q4_1": kernels.Q4_1, "q4_k": kernels.Q4_K, "q6_k": kernels.Q6_K,
+	"q8_0": kernels.Q8_0, "q4_0": kernels.Q4_0, "q4_1": kernels.Q4_1, "q5_0": kernels.Q5_0, "q5_1": kernels.Q5_1,
+	"q2_k": kernels.Q2_K, "q3_k": kernels.Q3_K, "q4_k": kernels.Q4_K, "q5_k": kernels.Q5_K, "q6_k": kernels.Q6_K,
+	"iq4_nl": kernels.IQ4_NL, "iq4_xs": kernels.IQ4_XS,
 	"mlx4": kernels.Affine4, "mlx8": kernels.Affine8,
 }
 

@@ -13,7 +13,7 @@
 //   - MLX checkpoints, plain or quantised with 4 or 8 bits in groups of 32, 64 or
 //     128, of mlx-lm and of corenet's MLX port (weights.safetensors);
 //   - GGUF files of architecture openelm with tensors of type F32, F16, BF16,
-//     Q8_0, Q4_0, Q4_1, Q4_K and Q6_K;
+//     Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL and IQ4_XS;
 //   - PyTorch files of CoreNet, Apple's training library: weights, training
 //     checkpoints, and models saved with their LoRA or DoRA adapter. Package
 //     [github.com/go-openelm/go-openelm/loader/pytorch] says what is read of

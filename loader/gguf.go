@@ -12,8 +12,9 @@ import (
 // ggufFormats are the tensor types that the operations take as they are.
 var ggufFormats = map[gguf.Type]kernels.Format{
 	gguf.F32: kernels.F32, gguf.F16: kernels.F16, gguf.BF16: kernels.BF16,
-	gguf.Q8_0: kernels.Q8_0, gguf.Q4_0: kernels.Q4_0, gguf.Q4_1: kernels.Q4_1,
-	gguf.Q4_K: kernels.Q4_K, gguf.Q6_K: kernels.Q6_K,
+	gguf.Q8_0: kernels.Q8_0, gguf.Q4_0: kernels.Q4_0, gguf.Q4_1: kernels.Q4_1, gguf.Q5_0: kernels.Q5_0, gguf.Q5_1: kernels.Q5_1,
+	gguf.Q2_K: kernels.Q2_K, gguf.Q3_K: kernels.Q3_K, gguf.Q4_K: kernels.Q4_K, gguf.Q5_K: kernels.Q5_K, gguf.Q6_K: kernels.Q6_K,
+	gguf.IQ4_NL: kernels.IQ4_NL, gguf.IQ4_XS: kernels.IQ4_XS,
 }
 
 // readGGUF reads the header of a GGUF file, which it closes on an error.

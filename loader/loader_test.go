@@ -579,7 +579,7 @@ func TestInspectProblem(t *testing.T) {
 	kind := makeGGUF(t, checkpoint.Spec{Format: kernels.Q8_0})
 	rewrite(t, kind, func(data []byte) []byte {
 		i := bytes.Index(data, []byte("blk.0.attn_output.weight"))
-		data[i+len("blk.0.attn_output.weight")+20] = 7 // Q5_1
+		data[i+len("blk.0.attn_output.weight")+20] = 39 // MXFP4
 		return data
 	})
 	split := makeGGUF(t, checkpoint.Spec{Format: kernels.Q8_0, Metadata: []gguf.KeyValue{
@@ -587,7 +587,7 @@ func TestInspectProblem(t *testing.T) {
 	for path, want := range map[string]struct{ field, reason string }{
 		dir:   {"model_type", "llama"},
 		other: {"general.architecture", "opensea"},
-		kind:  {"blk.0.attn_output.weight", "Q5_1"},
+		kind:  {"blk.0.attn_output.weight", "MXFP4"},
 		split: {"split.count", "part 2 of 3"},
 	} {
 		info, err := loader.Inspect(t.Context(), path, nil)
@@ -701,7 +701,7 @@ func TestGGUFErrors(t *testing.T) {
 		"no context":           {"openelm.context_length", 4, i32(0), loader.ErrCorrupt, "", "context length"},
 		"another width":        {"openelm.embedding_length", 4, i32(64), loader.ErrCorrupt, "token_embd.weight", "has shape"},
 		"key of a wrong type":  {"openelm.embedding_length", 0, i32(6), loader.ErrCorrupt, "openelm.embedding_length", "float32"},
-		"a type not supported": {"blk.0.attn_output.weight", 20, i32(7), loader.ErrUnsupported, "blk.0.attn_output.weight", "Q5_1"},
+		"a type not supported": {"blk.0.attn_output.weight", 20, i32(39), loader.ErrUnsupported, "blk.0.attn_output.weight", "MXFP4"},
 	} {
 		path := makeGGUF(t, checkpoint.Spec{Format: kernels.Q8_0})
 		rewrite(t, path, func(data []byte) []byte {

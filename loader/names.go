@@ -47,7 +47,7 @@ var coreNet = naming{
 
 // ggml is what llama.cpp's converter writes.
 var ggml = naming{
-	kind: "GGUF", types: "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K and Q6_K",
+	kind: "GGUF", types: "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL and IQ4_XS",
 	embedding: "token_embd", norm: "output_norm", head: "output",
 	layer:    "blk.%d.",
 	attnNorm: "attn_norm", qkv: "attn_qkv", qNorm: "attn_q_norm", kNorm: "attn_k_norm", out: "attn_output",

@@ -167,8 +167,9 @@ func WriteGGUF(ctx context.Context, path string, spec Spec) error {
 	}
 	types := map[kernels.Format]gguf.Type{
 		kernels.F32: gguf.F32, kernels.F16: gguf.F16, kernels.BF16: gguf.BF16,
-		kernels.Q8_0: gguf.Q8_0, kernels.Q4_0: gguf.Q4_0, kernels.Q4_1: gguf.Q4_1,
-		kernels.Q4_K: gguf.Q4_K, kernels.Q6_K: gguf.Q6_K,
+		kernels.Q8_0: gguf.Q8_0, kernels.Q4_0: gguf.Q4_0, kernels.Q4_1: gguf.Q4_1, kernels.Q5_0: gguf.Q5_0, kernels.Q5_1: gguf.Q5_1,
+		kernels.Q2_K: gguf.Q2_K, kernels.Q3_K: gguf.Q3_K, kernels.Q4_K: gguf.Q4_K, kernels.Q5_K: gguf.Q5_K, kernels.Q6_K: gguf.Q6_K,
+		kernels.IQ4_NL: gguf.IQ4_NL, kernels.IQ4_XS: gguf.IQ4_XS,
 	}
 	kind, ok := types[s.Format]
 	if !ok {

@@ -45,7 +45,14 @@ var kinds = []struct {
 	{"gguf-q8_0", true, checkpoint.Spec{Format: kernels.Q8_0}, 0.51 / 127},
 	{"gguf-q4_0", true, checkpoint.Spec{Format: kernels.Q4_0}, 1.01 / 8}, // the far end of the range is cut off
 	{"gguf-q4_1", true, checkpoint.Spec{Format: kernels.Q4_1}, 0.51 / 15},
+	{"gguf-q5_0", true, checkpoint.Spec{Format: kernels.Q5_0}, 1.01 / 32}, // as in Q4_0
+	{"gguf-q5_1", true, checkpoint.Spec{Format: kernels.Q5_1}, 0.51 / 31},
+	{"gguf-q2_K", true, checkpoint.Spec{Format: kernels.Q2_K}, 0.75 / 3},
+	{"gguf-q3_K", true, checkpoint.Spec{Format: kernels.Q3_K}, 1.13 / 8},
 	{"gguf-q4_K", true, checkpoint.Spec{Format: kernels.Q4_K}, 0.75 / 15},
+	{"gguf-q5_K", true, checkpoint.Spec{Format: kernels.Q5_K}, 0.75 / 31},
+	{"gguf-iq4_NL", true, checkpoint.Spec{Format: kernels.IQ4_NL}, 14.1 / 254}, // 113 is the far end
+	{"gguf-iq4_XS", true, checkpoint.Spec{Format: kernels.IQ4_XS}, 18 / 254.},
 	{"gguf-q6_K", true, checkpoint.Spec{Format: kernels.Q6_K}, 1.05 / 32},
 }
 

@@ -23,7 +23,8 @@ type Load struct {
 
 // Full is every threshold, on a pack for every kind of weights.
 var Full = Load{
-	Packs:   []string{"tiny-f32", "tiny-bf16", "tiny-mha", "mlx-q4", "gguf-q4_0", "gguf-q4_K_M", "gguf-q8_0", "dora-peft"},
+	Packs: []string{"tiny-f32", "tiny-bf16", "tiny-mha", "mlx-q4", "gguf-q4_0", "gguf-q4_K_M", "gguf-q8_0",
+		"gguf-q5_0", "gguf-q5_1", "gguf-q2_K", "gguf-q3_K_M", "gguf-q5_K_M", "gguf-iq4_NL", "gguf-iq4_XS", "dora-peft"},
 	Prompts: []int{1, 2, 3, 7, 15, 16, 17, 18, 33, 34, 35, 60, 100},
 	Company: []int{2, 3, 4, 5, 8, 9, 16, 17, 21},
 	Tokens:  6,

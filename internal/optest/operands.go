@@ -72,7 +72,7 @@ type Layout struct {
 // every format of scales, not with every pair of them.
 func Layouts() []Layout {
 	l := []Layout{}
-	for _, f := range []kernels.Format{kernels.F32, kernels.F16, kernels.BF16, kernels.Q8_0, kernels.Q4_0, kernels.Q4_1, kernels.Q4_K, kernels.Q6_K} {
+	for f := kernels.F32; !f.Affine(); f++ {
 		l = append(l, Layout{Format: f})
 	}
 	scales := []kernels.Format{kernels.F32, kernels.F16, kernels.BF16}

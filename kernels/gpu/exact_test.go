@@ -8,9 +8,6 @@ import (
 	"github.com/go-openelm/go-openelm/kernels"
 )
 
-var exactFormats = []kernels.Format{kernels.F32, kernels.F16, kernels.BF16, kernels.Q8_0, kernels.Q4_0, kernels.Q4_1,
-	kernels.Q4_K, kernels.Q6_K, kernels.Affine4, kernels.Affine8}
-
 // cuts divides n rows into runs of least to most rows.
 func (w *twins) cuts(n, least, most int) (runs []int) {
 	for n > 0 {
@@ -60,7 +57,7 @@ func TestExactProducts(t *testing.T) {
 		optest.Exactness(t, w.side[0], w.side[0])
 	}
 	const cols, outs, rank, all = 768, 13, 3, 59
-	for _, f := range exactFormats {
+	for f := kernels.F32; f.Valid(); f++ {
 		t.Run(f.String(), func(t *testing.T) {
 			gate, up := w.quantised(f, outs, cols)[0], w.quantised(f, outs, cols)[0]
 			lora := &kernels.LowRank{A: *w.matrix(kernels.F32, rank, cols, 0)[0], B: *w.matrix(kernels.F32, outs, rank, 0)[0], RowScale: w.floats(0, outs)[0]}

@@ -170,6 +170,136 @@ struct Q4_1 {  // f16 d, f16 m, nibbles as in Q4_0; w = d·q + m
   }
 };
 
+// Five bits: the nibbles of four bytes are the lower ones of columns c … c + 3 and
+// c + 16 … c + 19, whose upper ones are bits 0–3 and 16–19 of upper. q − 16.
+inline void five_bits(uint b, uint upper, thread float4 &low, thread float4 &high) {
+  const uint b13 = b >> 8;
+  const uint two = (upper & 0x000f000fu) << 4;  // a column's upper bit, above its nibble
+  const uint low02 = (two & 0x10u) | (two << 14 & 0x00100000u), low13 = (two >> 1 & 0x10u) | (two << 13 & 0x00100000u);
+  const uint high02 = (two >> 12 & 0x100u) | (two << 2 & 0x01000000u), high13 = (two >> 13 & 0x100u) | (two << 1 & 0x01000000u);
+  const float2 l02 = halves((b & 0x000f000fu) | low02 | 0x64006400u), l13 = halves((b13 & 0x000f000fu) | low13 | 0x64006400u);
+  const float2 h02 = halves((b & 0x00f000f0u) | high02 | 0x54005400u), h13 = halves((b13 & 0x00f000f0u) | high13 | 0x54005400u);
+  low = float4(l02.x, l13.x, l02.y, l13.y) - 1040.0f;
+  high = float4(h02.x, h13.x, h02.y, h13.y) - 80.0f;
+}
+
+struct Q5_0 {  // f16 d, an upper bit for each column, nibbles as in Q4_0; w = d·(q − 16)
+  enum { unit = 8, run = 4, stride = 16, scales = 1, centre = 0 };
+  static Scales read(thread const Matrix &m, uint r, uint u, thread float4 *q) {
+    device const uchar *b = m.row(r) + u / 4 * 22;
+    five_bits(word(b + 6 + u % 4 * 4), word(b + 2) >> u % 4 * 4, q[0], q[1]);
+    return {float2(one_half(b)), float2(0.0f)};
+  }
+};
+
+struct Q5_1 {  // f16 d, f16 m, then as Q5_0; w = d·q + m
+  enum { unit = 8, run = 4, stride = 16, scales = 1, centre = 16 };
+  static Scales read(thread const Matrix &m, uint r, uint u, thread float4 *q) {
+    device const uchar *b = m.row(r) + u / 4 * 24;
+    five_bits(word(b + 8 + u % 4 * 4), word(b + 4) >> u % 4 * 4, q[0], q[1]);
+    const float2 d = two_halves(b);
+    return {float2(d.x), float2(d.y)};
+  }
+};
+
+// The values of kernels.IQ4Values.
+constant half iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+inline float4 iq4(uint b) {
+  return float4(iq4_values[b & 15], iq4_values[b >> 8 & 15], iq4_values[b >> 16 & 15], iq4_values[b >> 24 & 15]);
+}
+
+struct IQ4_NL {  // f16 d, nibbles as in Q4_0, which are indices of values v; w = d·v
+  enum { unit = 8, run = 4, stride = 16, scales = 1, centre = 0 };
+  static Scales read(thread const Matrix &m, uint r, uint u, thread float4 *q) {
+    device const uchar *b = m.row(r) + u / 4 * 18;
+    const uint i = word(b + 2 + u % 4 * 4);
+    q[0] = iq4(i);
+    q[1] = iq4(i >> 4);
+    return {float2(one_half(b)), float2(0.0f)};
+  }
+};
+
+// 256 columns in 136 bytes: f16 d, 16 upper and 32 lower bits of the 6-bit scales
+// s of 8 groups of 32, then 8 × 16 bytes of indices as in IQ4_NL; w = d·(s − 32)·v.
+struct IQ4_XS {
+  enum { unit = 8, run = 4, stride = 16, scales = 1, centre = 0 };
+  static Scales read(thread const Matrix &m, uint r, uint u, thread float4 *q) {
+    device const uchar *b = m.row(r) + u / 32 * 136;
+    const uint group = u / 4 % 8;
+    const uint i = word(b + 8 + group * 16 + u % 4 * 4);
+    q[0] = iq4(i);
+    q[1] = iq4(i >> 4);
+    const uint upper = *(device const ushort *)(b + 2) >> 2 * group & 3, lower = b[4 + group / 2] >> 4 * (group % 2) & 15;
+    const float s = half_bits(ushort(upper << 4 | lower | 0x6400)) - 1056.0f;
+    return {float2(one_half(b) * s), float2(0.0f)};
+  }
+};
+
+// Q2_K and Q3_K: two bits of a column are in a byte with those of columns 32, 64
+// and 96 away; a unit is 8 columns of one run of 32 and of the next. The even bytes
+// of b hold two bits at bit 0, and at bit 2: 1024 or 256 and the two (or three,
+// with those of upper).
+inline void bit_pairs(uint b, uint upper, thread float4 &low, thread float4 &high, float least) {
+  const uint b13 = b >> 8, upper13 = upper >> 8;
+  const float2 low02 = halves((b & 0x00030003u) | (upper & 0x00040004u) | 0x64006400u);
+  const float2 low13 = halves((b13 & 0x00030003u) | (upper13 & 0x00040004u) | 0x64006400u);
+  const float2 high02 = halves((b & 0x000c000cu) | (upper << 1 & 0x00100010u) | 0x5c005c00u);
+  const float2 high13 = halves((b13 & 0x000c000cu) | (upper13 << 1 & 0x00100010u) | 0x5c005c00u);
+  low = float4(low02.x, low13.x, low02.y, low13.y) - (1024.0f + least);
+  high = float4(high02.x, high13.x, high02.y, high13.y) - (256.0f + least);
+}
+
+// 256 columns in 84 bytes: 16 bytes of a 4-bit scale s (low) and minimum m for 16
+// columns each, 64 bytes of q, f16 d, f16 dmin; w = d·s·q − dmin·m.
+struct Q2_K {
+  enum { unit = 16, run = 8, stride = 32, scales = 2, centre = 2 };
+  static Scales read(thread const Matrix &m, uint r, uint u, thread float4 *q) {
+    device const uchar *b = m.row(r) + u / 16 * 84;
+    const uint half = u / 8 % 2, pair = u / 4 % 2, i = u % 4;
+    device const uchar *p = b + 16 + 32 * half + 8 * i, *s = b + 8 * half + 4 * pair + i / 2;
+    bit_pairs(word(p) >> 4 * pair, 0, q[0], q[2], centre);
+    bit_pairs(word(p + 4) >> 4 * pair, 0, q[1], q[3], centre);
+    const uint sm = as_type<uint>(ushort2(s[0], s[2]));
+    const float2 d = two_halves(b + 80);
+    return {d.x * (low_nibbles(sm) - 1024.0f), -d.y * (high_nibbles(sm) - 64.0f)};
+  }
+};
+
+// 256 columns in 110 bytes: 32 bytes whose bit j is the upper bit of a column of
+// run j, 64 bytes of lower bit pairs, 12 bytes of 6-bit scales s for 16 columns
+// each (four bits in a nibble of the first 8, two in the last 4), f16 d;
+// w = d·(s − 32)·(q − 4).
+struct Q3_K {
+  enum { unit = 16, run = 8, stride = 32, scales = 2, centre = 0 };
+  static Scales read(thread const Matrix &m, uint r, uint u, thread float4 *q) {
+    device const uchar *b = m.row(r) + u / 16 * 110;
+    const uint half = u / 8 % 2, pair = u / 4 % 2, i = u % 4, runs = 4 * half + 2 * pair;
+    device const uchar *p = b + 32 + 32 * half + 8 * i, *upper = b + 8 * i, *s = b + 96 + i / 2;
+    bit_pairs(word(p) >> 4 * pair, word(upper) >> runs << 2, q[0], q[2], 4);
+    bit_pairs(word(p + 4) >> 4 * pair, word(upper + 4) >> runs << 2, q[1], q[3], 4);
+    const uint lower = as_type<uint>(ushort2(s[4 * pair], s[4 * pair + 2])) >> 4 * half & 0x000f000fu;
+    const uint high = as_type<uint>(ushort2(s[8], s[10])) >> runs & 0x00030003u;
+    return {one_half(b + 108) * (halves(lower | high << 4 | 0x64006400u) - 1056.0f), float2(0.0f)};
+  }
+};
+
+// What Q4_K and Q5_K begin with: f16 d, f16 dmin, 12 bytes. The scales and minima
+// of groups 2·pair and 2·pair + 1.
+inline Scales scales_and_minima(device const uchar *b, uint pair) {
+  // Groups 0–3 have the lower 6 bits of bytes 0–3 (s) and 4–7 (m), groups 4–7
+  // the nibbles of bytes 8–11 and above them the upper 2 bits of those. All
+  // four are at work side by side: s and m of both groups.
+  device const ushort *h = (device const ushort *)(b + 4 + pair % 2 * 2);
+  const uint low = as_type<uint>(ushort2(h[0], h[2]));
+  const uint high = as_type<uint>(ushort2(h[4], ushort(h[4] >> 4)));
+  const uint sm = pair < 2 ? low & 0x3f3f3f3fu : (high & 0x0f0f0f0fu) | (low >> 2 & 0x30303030u);
+  const float2 first = halves((sm & 0x00ff00ffu) | 0x64006400u) - 1024.0f;
+  const float2 second = halves((sm >> 8 & 0x00ff00ffu) | 0x64006400u) - 1024.0f;
+  const float2 d = two_halves(b);
+  return {d.x * float2(first.x, second.x), -d.y * float2(first.y, second.y)};
+}
+
 // 256 columns in 144 bytes: f16 d, f16 dmin, 12 bytes of 6-bit scales s and
 // minima m for 8 groups of 32, then 4 × 32 bytes whose low nibbles are an even
 // group and whose high nibbles are the odd one after it; w = d·s·q − dmin·m.
@@ -182,18 +312,31 @@ struct Q4_K {
     device const uchar *p = b + 16 + 32 * pair + u % 4 * 8;
     split_nibbles(word(p), q[0], q[2]);
     split_nibbles(word(p + 4), q[1], q[3]);
+    return scales_and_minima(b, pair);
+  }
+};
 
-    // Groups 0–3 have the lower 6 bits of bytes 0–3 (s) and 4–7 (m), groups 4–7
-    // the nibbles of bytes 8–11 and above them the upper 2 bits of those. All
-    // four are at work side by side: s and m of both groups.
-    device const ushort *h = (device const ushort *)(b + 4 + pair % 2 * 2);
-    const uint low = as_type<uint>(ushort2(h[0], h[2]));
-    const uint high = as_type<uint>(ushort2(h[4], ushort(h[4] >> 4)));
-    const uint sm = pair < 2 ? low & 0x3f3f3f3fu : (high & 0x0f0f0f0fu) | (low >> 2 & 0x30303030u);
-    const float2 first = halves((sm & 0x00ff00ffu) | 0x64006400u) - 1024.0f;
-    const float2 second = halves((sm >> 8 & 0x00ff00ffu) | 0x64006400u) - 1024.0f;
-    const float2 d = two_halves(b);
-    return {d.x * float2(first.x, second.x), -d.y * float2(first.y, second.y)};
+// As Q4_K, with 32 bytes of upper bits before the nibbles: bit j of byte i is of
+// column i of group j. 176 bytes.
+struct Q5_K {
+  enum { unit = 16, run = 8, stride = 32, scales = 2, centre = 16 };
+  // As split_nibbles, with upper bits at bit 0 (low) and 1 (high) of bytes: q − 16.
+  static void split(uint b, uint upper, thread float4 &low, thread float4 &high) {
+    const uint b13 = b >> 8, upper02 = upper << 7, upper13 = upper >> 1;
+    const float2 low02 = halves((b & 0x000f000fu) | (upper02 >> 3 & 0x00100010u) | 0x64006400u);
+    const float2 low13 = halves((b13 & 0x000f000fu) | (upper13 >> 3 & 0x00100010u) | 0x64006400u);
+    const float2 high02 = halves((b & 0x00f000f0u) | (upper02 & 0x01000100u) | 0x54005400u);
+    const float2 high13 = halves((b13 & 0x00f000f0u) | (upper13 & 0x01000100u) | 0x54005400u);
+    low = float4(low02.x, low13.x, low02.y, low13.y) - 1040.0f;
+    high = float4(high02.x, high13.x, high02.y, high13.y) - 80.0f;
+  }
+  static Scales read(thread const Matrix &m, uint r, uint u, thread float4 *q) {
+    device const uchar *b = m.row(r) + u / 16 * 176;
+    const uint pair = u / 4 % 4, i = u % 4 * 8;
+    device const uchar *p = b + 48 + 32 * pair + i, *upper = b + 16 + i;
+    split(word(p), word(upper) >> 2 * pair, q[0], q[2]);
+    split(word(p + 4), word(upper + 4) >> 2 * pair, q[1], q[3]);
+    return scales_and_minima(b, pair);
   }
 };
 

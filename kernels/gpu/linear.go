@@ -297,7 +297,8 @@ func scaleLayout(w *kernels.Matrix) uint32 {
 // units are the formats of formats.h, each with its unit.
 var units = [...]int{
 	kernels.F32: 8, kernels.F16: 8, kernels.BF16: 8,
-	kernels.Q8_0: 8, kernels.Q4_0: 8, kernels.Q4_1: 8, kernels.Q4_K: 16, kernels.Q6_K: 8,
+	kernels.Q8_0: 8, kernels.Q4_0: 8, kernels.Q4_1: 8, kernels.Q5_0: 8, kernels.Q5_1: 8, kernels.IQ4_NL: 8, kernels.IQ4_XS: 8,
+	kernels.Q2_K: 16, kernels.Q3_K: 16, kernels.Q4_K: 16, kernels.Q5_K: 16, kernels.Q6_K: 8,
 	kernels.Affine4: 8, kernels.Affine8: 8,
 }
 

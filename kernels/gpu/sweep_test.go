@@ -19,7 +19,9 @@ var soak = os.Getenv("OPENELM_SOAK") != ""
 // layouts are the ways to store a matrix that have kernels.
 var layouts = []checkpoint.Layout{
 	{Format: kernels.BF16}, {Format: kernels.F16}, {Format: kernels.F32},
-	{Format: kernels.Q8_0}, {Format: kernels.Q4_0}, {Format: kernels.Q4_1}, {Format: kernels.Q4_K}, {Format: kernels.Q6_K},
+	{Format: kernels.Q8_0}, {Format: kernels.Q4_0}, {Format: kernels.Q4_1}, {Format: kernels.Q5_0}, {Format: kernels.Q5_1},
+	{Format: kernels.Q2_K}, {Format: kernels.Q3_K}, {Format: kernels.Q4_K}, {Format: kernels.Q5_K}, {Format: kernels.Q6_K},
+	{Format: kernels.IQ4_NL}, {Format: kernels.IQ4_XS},
 	{Format: kernels.Affine4, Group: 32, ScaleFormat: kernels.BF16},
 	{Format: kernels.Affine4, Group: 64, ScaleFormat: kernels.F16},
 	{Format: kernels.Affine8, Group: 128, ScaleFormat: kernels.F32},
