@@ -21,6 +21,27 @@ func widenQ4_0AVX2(a *widenArgs)
 func widenQ4_1AVX2(a *widenArgs)
 
 //go:noescape
+func widenQ5_0AVX2(a *widenArgs)
+
+//go:noescape
+func widenQ5_1AVX2(a *widenArgs)
+
+//go:noescape
+func widenIQ4_NLAVX2(a *widenArgs)
+
+//go:noescape
+func widenIQ4_XSAVX2(a *widenArgs)
+
+//go:noescape
+func widenQ2_KAVX2(a *widenArgs)
+
+//go:noescape
+func widenQ3_KAVX2(a *widenArgs)
+
+//go:noescape
+func widenQ5_KAVX2(a *widenArgs)
+
+//go:noescape
 func widenQ4_KAVX2(a *widenArgs)
 
 //go:noescape
@@ -37,6 +58,18 @@ func matvec1xF32AVX2(a *mulArgs)
 
 //go:noescape
 func matvec1xF16AVX2(a *mulArgs)
+
+//go:noescape
+func matvec1xIQ4_XSAVX2(a *mulArgs)
+
+//go:noescape
+func matvec1xQ2_KAVX2(a *mulArgs)
+
+//go:noescape
+func matvec1xQ3_KAVX2(a *mulArgs)
+
+//go:noescape
+func matvec1xQ5_KAVX2(a *mulArgs)
 
 //go:noescape
 func matvec1xQ4_KAVX2(a *mulArgs)
@@ -57,6 +90,15 @@ func matvec1xQ4_0AVX2(a *mulArgs)
 func matvec1xQ4_1AVX2(a *mulArgs)
 
 //go:noescape
+func matvec1xQ5_0AVX2(a *mulArgs)
+
+//go:noescape
+func matvec1xQ5_1AVX2(a *mulArgs)
+
+//go:noescape
+func matvec1xIQ4_NLAVX2(a *mulArgs)
+
+//go:noescape
 func matvec1xAffine4AVX2(a *mulArgs)
 
 //go:noescape
@@ -67,6 +109,18 @@ func matvec2xF32AVX2(a *mulArgs)
 
 //go:noescape
 func matvec2xF16AVX2(a *mulArgs)
+
+//go:noescape
+func matvec2xIQ4_XSAVX2(a *mulArgs)
+
+//go:noescape
+func matvec2xQ2_KAVX2(a *mulArgs)
+
+//go:noescape
+func matvec2xQ3_KAVX2(a *mulArgs)
+
+//go:noescape
+func matvec2xQ5_KAVX2(a *mulArgs)
 
 //go:noescape
 func matvec2xQ4_KAVX2(a *mulArgs)
@@ -87,6 +141,15 @@ func matvec2xQ4_0AVX2(a *mulArgs)
 func matvec2xQ4_1AVX2(a *mulArgs)
 
 //go:noescape
+func matvec2xQ5_0AVX2(a *mulArgs)
+
+//go:noescape
+func matvec2xQ5_1AVX2(a *mulArgs)
+
+//go:noescape
+func matvec2xIQ4_NLAVX2(a *mulArgs)
+
+//go:noescape
 func matvec2xAffine4AVX2(a *mulArgs)
 
 //go:noescape
@@ -97,6 +160,18 @@ func matvec4xF32AVX2(a *mulArgs)
 
 //go:noescape
 func matvec4xF16AVX2(a *mulArgs)
+
+//go:noescape
+func matvec4xIQ4_XSAVX2(a *mulArgs)
+
+//go:noescape
+func matvec4xQ2_KAVX2(a *mulArgs)
+
+//go:noescape
+func matvec4xQ3_KAVX2(a *mulArgs)
+
+//go:noescape
+func matvec4xQ5_KAVX2(a *mulArgs)
 
 //go:noescape
 func matvec4xQ4_KAVX2(a *mulArgs)
@@ -115,6 +190,15 @@ func matvec4xQ4_0AVX2(a *mulArgs)
 
 //go:noescape
 func matvec4xQ4_1AVX2(a *mulArgs)
+
+//go:noescape
+func matvec4xQ5_0AVX2(a *mulArgs)
+
+//go:noescape
+func matvec4xQ5_1AVX2(a *mulArgs)
+
+//go:noescape
+func matvec4xIQ4_NLAVX2(a *mulArgs)
 
 //go:noescape
 func matvec4xAffine4AVX2(a *mulArgs)

@@ -51,13 +51,44 @@ var avx2 = isaTable{
 			widen:  widenQ4_1AVX2,
 			layout: q4_1,
 		},
+		kernels.Q5_0: {
+			matvec: [3]matvecKernel{{matvec1xQ5_0AVX2, 2}, {matvec2xQ5_0AVX2, 2}, {matvec4xQ5_0AVX2, 2}},
+			widen:  widenQ5_0AVX2,
+			layout: signedBytes,
+		},
+		kernels.Q5_1: {
+			matvec: [3]matvecKernel{{matvec1xQ5_1AVX2, 2}, {matvec2xQ5_1AVX2, 2}, {matvec4xQ5_1AVX2, 2}},
+			widen:  widenQ5_1AVX2,
+			layout: unsignedBytes,
+		},
+		kernels.Q2_K: {
+			matvec: [3]matvecKernel{{matvec1xQ2_KAVX2, 2}, {matvec2xQ2_KAVX2, 2}, {matvec4xQ2_KAVX2, 2}},
+			widen:  widenQ2_KAVX2,
+		},
+		kernels.Q3_K: {
+			matvec: [3]matvecKernel{{matvec1xQ3_KAVX2, 2}, {matvec2xQ3_KAVX2, 2}, {matvec4xQ3_KAVX2, 2}},
+			widen:  widenQ3_KAVX2,
+		},
 		kernels.Q4_K: {
 			matvec: [3]matvecKernel{{matvec1xQ4_KAVX2, 4}, {matvec2xQ4_KAVX2, 2}, {matvec4xQ4_KAVX2, 2}},
 			widen:  widenQ4_KAVX2,
 		},
+		kernels.Q5_K: {
+			matvec: [3]matvecKernel{{matvec1xQ5_KAVX2, 2}, {matvec2xQ5_KAVX2, 2}, {matvec4xQ5_KAVX2, 2}},
+			widen:  widenQ5_KAVX2,
+		},
 		kernels.Q6_K: {
 			matvec: [3]matvecKernel{{matvec1xQ6_KAVX2, 2}, {matvec2xQ6_KAVX2, 2}, {matvec4xQ6_KAVX2, 2}},
 			widen:  widenQ6_KAVX2,
+		},
+		kernels.IQ4_NL: {
+			matvec: [3]matvecKernel{{matvec1xIQ4_NLAVX2, 2}, {matvec2xIQ4_NLAVX2, 2}, {matvec4xIQ4_NLAVX2, 2}},
+			widen:  widenIQ4_NLAVX2,
+			layout: signedBytes,
+		},
+		kernels.IQ4_XS: {
+			matvec: [3]matvecKernel{{matvec1xIQ4_XSAVX2, 2}, {matvec2xIQ4_XSAVX2, 2}, {matvec4xIQ4_XSAVX2, 2}},
+			widen:  widenIQ4_XSAVX2,
 		},
 		kernels.Affine4: {
 			matvec: [3]matvecKernel{{matvec1xAffine4AVX2, 2}, {matvec2xAffine4AVX2, 2}, {matvec4xAffine4AVX2, 2}},

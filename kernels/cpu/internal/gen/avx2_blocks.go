@@ -19,7 +19,7 @@ type blocks struct {
 
 	// load reads the block's 32 weights, and part returns the integers of a
 	// quarter of them, q·2^shift.
-	load func(*routine, *stream) reg.VecVirtual
+	load blockLoad
 	part func(r *routine, mask masks, v reg.VecVirtual, i int) reg.VecVirtual
 
 	// w = d·(q − zero) + m: m of affine formats and Q4_1 only.
@@ -29,6 +29,9 @@ type blocks struct {
 	shift  func(part, lane int) int
 	d, m   func(*routine, *stream) reg.VecVirtual
 }
+
+// blockLoad reads 32 weights.
+type blockLoad func(*routine, *constants, *stream) reg.VecVirtual
 
 // masks gives vectors of constants: from memory, or kept in registers.
 type masks func(lane func(int) uint32) operand.Op
@@ -73,6 +76,9 @@ var blockFormats = []blocks{
 	{name: "Q8_0", bytes: 34, load: wholeWords(2), part: signedBytes, shift: func(int, int) int { return 24 }, d: halfAt(0)},
 	{name: "Q4_0", bytes: 18, load: sameWords(2), part: nibblePart(ggufShift), zero: 8, shift: ggufShift, d: halfAt(0)},
 	{name: "Q4_1", bytes: 20, load: sameWords(4), part: nibblePart(ggufShift), biased: true, shift: ggufShift, d: halfAt(0), m: halfAt(2)},
+	{name: "Q5_0", bytes: 22, load: fiveBits(2, true), part: signedBytes, shift: func(int, int) int { return 24 }, d: halfAt(0)},
+	{name: "Q5_1", bytes: 24, load: fiveBits(4, false), part: unsignedBytes, biased: true, shift: func(i, _ int) int { return 8 * i % 24 }, d: halfAt(0), m: halfAt(2)},
+	{name: "IQ4_NL", bytes: 18, load: iq4Values(2), part: signedBytes, shift: func(int, int) int { return 24 }, d: halfAt(0)},
 	{name: "Affine4", bytes: 16, load: sameWords(0), part: nibblePart(affineShift), biased: true, affine: true, shift: affineShift, d: groupAt(scaleOf), m: groupAt(biasOf)},
 	{name: "Affine8", bytes: 32, load: wholeWords(0), part: unsignedBytes, biased: true, affine: true, shift: func(i, _ int) int { return 8 * i % 24 }, d: groupAt(scaleOf), m: groupAt(biasOf)},
 }
@@ -93,8 +99,8 @@ func groupAt(of func(*stream) reg.GPVirtual) func(*routine, *stream) reg.VecVirt
 }
 
 // wholeWords loads 32 bytes: word i holds columns 4i … 4i+3.
-func wholeWords(disp int) func(*routine, *stream) reg.VecVirtual {
-	return func(r *routine, s *stream) reg.VecVirtual {
+func wholeWords(disp int) blockLoad {
+	return func(r *routine, _ *constants, s *stream) reg.VecVirtual {
 		v := r.YMM()
 		r.VMOVUPS(at(s.w, disp), v)
 		return v
@@ -102,13 +108,66 @@ func wholeWords(disp int) func(*routine, *stream) reg.VecVirtual {
 }
 
 // sameWords loads 16 bytes into both halves of a vector.
-func sameWords(disp int) func(*routine, *stream) reg.VecVirtual {
-	return func(r *routine, s *stream) reg.VecVirtual {
+func sameWords(disp int) blockLoad {
+	return func(r *routine, _ *constants, s *stream) reg.VecVirtual {
 		v := r.YMM()
 		r.VBROADCASTF128(at(s.w, disp), v)
 		return v
 	}
 }
+
+// nibblesInOrder loads 16 bytes of nibbles as 32 bytes, the low ones first.
+func nibblesInOrder(disp int) blockLoad {
+	return func(r *routine, c *constants, s *stream) reg.VecVirtual {
+		v := sameWords(disp)(r, c, s)
+		r.VPSRLVD(c.vector(func(lane int) uint32 { return uint32(lane / 4 * 4) }), v, v)
+		r.VPAND(c.bits(0x0f0f0f0f), v, v)
+		return v
+	}
+}
+
+// fiveBits loads the bytes of Q5_0 (signed: q − 16) or Q5_1 from 32 upper bits and
+// the nibbles behind them.
+func fiveBits(disp int, signed bool) blockLoad {
+	return func(r *routine, c *constants, s *stream) reg.VecVirtual {
+		v, upper := nibblesInOrder(disp+4)(r, c, s), r.YMM()
+		r.VPBROADCASTD(at(s.w, disp), upper)
+		r.VPSHUFB(c.vector(func(lane int) uint32 { return uint32(lane/2) * 0x01010101 }), upper, upper) // the byte with a column's bit
+		bit := c.vector(func(lane int) uint32 { return 0x08040201 << (lane % 2 * 4) })
+		r.VPAND(bit, upper, upper)
+		r.VPCMPEQB(bit, upper, upper)
+		if signed {
+			r.VPANDN(c.bits(0xf0f0f0f0), upper, upper)
+		} else {
+			r.VPAND(c.bits(0x10101010), upper, upper)
+		}
+		r.VPOR(upper, v, v)
+		return v
+	}
+}
+
+// iq4Values looks up the values of 32 nibbles.
+func iq4Values(disp int) blockLoad {
+	return func(r *routine, c *constants, s *stream) reg.VecVirtual {
+		index, v := nibblesInOrder(disp)(r, c, s), r.YMM()
+		r.VMOVDQU(c.iq4(), v)
+		r.VPSHUFB(index, v, v)
+		return v
+	}
+}
+
+// iq4 is the values of IQ4_NL and IQ4_XS as bytes, in both halves of a vector.
+func (c *constants) iq4() operand.Mem {
+	return c.vector(func(lane int) (word uint32) {
+		for i, v := range iq4Table[lane%4*4:][:4] {
+			word |= uint32(uint8(v)) << (8 * i)
+		}
+		return word
+	})
+}
+
+// iq4Table is kernels.IQ4Values; this module does not import the library.
+var iq4Table = [16]int8{-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113}
 
 // signedBytes moves byte i of each word to its top, where its sign is the word's.
 func signedBytes(r *routine, mask masks, v reg.VecVirtual, i int) reg.VecVirtual {

@@ -77,6 +77,23 @@ var formats = []format{
 		r.affine(s, hi)
 		return []column{{8 * i, lo}, {16 + 8*i, hi}}
 	}},
+	{name: "Q5_0", cols: 32, bytes: 22, prepare: halfScale, steps: 1, step: func(r *routine, c *constants, s *stream, i int) []column {
+		return r.signed32(s, fiveBits(2, true)(r, c, s))
+	}},
+	{name: "Q5_1", cols: 32, bytes: 24, tableSize: 32, prepare: halfScaleMin, steps: 1, step: func(r *routine, c *constants, s *stream, i int) []column {
+		cols := r.columns32(fiveBits(4, false)(r, c, s))
+		for _, col := range cols {
+			r.affine(s, col.v)
+		}
+		return cols
+	}},
+	{name: "IQ4_NL", cols: 32, bytes: 18, prepare: halfScale, steps: 1, step: func(r *routine, c *constants, s *stream, i int) []column {
+		return r.signed32(s, iq4Values(2)(r, c, s))
+	}},
+	{name: "IQ4_XS", cols: 256, bytes: 136, tableSize: 32, prepare: scalesIQ4XS, steps: 16, step: stepIQ4XS},
+	{name: "Q2_K", cols: 256, bytes: 84, tableSize: 128, prepare: scalesQ2K, steps: 16, step: stepQ2K},
+	{name: "Q3_K", cols: 256, bytes: 110, tableSize: 64, prepare: scalesQ3K, steps: 16, step: stepQ3K},
+	{name: "Q5_K", cols: 256, bytes: 176, tableSize: 64, prepare: scalesQ4K, steps: 16, step: stepQ5K},
 	{name: "Q4_K", cols: 256, bytes: 144, tableSize: 64, prepare: scalesQ4K, steps: 16, step: stepQ4K},
 	{name: "Q6_K", cols: 256, bytes: 210, tableSize: 64, prepare: scalesQ6K, steps: 32, step: stepQ6K},
 	{name: "Affine4", cols: 32, bytes: 16, affine: true, paired: true, tableSize: 32, prepare: groupScale, steps: 2, step: func(r *routine, c *constants, s *stream, i int) []column {
@@ -106,6 +123,33 @@ func (r *routine) nibbles(c *constants, m operand.Mem) (lo, hi reg.VecVirtual) {
 func (r *routine) affine(s *stream, q reg.VecVirtual) {
 	r.VCVTDQ2PS(q, q)
 	r.VFMADD213PS(s.table, s.d, q)
+}
+
+// columns32 widens 32 bytes with their sign.
+func (r *routine) columns32(v reg.VecVirtual) (cols []column) {
+	high := r.XMM()
+	r.VEXTRACTI128(operand.U8(1), v, high)
+	for i, x := range []reg.VecVirtual{v.AsX().(reg.VecVirtual), high} {
+		for half := range 2 {
+			q := r.YMM()
+			if half == 1 {
+				r.VPSRLDQ(operand.U8(8), x, x)
+			}
+			r.VPMOVSXBD(x, q)
+			cols = append(cols, column{16*i + 8*half, q})
+		}
+	}
+	return cols
+}
+
+// signed32 widens 32 bytes to d·q.
+func (r *routine) signed32(s *stream, v reg.VecVirtual) []column {
+	cols := r.columns32(v)
+	for _, col := range cols {
+		r.VCVTDQ2PS(col.v, col.v)
+		r.VMULPS(s.d, col.v, col.v)
+	}
+	return cols
 }
 
 // half widens the binary16 value at m to all lanes.
@@ -190,14 +234,157 @@ func (r *routine) unpackQ4K(w operand.Mem) (first, second reg.GPVirtual) {
 func stepQ4K(r *routine, c *constants, s *stream, i int) []column {
 	pair, h := i/4, i%4
 	lo, hi := r.nibbles(c, at(s.w, 16+32*pair+8*h))
-	cols := []column{{64*pair + 8*h, lo}, {64*pair + 32 + 8*h, hi}}
-	for k, col := range cols {
-		m := r.YMM()
-		r.VBROADCASTSS(s.table.Offset(32+4*(2*pair+k)), m)
+	for k, q := range []reg.VecVirtual{lo, hi} {
+		r.scaled(s, q, 2*pair+k, 8)
+	}
+	return []column{{64*pair + 8*h, lo}, {64*pair + 32 + 8*h, hi}}
+}
+
+// stepQ5K is stepQ4K with the bits of two groups in the 32 bytes before.
+func stepQ5K(r *routine, c *constants, s *stream, i int) []column {
+	pair, h := i/4, i%4
+	lo, hi := r.nibbles(c, at(s.w, 48+32*pair+8*h))
+	upper := r.YMM()
+	r.VPMOVZXBD(at(s.w, 16+8*h), upper)
+	for k, q := range []reg.VecVirtual{lo, hi} {
+		r.bits(c, q, upper, 2*pair+k, 1, 4)
+		r.scaled(s, q, 2*pair+k, 8)
+	}
+	return []column{{64*pair + 8*h, lo}, {64*pair + 32 + 8*h, hi}}
+}
+
+// bits adds n bits of v, from bit from on, to q at bit to.
+func (r *routine) bits(c *constants, q, v reg.VecVirtual, from, n, to int) {
+	b := r.YMM()
+	switch {
+	case from < to:
+		r.VPSLLD(operand.U8(to-from), v, b)
+	case from > to:
+		r.VPSRLD(operand.U8(from-to), v, b)
+	default:
+		b = v
+	}
+	masked := r.YMM()
+	r.VPAND(c.bits((1<<n-1)<<to), b, masked)
+	r.VPOR(masked, q, q)
+}
+
+// scaled turns integers q of group j into d·q + m of the table: groups of d, and
+// then of m.
+func (r *routine) scaled(s *stream, q reg.VecVirtual, j, groups int) {
+	m, d := r.YMM(), r.YMM()
+	r.VBROADCASTSS(s.table.Offset(4*(groups+j)), m)
+	r.VBROADCASTSS(s.table.Offset(4*j), d)
+	r.VCVTDQ2PS(q, q)
+	r.VFMADD213PS(m, d, q)
+}
+
+// scalesQ2K leaves d·s of the sixteen groups and then −dmin·m in the table.
+func scalesQ2K(r *routine, c *constants, s *stream) {
+	d, dmin := r.half(at(s.w, 80)), r.half(at(s.w, 82))
+	r.VXORPS(c.bits(1<<31), dmin, dmin)
+	for i := range 2 {
+		lo, hi := r.nibbles(c, at(s.w, 8*i))
+		for k, v := range []reg.VecVirtual{lo, hi} {
+			r.VCVTDQ2PS(v, v)
+			r.VMULPS([]reg.VecVirtual{d, dmin}[k], v, v)
+			r.VMOVUPS(v, s.table.Offset(64*k+32*i))
+		}
+	}
+}
+
+// stepQ2K widens 8 columns of a run of 32 and of the next, two bits of the same
+// bytes.
+func stepQ2K(r *routine, c *constants, s *stream, i int) (cols []column) {
+	half, pair, h := i/8, i/4%2, i%4
+	v := r.YMM()
+	r.VPMOVZXBD(at(s.w, 16+32*half+8*h), v)
+	for run := 2 * pair; run < 2*pair+2; run++ {
+		q := r.bitPair(c, v, run)
+		r.scaled(s, q, 8*half+2*run+h/2, 16)
+		cols = append(cols, column{128*half + 32*run + 8*h, q})
+	}
+	return cols
+}
+
+// bitPair is bits 2·run and 2·run + 1.
+func (r *routine) bitPair(c *constants, v reg.VecVirtual, run int) reg.VecVirtual {
+	q := r.YMM()
+	r.VPSRLD(operand.U8(2*run), v, q)
+	r.VPAND(c.bits(3), q, q)
+	return q
+}
+
+// scalesQ3K leaves d·(s − 32) of the sixteen groups in the table.
+func scalesQ3K(r *routine, c *constants, s *stream) {
+	d := r.half(at(s.w, 108))
+	lo, hi := r.nibbles(c, at(s.w, 96))
+	for i, v := range []reg.VecVirtual{lo, hi} {
+		upper := r.YMM()
+		r.VPBROADCASTD(at(s.w, 104), upper)
+		r.VPSRLVD(c.vector(func(lane int) uint32 { return uint32(8*(lane%4) + 2*(2*i+lane/4)) }), upper, upper)
+		r.bits(c, v, upper, 0, 2, 4)
+		r.VPSUBD(c.bits(32), v, v)
+		r.VCVTDQ2PS(v, v)
+		r.VMULPS(d, v, v)
+		r.VMOVUPS(v, s.table.Offset(32*i))
+	}
+}
+
+// stepQ3K is stepQ2K with a third bit from the first 32 bytes.
+func stepQ3K(r *routine, c *constants, s *stream, i int) (cols []column) {
+	half, pair, h := i/8, i/4%2, i%4
+	v, upper := r.YMM(), r.YMM()
+	r.VPMOVZXBD(at(s.w, 32+32*half+8*h), v)
+	r.VPMOVZXBD(at(s.w, 8*h), upper)
+	for run := 2 * pair; run < 2*pair+2; run++ {
+		q := r.bitPair(c, v, run)
+		r.bits(c, q, upper, 4*half+run, 1, 2)
+		r.VPSUBD(c.bits(4), q, q)
+		r.VCVTDQ2PS(q, q)
 		d := r.YMM()
-		r.VBROADCASTSS(s.table.Offset(4*(2*pair+k)), d)
-		r.VCVTDQ2PS(col.v, col.v)
-		r.VFMADD213PS(m, d, col.v)
+		r.VBROADCASTSS(s.table.Offset(4*(8*half+2*run+h/2)), d)
+		r.VMULPS(d, q, q)
+		cols = append(cols, column{128*half + 32*run + 8*h, q})
+	}
+	return cols
+}
+
+// scalesIQ4XS leaves d·(s − 32)·2⁻²⁴ of the eight groups in the table.
+func scalesIQ4XS(r *routine, c *constants, s *stream) {
+	v, upper, d := r.YMM(), r.YMM(), r.half(at(s.w, 0))
+	r.VPBROADCASTD(at(s.w, 4), v)
+	r.VPSRLVD(c.vector(func(lane int) uint32 { return uint32(4 * lane) }), v, v)
+	r.VPAND(c.bits(15), v, v)
+	r.VPBROADCASTW(at(s.w, 2), upper)
+	r.VPSRLVD(c.vector(func(lane int) uint32 { return uint32(2 * lane) }), upper, upper)
+	r.bits(c, v, upper, 0, 2, 4)
+	r.VPSUBD(c.bits(32), v, v)
+	r.VCVTDQ2PS(v, v)
+	r.VMULPS(c.float(0x1p-24), d, d)
+	r.VMULPS(d, v, v)
+	r.VMOVUPS(v, s.table)
+}
+
+// stepIQ4XS looks up the low and the high nibbles of 8 bytes: the values come to
+// the top of a word, where their sign is the word's.
+func stepIQ4XS(r *routine, c *constants, s *stream, i int) []column {
+	group, h := i/2, i%2
+	lo, hi := r.YMM(), r.YMM()
+	r.VPMOVZXBD(at(s.w, 8+16*group+8*h), hi)
+	r.VPSLLD(operand.U8(24), hi, lo)
+	r.VPSLLD(operand.U8(20), hi, hi)
+	var cols []column
+	for k, index := range []reg.VecVirtual{lo, hi} {
+		r.VPAND(c.bits(15<<24), index, index)
+		r.VPOR(c.bits(0x808080), index, index) // zero
+		q, d := r.YMM(), r.YMM()
+		r.VMOVDQU(c.iq4(), q)
+		r.VPSHUFB(index, q, q)
+		r.VCVTDQ2PS(q, q)
+		r.VBROADCASTSS(s.table.Offset(4*group), d)
+		r.VMULPS(d, q, q)
+		cols = append(cols, column{32*group + 16*k + 8*h, q})
 	}
 	return cols
 }

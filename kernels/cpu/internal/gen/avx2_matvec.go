@@ -16,7 +16,7 @@ func avx2Matvec(ctx *build.Context, c *constants) {
 	for _, xs := range []int{1, 2, 4} {
 		for _, f := range formats {
 			switch f.name {
-			case "F32", "F16", "Q4_K", "Q6_K":
+			case "F32", "F16", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS":
 				mulColumns(ctx, c, &f, xs)
 			}
 		}
@@ -141,7 +141,7 @@ func (p *product) store(k int, acc []reg.VecVirtual) {
 // cycle: eight chains keep it busy, one for each output. Where widening takes longer
 // than multiplying, fewer do.
 func (f *format) streams(xs int) int {
-	if xs == 4 || f.cols > unrolled && (xs == 2 || f.name == "Q6_K") {
+	if xs == 4 || f.cols > unrolled && (xs == 2 || f.name != "Q4_K") {
 		return 2
 	}
 	return 4
@@ -264,7 +264,7 @@ func mulBlocks(ctx *build.Context, c *constants, f *blocks, xs int) {
 		}
 		f.eachBlock(p, func() {
 			if xs == 1 { // both streams share what is loaded of x
-				v := [2]reg.VecVirtual{f.load(p.routine, &p.s[0]), f.load(p.routine, &p.s[1])}
+				v := [2]reg.VecVirtual{f.load(p.routine, c, &p.s[0]), f.load(p.routine, c, &p.s[1])}
 				g := [2][]reg.VecVirtual{{p.YMM(), p.YMM()}, {p.YMM(), p.YMM()}}
 				for i := range 4 {
 					p.Comment(fmt.Sprintf("Part %d of 32 weights.", i))
@@ -283,7 +283,7 @@ func mulBlocks(ctx *build.Context, c *constants, f *blocks, xs int) {
 			} else { // all rows share what is converted of a stream
 				for k := range p.s {
 					p.Comment(fmt.Sprintf("32 weights of stream %d.", k))
-					v := f.load(p.routine, &p.s[k])
+					v := f.load(p.routine, c, &p.s[k])
 					var q [4]reg.VecVirtual
 					for i := range q {
 						q[i] = f.part(p.routine, mask, v, i)
