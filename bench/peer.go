@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 
@@ -12,7 +13,7 @@ import (
 
 // ErrUnsupported is wrapped by the error of a peer that cannot do what it was
 // asked to, such as open a checkpoint of that kind.
-var ErrUnsupported = errors.New("bench: the peer cannot do this")
+var ErrUnsupported = fmt.Errorf("bench: the peer cannot do this: %w", errors.ErrUnsupported)
 
 // Peer is another engine that runs the same checkpoints. When one fails, the run
 // goes on without it and the report has a note.

@@ -13,7 +13,6 @@ import (
 
 	"github.com/go-openelm/go-openelm/internal/strictjson"
 	"github.com/go-openelm/go-openelm/kernels"
-	"github.com/go-openelm/go-openelm/loader/gguf"
 	"github.com/go-openelm/go-openelm/loader/hub"
 	"github.com/go-openelm/go-openelm/loader/safetensors"
 )
@@ -23,12 +22,10 @@ import (
 type checkpoint struct {
 	checkpointConfig
 	configFile string // for messages
-	src        source // nil for a GGUF file, which is complete in itself
 	files      []*file
 	tensors    map[string]*tensor
 	names      naming
-	gguf       *gguf.File // nil unless the checkpoint is a GGUF file
-	special    ggufSpecial
+	tokenizer  tokenizerSource
 	lora       []*tensor // of an adapter that CoreNet saved with the model
 	warnings   []string  // what is odd but harmless
 	problem    error     // why there can be no model of it, though its headers can be read
@@ -86,13 +83,13 @@ func readConfig(ctx context.Context, src source) (*checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &checkpoint{configFile: path, src: src, tensors: map[string]*tensor{}}
+	c := &checkpoint{configFile: path, tokenizer: besideWeights{src}, tensors: map[string]*tensor{}}
 	config, err := parseConfig(path, text)
 	if err := c.keep(err); err != nil {
 		return nil, err
 	}
 	c.checkpointConfig = *config
-	if err := c.readGenerationConfig(ctx); err != nil {
+	if err := c.readGenerationConfig(ctx, src); err != nil {
 		return nil, err
 	}
 	if c.problem == nil {
@@ -104,8 +101,8 @@ func readConfig(ctx context.Context, src source) (*checkpoint, error) {
 // readGenerationConfig takes from generation_config.json, which may be missing,
 // the tokens that end a text: they count for transformers and mlx-lm in place of
 // those in config.json.
-func (c *checkpoint) readGenerationConfig(ctx context.Context) error {
-	path, text, err := readText(ctx, c.src, "generation_config.json")
+func (c *checkpoint) readGenerationConfig(ctx context.Context, src source) error {
+	path, text, err := readText(ctx, src, "generation_config.json")
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}

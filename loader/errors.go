@@ -4,11 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-
-	"github.com/go-openelm/go-openelm/loader/gguf"
-	"github.com/go-openelm/go-openelm/loader/pytorch"
-	"github.com/go-openelm/go-openelm/loader/safetensors"
-	"github.com/go-openelm/go-openelm/loader/tokenizer"
 )
 
 // The kinds of error that callers may want to tell apart.
@@ -80,31 +75,19 @@ func unsupported(file, field, format string, args ...any) error {
 // inFile makes an error of reading a file one about that file.
 func inFile(file string, err error) error {
 	var (
-		done  *FileError
-		st    *safetensors.FormatError
-		gg    *gguf.FormatError
-		tok   *tokenizer.FormatError
-		pt    *pytorch.FormatError
+		done   *FileError
+		format interface {
+			error
+			In() string // the field of a *FormatError
+		}
 		field string
 		kind  error
 	)
 	switch {
 	case err == nil || errors.As(err, &done):
 		return err
-	case errors.As(err, &st):
-		field, kind = st.Field, ErrCorrupt
-	case errors.As(err, &gg):
-		field, kind = gg.Field, ErrCorrupt
-		if errors.Is(err, gguf.ErrUnsupported) {
-			kind = ErrUnsupported
-		}
-	case errors.As(err, &tok):
-		field, kind = tok.Field, ErrCorrupt
-		if tok.Unsupported {
-			kind = ErrUnsupported
-		}
-	case errors.As(err, &pt):
-		field, kind = pt.Field, ErrCorrupt
+	case errors.As(err, &format):
+		field, kind = format.In(), ErrCorrupt
 		if errors.Is(err, errors.ErrUnsupported) {
 			kind = ErrUnsupported
 		}

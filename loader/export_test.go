@@ -23,7 +23,7 @@ func ParseAdapterConfig(text []byte, path string) (rank int, scale float64, err 
 // does before it maps it, and returns the configuration and the number of
 // weights that the tensors hold.
 func CheckGGUF(data []byte) (c *openelm.Config, weights int64, err error) {
-	ck, err := readGGUF(&file{name: "model.gguf", size: int64(len(data)), ReaderAt: bytes.NewReader(data), closer: io.NopCloser(nil)})
+	ck, err := (ggufFiles{}).read(context.Background(), nil, &file{name: "model.gguf", size: int64(len(data)), ReaderAt: bytes.NewReader(data), closer: io.NopCloser(nil)})
 	if err != nil {
 		return nil, 0, err
 	}
@@ -43,7 +43,7 @@ func CheckGGUF(data []byte) (c *openelm.Config, weights int64, err error) {
 			}
 		}
 	}
-	if _, _, err = ck.ownTokenizer(context.Background(), &Options{}); err != nil {
+	if _, _, err = ck.tokenizer.load(context.Background(), &Options{}); err != nil {
 		return nil, 0, err
 	}
 	return &ck.Config, weights, nil

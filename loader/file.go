@@ -46,13 +46,6 @@ func (f *file) readFull(p []byte, off int64) error {
 	return err
 }
 
-// isGGUF reports whether the file begins as GGUF files do. Files in the hub's
-// cache have no names that would tell.
-func (f *file) isGGUF() bool {
-	var magic [4]byte
-	return f.readFull(magic[:], 0) == nil && string(magic[:]) == "GGUF"
-}
-
 // source is where the files of a checkpoint are.
 type source interface {
 	// open opens a file by its plain name. The error of a file that is not

@@ -1,7 +1,11 @@
 package loader
 
 import (
+	"context"
+	"path"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/go-openelm/go-openelm/kernels"
 	"github.com/go-openelm/go-openelm/loader/gguf"
@@ -17,25 +21,52 @@ var ggufFormats = map[gguf.Type]kernels.Format{
 	gguf.IQ4_NL: kernels.IQ4_NL, gguf.IQ4_XS: kernels.IQ4_XS,
 }
 
-// readGGUF reads the header of a GGUF file, which it closes on an error.
-func readGGUF(f *file) (_ *checkpoint, err error) {
+// ggufFiles is the container of llama.cpp.
+type ggufFiles struct{}
+
+func (ggufFiles) extension() string { return ".gguf" }
+
+func (k ggufFiles) find(src source, names []string) (string, error) {
+	files := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !strings.EqualFold(path.Ext(name), k.extension()) })
+	switch {
+	case len(files) == 0:
+		return "", nil
+	case len(files) > 1 && !isFirstPart.MatchString(files[0]):
+		return "", absent(src.String(), nil, "there are %d GGUF files; name one of them, such as %s/%s", len(files), src, files[0])
+	}
+	return files[0], nil
+}
+
+// isFirstPart matches the name of a GGUF file that is the first of several.
+var isFirstPart = regexp.MustCompile(`-0*1-of-\d+\.gguf$`)
+
+func (ggufFiles) has(f *file) bool {
+	var magic [4]byte
+	return f.readFull(magic[:], 0) == nil && string(magic[:]) == "GGUF"
+}
+
+// read reads the header of the file, which is complete in itself.
+func (ggufFiles) read(_ context.Context, _ source, f *file) (_ *checkpoint, err error) {
 	c := &checkpoint{configFile: f.name, files: []*file{f}, tensors: map[string]*tensor{}, names: ggml}
 	defer func() {
 		if err != nil {
 			c.Close()
 		}
 	}()
-	if c.gguf, err = gguf.Read(f, f.size); err != nil {
+	header, err := gguf.Read(f, f.size)
+	if err != nil {
 		return nil, inFile(f.name, err)
 	}
-	if n, ok, err := c.gguf.Int("split.count"); err == nil && ok && n > 1 {
-		part, _, err := c.gguf.Int("split.no")
+	own := &ggufTokenizer{name: f.name, gguf: header}
+	c.tokenizer = own
+	if n, ok, err := header.Int("split.count"); err == nil && ok && n > 1 {
+		part, _, err := header.Int("split.no")
 		if err != nil {
 			return nil, inFile(f.name, err)
 		}
 		c.problem = unsupported(f.name, "split.count", "this is part %d of %d of a model; join them with \"llama-gguf-split --merge\"", part+1, n)
 	}
-	for _, t := range c.gguf.Tensors {
+	for _, t := range header.Tensors {
 		c.tensors[t.Name] = &tensor{
 			name: t.Name, file: f, kind: t.Type.String(), format: ggufFormats[t.Type],
 			shape: t.Shape, off: t.Offset, size: t.Size,
@@ -44,8 +75,9 @@ func readGGUF(f *file) (_ *checkpoint, err error) {
 	if c.problem != nil {
 		return c, nil
 	}
-	r := &ggufConfig{file: f.name, gguf: c.gguf}
+	r := &ggufConfig{file: f.name, gguf: header}
 	c.problem = r.read(c)
+	own.special = r.special
 	return c, nil
 }
 
@@ -55,6 +87,8 @@ type ggufConfig struct {
 	file string
 	gguf *gguf.File
 	err  error
+
+	special ggufSpecial
 }
 
 func (r *ggufConfig) fail(err error) {
@@ -120,10 +154,10 @@ func (r *ggufConfig) perLayer(key string, n int) []int {
 // there are none.
 type ggufSpecial struct{ bos, eos, unk, pad int32 }
 
-// special reads the ids of the special tokens. As in llama.cpp one that the
+// readSpecial reads the ids of the special tokens. As in llama.cpp one that the
 // vocabulary does not have counts as not given, and those that are not given
 // are the ones of SentencePiece's models.
-func (r *ggufConfig) special(c *checkpoint) {
+func (r *ggufConfig) readSpecial(c *checkpoint) {
 	vocab := c.VocabSize
 	if tokens, ok := r.gguf.Metadata["tokenizer.ggml.tokens"].([]string); ok {
 		vocab = len(tokens)
@@ -144,11 +178,11 @@ func (r *ggufConfig) special(c *checkpoint) {
 		}
 		return value
 	}
-	c.special = ggufSpecial{bos: id("bos", 1), eos: id("eos", 2), unk: id("unknown", 0), pad: id("padding", tokenizer.None)}
-	c.BOS = c.special.bos
+	r.special = ggufSpecial{bos: id("bos", 1), eos: id("eos", 2), unk: id("unknown", 0), pad: id("padding", tokenizer.None)}
+	c.BOS = r.special.bos
 	c.EOS = nil
 	// The end of a turn and of a message end a text too.
-	for _, end := range []int32{c.special.eos, id("eot", tokenizer.None), id("eom", tokenizer.None)} {
+	for _, end := range []int32{r.special.eos, id("eot", tokenizer.None), id("eom", tokenizer.None)} {
 		if end != tokenizer.None && !slices.Contains(c.EOS, end) {
 			c.EOS = append(c.EOS, end)
 		}
@@ -197,7 +231,7 @@ func (r *ggufConfig) read(c *checkpoint) error {
 	if t := c.tensors[ggml.embedding+".weight"]; t != nil && len(t.shape) == 2 {
 		c.VocabSize = t.shape[0]
 	}
-	r.special(c)
+	r.readSpecial(c)
 	heads := r.perLayer(arch+".attention.head_count", layers)
 	kv := r.perLayer(arch+".attention.head_count_kv", layers)
 	ffn := r.perLayer(arch+".feed_forward_length", layers)

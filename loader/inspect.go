@@ -3,7 +3,6 @@ package loader
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -100,7 +99,7 @@ func (l location) inspect(ctx context.Context, o *Options) (*Info, error) {
 		info.CacheBytes = c.CacheBytes()
 	}
 	info.addTensors(c, roles)
-	if info.Tokenizer, err = c.tokenizerKind(ctx); err != nil {
+	if info.Tokenizer, err = c.tokenizer.kind(ctx); err != nil {
 		return nil, err
 	}
 	return info, nil
@@ -160,25 +159,4 @@ func (r *role) formatName() string {
 		return r.weight.kind
 	}
 	return fmt.Sprintf("%s, groups of %d with %s scales", affineFormats[r.bits], r.group, r.scales.kind)
-}
-
-// tokenizerKind says which tokenizer the checkpoint has, without reading it.
-func (c *checkpoint) tokenizerKind(ctx context.Context) (string, error) {
-	if c.gguf != nil {
-		kind, err := ggufTokenizerModel(c.gguf)
-		if err != nil || kind == "" {
-			return "", err
-		}
-		return "GGUF", nil
-	}
-	for _, name := range []string{"tokenizer.json", "tokenizer.model"} { // the order of tokenizer.Load
-		f, err := c.src.open(ctx, name)
-		switch {
-		case err == nil:
-			return name, f.Close()
-		case !errors.Is(err, ErrNotFound):
-			return "", err
-		}
-	}
-	return "", nil
 }

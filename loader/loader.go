@@ -83,7 +83,7 @@ func (o *Options) hubClient() *hub.Client {
 //   - a Hugging Face repository id such as "apple/OpenELM-270M-Instruct", with
 //     an optional "@" and revision, of which the files that are needed are
 //     downloaded unless they are in the hub's cache,
-//   - a GGUF file in such a repository: "org/name/file.gguf",
+//   - a GGUF or .pt file in such a repository: "org/name/file.gguf",
 //   - or the address of a page of the hub about either.
 //
 // What exists as a path is taken for one. Weights are not read but mapped, so

@@ -6,17 +6,14 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/go-openelm/go-openelm/loader/hub"
-	"github.com/go-openelm/go-openelm/loader/pytorch"
 )
 
-// location is where a checkpoint is: files of a source, or one GGUF file.
+// location is where a checkpoint is: files of a source, or one of them.
 type location struct {
 	src    source
 	file   string // the file with the weights, where it is not found by its usual name
@@ -55,7 +52,7 @@ func locateURL(name string, o *Options) (location, error) {
 		return location{}, err
 	}
 	l := location{src: o.hubSource(repo), remote: true}
-	if strings.HasSuffix(file, ".gguf") {
+	if isContainer(file) {
 		l.file = file
 	}
 	return l, nil
@@ -78,7 +75,7 @@ func withHint(name string, err error) error {
 			instruct = "-Instruct"
 		}
 		e.Err = fmt.Errorf("there is no such path; Apple's model is apple/OpenELM-%s%s", strings.ReplaceAll(strings.ToUpper(m[1]), ".", "_"), instruct)
-	case plainID.MatchString(name) && filepath.Ext(name) != ".gguf" && filepath.Ext(name) != ".safetensors":
+	case plainID.MatchString(name) && !isWeights(name):
 		e.Err = errors.New("there is no such path, and a repository's name begins with its owner's, as in apple/OpenELM-270M")
 	}
 	return err
@@ -90,7 +87,7 @@ func isRepoID(name string) bool {
 	if strings.HasPrefix(name, "hf://") {
 		return true
 	}
-	if _, file := splitRepoID(name); file == "" && (strings.HasSuffix(name, ".gguf") || strings.HasSuffix(name, ".safetensors")) {
+	if _, file := splitRepoID(name); file == "" && isWeights(name) {
 		return false
 	}
 	return strings.Contains(name, "/") && !strings.HasPrefix(name, ".") && !strings.HasPrefix(name, "~") &&
@@ -100,14 +97,13 @@ func isRepoID(name string) bool {
 // splitRepoID takes the file off "org/name/file.gguf".
 func splitRepoID(name string) (id, file string) {
 	parts := strings.SplitN(strings.TrimPrefix(name, "hf://"), "/", 3)
-	if len(parts) < 3 || !strings.HasSuffix(name, ".gguf") {
+	if len(parts) < 3 || !isContainer(name) {
 		return name, ""
 	}
 	return parts[0] + "/" + parts[1], parts[2]
 }
 
-// settle finds the file of a place that has no config.json: one of GGUF or of
-// PyTorch.
+// settle finds the file of a place that has no config.json.
 func (l *location) settle(ctx context.Context) error {
 	if l.file != "" {
 		return nil
@@ -123,27 +119,17 @@ func (l *location) settle(ctx context.Context) error {
 	if listErr != nil || len(names) == 0 {
 		return err // says enough
 	}
-	files := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return strings.ToLower(path.Ext(name)) != ".gguf" })
-	switch {
-	case len(files) == 1, len(files) > 1 && isFirstPart.MatchString(files[0]):
-		l.file = files[0]
-	case len(files) == 0 && slices.ContainsFunc(names, isPyTorch):
-		l.file = names[slices.IndexFunc(names, isPyTorch)]
-	case len(files) > 1:
-		return absent(l.src.String(), nil, "there are %d GGUF files; name one of them, such as %s/%s", len(files), l.src, files[0])
-	case errors.Is(err, hub.ErrNotCached):
-		return err
-	default:
-		return absent(l.src.String()+"/"+configFile, names, "it holds the model's configuration, and there is no GGUF file either")
+	for _, k := range containers {
+		if name, err := k.find(l.src, names); err != nil || name != "" {
+			l.file = name
+			return err
+		}
 	}
-	return nil
+	if errors.Is(err, hub.ErrNotCached) {
+		return err
+	}
+	return absent(l.src.String()+"/"+configFile, names, "it holds the model's configuration, and there is no GGUF file either")
 }
-
-// isPyTorch matches the names of files with all of a model's weights.
-func isPyTorch(name string) bool { return path.Ext(name) == ".pt" || name == "pytorch_model.bin" }
-
-// isFirstPart matches the name of a GGUF file that is the first of several.
-var isFirstPart = regexp.MustCompile(`-0*1-of-\d+\.gguf$`)
 
 // read reads the headers. A problem of theirs is an error, unless what they say
 // is wanted all the same.
@@ -159,8 +145,8 @@ func (l location) read(ctx context.Context, describe bool) (*checkpoint, error) 
 	return c, err
 }
 
-// single reads the header of a file that needs no other: one of GGUF or of
-// PyTorch. The checkpoint is nil if l is neither.
+// single reads the header of a file that is a container. The checkpoint is nil if
+// l is none.
 func (l *location) single(ctx context.Context) (*checkpoint, error) {
 	if err := l.settle(ctx); err != nil || l.file == "" {
 		return nil, err
@@ -169,11 +155,10 @@ func (l *location) single(ctx context.Context) (*checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case f.isGGUF():
-		return readGGUF(f)
-	case pytorch.Is(f) && path.Ext(l.file) != ".npz": // a zip archive, too
-		return readPyTorch(ctx, l.src, f)
+	for _, k := range containers {
+		if k.has(f) {
+			return k.read(ctx, l.src, f)
+		}
 	}
 	return nil, f.Close()
 }

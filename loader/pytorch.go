@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -53,14 +54,31 @@ func (c *checkpoint) addPyTorch(f *file) error {
 	return nil
 }
 
-// readPyTorch reads the directory of a file of torch.save. What its model looks
-// like is said by the config.json beside it or, since CoreNet writes none, by
-// the shapes of its tensors.
-func readPyTorch(ctx context.Context, src source, f *file) (_ *checkpoint, err error) {
+// torchFiles is the container of torch.save.
+type torchFiles struct{}
+
+func (torchFiles) extension() string { return ".pt" }
+
+func (torchFiles) find(_ source, names []string) (string, error) {
+	if i := slices.IndexFunc(names, isPyTorch); i >= 0 {
+		return names[i], nil
+	}
+	return "", nil
+}
+
+// isPyTorch matches the names of files with all of a model's weights.
+func isPyTorch(name string) bool { return path.Ext(name) == ".pt" || name == "pytorch_model.bin" }
+
+func (torchFiles) has(f *file) bool { return pytorch.Is(f) && path.Ext(f.name) != ".npz" } // NumPy's are zip archives, too
+
+// read reads the directory of the file. What its model looks like is said by the
+// config.json beside it or, since CoreNet writes none, by the shapes of its
+// tensors.
+func (torchFiles) read(ctx context.Context, src source, f *file) (_ *checkpoint, err error) {
 	c, err := readConfig(ctx, src)
 	inferred := errors.Is(err, ErrNotFound)
 	if inferred {
-		c, err = &checkpoint{configFile: f.name, src: src, tensors: map[string]*tensor{}}, nil
+		c, err = &checkpoint{configFile: f.name, tokenizer: besideWeights{src}, tensors: map[string]*tensor{}}, nil
 	}
 	if err != nil {
 		f.Close()

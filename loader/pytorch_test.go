@@ -13,7 +13,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
+	"github.com/go-openelm/go-openelm/internal/hubtest"
 	"github.com/go-openelm/go-openelm/kernels"
 	"github.com/go-openelm/go-openelm/loader"
 	"github.com/go-openelm/go-openelm/loader/safetensors"
@@ -176,6 +178,18 @@ func TestPyTorchModels(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestPyTorchInRepository: a .pt file is named as a GGUF file is.
+func TestPyTorchInRepository(t *testing.T) {
+	var entries [][]byte
+	path := writeTorch(t, filepath.Join(t.TempDir(), "model.pt"), torchDict(&entries, torchModel(t, packs+"tiny-f32")), entries)
+	_, client := serve(t, hubtest.Repo{ID: "o/torch", Files: fstest.MapFS{"270M/model.pt": {Data: must(os.ReadFile(path))}}})
+	m := open(t, "o/torch/270M/model.pt", &loader.Options{Hub: client, NoTokenizer: true})
+	tokens := []int32{1, 5, 200}
+	if d := largestDifference(logitsOf(t, m, nil, tokens), logitsOf(t, open(t, packs+"tiny-f32", noTokenizer), nil, tokens)); d != 0 {
+		t.Errorf("logits differ by %g", d)
 	}
 }
 

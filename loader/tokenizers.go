@@ -7,10 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"regexp"
 
-	"github.com/go-openelm/go-openelm/loader/gguf"
 	"github.com/go-openelm/go-openelm/loader/hub"
 	"github.com/go-openelm/go-openelm/loader/tokenizer"
 	"github.com/go-openelm/go-openelm/openelm"
@@ -59,7 +56,7 @@ func noTokenizer(where string) error {
 // loadTokenizer returns the checkpoint's tokenizer, or one from elsewhere that is
 // known to be the same where download allows that.
 func (c *checkpoint) loadTokenizer(ctx context.Context, o *Options, download bool) (*tokenizer.Tokenizer, error) {
-	t, where, err := c.ownTokenizer(ctx, o)
+	t, where, err := c.tokenizer.load(ctx, o)
 	if errors.Is(err, ErrNoTokenizer) && download && llamaSizes[c.VocabSize] {
 		t, where, err = llamaTokenizer(ctx, o)
 	}
@@ -85,29 +82,6 @@ func (c *checkpoint) checkVocabulary(t *tokenizer.Tokenizer, where string) error
 		}
 	}
 	return nil
-}
-
-// ownTokenizer is the tokenizer in or beside the weights.
-func (c *checkpoint) ownTokenizer(ctx context.Context, o *Options) (t *tokenizer.Tokenizer, where string, err error) {
-	if c.gguf != nil {
-		t, err = ggufTokenizer(c.gguf, &c.special)
-		if t == nil && err == nil {
-			err = noTokenizer(c.configFile)
-		}
-		return t, c.configFile, inFile(c.configFile, err)
-	}
-	where = c.src.String()
-	fsys := &sourceFS{ctx: ctx, source: c.src}
-	t, err = tokenizer.Load(fsys, ".")
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && fsys.missing != nil:
-		err = fsys.missing // no other tokenizer will do
-	case errors.Is(err, fs.ErrNotExist):
-		err = noTokenizer(where)
-	case fsys.missing != nil:
-		o.Logger.Warn("a file of the repository is not in the cache and not used", "reason", fsys.missing)
-	}
-	return t, where, inFile(where, err)
 }
 
 // llamaTokenizer downloads Llama 2's tokenizer.
@@ -140,92 +114,4 @@ func checkLlama(t *tokenizer.Tokenizer) error {
 		return fmt.Errorf("%w: the vocabulary is not Llama 2's", ErrCorrupt)
 	}
 	return nil
-}
-
-// ggufTokenizerModel is the kind of tokenizer that a GGUF file holds, "" if it
-// has none, which llama.cpp also writes as "no_vocab" or "none".
-func ggufTokenizerModel(f *gguf.File) (string, error) {
-	kind, _, err := gguf.Get[string](f, "tokenizer.ggml.model")
-	if kind == "no_vocab" || kind == "none" {
-		kind = ""
-	}
-	return kind, err
-}
-
-// ggufTokenizer makes the tokenizer that a GGUF file holds, nil if it has none.
-func ggufTokenizer(f *gguf.File, special *ggufSpecial) (*tokenizer.Tokenizer, error) {
-	kind, err := ggufTokenizerModel(f)
-	if err != nil || kind == "" {
-		return nil, err
-	}
-	if kind != "llama" {
-		return nil, &gguf.FormatError{Field: "tokenizer.ggml.model", Reason: fmt.Sprintf("%.60q; this package has llama", kind), Err: gguf.ErrUnsupported}
-	}
-	r := ggufReader{f: f}
-	v := tokenizer.Vocabulary{
-		Pieces: get(&r, "tokens", []string(nil)),
-		Scores: get(&r, "scores", []float32(nil)),
-		BOS:    special.bos, EOS: special.eos, UNK: special.unk, PAD: special.pad,
-		AddDummyPrefix: get(&r, "add_space_prefix", true),
-		AddBOS:         get(&r, "add_bos_token", true),
-		AddEOS:         get(&r, "add_eos_token", false),
-	}
-	types, _, err := f.Ints("tokenizer.ggml.token_type")
-	r.keep(err)
-	if r.err != nil {
-		return nil, r.err
-	}
-	for _, t := range types {
-		v.Types = append(v.Types, tokenizer.PieceType(t))
-	}
-	// llama.cpp does without either.
-	if _, ok := f.Metadata["tokenizer.ggml.scores"]; !ok {
-		v.Scores = make([]float32, len(v.Pieces))
-	}
-	if _, ok := f.Metadata["tokenizer.ggml.token_type"]; !ok {
-		v.Types = guessTypes(v.Pieces, special)
-	}
-	return tokenizer.FromPieces(v)
-}
-
-// guessTypes makes the types of pieces that came without: those of special
-// tokens and bytes show.
-func guessTypes(pieces []string, special *ggufSpecial) []tokenizer.PieceType {
-	types := make([]tokenizer.PieceType, len(pieces))
-	for i, p := range pieces {
-		switch id := int32(i); {
-		case id == special.unk:
-			types[i] = tokenizer.Unknown
-		case id == special.bos || id == special.eos || id == special.pad:
-			types[i] = tokenizer.Control
-		case byteSpelling.MatchString(p):
-			types[i] = tokenizer.Byte
-		default:
-			types[i] = tokenizer.Normal
-		}
-	}
-	return types
-}
-
-var byteSpelling = regexp.MustCompile(`^<0x[0-9A-F]{2}>$`)
-
-// ggufReader reads metadata of the tokenizer and keeps the first error.
-type ggufReader struct {
-	f   *gguf.File
-	err error
-}
-
-func (r *ggufReader) keep(err error) {
-	if r.err == nil {
-		r.err = err
-	}
-}
-
-func get[T any](r *ggufReader, key string, value T) T {
-	v, ok, err := gguf.Get[T](r.f, "tokenizer.ggml."+key)
-	r.keep(err)
-	if !ok {
-		return value
-	}
-	return v
 }

@@ -9,7 +9,8 @@ import (
 
 var (
 	// ErrUnsupported: this platform has no Metal. Returned everywhere but on macOS, iOS and, through the simulator, Linux.
-	ErrUnsupported = errors.New("metal: not supported on this platform")
+	// It is an errors.ErrUnsupported.
+	ErrUnsupported = fmt.Errorf("metal: no Metal on this platform: %w", errors.ErrUnsupported)
 	// ErrNoDevice: Metal is there but no device: a Mac without a usable GPU, or Linux without METALSIM set.
 	ErrNoDevice = errors.New("metal: no device")
 	// ErrReleased: the object is nil, or Release was called on it.
@@ -22,8 +23,8 @@ var (
 	ErrState = errors.New("metal: not allowed in this state")
 	// ErrFunctionNotFound: the library has no function of that name.
 	ErrFunctionNotFound = errors.New("metal: function not found")
-	// ErrUnavailable is what every *UnavailableError matches with errors.Is.
-	ErrUnavailable = errors.New("metal: not available on this OS")
+	// ErrUnavailable is what every *UnavailableError matches with errors.Is. It is an errors.ErrUnsupported.
+	ErrUnavailable = fmt.Errorf("metal: not available on this OS: %w", errors.ErrUnsupported)
 )
 
 // UnavailableError: the running OS lacks a class or a method this call needs.
@@ -41,8 +42,10 @@ func (e *UnavailableError) Error() string {
 	return "metal: " + name + " needs macOS " + e.Since
 }
 
-// Is reports whether target is ErrUnavailable.
-func (e *UnavailableError) Is(target error) bool { return target == ErrUnavailable }
+// Is reports whether target is ErrUnavailable or errors.ErrUnsupported.
+func (e *UnavailableError) Is(target error) bool {
+	return target == ErrUnavailable || target == errors.ErrUnsupported
+}
 
 // Error is an error Metal reported for an operation that is not a compilation or a command buffer.
 type Error struct {

@@ -7,11 +7,12 @@ package mmap
 
 import (
 	"errors"
+	"fmt"
 	"os"
 )
 
 // ErrUnsupported is returned by Map on systems without file mappings.
-var ErrUnsupported = errors.New("mmap: not supported on this system")
+var ErrUnsupported = fmt.Errorf("mmap: no file mappings on this system: %w", errors.ErrUnsupported)
 
 // Mapping is a mapped file.
 type Mapping struct {

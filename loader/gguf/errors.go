@@ -36,3 +36,6 @@ func (e *FormatError) Error() string {
 
 // Unwrap is the cause.
 func (e *FormatError) Unwrap() error { return e.Err }
+
+// In is Field, for who handles the errors of several formats alike.
+func (e *FormatError) In() string { return e.Field }

@@ -27,6 +27,9 @@ func (e *FormatError) Error() string {
 // Unwrap is the cause.
 func (e *FormatError) Unwrap() error { return e.Err }
 
+// In is Field, for who handles the errors of several formats alike.
+func (e *FormatError) In() string { return e.Field }
+
 func corrupt(field, format string, args ...any) error {
 	return &FormatError{Field: field, Reason: fmt.Sprintf(format, args...)}
 }

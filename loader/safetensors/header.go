@@ -40,6 +40,9 @@ func (e *FormatError) Error() string {
 // Unwrap is the cause.
 func (e *FormatError) Unwrap() error { return e.Err }
 
+// In is Field, for who handles the errors of several formats alike.
+func (e *FormatError) In() string { return e.Field }
+
 // Tensor is one entry of a header.
 type Tensor struct {
 	Name   string

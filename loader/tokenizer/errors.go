@@ -25,6 +25,9 @@ type FormatError struct {
 // Is reports that target is errors.ErrUnsupported and e is such an error.
 func (e *FormatError) Is(target error) bool { return e.Unsupported && target == errors.ErrUnsupported }
 
+// In is Field, for who handles the errors of several formats alike.
+func (e *FormatError) In() string { return e.Field }
+
 // Error returns file, field, offset and reason in one line.
 func (e *FormatError) Error() string {
 	s := "tokenizer: " + e.File
