@@ -2,7 +2,7 @@
 // devices that run it.
 //
 // A [Backend] owns memory and starts passes; a pass is an [Ops], which records
-// the seven operations OpenELM is made of, in order, and runs them:
+// the six operations OpenELM is made of, in order, and runs them:
 //
 //	Embed       x = E[token]
 //	NormQKV     qkv = W_qkv·rmsnorm(x)

@@ -15,10 +15,9 @@ type Backend interface {
 	// NewBuffer returns size zeroed bytes, aligned to at least 64 bytes.
 	NewBuffer(size int) (Buffer, error)
 
-	// WrapBuffer makes a buffer of memory that exists already, without copying
-	// it when the device can address it as it is, which it tells in the second
-	// result. mem must stay valid and unchanged until the buffer's Release,
-	// which does not free it.
+	// WrapBuffer makes a buffer of memory that exists already; shared reports
+	// whether the device uses mem in place, and not a copy. mem must stay valid
+	// and unchanged until the buffer's Release, which does not free it.
 	WrapBuffer(mem []byte) (b Buffer, shared bool, err error)
 
 	// PassRows is how many rows a pass should have at most: enough to amortise

@@ -26,8 +26,8 @@
 // adapted matrix.
 //
 // A pass cannot be stopped once it is committed. It is a fraction of a second
-// long when its rows are few (openelm takes 128 at most), and Run waits for
-// it, so that no memory is touched after Run has returned.
+// long where its rows are no more than [Backend.PassRows] says, and Run waits
+// for it, so that no memory is touched after Run has returned.
 //
 // # Exactness
 //
