@@ -8,9 +8,9 @@ var avx512 = func() isaTable {
 	r := avx2
 	r.isa = AVX512
 	// A Zen 4 reads one stream without prefetching faster than two with.
-	r.formats[kernels.F32].matvec = [3]matvecKernel{{matvec1xF32RunAVX512, 1}, {matvec2xF32AVX512, 2}, {matvec4xF32AVX512, 1}}
-	r.formats[kernels.F16].matvec = [3]matvecKernel{{matvec1xF16RunAVX512, 1}, {matvec2xF16AVX512, 2}, {matvec4xF16AVX512, 1}}
-	r.formats[kernels.BF16].matvec = [3]matvecKernel{{matvec1xBF16RunAVX512, 1}, {matvec2xBF16AVX512, 2}, {matvec4xBF16AVX512, 1}}
+	r.formats[kernels.F32].matvec = [3]matvecKernel{{matvec1xF32RunAVX512, 1}, {matvec2xF32AVX512, 2}, {matvec4xF32AVX512, 2}}
+	r.formats[kernels.F16].matvec = [3]matvecKernel{{matvec1xF16RunAVX512, 1}, {matvec2xF16AVX512, 2}, {matvec4xF16AVX512, 2}}
+	r.formats[kernels.BF16].matvec = [3]matvecKernel{{matvec1xBF16RunAVX512, 1}, {matvec2xBF16AVX512, 2}, {matvec4xBF16AVX512, 2}}
 	r.formats[kernels.BF16].layout = wholePairs
 	r.formats[kernels.Q8_0].matvec = [3]matvecKernel{{matvec1xQ8_0AVX512, 2}, {matvec2xQ8_0AVX512, 4}, {matvec4xQ8_0AVX512, 4}}
 	r.formats[kernels.Q8_0].layout = offset128

@@ -21,15 +21,15 @@ var neon = isaTable{
 	isa: NEON,
 	formats: [kernels.NumFormats]formatKernels{
 		kernels.F32: {
-			matvec: [3]matvecKernel{{matvec1xF32NEON, 2}, {matvec2xF32NEON, 2}, {matvec4xF32NEON, 1}},
+			matvec: [3]matvecKernel{{matvec1xF32NEON, 4}, {matvec2xF32NEON, 4}, {matvec4xF32NEON, 2}},
 			widen:  widenF32NEON,
 		},
 		kernels.F16: {
-			matvec: [3]matvecKernel{{matvec1xF16NEON, 2}, {matvec2xF16NEON, 2}, {matvec4xF16NEON, 1}},
+			matvec: [3]matvecKernel{{matvec1xF16NEON, 4}, {matvec2xF16NEON, 4}, {matvec4xF16NEON, 2}},
 			widen:  widenF16NEON,
 		},
 		kernels.BF16: {
-			matvec: [3]matvecKernel{{matvec1xBF16NEON, 2}, {matvec2xBF16NEON, 2}, {matvec4xBF16NEON, 1}},
+			matvec: [3]matvecKernel{{matvec1xBF16NEON, 4}, {matvec2xBF16NEON, 4}, {matvec4xBF16NEON, 2}},
 			widen:  widenBF16NEON,
 		},
 		kernels.Q8_0: {

@@ -246,7 +246,7 @@ func avx512(ctx *build.Context, c *constants) {
 		mulWide(ctx, c, i, 1, 1)
 		mulWide(ctx, c, i, 1, 2)
 		mulWide(ctx, c, i, 2, 2)
-		mulWide(ctx, c, i, 4, 1)
+		mulWide(ctx, c, i, 4, 2)
 	}
 	digitRoutines(ctx, c)
 	parts(ctx, c)
@@ -273,7 +273,9 @@ func mulWide(ctx *build.Context, c *constants, format, xs, runs int) {
 		p.KMOVW(bits, p.eight)
 	}
 	p.loopRows(func() {
-		const chains = 4 // of sums for each output, which products are added to in turn
+		// Of sums for each output, which products are added to in turn: two, and two
+		// streams, keep a core busy with two rows and more.
+		const chains = 2
 		p.clear(chains * xs)
 		x := p.get(mulX)
 		next := 0

@@ -25,13 +25,13 @@ func neonMatvec(n *neon) {
 
 // neonProduct is what the multiplications of all formats have in common.
 //
-//	R1, R2    positions in the streams of weights
+//	R1, R2    positions in the streams of weights; R10, R11 in two more
 //	R3        rows left
 //	R4 … R7   activation rows, and their stride in R15
 //	R8, R9    counters of loops
 //	R10 … R13 scales and biases of affine formats
 //	R14       how far ahead of the positions is prefetched
-//	R16, R17  results
+//	R16, R17  results; R12, R13 of two more streams
 //	R20 … R23 sums of the activation rows
 //	R19, R25  scratch
 //
@@ -56,8 +56,21 @@ func beginNEONProduct(n *neon, name, isa string, xs, streams, chains int) *neonP
 	for _, f := range [][2]int{{mulW0, 1}, {mulW1, 2}, {mulCount, 3}, {mulAhead, 14}, {mulXStride, 15}, {mulY0, 16}, {mulY1, 17}} {
 		n.get(f[0], f[1])
 	}
-	return &neonProduct{n, xs, streams, chains}
+	p := &neonProduct{n, xs, streams, chains}
+	if streams == 4 {
+		n.get(mulPair, 19)
+		n.get(mulYPair, 25)
+		for k := range 2 {
+			n.op("ADD R19, R%d, R%d", p.w(k), p.w(2+k))
+			n.op("ADD R25, R%d, R%d", p.y(k), p.y(2+k))
+		}
+	}
+	return p
 }
+
+// w and y are the registers of the position in stream k and of its results.
+func (p *neonProduct) w(k int) int { return [...]int{1, 2, 10, 11}[k] }
+func (p *neonProduct) y(k int) int { return [...]int{16, 17, 12, 13}[k] }
 
 // rows emits body for each row of weights: with the activations at the start,
 // and the results stored after it.
@@ -82,7 +95,7 @@ func (p *neonProduct) rows(body func()) {
 					}
 				}
 			}
-			p.store(p.acc(k, 0, 0), 16+k)
+			p.store(p.acc(k, 0, 0), p.y(k))
 		}
 	})
 	p.op("RET")
@@ -116,7 +129,7 @@ func (p *neonProduct) store(a, y int) {
 // advance moves on by so many bytes of weights and columns of activations.
 func (p *neonProduct) advance(bytes, cols int) {
 	for k := range p.streams {
-		p.add(bytes, 1+k)
+		p.add(bytes, p.w(k))
 	}
 	for row := range p.xs {
 		p.add(4*cols, 4+row)
@@ -133,20 +146,21 @@ func (p *neonProduct) prefetchStreams(n int) {
 			ahead = 19
 		}
 		for k := range p.streams {
-			p.prefetch(1+k, ahead)
+			p.prefetch(p.w(k), ahead)
 		}
 	}
 }
 
-// mul: V0 … V15 are sums, V16 … V19 eight weights of each stream, V20, V21 eight
-// activations. Four multipliers with a latency of four cycles want sixteen sums:
-// four activation rows have them with one stream.
+// mul: V0 … V15 are sums, V16 … V23 eight weights of each stream, V24, V25 eight
+// activations. Four multipliers with a latency of four cycles want sixteen sums: two
+// for each output, of four streams with one and two activation rows and of two
+// with four. One row has eight, which is more than memory gives weights for.
 func (f *neonFloat) mul(n *neon, xs int) {
-	streams := 2
+	streams := 4
 	if xs == 4 {
-		streams = 1
+		streams = 2
 	}
-	p := beginNEONProduct(n, f.name, "NEON", xs, streams, 4)
+	p := beginNEONProduct(n, f.name, "NEON", xs, streams, 2)
 	p.rows(func() {
 		p.get(mulCols, 8)
 		p.columns(8, 9, func(cols int) {
@@ -156,13 +170,13 @@ func (f *neonFloat) mul(n *neon, xs int) {
 			for c := 0; c < cols; c += lanes {
 				p.comment(fmt.Sprintf("Columns %d to %d.", c, c+lanes-1))
 				for k := range streams {
-					f.load(n, 1+k, c*f.bytes, 16+2*k)
+					f.load(n, p.w(k), c*f.bytes, 16+2*k)
 				}
 				for row := range xs {
-					p.op("FLDPQ %d(R%d), (F20, F21)", 4*c, 4+row)
+					p.op("FLDPQ %d(R%d), (F24, F25)", 4*c, 4+row)
 					for i := range 2 {
 						for k := range streams {
-							p.fmla(20+i, 16+2*k+i, p.acc(k, c/4%4+i, row))
+							p.fmla(24+i, 16+2*k+i, p.acc(k, i, row))
 						}
 					}
 				}
@@ -171,7 +185,7 @@ func (f *neonFloat) mul(n *neon, xs int) {
 		})
 		p.get(mulSkip, 19)
 		for k := range streams {
-			p.op("ADD R19, R%d", 1+k)
+			p.op("ADD R19, R%d", p.w(k))
 		}
 	})
 }
