@@ -183,6 +183,50 @@ func exactAttend(t *testing.T, reference, b kernels.Backend, f kernels.Format, n
 	}
 }
 
+// LaterRows holds attention to a row's context: whatever stands in the rows after it,
+// not a number included, it gets the same bits.
+func LaterRows(t *testing.T, b kernels.Backend, caches ...kernels.Format) {
+	for _, f := range caches {
+		t.Run(f.String(), func(t *testing.T) {
+			m := &maker{t: t, b: b, rng: rand.New(rand.NewPCG(23, uint64(f)))}
+			for _, hd := range []int{64, 50} {
+				for _, n := range []int{2, 5, kernels.ExactRows, kernels.ExactRows + 3} {
+					for _, pos := range []int{0, 3, 250} {
+						m.laterRows(f, hd, n, pos)
+					}
+				}
+			}
+		})
+	}
+}
+
+func (m *maker) laterRows(f kernels.Format, hd, n, pos int) {
+	m.t.Helper()
+	const queryHeads, kvHeads = 6, 2
+	a := &kernels.Attention{QueryHeads: queryHeads, KVHeads: kvHeads, HeadDim: hd, Rope: m.buffer(4 * (pos + n) * hd), QueryNorm: m.norm(hd), KeyNorm: m.norm(hd)}
+	kernels.RopeTable(a.Rope.Floats(), hd, 0, 10000)
+	width, outWidth := (queryHeads+2*kvHeads)*hd, queryHeads*hd
+	clean := m.floats(n*width, 1)
+	size := kvHeads * (pos + n) * hd
+	cache := kernels.Span{Keys: m.cache(size, f), Values: m.cache(size, f), Format: f, Capacity: pos + n, Pos: pos, Rows: n}
+	attend := func(qkv kernels.View) kernels.View {
+		s, out := cache, m.garbage(n*outWidth)
+		s.Keys, s.Values = m.copyOf(s.Keys), m.copyOf(s.Values)
+		m.pass(m.b, func(ops kernels.Ops) { ops.Attend(out, qkv, a, []kernels.Span{s}) })
+		return out
+	}
+	want := attend(m.copyOf(clean))
+	for _, bad := range []float64{math.NaN(), math.Inf(1)} {
+		first := 1 + m.rng.IntN(n-1)
+		qkv := m.copyOf(clean)
+		for i := first * width; i < n*width; i++ {
+			qkv.Floats()[i] = float32(bad)
+		}
+		m.same(fmt.Sprintf("head_dim %d, %d rows from %d on, %v from row %d on", hd, n, pos, bad, first),
+			attend(qkv).Slice(0, 4*first*outWidth), want.Slice(0, 4*first*outWidth))
+	}
+}
+
 // pass runs one pass.
 func (m *maker) pass(b kernels.Backend, op func(kernels.Ops)) {
 	m.t.Helper()

@@ -2,6 +2,7 @@ package cpu_test
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -33,6 +34,19 @@ func TestExactness(t *testing.T) {
 			defer company.Close()
 			optest.Exactness(t, alone, company, kernels.F32, kernels.F16)
 		})
+	}
+}
+
+// TestLaterRows: a row that is not a number spoils none before it.
+func TestLaterRows(t *testing.T) {
+	for _, isa := range cpu.ISAs() {
+		for _, threads := range []int{1, 3} {
+			t.Run(fmt.Sprintf("%s/%d", isa, threads), func(t *testing.T) {
+				b := cpu.New(cpu.Options{Threads: threads, ISA: isa})
+				defer b.Close()
+				optest.LaterRows(t, b, kernels.F32, kernels.F16)
+			})
+		}
 	}
 }
 
