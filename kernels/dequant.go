@@ -270,5 +270,14 @@ func ToF16(v float32) uint16 {
 	return sign | uint16((abs+0xfff+abs>>13&1)>>13)
 }
 
+// ToBF16 rounds to the nearest bfloat16, halves to even. A NaN stays one.
+func ToBF16(v float32) uint16 {
+	b := math.Float32bits(v)
+	if v != v {
+		return uint16(b>>16) | 1<<6
+	}
+	return uint16((b + 0x7fff + b>>16&1) >> 16)
+}
+
 // FromBF16 widens a bfloat16 value, exactly.
 func FromBF16(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -181,38 +180,6 @@ func TestBytes(t *testing.T) {
 	}
 	if got, want := sum(1), "9efbc12d639b277c"; got != want {
 		t.Errorf("seed 1 makes %s, want %s", got, want)
-	}
-}
-
-// TestRounding holds kernels.ToF16 and ToBF16 to be the nearest value, halves to even.
-func TestRounding(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2))
-	for range 200_000 {
-		v := math.Float32frombits(rng.Uint32())
-		if v != v || math.Abs(float64(v)) >= 65520 {
-			continue
-		}
-		nearest(t, v, kernels.ToF16(v), kernels.FromF16)
-		nearest(t, v, checkpoint.ToBF16(v), kernels.FromBF16)
-	}
-	// Halfway between two neighbours, where the even one is right.
-	for _, v := range []float32{1 + 0x1p-11, 1 + 3*0x1p-11, 0x1p-25, 3 * 0x1p-25, 65504, 1 - 0x1p-12} {
-		nearest(t, v, kernels.ToF16(v), kernels.FromF16)
-		nearest(t, v, checkpoint.ToBF16(v), kernels.FromBF16)
-	}
-	if got := kernels.FromF16(kernels.ToF16(65520)); !math.IsInf(float64(got), 1) {
-		t.Errorf("65520 becomes %g", got)
-	}
-}
-
-func nearest(t *testing.T, v float32, got uint16, widen func(uint16) float32) {
-	t.Helper()
-	d := math.Abs(float64(widen(got)) - float64(v))
-	for _, other := range []uint16{got - 1, got + 1} {
-		o := math.Abs(float64(widen(other)) - float64(v))
-		if o < d || o == d && got&1 == 1 {
-			t.Fatalf("%g becomes %g, %g is nearer", v, widen(got), widen(other))
-		}
 	}
 }
 

@@ -19,7 +19,7 @@ func Encode(dst []byte, row []float32, f kernels.Format) {
 	switch {
 	case f == kernels.BF16:
 		for i, v := range row {
-			binary.LittleEndian.PutUint16(dst[2*i:], ToBF16(v))
+			binary.LittleEndian.PutUint16(dst[2*i:], kernels.ToBF16(v))
 		}
 		return
 	case f.Float():
@@ -94,22 +94,13 @@ func putFloat(dst []byte, v float32, f kernels.Format) float32 {
 		binary.LittleEndian.PutUint16(dst, h)
 		return kernels.FromF16(h)
 	case kernels.BF16:
-		h := ToBF16(v)
+		h := kernels.ToBF16(v)
 		binary.LittleEndian.PutUint16(dst, h)
 		return kernels.FromBF16(h)
 	default:
 		binary.LittleEndian.PutUint32(dst, math.Float32bits(v))
 		return v
 	}
-}
-
-// ToBF16 rounds to the nearest bfloat16, halves to even.
-func ToBF16(v float32) uint16 {
-	b := math.Float32bits(v)
-	if v != v {
-		return uint16(b>>16) | 1<<6 // keep a NaN one
-	}
-	return uint16((b + 0x7fff + b>>16&1) >> 16)
 }
 
 func encodeQ8_0(dst []byte, x []float32) {

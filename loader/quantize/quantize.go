@@ -142,19 +142,13 @@ func putFloat(dst []byte, v float32, f kernels.Format) float32 {
 		binary.LittleEndian.PutUint16(dst, h)
 		return kernels.FromF16(h)
 	case kernels.BF16:
-		h := toBF16(v)
+		h := kernels.ToBF16(v)
 		binary.LittleEndian.PutUint16(dst, h)
 		return kernels.FromBF16(h)
 	default:
 		binary.LittleEndian.PutUint32(dst, math.Float32bits(v))
 		return v
 	}
-}
-
-// toBF16 rounds a finite value to the nearest bfloat16, halves to even.
-func toBF16(v float32) uint16 {
-	b := math.Float32bits(v)
-	return uint16((b + 0x7fff + b>>16&1) >> 16)
 }
 
 // encodeQ8_0: the largest weight becomes ±127; halves are rounded away from zero.
