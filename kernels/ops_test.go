@@ -28,3 +28,34 @@ func TestCacheFormats(t *testing.T) {
 		}
 	}
 }
+
+// TestLinear: an adapter fits its matrix, or is refused.
+func TestLinear(t *testing.T) {
+	const rows, cols, rank = 6, 4, 2
+	view := func(n int) kernels.View { return kernels.Whole(memory(make([]byte, 4*n))) }
+	matrix := func(rows, cols int) kernels.Matrix {
+		return kernels.Matrix{Rows: rows, Cols: cols, Format: kernels.F32, Data: view(rows * cols)}
+	}
+	for name, change := range map[string]func(*kernels.LowRank){
+		"":                 func(*kernels.LowRank) {},
+		"scales of rows":   func(r *kernels.LowRank) { r.RowScale = view(rows) },
+		"-columns of A":    func(r *kernels.LowRank) { r.A = matrix(rank, cols+1) },
+		"-rank":            func(r *kernels.LowRank) { r.A = matrix(rank+1, cols) },
+		"-no rank":         func(r *kernels.LowRank) { r.A, r.B = matrix(0, cols), matrix(rows, 0) },
+		"-rows of B":       func(r *kernels.LowRank) { r.B = matrix(rows-1, rank) },
+		"-format of A":     func(r *kernels.LowRank) { r.A.Format = kernels.F16 },
+		"-format of B":     func(r *kernels.LowRank) { r.B.Format = 0 },
+		"-short A":         func(r *kernels.LowRank) { r.A.Data = view(rank*cols - 1) },
+		"-no B":            func(r *kernels.LowRank) { r.B.Data = kernels.View{} },
+		"-unaligned B":     func(r *kernels.LowRank) { r.B.Data = view(rows*rank+1).Slice(2, 4*rows*rank) },
+		"-few row scales":  func(r *kernels.LowRank) { r.RowScale = view(rows - 1) },
+		"-zero row scales": func(r *kernels.LowRank) { r.RowScale = kernels.View{Buf: memory(nil)} },
+	} {
+		w, r := matrix(rows, cols), kernels.LowRank{A: matrix(rank, cols), B: matrix(rows, rank)}
+		change(&r)
+		err := kernels.Linear{W: &w, LoRA: &r}.Validate()
+		if (err != nil) != (name != "" && name[0] == '-') || err != nil && !errors.Is(err, kernels.ErrShape) {
+			t.Errorf("%s: got error %v", name, err)
+		}
+	}
+}

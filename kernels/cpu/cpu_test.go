@@ -2,6 +2,7 @@ package cpu_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -67,6 +68,47 @@ func TestAllocations(t *testing.T) {
 		}); n != 0 {
 			t.Errorf("%s: a token allocates %v times", f, n)
 		}
+	}
+}
+
+// TestBadOperands: operands that do not fit are an error, not a panic.
+func TestBadOperands(t *testing.T) {
+	b := cpu.New(cpu.Options{Threads: 1})
+	defer b.Close()
+	view := func(n int) kernels.View {
+		buf, err := b.NewBuffer(4 * n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return kernels.Whole(buf)
+	}
+	matrix := func(rows, cols int) *kernels.Matrix {
+		return &kernels.Matrix{Rows: rows, Cols: cols, Format: kernels.F32, Data: view(rows * cols)}
+	}
+	const dim = 8
+	x, y, norm := view(4*dim), view(4*dim), kernels.Norm{Weight: view(dim)}
+	good := kernels.Linear{W: matrix(dim, dim)}
+	bad := kernels.Linear{W: good.W, LoRA: &kernels.LowRank{A: *matrix(2, dim+1), B: *matrix(dim, 2)}}
+	for name, op := range map[string]func(kernels.Ops){
+		"Embed":            func(o kernels.Ops) { o.Embed(x, bad, view(1), 1) },
+		"NormQKV":          func(o kernels.Ops) { o.NormQKV(y, x, 1, norm, bad) },
+		"ProjAdd":          func(o kernels.Ops) { o.ProjAdd(y, x, 1, bad) },
+		"NormSwiGLU gate":  func(o kernels.Ops) { o.NormSwiGLU(y, x, 1, norm, bad, good) },
+		"NormSwiGLU up":    func(o kernels.Ops) { o.NormSwiGLU(y, x, 1, norm, good, bad) },
+		"NormSwiGLU shape": func(o kernels.Ops) { o.NormSwiGLU(y, x, 1, norm, good, kernels.Linear{W: matrix(dim, dim+1)}) },
+		"NormLogits":       func(o kernels.Ops) { o.NormLogits(y, x, 1, norm, bad) },
+		"no rows":          func(o kernels.Ops) { o.ProjAdd(y, x, 0, good) },
+		"few tokens":       func(o kernels.Ops) { o.Embed(x, good, view(1), 2) },
+	} {
+		ops, err := b.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		op(ops)
+		if err := ops.Run(); !errors.Is(err, kernels.ErrShape) {
+			t.Errorf("%s: got error %v", name, err)
+		}
+		ops.End()
 	}
 }
 

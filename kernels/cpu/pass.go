@@ -81,6 +81,26 @@ func (p *pass) ready() bool {
 	return p.err == nil
 }
 
+// begin is ready for an operation that multiplies rows with each of ws, if their
+// adapters fit.
+func (p *pass) begin(op string, rows int, ws ...kernels.Linear) bool {
+	if !p.ready() {
+		return false
+	}
+	p.check(op, kernels.CheckRows(rows))
+	for _, w := range ws {
+		p.check(op, w.Validate())
+	}
+	return p.err == nil
+}
+
+// check records the first error of an operation.
+func (p *pass) check(op string, err error) {
+	if err != nil && p.err == nil {
+		p.err = fmt.Errorf("cpu: %s: %w", op, err)
+	}
+}
+
 // run runs t on all cores that are free.
 func (p *pass) run(n, least int, t task) {
 	p.backend.pool.run(&p.job, n, least, t, &p.scratch)
@@ -98,22 +118,17 @@ func (p *pass) floats(op, name string, v kernels.View, n int) []float32 {
 }
 
 func (p *pass) Embed(x kernels.View, l kernels.Linear, tokens kernels.View, rows int) {
-	if !p.ready() {
+	const op = "Embed"
+	if !p.begin(op, rows, l) {
 		return
 	}
 	table := l.W
-	dst := p.floats("Embed", "x", x, rows*table.Cols)
-	if tokens.Len < 4*rows {
-		p.err = fmt.Errorf("cpu: %w: Embed: %d bytes of tokens for %d rows", kernels.ErrShape, tokens.Len, rows)
-	}
+	dst := p.floats(op, "x", x, rows*table.Cols)
+	p.check(op, kernels.CheckTokens(tokens, rows, table))
 	if p.err != nil {
 		return
 	}
 	for r, id := range tokens.Ints()[:rows] {
-		if id < 0 || int(id) >= table.Rows {
-			p.err = fmt.Errorf("cpu: %w: Embed: token %d is outside the table of %d rows", kernels.ErrShape, id, table.Rows)
-			return
-		}
 		row := dst[r*table.Cols : (r+1)*table.Cols]
 		p.scratch.widenRow(row, table, int(id), 0)
 		if l.LoRA != nil {
@@ -139,7 +154,7 @@ func addRow(x []float32, r *kernels.LowRank, i int) {
 }
 
 func (p *pass) NormQKV(qkv, x kernels.View, rows int, norm kernels.Norm, w kernels.Linear) {
-	if p.ready() {
+	if p.begin("NormQKV", rows, w) {
 		n := p.norm("NormQKV", x, rows, w.W.Cols, norm)
 		y := p.floats("NormQKV", "qkv", qkv, rows*w.W.Rows)
 		p.multiply(store, y, n, rows, w, kernels.Linear{})
@@ -147,7 +162,7 @@ func (p *pass) NormQKV(qkv, x kernels.View, rows int, norm kernels.Norm, w kerne
 }
 
 func (p *pass) ProjAdd(x, in kernels.View, rows int, w kernels.Linear) {
-	if p.ready() {
+	if p.begin("ProjAdd", rows, w) {
 		a := p.floats("ProjAdd", "in", in, rows*w.W.Cols)
 		y := p.floats("ProjAdd", "x", x, rows*w.W.Rows)
 		p.multiply(add, y, a, rows, w, kernels.Linear{})
@@ -155,19 +170,16 @@ func (p *pass) ProjAdd(x, in kernels.View, rows int, w kernels.Linear) {
 }
 
 func (p *pass) NormSwiGLU(h, x kernels.View, rows int, norm kernels.Norm, gate, up kernels.Linear) {
-	if p.ready() {
+	if p.begin("NormSwiGLU", rows, gate, up) {
 		n := p.norm("NormSwiGLU", x, rows, gate.W.Cols, norm)
 		y := p.floats("NormSwiGLU", "h", h, rows*gate.W.Rows)
-		if up.W != nil && (up.W.Rows != gate.W.Rows || up.W.Cols != gate.W.Cols) {
-			p.err = fmt.Errorf("cpu: %w: NormSwiGLU: gate is %d × %d, up %d × %d",
-				kernels.ErrShape, gate.W.Rows, gate.W.Cols, up.W.Rows, up.W.Cols)
-		}
+		p.check("NormSwiGLU", kernels.CheckGated(gate, up))
 		p.multiply(gated, y, n, rows, gate, up)
 	}
 }
 
 func (p *pass) NormLogits(logits, x kernels.View, rows int, norm kernels.Norm, w kernels.Linear) {
-	if p.ready() {
+	if p.begin("NormLogits", rows, w) {
 		n := p.norm("NormLogits", x, rows, w.W.Cols, norm)
 		y := p.floats("NormLogits", "logits", logits, rows*w.W.Rows)
 		p.multiply(store, y, n, rows, w, kernels.Linear{})

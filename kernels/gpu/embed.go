@@ -45,11 +45,9 @@ func (p *pass) Embed(x kernels.View, l kernels.Linear, tokens kernels.View, rows
 	if p.err != nil {
 		return
 	}
-	for _, id := range tokens.Ints()[:rows] {
-		if id < 0 || int(id) >= table.Rows {
-			p.fail(fmt.Errorf("gpu: %s: %w: token %d is outside the table of %d rows", op, kernels.ErrShape, id, table.Rows))
-			return
-		}
+	if err := kernels.CheckTokens(tokens, rows, table); err != nil {
+		p.fail(fmt.Errorf("gpu: %s: %w", op, err))
+		return
 	}
 	affine := table.Format.Affine()
 	key := kernelKey{

@@ -127,10 +127,9 @@ func (p *pass) NormSwiGLU(h, x kernels.View, rows int, norm kernels.Norm, gate, 
 	p.checkLinear(op, "gate", gate)
 	if up.W != nil {
 		p.checkLinear(op, "up", up)
-		if up.W.Rows != gate.W.Rows || up.W.Cols != gate.W.Cols {
-			p.fail(fmt.Errorf("gpu: %s: %w: gate is %d × %d, up %d × %d",
-				op, kernels.ErrShape, gate.W.Rows, gate.W.Cols, up.W.Rows, up.W.Cols))
-		}
+	}
+	if err := kernels.CheckGated(gate, up); err != nil {
+		p.fail(fmt.Errorf("gpu: %s: %w", op, err))
 	}
 	p.setNorm(&l, x, norm)
 	l.y = p.floats(op, "h", h, rows*gate.W.Rows)
@@ -138,22 +137,16 @@ func (p *pass) NormSwiGLU(h, x kernels.View, rows int, norm kernels.Norm, gate, 
 }
 
 func (p *pass) checkRows(op string, rows int) bool {
-	if rows < 1 {
-		p.fail(fmt.Errorf("gpu: %s: %w: %d rows", op, kernels.ErrShape, rows))
+	if err := kernels.CheckRows(rows); err != nil {
+		p.fail(fmt.Errorf("gpu: %s: %w", op, err))
 	}
 	return p.err == nil
 }
 
 // checkLinear holds the adapter of a linear to its matrix.
 func (p *pass) checkLinear(op, name string, l kernels.Linear) {
-	a := l.LoRA
-	if a == nil {
-		return
-	}
-	if a.A.Format != kernels.F32 || a.B.Format != kernels.F32 || a.A.Rows < 1 ||
-		a.A.Cols != l.W.Cols || a.B.Cols != a.A.Rows || a.B.Rows != l.W.Rows {
-		p.fail(fmt.Errorf("gpu: %s: %w: adapter of %s: A is %d × %d %v, B %d × %d %v, the matrix %d × %d",
-			op, kernels.ErrShape, name, a.A.Rows, a.A.Cols, a.A.Format, a.B.Rows, a.B.Cols, a.B.Format, l.W.Rows, l.W.Cols))
+	if err := l.Validate(); err != nil {
+		p.fail(fmt.Errorf("gpu: %s: %s: %w", op, name, err))
 	}
 }
 
