@@ -277,6 +277,9 @@ func (s *Session) copyTokens(dst []int32) {
 
 // evaluate runs the pending tokens, in the session's batch if it has one.
 func (s *Session) evaluate(ctx context.Context) error {
+	if s.pending() == 0 {
+		return context.Cause(ctx)
+	}
 	if s.batch != nil {
 		s.batch.submit(s)
 		defer s.batch.withdraw(s)
