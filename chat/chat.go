@@ -36,21 +36,11 @@ type Chat struct {
 
 // New begins a conversation with m.
 func New(m *openelm.Model, o Options) (*Chat, error) {
-	if m.Tokenizer() == nil {
-		return nil, openelm.ErrNoTokenizer
-	}
-	begin, err := m.EncodePrompt("")
+	l, err := newLayout(m, o.Template)
 	if err != nil {
 		return nil, err
 	}
-	l := layout{Template: o.Template, tokenizer: m.Tokenizer(), begin: begin, system: o.System}
-	if l.EndToken {
-		eos := m.Config().EOS
-		if len(eos) == 0 {
-			return nil, fmt.Errorf("%w: the template ends turns with the end-of-text token, and the model names none", openelm.ErrArgument)
-		}
-		l.end = eos[:1]
-	}
+	l.system = o.System
 	s, err := m.NewSession(&o.Session)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,10 @@
 package chat
 
-import "github.com/go-openelm/go-openelm/openelm"
+import (
+	"fmt"
+
+	"github.com/go-openelm/go-openelm/openelm"
+)
 
 // turn is a message and the model's reply to it, without what ended that.
 type turn struct {
@@ -16,6 +20,23 @@ type layout struct {
 	begin     []int32 // what begins a text
 	end       []int32 // the end-of-text token, where turns end with it
 	system    string
+}
+
+// newLayout is the layout t with what m's files say about the ends of texts.
+func newLayout(m *openelm.Model, t Template) (layout, error) {
+	begin, err := m.EncodePrompt("")
+	if err != nil {
+		return layout{}, err
+	}
+	l := layout{Template: t, tokenizer: m.Tokenizer(), begin: begin}
+	if t.EndToken {
+		eos := m.Config().EOS
+		if len(eos) == 0 {
+			return layout{}, fmt.Errorf("%w: the template ends turns with the end-of-text token, and the model names none", openelm.ErrArgument)
+		}
+		l.end = eos[:1]
+	}
+	return l, nil
 }
 
 // history is the conversation so far. The text that a turn ends with is the
@@ -34,8 +55,35 @@ func (l *layout) prompt(turns []turn, message string) []int32 {
 	return w.ids
 }
 
+// messages is the conversation up to the reply to the last message.
+func (l *layout) messages(messages []Message) ([]int32, error) {
+	w := l.writer()
+	if l.EmptySystem && (len(messages) == 0 || messages[0].Role != System) {
+		w.say(l.System, "")
+	}
+	for i, m := range messages {
+		switch m.Role {
+		case System:
+			w.say(l.System, m.Text)
+		case User:
+			w.say(l.User, m.Text)
+		case Assistant:
+			w.say(l.Assistant, m.Text)
+		default:
+			return nil, fmt.Errorf("%w: message %d has the role %.40q", openelm.ErrArgument, i, m.Role)
+		}
+	}
+	w.text += l.Assistant
+	w.encode()
+	return w.ids, nil
+}
+
+func (l *layout) writer() *writer {
+	return &writer{layout: l, ids: append([]int32(nil), l.begin...)}
+}
+
 func (l *layout) write(turns []turn) *writer {
-	w := &writer{layout: l, ids: append([]int32(nil), l.begin...)}
+	w := l.writer()
 	if l.system != "" || l.EmptySystem {
 		w.say(l.System, l.system)
 	}

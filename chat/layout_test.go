@@ -91,6 +91,17 @@ func TestInstruct(t *testing.T) {
 			if got := l.prompt(turns, v.User); !slices.Equal(got, want) {
 				t.Errorf("%s: %s:\ngot  %v\nwant %v", name, sc.Text(), got, want)
 			}
+			var said []Message
+			if v.System != "" {
+				said = append(said, Message{System, v.System})
+			}
+			for _, t := range v.Turns {
+				said = append(said, Message{User, t[0]}, Message{Assistant, t[1]})
+			}
+			got, err := l.messages(append(said, Message{User, v.User}))
+			if err != nil || !slices.Equal(got, want) {
+				t.Errorf("%s: %s: as messages, error %v:\ngot  %v\nwant %v", name, sc.Text(), err, got, want)
+			}
 		}
 		for name, tok := range legacy {
 			check("legacy "+name, tok, v.Legacy)

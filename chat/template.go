@@ -1,5 +1,7 @@
 package chat
 
+import "github.com/go-openelm/go-openelm/openelm"
+
 // Template is how turns are laid out. Each turn is a prefix, its text and an
 // end; the reply is generated after the assistant's prefix. All of them are one
 // text, and are encoded as one.
@@ -37,3 +39,31 @@ var Instruct = Template{
 
 // Plain is for models that were never taught to chat: each turn is a paragraph.
 var Plain = Template{End: "\n"}
+
+// Role is who says a message.
+type Role string
+
+// The roles of a conversation.
+const (
+	System    Role = "system"
+	User      Role = "user"
+	Assistant Role = "assistant"
+)
+
+// Message is one turn of a conversation that is there as text.
+type Message struct {
+	Role Role
+	Text string
+}
+
+// Encode lays out a conversation that is there as text, up to the reply that m is
+// to give. Everything between two end-of-text tokens is encoded as one text, as
+// in training; control tokens that a message spells are plain text. Errors wrap
+// openelm.ErrNoTokenizer or openelm.ErrArgument.
+func (t Template) Encode(m *openelm.Model, messages []Message) ([]int32, error) {
+	l, err := newLayout(m, t)
+	if err != nil {
+		return nil, err
+	}
+	return l.messages(messages)
+}
