@@ -1,5 +1,6 @@
 // Command openelm runs OpenELM models from the command line: generate, chat,
-// inspect, tokenize, score, convert, perplexity and bench. Run it with --help.
+// inspect, tokenize, score, serve, convert, perplexity and bench. Run
+// it with --help.
 package main
 
 import (
@@ -105,7 +106,7 @@ program is used.`,
 		return fmt.Errorf("%s (see %s --help)", conversion.ReplaceAllString(err.Error(), ""), cmd.CommandPath())
 	})
 	m.register(cmd)
-	cmd.AddCommand(generateCommand(&m), chatCommand(&m, s), inspectCommand(&m), tokenizeCommand(&m), scoreCommand(&m), convertCommand(&m), perplexityCommand(&m), benchCommand(&m))
+	cmd.AddCommand(generateCommand(&m), chatCommand(&m, s), inspectCommand(&m), tokenizeCommand(&m), scoreCommand(&m), serveCommand(&m, s), convertCommand(&m), perplexityCommand(&m), benchCommand(&m))
 	return cmd
 }
 

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// grace is how long a command has to end after a signal. A command that waits
+// grace is how long a command has to end after a signal, unless it asks for more. A command that waits
 // for something that takes no context, such as a full pipe, is ended then;
 // nothing of it that matters is left half-written.
 const grace = time.Second
@@ -20,6 +20,7 @@ type signals struct {
 	exit func(status int)
 
 	mu    sync.Mutex
+	grace time.Duration
 	inner context.CancelFunc // what an interrupt ends in place of the command
 }
 
@@ -29,7 +30,7 @@ func watchSignals(ctx context.Context, exit func(status int)) (context.Context, 
 	c := make(chan os.Signal, 2)
 	signal.Notify(c, os.Interrupt, syscall.SIGTERM)
 	ctx, cancel := context.WithCancelCause(ctx)
-	s := &signals{exit: exit}
+	s := &signals{exit: exit, grace: grace}
 	go s.watch(c, cancel)
 	return ctx, s
 }
@@ -45,9 +46,22 @@ func (s *signals) watch(c <-chan os.Signal, cancel context.CancelCauseFunc) {
 		default:
 			ending = true
 			cancel(err)
-			time.AfterFunc(grace, func() { s.exit(err.status()) })
+			time.AfterFunc(s.allowed(), func() { s.exit(err.status()) })
 		}
 	}
+}
+
+// allow gives the command more time to end.
+func (s *signals) allow(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.grace = d
+}
+
+func (s *signals) allowed() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.grace
 }
 
 // interruptible returns a context that the next interrupt ends in place of the

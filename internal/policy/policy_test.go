@@ -32,6 +32,9 @@ var allowed = map[string][]string{
 	"loader/hub":       {"internal", "golang.org/x/sys"},
 	"story":            {"loader", "openelm"},
 	"internal/device":  {"kernels", "kernels/cpu", "kernels/gpu"},
+	// Not of the core, which must not import it: it has a dependency that the
+	// library's users should not compile.
+	"server": {"openelm", "chat", "kernels", "loader/tokenizer", "internal", "github.com/prometheus/client_golang"},
 }
 
 // darwinOnly are imports that only files for Apple's systems may add.

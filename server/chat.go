@@ -1,0 +1,310 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strings"
+
+	"github.com/go-openelm/go-openelm/chat"
+	"github.com/go-openelm/go-openelm/internal/strictjson"
+	"github.com/go-openelm/go-openelm/openelm"
+)
+
+// chatParams are the parameters of /v1/chat/completions.
+type chatParams struct {
+	*params
+	messages      []chat.Message
+	maxCompletion int // the other name of maxTokens
+	logprobs      bool
+	top           int
+}
+
+// maxMessages is more turns than any context holds.
+const maxMessages = 4096
+
+// fields adds the parameters of chats to the common ones.
+func (p *chatParams) fields(f fields) fields {
+	f["messages"] = func(v json.RawMessage) (err error) { p.messages, err = messages(v); return err }
+	f["max_completion_tokens"] = integer(&p.maxCompletion, 1, math.MaxInt32)
+	f["logprobs"] = boolean(&p.logprobs)
+	f["top_logprobs"] = integer(&p.top, 0, maxTop)
+	f["response_format"] = only(`{"type":"text"}`)
+	f["modalities"] = only(`["text"]`)
+	f["tools"] = only("[]")
+	f["functions"] = only("[]")
+	f["tool_choice"] = only(`"none"`, `"auto"`)
+	f["function_call"] = only(`"none"`, `"auto"`)
+	f["parallel_tool_calls"] = only("true", "false")
+	for _, name := range []string{"audio", "prediction", "reasoning_effort", "verbosity", "web_search_options"} {
+		f[name] = only()
+	}
+	return f
+}
+
+func decodeChat(body []byte) (*chatParams, error) {
+	common, f := newParams()
+	p := &chatParams{params: common, maxCompletion: -1}
+	if err := p.fields(f).decode(body); err != nil {
+		return nil, err
+	}
+	switch {
+	case p.messages == nil:
+		return nil, invalid("messages", "messages: is missing")
+	case p.top > 0 && !p.logprobs:
+		return nil, invalid("top_logprobs", "top_logprobs: only with logprobs")
+	case p.maxTokens == 0:
+		return nil, invalid("max_tokens", "max_tokens: a reply has at least one token")
+	case p.maxTokens >= 0 && p.maxCompletion >= 0 && p.maxTokens != p.maxCompletion:
+		return nil, invalid("max_tokens", "max_tokens: is another name of max_completion_tokens, which has another value")
+	}
+	p.maxTokens = max(p.maxTokens, p.maxCompletion)
+	p.options.LogProbs, p.options.TopLogProbs = p.logprobs, p.top
+	return p, nil
+}
+
+// roles are the roles of messages. Developers speak where the system does.
+var roles = map[string]chat.Role{"system": chat.System, "developer": chat.System, "user": chat.User, "assistant": chat.Assistant}
+
+func messages(v json.RawMessage) ([]chat.Message, error) {
+	list, ok := array(v)
+	if !ok || len(list) == 0 || len(list) > maxMessages {
+		return nil, fmt.Errorf("must be a list of 1 to %d messages", maxMessages)
+	}
+	var all []chat.Message
+	for i, e := range list {
+		var role string
+		var content *string
+		f := fields{
+			"role":    text(&role),
+			"content": func(v json.RawMessage) (err error) { content, err = contents(v); return err },
+			// Clients send back what they were given.
+			"tool_calls": only("[]"), "annotations": only("[]"),
+			"refusal": only(), "audio": only(), "function_call": only(), "name": only(), "tool_call_id": only(),
+		}
+		if err := f.inside(e); err != nil {
+			return nil, fmt.Errorf("number %d: %w", i, err)
+		}
+		r, ok := roles[role]
+		switch {
+		case !ok:
+			return nil, fmt.Errorf("number %d has the role %.40q; there are system, developer, user and assistant", i, role)
+		case content == nil:
+			return nil, fmt.Errorf("number %d has no content", i)
+		}
+		all = append(all, chat.Message{Role: r, Text: *content})
+	}
+	return all, nil
+}
+
+// contents is a message's text: a string, or parts.
+func contents(v json.RawMessage) (*string, error) {
+	if s, ok := strictjson.String(v); ok {
+		return &s, nil
+	}
+	parts, ok := array(v)
+	if !ok {
+		return nil, errors.New("must be a string or a list of parts")
+	}
+	var all strings.Builder
+	for i, part := range parts {
+		var s string
+		f := fields{"type": only(`"text"`), "text": text(&s)}
+		if err := f.inside(part); err != nil {
+			return nil, fmt.Errorf("part %d: %w", i, err)
+		}
+		all.WriteString(s)
+	}
+	s := all.String()
+	return &s, nil
+}
+
+type chatAnswer struct {
+	head
+	Choices []chatChoice `json:"choices"`
+	Usage   any          `json:"usage,omitempty"`
+}
+
+// chatChoice is a reply, as Message, or a part of one, as Delta.
+type chatChoice struct {
+	Index        int           `json:"index"`
+	Message      *chatMessage  `json:"message,omitempty"`
+	Delta        *chatDelta    `json:"delta,omitempty"`
+	Logprobs     *chatLogprobs `json:"logprobs"`
+	FinishReason *string       `json:"finish_reason"`
+}
+
+type chatMessage struct {
+	Role    string  `json:"role"`
+	Content string  `json:"content"`
+	Refusal *string `json:"refusal"`
+}
+
+type chatDelta struct {
+	Role    string  `json:"role,omitempty"`
+	Content *string `json:"content,omitempty"`
+}
+
+type chatLogprobs struct {
+	Content []tokenLogprob `json:"content"`
+	Refusal *string        `json:"refusal"`
+}
+
+type tokenLogprob struct {
+	topLogprob
+	Top []topLogprob `json:"top_logprobs"`
+}
+
+type topLogprob struct {
+	Token   string  `json:"token"`
+	Logprob float32 `json:"logprob"`
+	Bytes   []int   `json:"bytes"`
+}
+
+func (s *Server) chat(w *response, r *http.Request) error {
+	body, err := s.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	p, err := decodeChat(body)
+	if err != nil {
+		return err
+	}
+	m, err := s.lookUp(p.model)
+	if err != nil {
+		return err
+	}
+	if err := p.check(m); err != nil {
+		return err
+	}
+	if p.n > s.options.MaxTexts {
+		return invalid("n", "n: %d texts are more than %d", p.n, s.options.MaxTexts)
+	}
+	size := 0
+	for _, message := range p.messages {
+		size += len(message.Text)
+	}
+	if err := m.checkSize(size); err != nil {
+		return err
+	}
+	prompt, err := m.Template.Encode(m.Model, p.messages)
+	if err != nil {
+		return err
+	}
+	if _, err := p.capacity(m, len(prompt)); err != nil {
+		return err
+	}
+	p.options.Stop = append(p.options.Stop, m.Template.Stop...)
+	object := "chat.completion"
+	if p.stream {
+		object += ".chunk"
+	}
+	q, end, err := s.begin(r.Context(), m, p.params, "chatcmpl-", object)
+	if err != nil {
+		return err
+	}
+	defer end()
+	c := &chatWriter{request: q, p: p, out: w}
+	var choices []chatChoice
+	for i := range p.n {
+		if p.stream {
+			if err := c.stream(r, prompt, i); err != nil {
+				return err
+			}
+			continue
+		}
+		choice, err := c.whole(r, prompt, i)
+		if err != nil {
+			return err
+		}
+		choices = append(choices, choice)
+	}
+	end()
+	if p.stream {
+		if p.includeUsage {
+			if err := w.event(chatAnswer{q.head, []chatChoice{}, q.total()}); err != nil {
+				return err
+			}
+		}
+		return w.done()
+	}
+	return w.json(http.StatusOK, chatAnswer{q.head, choices, q.total()})
+}
+
+// chatWriter makes the replies of a request.
+type chatWriter struct {
+	*request
+	p   *chatParams
+	out *response
+}
+
+func (c *chatWriter) whole(r *http.Request, prompt []int32, i int) (chatChoice, error) {
+	var text reply
+	choice := chatChoice{Index: i, Logprobs: c.logprobs()}
+	err := c.generate(r.Context(), prompt, i, 0, nil, func(t openelm.Token) error {
+		text.add(t)
+		choice.Logprobs.add(c.model, t)
+		return nil
+	})
+	choice.Message = &chatMessage{Role: "assistant", Content: text.text.String()}
+	choice.FinishReason = finishReason(text.stop)
+	return choice, err
+}
+
+// stream sends a reply: who speaks, then what, then why it ends.
+func (c *chatWriter) stream(r *http.Request, prompt []int32, i int) error {
+	send := func(choice chatChoice) error {
+		choice.Index = i
+		return c.out.event(chatAnswer{c.head, []chatChoice{choice}, c.streamUsage()})
+	}
+	first := true
+	return c.generate(r.Context(), prompt, i, 0, nil, func(t openelm.Token) error {
+		if first {
+			first = false
+			if err := send(chatChoice{Delta: &chatDelta{Role: "assistant", Content: new(string)}}); err != nil {
+				return err
+			}
+		}
+		logprobs := c.logprobs()
+		logprobs.add(c.model, t)
+		if t.Text != "" || logprobs != nil && len(logprobs.Content) > 0 {
+			if err := send(chatChoice{Delta: &chatDelta{Content: &t.Text}, Logprobs: logprobs}); err != nil {
+				return err
+			}
+		}
+		if t.Stop == "" {
+			return nil
+		}
+		return send(chatChoice{Delta: &chatDelta{}, FinishReason: finishReason(t.Stop)})
+	})
+}
+
+// logprobs is where log-probabilities go, nil if they are not wanted.
+func (c *chatWriter) logprobs() *chatLogprobs {
+	if !c.p.logprobs {
+		return nil
+	}
+	return &chatLogprobs{Content: []tokenLogprob{}}
+}
+
+// add adds a token, but not the one that ends the text and is no part of it.
+func (l *chatLogprobs) add(m *Model, t openelm.Token) {
+	if l == nil || t.Stop == openelm.StopEOS {
+		return
+	}
+	entry := tokenLogprob{newTopLogprob(m, t.ID, t.LogProb), []topLogprob{}}
+	for _, p := range t.Top {
+		entry.Top = append(entry.Top, newTopLogprob(m, p.ID, p.LogProb))
+	}
+	l.Content = append(l.Content, entry)
+}
+
+func newTopLogprob(m *Model, id int32, logprob float32) topLogprob {
+	p := topLogprob{Token: m.tokenText(id), Logprob: logprob, Bytes: []int{}}
+	for _, b := range m.tokenBytes(id) {
+		p.Bytes = append(p.Bytes, int(b))
+	}
+	return p
+}

@@ -1,0 +1,265 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"unicode/utf8"
+
+	"github.com/go-openelm/go-openelm/internal/strictjson"
+	"github.com/go-openelm/go-openelm/openelm"
+)
+
+// completionParams are the parameters of /v1/completions.
+type completionParams struct {
+	*params
+	prompt   json.RawMessage
+	echo     bool
+	logprobs int // −1: none
+}
+
+// fields adds the parameters of texts to the common ones.
+func (p *completionParams) fields(f fields) fields {
+	f["prompt"] = func(v json.RawMessage) error { p.prompt = v; return nil }
+	f["echo"] = boolean(&p.echo)
+	f["logprobs"] = integer(&p.logprobs, 0, maxTop)
+	f["best_of"] = only("1")
+	f["suffix"] = only(`""`)
+	return f
+}
+
+func decodeCompletion(body []byte) (*completionParams, error) {
+	common, f := newParams()
+	common.maxTokens = 16 // OpenAI's default
+	p := &completionParams{params: common, logprobs: -1}
+	if err := p.fields(f).decode(body); err != nil {
+		return nil, err
+	}
+	if p.logprobs >= 0 {
+		p.options.LogProbs, p.options.TopLogProbs = true, p.logprobs
+	}
+	return p, nil
+}
+
+// prompts are the prompts of a request, as tokens. limit is how many there may be.
+func (m *Model) prompts(v json.RawMessage, limit int) ([][]int32, error) {
+	elements, ok := array(v)
+	switch {
+	case v == nil:
+		return nil, errors.New("is missing")
+	case !ok:
+		elements = []json.RawMessage{v}
+	case len(elements) == 0:
+		return nil, errors.New("is empty")
+	case elements[0][0] != '"' && elements[0][0] != '[': // one prompt of tokens
+		elements = []json.RawMessage{v}
+	case len(elements) > limit:
+		return nil, errors.New("has too many prompts")
+	}
+	var all [][]int32
+	for _, e := range elements {
+		var ids []int32
+		var err error
+		if text, ok := strictjson.String(e); ok {
+			if err := m.checkSize(len(text)); err != nil {
+				return nil, err
+			}
+			ids, err = m.Model.EncodePrompt(text)
+		} else if ids, err = tokenIDs(e, m.Model.Config().VocabSize); err != nil {
+			err = errors.New("must be a text, a list of token ids, or a list of these: " + err.Error())
+		}
+		if err == nil && len(ids) == 0 {
+			err = errors.New("has no tokens")
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, ids)
+	}
+	return all, nil
+}
+
+type completion struct {
+	head
+	Choices []textChoice `json:"choices"`
+	Usage   any          `json:"usage,omitempty"`
+}
+
+type textChoice struct {
+	Text         string        `json:"text"`
+	Index        int           `json:"index"`
+	Logprobs     *textLogprobs `json:"logprobs"`
+	FinishReason *string       `json:"finish_reason"`
+}
+
+type textLogprobs struct {
+	Tokens        []string             `json:"tokens"`
+	TokenLogprobs []*float32           `json:"token_logprobs"`
+	TopLogprobs   []map[string]float32 `json:"top_logprobs"`
+	TextOffset    []int                `json:"text_offset"`
+}
+
+func (s *Server) completions(w *response, r *http.Request) error {
+	body, err := s.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	p, err := decodeCompletion(body)
+	if err != nil {
+		return err
+	}
+	m, err := s.lookUp(p.model)
+	if err != nil {
+		return err
+	}
+	if err := p.check(m); err != nil {
+		return err
+	}
+	prompts, err := m.prompts(p.prompt, s.options.MaxTexts)
+	if err != nil {
+		var done *apiError
+		if errors.As(err, &done) {
+			return err
+		}
+		return invalid("prompt", "prompt: %v", err)
+	}
+	if p.n > s.options.MaxTexts/len(prompts) {
+		return invalid("n", "n: %d texts for each of %d prompts are more than %d", p.n, len(prompts), s.options.MaxTexts)
+	}
+	for _, prompt := range prompts {
+		if _, err := p.capacity(m, len(prompt)); err != nil {
+			return err
+		}
+	}
+	q, end, err := s.begin(r.Context(), m, p.params, "cmpl-", "text_completion")
+	if err != nil {
+		return err
+	}
+	defer end()
+	var choices []textChoice
+	for i, prompt := range prompts {
+		for j := range p.n {
+			c := &completionWriter{request: q, p: p, index: i*p.n + j}
+			if p.stream {
+				c.out = w
+			}
+			if err := c.run(r, prompt, j); err != nil {
+				return err
+			}
+			choices = append(choices, c.choice)
+		}
+	}
+	end()
+	if p.stream {
+		if p.includeUsage {
+			if err := w.event(completion{q.head, []textChoice{}, q.total()}); err != nil {
+				return err
+			}
+		}
+		return w.done()
+	}
+	return w.json(http.StatusOK, completion{q.head, choices, q.total()})
+}
+
+// completionWriter makes one of a request's texts, whole or as a stream.
+type completionWriter struct {
+	*request
+	p      *completionParams
+	index  int
+	out    *response  // of a stream
+	choice textChoice // what was not sent yet
+	offset int        // characters so far
+}
+
+func (c *completionWriter) run(r *http.Request, prompt []int32, i int) error {
+	c.choice.Index = c.index
+	var score func(openelm.Token) error
+	if c.p.echo {
+		if score = c.echo(prompt); c.p.logprobs < 0 {
+			// Only the text is wanted, which the tokens give.
+			for _, id := range prompt[1:] {
+				if err := score(openelm.Token{ID: id}); err != nil {
+					return err
+				}
+			}
+			score = nil
+		}
+	}
+	if err := c.generate(r.Context(), prompt, i, max(c.p.logprobs, 0), score, c.add); err != nil {
+		return err
+	}
+	if c.maxTokens == 0 {
+		c.choice.FinishReason = finishReason(openelm.StopLength)
+		return c.send()
+	}
+	return nil
+}
+
+// echo writes the prompt: its first token, and with the function that it returns
+// the others.
+func (c *completionWriter) echo(prompt []int32) func(openelm.Token) error {
+	d := c.model.tokens.NewDecoder()
+	left := len(prompt)
+	write := func(t openelm.Token, known bool) error {
+		t.Text = d.Next(t.ID)
+		if left--; left == 0 {
+			t.Text += d.Flush()
+		}
+		c.write(t, known)
+		return nil
+	}
+	_ = write(openelm.Token{ID: prompt[0]}, false)
+	return func(t openelm.Token) error { return write(t, true) }
+}
+
+// add writes a token that was generated.
+func (c *completionWriter) add(t openelm.Token) error {
+	c.write(t, true)
+	c.choice.FinishReason = finishReason(t.Stop)
+	return c.send()
+}
+
+// write adds a token; known says whether its probability is.
+func (c *completionWriter) write(t openelm.Token, known bool) {
+	c.choice.Text += t.Text
+	if c.p.logprobs >= 0 {
+		if c.choice.Logprobs == nil {
+			c.choice.Logprobs = &textLogprobs{}
+		}
+		c.choice.Logprobs.add(c.model, t, known, c.offset)
+	}
+	c.offset += utf8.RuneCountInString(t.Text)
+}
+
+// send sends what there is, if it is a stream. A token without a text of its own
+// goes with the next one, unless there is more to say about it.
+func (c *completionWriter) send() error {
+	if c.out == nil || c.choice.Text == "" && c.choice.Logprobs == nil && c.choice.FinishReason == nil {
+		return nil
+	}
+	err := c.out.event(completion{c.head, []textChoice{c.choice}, c.streamUsage()})
+	c.choice = textChoice{Index: c.index}
+	return err
+}
+
+// add adds a token. The names of the most probable ones are texts: of several
+// with one name the most probable counts, which comes first.
+func (l *textLogprobs) add(m *Model, t openelm.Token, known bool, offset int) {
+	name := m.tokenText(t.ID)
+	l.Tokens = append(l.Tokens, name)
+	l.TextOffset = append(l.TextOffset, offset)
+	if !known {
+		l.TokenLogprobs = append(l.TokenLogprobs, nil)
+		l.TopLogprobs = append(l.TopLogprobs, nil)
+		return
+	}
+	top := map[string]float32{name: t.LogProb}
+	for _, p := range t.Top {
+		name := m.tokenText(p.ID)
+		if other, ok := top[name]; !ok || other < p.LogProb {
+			top[name] = p.LogProb
+		}
+	}
+	l.TokenLogprobs = append(l.TokenLogprobs, &t.LogProb)
+	l.TopLogprobs = append(l.TopLogprobs, top)
+}

@@ -1,0 +1,171 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/go-openelm/go-openelm/chat"
+	"github.com/go-openelm/go-openelm/loader/tokenizer"
+	"github.com/go-openelm/go-openelm/openelm"
+)
+
+// Model is what a server offers under a name: a model, bare or with an adapter.
+type Model struct {
+	Name  string
+	Model *openelm.Model
+	// Adapter is what its texts are evaluated with; nil for the model's own.
+	Adapter *openelm.Adapter
+	// Batch runs the requests. Models of the same Model share theirs.
+	Batch *openelm.Batch
+	// Template is how chats are laid out.
+	Template chat.Template
+
+	tokens pieces
+	// longest is the most bytes of text that a token stands for.
+	longest int
+}
+
+// pieces is what a server needs to know of a tokenizer, as those of package
+// loader do.
+type pieces interface {
+	openelm.Tokenizer
+	EncodeWith(text string, o tokenizer.EncodeOptions) []int32
+	Piece(id int32) string
+	Type(id int32) tokenizer.PieceType
+	AddsBOS() bool
+	AddsEOS() bool
+	BOS() int32
+	EOS() int32
+	PAD() int32
+	VocabSize() int
+}
+
+// Add offers a model. The first one is what tokenizer endpoints use when a request
+// names none.
+func (s *Server) Add(m Model) error {
+	if m.Name == "" || m.Model == nil || m.Batch == nil {
+		return fmt.Errorf("server: %w: a model needs a name, a model and a batch", openelm.ErrArgument)
+	}
+	tokens, ok := m.Model.Tokenizer().(pieces)
+	if !ok {
+		return fmt.Errorf("server: model %s: %w", m.Name, openelm.ErrNoTokenizer)
+	}
+	if m.Adapter != nil {
+		if err := m.Adapter.Validate(m.Model); err != nil {
+			return fmt.Errorf("server: model %s: %w", m.Name, err)
+		}
+	}
+	m.tokens = tokens
+	for id := range tokens.VocabSize() {
+		m.longest = max(m.longest, len(strings.ReplaceAll(tokens.Piece(int32(id)), "▁", " ")))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, other := range s.models {
+		if other.Name == m.Name {
+			return fmt.Errorf("server: %w: two models with the name %s", openelm.ErrArgument, m.Name)
+		}
+	}
+	s.models = append(s.models, &m)
+	return nil
+}
+
+// lookUp is the model of that name.
+func (s *Server) lookUp(name string) (*Model, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, m := range s.models {
+		if m.Name == name {
+			return m, nil
+		}
+	}
+	if name == "" {
+		return nil, invalid("model", "model: a request must name its model")
+	}
+	e := refuse(http.StatusNotFound, "model_not_found", "there is no model %.100q here; /v1/models lists them", name)
+	param := "model"
+	e.Param = &param
+	return nil, e
+}
+
+// lookUpOrFirst is lookUp for requests that need not name a model.
+func (s *Server) lookUpOrFirst(name string) (*Model, error) {
+	if name != "" {
+		return s.lookUp(name)
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if len(s.models) == 0 {
+		return nil, errors.New("server: no models")
+	}
+	return s.models[0], nil
+}
+
+// checkSize refuses a text that cannot fit into the context, by its bytes, before
+// it is encoded.
+func (m *Model) checkSize(size int) error {
+	if longest := m.Model.Config().MaxContext; size/m.longest > longest {
+		return refuse(http.StatusBadRequest, "context_length_exceeded",
+			"the context of this model is %d tokens, and a text of %d bytes has more", longest, size)
+	}
+	return nil
+}
+
+// tokenText is the spelling of a token: its text, a control token's name, or for
+// a byte that is no character of its own "bytes:\xe2", as OpenAI writes it.
+func (m *Model) tokenText(id int32) string {
+	b := m.tokenBytes(id)
+	if m.tokens.Type(id) == tokenizer.Byte && len(b) == 1 && b[0] >= 0x80 {
+		return fmt.Sprintf(`bytes:\x%02x`, b[0])
+	}
+	return string(b)
+}
+
+// tokenBytes is what a token stands for.
+func (m *Model) tokenBytes(id int32) []byte {
+	piece := m.tokens.Piece(id)
+	if m.tokens.Type(id) == tokenizer.Byte {
+		var b byte
+		if _, err := fmt.Sscanf(piece, "<0x%02X>", &b); err == nil {
+			return []byte{b}
+		}
+	}
+	return []byte(strings.ReplaceAll(piece, "▁", " "))
+}
+
+const modelsPath = "/v1/models/"
+
+type modelInfo struct {
+	ID          string `json:"id"`
+	Object      string `json:"object"`
+	Created     int64  `json:"created"`
+	OwnedBy     string `json:"owned_by"`
+	MaxModelLen int    `json:"max_model_len"`
+}
+
+func (s *Server) info(m *Model) modelInfo {
+	return modelInfo{m.Name, "model", s.started.Unix(), "go-openelm", m.Model.Config().MaxContext}
+}
+
+func (s *Server) listModels(w *response, _ *http.Request) error {
+	list := struct {
+		Object string      `json:"object"`
+		Data   []modelInfo `json:"data"`
+	}{Object: "list", Data: []modelInfo{}}
+	s.mu.RLock()
+	for _, m := range s.models {
+		list.Data = append(list.Data, s.info(m))
+	}
+	s.mu.RUnlock()
+	return w.json(http.StatusOK, list)
+}
+
+func (s *Server) showModel(w *response, r *http.Request) error {
+	m, err := s.lookUp(strings.TrimPrefix(r.URL.Path, modelsPath))
+	if err != nil {
+		return err
+	}
+	return w.json(http.StatusOK, s.info(m))
+}

@@ -1,0 +1,137 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+const (
+	// stallTimeout is how long a stream waits for a reader whose buffers, which
+	// hold thousands of tokens, are full. Its session is free after that.
+	stallTimeout = time.Second
+	// answerTimeout is the same for an answer whose session is free already.
+	answerTimeout = 30 * time.Second
+)
+
+// response is an answer under way.
+type response struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	status  int // 0: nothing was sent yet
+	events  bool
+	buf     bytes.Buffer
+}
+
+func newResponse(w http.ResponseWriter) *response {
+	w2 := &response{ResponseWriter: w, control: http.NewResponseController(w)}
+	w2.deadline(0)
+	return w2
+}
+
+// Unwrap is for http.ResponseController.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// WriteHeader notes the status.
+func (w *response) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *response) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// deadline is when what is written must be taken; 0 is any time. Writers without
+// connections, as tests have, have no deadlines.
+func (w *response) deadline(d time.Duration) {
+	var at time.Time
+	if d > 0 {
+		at = time.Now().Add(d)
+	}
+	_ = w.control.SetWriteDeadline(at)
+}
+
+// encode makes v JSON with before and after around it, in w.buf.
+func (w *response) encode(before string, v any, after string) error {
+	w.buf.Reset()
+	w.buf.WriteString(before)
+	e := json.NewEncoder(&w.buf)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil { // with a line feed
+		return err
+	}
+	w.buf.WriteString(after)
+	return nil
+}
+
+// json answers with v.
+func (w *response) json(status int, v any) error {
+	if err := w.encode("", v, ""); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.deadline(answerTimeout)
+	w.WriteHeader(status)
+	return w.send()
+}
+
+// event sends v as an event of a stream, which the first one begins.
+func (w *response) event(v any) error {
+	if err := w.encode("data: ", v, "\n"); err != nil {
+		return err
+	}
+	if !w.events {
+		w.events = true
+		w.Header().Set("Content-Type", "text/event-stream")
+		w.Header().Set("Cache-Control", "no-cache")
+		w.Header().Set("X-Accel-Buffering", "no")
+		w.WriteHeader(http.StatusOK)
+	}
+	w.deadline(stallTimeout)
+	if err := w.send(); err != nil {
+		return err
+	}
+	if err := w.control.Flush(); err != nil {
+		return fmt.Errorf("%w: %w", errGone, err)
+	}
+	return nil
+}
+
+// done ends a stream.
+func (w *response) done() error {
+	w.buf.Reset()
+	w.buf.WriteString("data: [DONE]\n\n")
+	w.deadline(answerTimeout)
+	return w.send()
+}
+
+func (w *response) send() error {
+	if _, err := w.Write(w.buf.Bytes()); err != nil {
+		return fmt.Errorf("%w: %w", errGone, err)
+	}
+	return nil
+}
+
+// fail answers with an error, at the end of a stream if that has begun.
+func (w *response) fail(e *apiError) {
+	v := struct {
+		Error *apiError `json:"error"`
+	}{e}
+	switch {
+	case w.events:
+		_ = w.event(v) // nobody is left to tell
+	case w.status == 0:
+		if e.retryAfter {
+			w.Header().Set("Retry-After", "1")
+		}
+		_ = w.json(e.status, v)
+	}
+}
