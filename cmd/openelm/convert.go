@@ -57,6 +57,11 @@ MLX's take a group other than 64 and a type of the scales, as in mlx-4-g32-bf16.
 				}
 			}
 			model, err := m.open(cmd)
+			if errors.Is(err, loader.ErrNoTokenizer) && calibrate == "" { // weights can do without; convert warns
+				bare := *m
+				bare.bare = true
+				model, err = bare.open(cmd)
+			}
 			if err != nil {
 				return err
 			}

@@ -1,5 +1,5 @@
 // Command openelm runs OpenELM models from the command line: generate, chat,
-// inspect, tokenize, score, serve, convert, perplexity and bench. Run
+// inspect, tokenize, score, serve, convert, perplexity, models and bench. Run
 // it with --help.
 package main
 
@@ -106,7 +106,7 @@ program is used.`,
 		return fmt.Errorf("%s (see %s --help)", conversion.ReplaceAllString(err.Error(), ""), cmd.CommandPath())
 	})
 	m.register(cmd)
-	cmd.AddCommand(generateCommand(&m), chatCommand(&m, s), inspectCommand(&m), tokenizeCommand(&m), scoreCommand(&m), serveCommand(&m, s), convertCommand(&m), perplexityCommand(&m), benchCommand(&m))
+	cmd.AddCommand(generateCommand(&m), chatCommand(&m, s), inspectCommand(&m), tokenizeCommand(&m), scoreCommand(&m), serveCommand(&m, s), convertCommand(&m), perplexityCommand(&m), modelsCommand(&m), benchCommand(&m))
 	return cmd
 }
 

@@ -23,6 +23,8 @@ type modelFlags struct {
 	backend string
 	threads int
 	quiet   bool
+
+	bare bool // without the tokenizer
 }
 
 func (f *modelFlags) register(cmd *cobra.Command) {
@@ -37,7 +39,7 @@ func (f *modelFlags) register(cmd *cobra.Command) {
 // loaderOptions are how the loader should work for this command: with a
 // progress bar for downloads unless it should be quiet.
 func (f *modelFlags) loaderOptions(cmd *cobra.Command) *loader.Options {
-	o := &loader.Options{Adapter: f.adapter, DownloadTokenizer: true, Hub: &hub.Client{}}
+	o := &loader.Options{Adapter: f.adapter, DownloadTokenizer: true, NoTokenizer: f.bare, Hub: &hub.Client{}}
 	if !f.quiet {
 		o.Hub.Progress = downloadProgress(cmd.ErrOrStderr())
 		o.Logger = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))

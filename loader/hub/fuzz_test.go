@@ -76,7 +76,7 @@ func FuzzListing(f *testing.F) {
 				}
 			}
 		}
-		for _, name := range parseTree(data) {
+		for name := range parseTree(data).Files {
 			if matchAny([]string{"["}, name) != (name == "[") {
 				t.Errorf("%q matches [", name)
 			}

@@ -32,6 +32,7 @@ func TestPython(t *testing.T) {
 			t.Run("PythonReadsOurs", func(t *testing.T) { pythonReadsOurs(t, py) })
 			t.Run("WeReadPythons", func(t *testing.T) { weReadPythons(t, py) })
 			t.Run("BothUpdateOne", func(t *testing.T) { bothUpdateOne(t, py) })
+			t.Run("Remove", func(t *testing.T) { sameRemoval(t, py) })
 			t.Run("Locks", func(t *testing.T) { shareLocks(t, py) })
 			t.Run("NoSymlinks", func(t *testing.T) { pythonReadsCopies(t, py) })
 			if release == pythonReleases[0] { // the older one lets é and a line break into an id
@@ -267,6 +268,48 @@ func bothUpdateOne(t *testing.T, py *python) {
 	c.Offline = true
 	if path := mustFile(t, c, testRepo, "config.json"); path != result["config.json"] {
 		t.Errorf("Python downloads %s, we find %s", result["config.json"], path)
+	}
+}
+
+// A revision goes as Python's delete_revisions has it, and what Python leaves is
+// listed and whole.
+func sameRemoval(t *testing.T, py *python) {
+	for _, last := range []bool{false, true} {
+		c, first, second := twoRevisions(t)
+		gone := first
+		if last {
+			gone = second
+		}
+		theirs := *c
+		theirs.CacheDir = t.TempDir()
+		if err := os.CopyFS(theirs.CacheDir, os.DirFS(c.CacheDir)); err != nil {
+			t.Fatal(err)
+		}
+		r, err := c.Remove(t.Context(), hub.Repo{ID: testID, Revision: gone}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var freed int64
+		py.of(&theirs).call(t, &freed, "delete", map[string]any{"commits": []string{gone}})
+		if freed != r.Size {
+			t.Errorf("Python frees %d bytes, we %d", freed, r.Size)
+		}
+		snapshots := func(dir string) []string {
+			return slices.DeleteFunc(tree(t, filepath.Join(dir, "models--org--Tiny-Model")), func(line string) bool {
+				return strings.HasPrefix(line, "trees/") || strings.HasPrefix(line, ".no_exist/")
+			})
+		}
+		if diff := cmp.Diff(snapshots(theirs.CacheDir), snapshots(c.CacheDir)); diff != "" {
+			t.Errorf("what is left (-Python +ours):\n%s", diff)
+		}
+		var report scanReport
+		py.of(c).call(t, &report, "scan", nil)
+		if len(report.Warnings) > 0 || len(report.Repos[testID].Revisions) != 1 {
+			t.Errorf("scan_cache_dir: %+v", report)
+		}
+		if v, err := theirs.Verify(t.Context(), testRepo, nil); err != nil || len(v.Problems) > 0 || v.Files != len(files()) {
+			t.Errorf("Python leaves %+v, %v", v, err)
+		}
 	}
 }
 

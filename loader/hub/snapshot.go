@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -185,22 +187,23 @@ func treeName(commit string) string { return filepath.Join("trees", commit+".jso
 
 // readTree returns the names of all files of a commit, nil if they are not known.
 func (c repoCache) readTree(commit string) (names []string) {
+	return slices.Collect(maps.Keys(c.tree(commit).Files))
+}
+
+// tree is what the cache knows of a commit's files, nothing if it does not.
+func (c repoCache) tree(commit string) tree {
 	data, err := os.ReadFile(filepath.Join(c.dir(), treeName(commit)))
 	if err != nil {
-		return nil
+		return tree{}
 	}
 	return parseTree(data)
 }
 
-func parseTree(data []byte) (names []string) {
-	var t tree
+func parseTree(data []byte) (t tree) {
 	if json.Unmarshal(data, &t) != nil || t.FormatVersion != treeFormat {
-		return nil
+		return tree{}
 	}
-	for name := range t.Files {
-		names = append(names, name)
-	}
-	return names
+	return t
 }
 
 // remember writes a revision's commit and that commit's list of files.

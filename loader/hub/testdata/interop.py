@@ -35,6 +35,13 @@ def scan():
     }
 
 
+def delete(commits):
+    strategy = scan_cache_dir().delete_revisions(*commits)
+    freed = strategy.expected_freed_size
+    strategy.execute()
+    return freed
+
+
 def valid(ids):
     result = {}
     for repo_id in ids:
@@ -69,6 +76,7 @@ commands = {
     "scan": scan,
     "snapshot": lambda repo, **options: snapshot_download(repo, **options),
     "download": lambda repo, names: {name: hf_hub_download(repo, name) for name in names},
+    "delete": delete,
     "valid": valid,
     "match": lambda cases: [fnmatch.fnmatchcase(name, pattern) for pattern, name in cases],
     "hold": hold,
