@@ -75,6 +75,78 @@ func matvec4xQ4_1NEON(a *mulArgs)
 func widenQ4_1NEON(a *widenArgs)
 
 //go:noescape
+func matvec1xQ5_0NEON(a *mulArgs)
+
+//go:noescape
+func matvec2xQ5_0NEON(a *mulArgs)
+
+//go:noescape
+func matvec4xQ5_0NEON(a *mulArgs)
+
+//go:noescape
+func widenQ5_0NEON(a *widenArgs)
+
+//go:noescape
+func matvec1xQ5_1NEON(a *mulArgs)
+
+//go:noescape
+func matvec2xQ5_1NEON(a *mulArgs)
+
+//go:noescape
+func matvec4xQ5_1NEON(a *mulArgs)
+
+//go:noescape
+func widenQ5_1NEON(a *widenArgs)
+
+//go:noescape
+func matvec1xIQ4_NLNEON(a *mulArgs)
+
+//go:noescape
+func matvec2xIQ4_NLNEON(a *mulArgs)
+
+//go:noescape
+func matvec4xIQ4_NLNEON(a *mulArgs)
+
+//go:noescape
+func widenIQ4_NLNEON(a *widenArgs)
+
+//go:noescape
+func matvec1xIQ4_XSNEON(a *mulArgs)
+
+//go:noescape
+func matvec2xIQ4_XSNEON(a *mulArgs)
+
+//go:noescape
+func matvec4xIQ4_XSNEON(a *mulArgs)
+
+//go:noescape
+func widenIQ4_XSNEON(a *widenArgs)
+
+//go:noescape
+func matvec1xQ3_KNEON(a *mulArgs)
+
+//go:noescape
+func matvec2xQ3_KNEON(a *mulArgs)
+
+//go:noescape
+func matvec4xQ3_KNEON(a *mulArgs)
+
+//go:noescape
+func widenQ3_KNEON(a *widenArgs)
+
+//go:noescape
+func matvec1xQ5_KNEON(a *mulArgs)
+
+//go:noescape
+func matvec2xQ5_KNEON(a *mulArgs)
+
+//go:noescape
+func matvec4xQ5_KNEON(a *mulArgs)
+
+//go:noescape
+func widenQ5_KNEON(a *widenArgs)
+
+//go:noescape
 func matvec1xQ4_KNEON(a *mulArgs)
 
 //go:noescape
@@ -190,6 +262,42 @@ func matvec2xQ4_1DotProd(a *mulArgs)
 
 //go:noescape
 func matvec4xQ4_1DotProd(a *mulArgs)
+
+//go:noescape
+func matvec1xQ5_0DotProd(a *mulArgs)
+
+//go:noescape
+func matvec2xQ5_0DotProd(a *mulArgs)
+
+//go:noescape
+func matvec4xQ5_0DotProd(a *mulArgs)
+
+//go:noescape
+func matvec1xQ5_1DotProd(a *mulArgs)
+
+//go:noescape
+func matvec2xQ5_1DotProd(a *mulArgs)
+
+//go:noescape
+func matvec4xQ5_1DotProd(a *mulArgs)
+
+//go:noescape
+func matvec1xIQ4_NLDotProd(a *mulArgs)
+
+//go:noescape
+func matvec2xIQ4_NLDotProd(a *mulArgs)
+
+//go:noescape
+func matvec4xIQ4_NLDotProd(a *mulArgs)
+
+//go:noescape
+func matvec1xQ5_KDotProd(a *mulArgs)
+
+//go:noescape
+func matvec2xQ5_KDotProd(a *mulArgs)
+
+//go:noescape
+func matvec4xQ5_KDotProd(a *mulArgs)
 
 //go:noescape
 func matvec1xQ4_KDotProd(a *mulArgs)

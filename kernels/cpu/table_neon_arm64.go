@@ -45,14 +45,40 @@ var neon = isaTable{
 			widen:  widenQ4_1NEON,
 			layout: inOrder,
 		},
+		kernels.Q5_0: {
+			matvec: [3]matvecKernel{{matvec1xQ5_0NEON, 2}, {matvec2xQ5_0NEON, 2}, {matvec4xQ5_0NEON, 2}},
+			widen:  widenQ5_0NEON,
+		},
+		kernels.Q5_1: {
+			matvec: [3]matvecKernel{{matvec1xQ5_1NEON, 2}, {matvec2xQ5_1NEON, 2}, {matvec4xQ5_1NEON, 2}},
+			widen:  widenQ5_1NEON,
+			layout: inOrder,
+		},
+		kernels.Q3_K: {
+			matvec: [3]matvecKernel{{matvec1xQ3_KNEON, 2}, {matvec2xQ3_KNEON, 2}, {matvec4xQ3_KNEON, 2}},
+			widen:  widenQ3_KNEON,
+		},
 		kernels.Q4_K: {
 			matvec: [3]matvecKernel{{matvec1xQ4_KNEON, 2}, {matvec2xQ4_KNEON, 2}, {matvec4xQ4_KNEON, 2}},
 			widen:  widenQ4_KNEON,
 			layout: inOrder,
 		},
+		kernels.Q5_K: {
+			matvec: [3]matvecKernel{{matvec1xQ5_KNEON, 2}, {matvec2xQ5_KNEON, 2}, {matvec4xQ5_KNEON, 2}},
+			widen:  widenQ5_KNEON,
+			layout: inOrder,
+		},
 		kernels.Q6_K: {
 			matvec: [3]matvecKernel{{matvec1xQ6_KNEON, 2}, {matvec2xQ6_KNEON, 2}, {matvec4xQ6_KNEON, 2}},
 			widen:  widenQ6_KNEON,
+		},
+		kernels.IQ4_NL: {
+			matvec: [3]matvecKernel{{matvec1xIQ4_NLNEON, 2}, {matvec2xIQ4_NLNEON, 2}, {matvec4xIQ4_NLNEON, 2}},
+			widen:  widenIQ4_NLNEON,
+		},
+		kernels.IQ4_XS: {
+			matvec: [3]matvecKernel{{matvec1xIQ4_XSNEON, 2}, {matvec2xIQ4_XSNEON, 2}, {matvec4xIQ4_XSNEON, 2}},
+			widen:  widenIQ4_XSNEON,
 		},
 		kernels.Affine4: {
 			matvec: [3]matvecKernel{{matvec1xAffine4NEON, 2}, {matvec2xAffine4NEON, 2}, {matvec4xAffine4NEON, 2}},

@@ -158,12 +158,15 @@ func iq4Values(disp int) blockLoad {
 
 // iq4 is the values of IQ4_NL and IQ4_XS as bytes, in both halves of a vector.
 func (c *constants) iq4() operand.Mem {
-	return c.vector(func(lane int) (word uint32) {
-		for i, v := range iq4Table[lane%4*4:][:4] {
-			word |= uint32(uint8(v)) << (8 * i)
-		}
-		return word
-	})
+	return c.vector(func(lane int) uint32 { return iq4Word(lane % 4 * 4) })
+}
+
+// iq4Word is four values, from the given one on.
+func iq4Word(first int) (word uint32) {
+	for i, v := range iq4Table[first:][:4] {
+		word |= uint32(uint8(v)) << (8 * i)
+	}
+	return word
 }
 
 // iq4Table is kernels.IQ4Values; this module does not import the library.

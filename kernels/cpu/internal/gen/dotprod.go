@@ -12,7 +12,8 @@ import (
 func neonDot(n *neon) {
 	neonSpread(n)
 	for i := range neonQuants {
-		if f := &neonQuants[i]; f.step == 32 {
+		// Registers for a third sum and those for the scales of 256 columns are the same.
+		if f := &neonQuants[i]; f.step == 32 && !(f.wide() && f.cols > 32) {
 			for _, xs := range neonRows {
 				f.dot(n, xs)
 			}
@@ -91,7 +92,7 @@ var recordFloats = recordBytes / 4
 
 // wide reports whether weights have eight bits: the three digits' sums do not fit
 // one integer.
-func (f *neonQuant) wide() bool { return f.mask == 0 }
+func (f *neonQuant) wide() bool { return f.eightBits }
 
 // unsignedBytes reports whether weights are too large for a signed byte.
 func (f *neonQuant) unsignedBytes() bool { return f.wide() && !f.signed }
