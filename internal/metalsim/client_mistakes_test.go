@@ -318,28 +318,30 @@ func (c *client) releaseInFlight(commandBuffer string) {
 	c.send(cb, "waitUntilCompleted")
 }
 
+// violations are what f is reported for, and their kinds.
+func (c *client) violations(f func(*client)) (kinds []string, all []metalsim.Violation) {
+	pool := c.call(c.push)
+	f(c)
+	c.call(c.pop, pool)
+	all = c.sim.TakeViolations()
+	for _, v := range all {
+		if !slices.Contains(kinds, v.Kind) {
+			kinds = append(kinds, v.Kind)
+		}
+	}
+	return kinds, all
+}
+
 // Each mistake is recorded, as what it is and nothing else; done right, nothing is.
 func TestClientMistakes(t *testing.T) {
 	for _, m := range clientMistakes {
 		t.Run(m.name, func(t *testing.T) {
 			c := newClient(t)
 			c.sim.Set(t, "os", "15")
-			do := func(f func(*client)) (kinds []string, all []metalsim.Violation) {
-				pool := c.call(c.push)
-				f(c)
-				c.call(c.pop, pool)
-				for _, v := range c.sim.TakeViolations() {
-					all = append(all, v)
-					if !slices.Contains(kinds, v.Kind) {
-						kinds = append(kinds, v.Kind)
-					}
-				}
-				return kinds, all
-			}
-			if kinds, all := do(m.wrong); !slices.Equal(kinds, []string{m.kind}) {
+			if kinds, all := c.violations(m.wrong); !slices.Equal(kinds, []string{m.kind}) {
 				t.Errorf("done wrong: %v, want %s", all, m.kind)
 			}
-			if kinds, all := do(m.right); len(kinds) != 0 {
+			if kinds, all := c.violations(m.right); len(kinds) != 0 {
 				t.Errorf("done right: %v", all)
 			}
 		})

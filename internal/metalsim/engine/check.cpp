@@ -391,6 +391,7 @@ void finish_memory() {
     c.total.unique_read += t.unique_read;
     c.total.unique_written += t.unique_written;
     the.report->identities[i] = the.buffers[i].base ? the.args->buffers[i].identity : 0;
+    the.report->addresses[i] = (uint64_t)the.args->buffers[i].contents;
   }
   for (auto &s : shadows)
     for (auto *p : s->pages)

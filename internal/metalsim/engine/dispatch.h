@@ -83,7 +83,7 @@ struct metalsim_report {
   std::map<std::tuple<uint32_t, uint32_t, uint32_t>, size_t> known;
   std::string text;
   std::vector<metalsim_range> ranges[METALSIM_MAX_BUFFERS][2];
-  uint64_t identities[METALSIM_MAX_BUFFERS] = {};
+  uint64_t identities[METALSIM_MAX_BUFFERS] = {}, addresses[METALSIM_MAX_BUFFERS] = {};   // of the buffers bound
 
   const char *keep(std::string s) {
     strings.push_back(std::make_unique<std::string>(std::move(s)));

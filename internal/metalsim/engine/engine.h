@@ -213,7 +213,7 @@ METALSIM_API const metalsim_counters *metalsim_report_counters(const metalsim_re
 METALSIM_API size_t metalsim_report_ranges(const metalsim_report *, uint32_t buffer, int write, const metalsim_range **out);
 
 // Hazards between dispatches of one concurrent encoder. A tracker holds what was touched since the last barrier; adding a
-// report returns the violations with earlier reports that touch the same bytes of the same buffer identity, at least one
+// report returns the violations with earlier reports that touch the same memory, whatever buffer it is bound as, at least one
 // of them writing. Reset it at memoryBarrierWithScope:; reset one buffer at memoryBarrierWithResources:.
 typedef struct metalsim_hazards metalsim_hazards;
 typedef struct {

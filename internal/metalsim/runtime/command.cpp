@@ -1,5 +1,5 @@
 // command.cpp: MTLCommandQueue and MTLCommandBuffer: life of a command buffer, its worker thread, completion.
-#include "command.h"
+#include "flight.h"
 
 #include <time.h>
 
@@ -76,6 +76,7 @@ void commit(CommandBuffer *self, SEL) {
     if (self->open != nullptr) return violation(Kind::kState, "-[MTLCommandBuffer commit]: an encoder has not ended");
     self->status = kCommitted;
   }
+  if (config().execute) self->flight = Flight::commit(self);
   counters().commits++;
   std::shared_ptr<Worker> w = self->queue->worker;
   std::unique_lock lock(w->mutex);
@@ -95,10 +96,13 @@ void add_handler(CommandBuffer *self, SEL, const Block *b) {
 }
 
 void wait_completed(CommandBuffer *self, SEL) {
-  std::unique_lock lock(self->mutex);
-  if (self->status == kNotEnqueued) return violation(Kind::kState, "-[MTLCommandBuffer waitUntilCompleted]: not committed");
-  counters().waits++;
-  self->changed.wait(lock, [&] { return self->handled; });
+  {
+    std::unique_lock lock(self->mutex);
+    if (self->status == kNotEnqueued) return violation(Kind::kState, "-[MTLCommandBuffer waitUntilCompleted]: not committed");
+    counters().waits++;
+    self->changed.wait(lock, [&] { return self->handled; });
+  }
+  if (self->flight) self->flight->completed();
 }
 
 template <class T>
@@ -145,6 +149,7 @@ void CommandBuffer::complete(int64_t code) {
     calls.swap(handlers);
     retained.clear();
   }
+  if (flight && !calls.empty()) flight->completed();
   Ref<Object> handed(this);
   if (config().finish == kNamesAnother) handed = Ref<Object>::adopt(new Object(root_class()));
   // waitUntilCompleted returns after the handlers have run, as documented.
@@ -175,7 +180,11 @@ void define_command() {
   add(c, "commit", "v", commit);
   add(c, "addCompletedHandler:", "v?", add_handler);
   add(c, "waitUntilCompleted", "v", wait_completed);
-  add(c, "status", "Q", +[](CommandBuffer *self, SEL) -> uint64_t { return locked(self, &CommandBuffer::status); });
+  add(c, "status", "Q", +[](CommandBuffer *self, SEL) -> uint64_t {
+    Status s = locked(self, &CommandBuffer::status);
+    if (s >= kCompleted && self->flight) self->flight->completed();
+    return s;
+  });
   add(c, "error", "@", +[](CommandBuffer *self, SEL) -> Object * { return self->error.get(); });
   add(c, "GPUStartTime", "d", +[](CommandBuffer *self, SEL) { return locked(self, &CommandBuffer::gpu_start); });
   add(c, "GPUEndTime", "d", +[](CommandBuffer *self, SEL) { return locked(self, &CommandBuffer::gpu_end); });

@@ -9,6 +9,7 @@ namespace sim {
 
 struct Encoder;
 struct CommandBuffer;
+class Flight;
 
 // One entry of an encoder's buffer argument table.
 struct Bound {
@@ -59,6 +60,7 @@ struct CommandBuffer : Labelled {
   std::vector<Command> commands;
   std::vector<Bound> bound;
   std::deque<std::vector<char>> bytes;  // copies of setBytes
+  std::shared_ptr<Flight> flight;       // from commit, in mode check
 
   std::mutex mutex;
   std::condition_variable changed;

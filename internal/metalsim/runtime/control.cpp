@@ -55,6 +55,9 @@ const char *name(Kind k) {
     case Kind::kState: return "wrong state";
     case Kind::kUnbound: return "missing binding";
     case Kind::kHazard: return "hazard between dispatches";
+    case Kind::kEncoders: return "hazard between encoders";
+    case Kind::kQueues: return "hazard between queues";
+    case Kind::kInFlight: return "write in flight";
     case Kind::kForeign: return "foreign device";
     case Kind::kArgument: return "invalid argument";
   }

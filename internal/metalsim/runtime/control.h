@@ -24,6 +24,9 @@ enum class Kind {
   kState,         // no pipeline, encoding after the end or commit, commit twice, encoder not ended
   kUnbound,       // a dispatch without a buffer the kernel takes
   kHazard,        // dispatches of a concurrent encoder touch the same bytes without a barrier
+  kEncoders,      // encoders of one queue touch the same bytes in a way that Metal does not track
+  kQueues,        // command buffers of two queues touch the same bytes, and nothing orders them
+  kInFlight,      // the CPU wrote what a committed command buffer touches
   kForeign,       // objects of two devices
   kArgument,      // a nil or out-of-range argument Metal rejects
 };

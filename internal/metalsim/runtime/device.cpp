@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "metal.h"
+#include "flight.h"
 
 namespace sim {
 namespace {
@@ -117,6 +117,7 @@ Buffer::Buffer(Device *d, void *m, uint64_t n, uint64_t o, const Block *b)
 
 Buffer::~Buffer() {
   if (memory == nullptr) return;
+  Flight::forget(this);
   check_tail();
   device->allocated -= mapped ? mapped : length;
   if (mapped) munmap(memory, mapped + page());

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <random>
 
-#include "command.h"
+#include "flight.h"
 
 namespace sim {
 namespace {
@@ -63,7 +63,7 @@ struct Execution {
     if (uint64_t seed = config().seed; seed != 0) a.seed = mix(seed, serial++) | 1;
     counters().dispatches++;
     ran++;
-    metalsim_report *r = metalsim_dispatch(c.pipeline->kernel, &a);
+    metalsim_report *r = cb->flight ? cb->flight->dispatch(c, cb->bound.data() + c.first, a) : metalsim_dispatch(c.pipeline->kernel, &a);
     report(c, r);
     if (concurrent) find_hazards(r);
     metalsim_report_release(r);
@@ -115,6 +115,7 @@ struct Execution {
     flush();
     next_stage();
     concurrent = is_concurrent;
+    if (cb->flight) cb->flight->begin_encoder();
     if (hazards) metalsim_hazards_destroy(hazards);
     hazards = concurrent ? metalsim_hazards_create() : nullptr;
   }
@@ -166,7 +167,9 @@ int64_t CommandBuffer::execute() {
     x.stop_after = std::count_if(commands.begin(), commands.end(), [](auto &c) { return c.what == Command::kDispatch; }) / 2;
     if (code == kDeviceRemoved || code == kAccessRevoked) config().lost = static_cast<int>(code);
   }
+  if (flight) flight->start();
   if (config().execute && !x.all() && failed_with == 0) failed_with = kInvalidResource;
+  if (flight) flight->finish();
   std::lock_guard lock(mutex);
   gpu_start = start;
   gpu_end = now();

@@ -222,7 +222,7 @@ CompileOptions::CompileOptions() : Object(classes.options) {}
 ConstantValues::ConstantValues() : Object(classes.constants) {}
 PipelineDescriptor::PipelineDescriptor() : Labelled(classes.descriptor) {}
 
-Library::Library(Device *d, metalsim_library *l, const std::string &source) : Labelled(classes.library), device(d), library(l) {
+Library::Library(Device *d, metalsim_library *l, const std::string &source) : Labelled(classes.library), device(d), library(l), checked(config().mode == METALSIM_MODE_CHECK) {
   auto has = [&](const char *name) { return source.find(name) != std::string::npos; };
   reduces = has("simd_sum") || has("simd_max") || has("simd_min");
   multiplies = has("simdgroup_multiply");
@@ -233,7 +233,7 @@ Function::Function(Library *l, std::string n, metalsim_kernel *k) : Labelled(cla
 Function::~Function() { metalsim_kernel_release(kernel); }
 
 Pipeline::Pipeline(Device *d, const PipelineDescriptor &desc)
-    : Labelled(classes.pipeline), device(d), kernel(desc.function->kernel), info(metalsim_kernel_describe(kernel)), max_threads(info->max_total_threads_per_threadgroup), width(simd_width()), whole_simd_groups(desc.whole_simd_groups) {
+    : Labelled(classes.pipeline), device(d), kernel(desc.function->kernel), info(metalsim_kernel_describe(kernel)), max_threads(info->max_total_threads_per_threadgroup), width(simd_width()), whole_simd_groups(desc.whole_simd_groups), checked(desc.function->library->checked) {
   label = desc.label.empty() ? desc.function->name : desc.label;
   if (desc.max_threads && desc.max_threads < max_threads) max_threads = desc.max_threads;
   metalsim_kernel_retain(kernel);

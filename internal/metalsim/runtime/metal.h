@@ -56,6 +56,7 @@ struct Library : Labelled {
   ~Library() override;
   Ref<Device> device;
   metalsim_library *library;
+  const bool checked;         // compiled in mode check
   bool reduces, multiplies;  // has reductions of SIMD-groups, products of their matrices
 };
 
@@ -92,6 +93,7 @@ struct Pipeline : Labelled {
   const metalsim_kernel_info *info;
   uint64_t max_threads, width;
   bool whole_simd_groups;
+  const bool checked;  // its kernel, in mode check
 };
 
 struct ResidencySetDescriptor : Labelled {
