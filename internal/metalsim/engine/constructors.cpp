@@ -33,16 +33,18 @@ class Rewriter {
 
   void run() {
     for (int i = t.next(-1); i < t.size(); i = t.next(i)) {
+      scope(i);
       if (t[i].kind == TokenKind::number) literal(i);
       else if (t.at(i) == "static_cast") static_cast_(i);
       else if (t.at(i) == "(") cast(i);
-      else if (t.is_word(i)) constructor(i);
+      else if (t.is_word(i)) constructor(i), variable(i);
     }
   }
 
  private:
   Tokens &t;
   std::set<std::string> names;   // template parameters and aliases: they may name a vector
+  std::vector<bool> blocks;      // of the braces around: whether statements are inside
 
   void collect_names() {
     for (int i = t.next(-1); i < t.size(); i = t.next(i)) {
@@ -127,6 +129,36 @@ class Rewriter {
     int first = typename_before ? t.previous(i) : i;
     t[first].before += vector ? "::msl_make<" : "::msl_construct<";
     t[end].after += ">";
+  }
+
+  void scope(int i) {
+    if (t.at(i) == "}" && !blocks.empty()) blocks.pop_back();
+    if (t.at(i) != "{") return;
+    const std::string &p = t.at(t.previous(i));
+    bool inside = !blocks.empty() && blocks.back();
+    blocks.push_back(p == ")" || (inside && (!t.is_word(t.previous(i)) || is_keyword_before_expression(p))));
+  }
+
+  // V name(a, b); in a function: one argument clang takes itself.
+  void variable(int i) {
+    if (blocks.empty() || !blocks.back()) return;
+    int end = vector_type(i);
+    if (end < 0 || !(is_vector_type(t.at(end)) || (t.at(i) == "vec" && t.at(end) == ">"))) return;
+    std::string type = t.join(i, end);
+    for (int name = t.next(end); t.is_word(name);) {
+      int open = t.next(name), close = t.at(open) == "(" ? t.match(open) : -1, commas = 0;
+      if (close < 0) return;
+      for (int k = t.next(open); k != close; k = t.next(k)) {
+        if (t.at(k) == "(" || t.at(k) == "[" || t.at(k) == "{") k = t.match(k);
+        if (t.at(k) == ",") commas++;
+      }
+      int first = t.next(open);
+      bool prototype = is_address_space(t.at(first)) || t.at(first) == "const" || (t.is_word(first) && t.is_word(t.next(first)));
+      if (!commas || prototype || (t.at(t.next(close)) != ";" && t.at(t.next(close)) != ",")) return;
+      t[open].before += "= ::msl_make<" + type + ">";
+      if (t.at(t.next(close)) != ",") return;
+      name = t.next(t.next(close));
+    }
   }
 
   // (V)operand

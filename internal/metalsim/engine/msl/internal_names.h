@@ -3,6 +3,13 @@
 #pragma once
 #include "simd.h"
 
+namespace metal {
+template <class... B> using _disjunction = bool_constant<(... || B::value)>;
+template <class T> struct vec_elements : integral_constant<int, msl_vector<T>::size ? msl_vector<T>::size : 1> {};
+}
+// What SIMD-group functions take.
+template <class T> struct __is_valid_simdgroup_type : metal::bool_constant<!__is_same(typename msl_vector<T>::element, bool) && (__is_arithmetic(typename msl_vector<T>::element) || __is_same(typename msl_vector<T>::element, half) || __is_same(typename msl_vector<T>::element, bfloat))> {};
+
 #define __METAL_MAYBE_FAST_MATH__ 0
 #define __METAL_FAST_MATH__ 1
 #define __METAL_PRECISE_MATH__ 2

@@ -48,6 +48,7 @@ template <class T> using remove_pointer_t = typename remove_pointer<T>::type;
 template <class T> using remove_extent_t = typename remove_extent<T>::type;
 template <class T> using decay_t = typename decay<T>::type;
 template <class T> T &&declval() noexcept;
+typedef decltype(nullptr) nullptr_t;
 
 // Each MSL trait is a struct with a `_v` twin.
 #define MSL_TRAIT(name, ...) \
@@ -99,7 +100,7 @@ template <class T, int N> struct make_signed<vec<T, N>> { typedef vec<typename m
 template <class T> using make_unsigned_t = typename make_unsigned<T>::type;
 template <class T> using make_signed_t = typename make_signed<T>::type;
 
-template <class T> struct numeric_limits {
+template <class T> struct _numeric_limits_impl {
   static constexpr bool is_specialized = __is_integral(T);
   static constexpr bool is_signed = __is_signed(T);
   static constexpr bool is_integer = __is_integral(T);
@@ -112,7 +113,7 @@ template <class T> struct numeric_limits {
   static constexpr T lowest() { return min(); }
 };
 #define MSL_LIMITS(T, D, MAX, MIN, EPS) \
-  template <> struct numeric_limits<T> { \
+  template <> struct _numeric_limits_impl<T> { \
     static constexpr bool is_specialized = true, is_signed = true, is_integer = false, is_exact = false; \
     static constexpr bool has_infinity = true, has_quiet_NaN = true; \
     static constexpr int radix = 2, digits = D; \
@@ -129,4 +130,5 @@ MSL_LIMITS(float, 24, 3.402823466e+38f, 1.175494351e-38f, 1.192092896e-07f)
 MSL_LIMITS(half, 11, (half)65504.f, (half)6.103515625e-05f, (half)9.765625e-04f)
 MSL_LIMITS(bfloat, 8, (bfloat)3.3895313892515355e38f, (bfloat)1.175494351e-38f, (bfloat)0.0078125f)
 #undef MSL_LIMITS
+template <class T> struct numeric_limits : _numeric_limits_impl<__remove_cv(T)> {};
 }

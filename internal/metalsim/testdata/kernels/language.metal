@@ -358,6 +358,9 @@ template <typename T> kernel void deduced(device T *a [[buffer(0)]]) { a[0] = T(
 template [[host_name("deduced_uint")]] kernel void deduced(device uint *a [[buffer(0)]]);
 int first_of(constant char *s) { return s[0]; }
 struct Turned { float2x2 m[1]; };
+template <> struct _numeric_limits_impl<Turned> {   // a name of Apple's own headers that published kernels specialise
+  static constexpr Turned max() { return Turned{float2x2(2)}; }
+};
 constant Turned turned = Turned{float2x2(float2(0, 1), float2(2, 3))};
 kernel void specification(device uint *ok [[buffer(0)]]) {
   uint n = 0;
@@ -366,6 +369,11 @@ kernel void specification(device uint *ok [[buffer(0)]]) {
   CHECK(float(bfloat(1.5h)) == 1.5f && all(float2(half2(bfloat2(2, 4))) == float2(2, 4)));
   float2 whole, part = modf(float2(1.5f, -2.25f), whole);
   CHECK(all(whole == float2(1, -2)) && all(part == float2(0.5f, -0.25f)));
+  float3 q = 1;
+  const float4 v(q, 2.0f), w(3.0f, part, max(q.x, 4.0f));
+  CHECK(all(v == float4(1, 1, 1, 2)) && all(w == float4(3, 0.5f, -0.25f, 4)));
+  nullptr_t none = nullptr;
+  CHECK(none == nullptr && numeric_limits<const half>::max() == 65504.0h && numeric_limits<Turned>::max().m[0][1].y == 2);
   threadgroup __attribute__((aligned(16))) float s[4];
   s[0] = 4;
   CHECK(s[0] == 4 && all(mul24(int2(-3), int2(5)) == int2(-15)) && all(insert_bits(uint2(0), uint2(3), 4u, 2u) == uint2(48)));
