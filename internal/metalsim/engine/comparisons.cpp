@@ -23,7 +23,8 @@ class Tagger {
   std::set<std::string> templates = {"vec",       "packed_vec", "msl_bools",      "matrix",         "array",       "uniform",       "atomic",       "_atomic",     "as_type",
                                      "bool_constant", "integral_constant", "conditional", "conditional_t", "enable_if", "enable_if_t", "numeric_limits", "simdgroup_matrix",
                                      "make_filled_simdgroup_matrix", "make_diagonal_simdgroup_matrix", "static_cast", "reinterpret_cast", "const_cast", "template",
-                                     "msl_make",  "msl_construct", "msl_cast_to", "texture1d", "texture2d", "texture3d", "texture_buffer"};
+                                     "msl_make",  "msl_construct", "msl_cast_to", "texture1d", "texture2d", "texture3d", "texture_buffer", "vec_elements", "_disjunction",
+                                     "_numeric_limits_impl", "__is_valid_simdgroup_type"};
   std::set<int> closers;   // the '>' of argument lists
 
   bool is_template_name(int i) const {

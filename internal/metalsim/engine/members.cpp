@@ -114,11 +114,11 @@ class Members {
     m.name = t.previous(m.open);
     bool conversion = false;
     if (!t.is_word(m.name) || t.at(t.previous(m.name)) == "operator") {   // operator[], operator(), operator T
-      conversion = t.is_word(m.name);
       while (m.name >= 0 && t.at(m.name) != "operator") {
         if (t.at(m.name) == ";" || t.at(m.name) == "{") return false;
         m.name = t.previous(m.name);
       }
+      conversion = t.is_word(t.next(m.name));
     }
     m.first = start(m.name);
     m.last = end(i);

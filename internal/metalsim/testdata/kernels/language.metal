@@ -331,6 +331,8 @@ struct Place {
   threadgroup int &operator[](uint i) threadgroup { return v[i]; }
   template <typename T> enable_if_t<is_integral_v<T>, T> twice(T x) const thread { return x + x; }
   template <typename T> enable_if_t<!is_integral_v<T>, T> twice(T x) const thread { return x * T(2); }
+  operator vec<int, 2>() const thread { return vec<int, 2>(v[0], v[1]); }
+  operator vec<int, 2>() const device { return vec<int, 2>(v[0], v[1]); }
   template <typename T> T plus(T x, int) const device { return x + T(v[0]); }
 };
 kernel void members(device uint *ok [[buffer(0)]], device Place *p [[buffer(1)]], threadgroup Place *s [[threadgroup(0)]]) {
@@ -342,6 +344,7 @@ kernel void members(device uint *ok [[buffer(0)]], device Place *p [[buffer(1)]]
   s[0][0] = 5;
   CHECK(own.where() == 1 && p->where() == 2 && s->where() == 3);
   CHECK(own.v[1] == 7 && p->v[2] == 9 && p->v[1] == 7 && s->v[0] == 5);
+  CHECK(all(int2(*p) == int2(1, 7)) && all(vec<int, 2>(own) == int2(1, 7)));
   CHECK(own.twice(3) == 6 && own.twice(1.5f) == 3.0f && p->plus(0.5f, 1) == 1.5f);
 }
 
@@ -361,6 +364,8 @@ struct Turned { float2x2 m[1]; };
 template <> struct _numeric_limits_impl<Turned> {   // a name of Apple's own headers that published kernels specialise
   static constexpr Turned max() { return Turned{float2x2(2)}; }
 };
+template <uint n> constexpr uint twice() { return 2 * n; }
+template <typename T> constexpr uint elements() { return twice<vec_elements<T>::value>(); }
 constant Turned turned = Turned{float2x2(float2(0, 1), float2(2, 3))};
 kernel void specification(device uint *ok [[buffer(0)]]) {
   uint n = 0;
@@ -372,6 +377,7 @@ kernel void specification(device uint *ok [[buffer(0)]]) {
   float3 q = 1;
   const float4 v(q, 2.0f), w(3.0f, part, max(q.x, 4.0f));
   CHECK(all(v == float4(1, 1, 1, 2)) && all(w == float4(3, 0.5f, -0.25f, 4)));
+  CHECK(elements<half3>() == 6 && elements<float>() == 2);
   nullptr_t none = nullptr;
   CHECK(none == nullptr && numeric_limits<const half>::max() == 65504.0h && numeric_limits<Turned>::max().m[0][1].y == 2);
   threadgroup __attribute__((aligned(16))) float s[4];
