@@ -182,7 +182,7 @@ class Members {
   std::string arguments(int open, int close, int number) {
     std::string r;
     int word = -1, unnamed = 0, last = open, types = 0;
-    bool over = false;
+    bool over = false, pack = false;
     auto add = [&] {
       if (last == open) return;
       std::string name = types > 1 && word >= 0 ? t.at(word) : "";
@@ -190,8 +190,8 @@ class Members {
         name = "msl_unnamed" + std::to_string(number) + "_" + std::to_string(unnamed++);
         t[last].after += " " + name;
       }
-      r += (r.empty() ? "" : ", ") + name;
-      word = -1, types = 0, over = false, last = open;
+      r += (r.empty() ? "" : ", ") + name + (pack ? "..." : "");
+      word = -1, types = 0, over = pack = false, last = open;
     };
     for (int k = t.next(open); k < close; k = t.next(k)) {
       const std::string &x = t.at(k);
@@ -200,6 +200,7 @@ class Members {
         continue;
       }
       if (x == "=" || x == "[") over = true;
+      if (x == "..." && !over) pack = true;
       if (x == "<" && t.match(k) > 0) k = t.match(k), types += !over;
       else if (x == "(" || x == "[" || x == "{") k = t.match(k);
       else if (!over && t.is_word(k) && x != "const" && x != "volatile" && x != "typename" && !is_address_space(x)) word = k, types++;

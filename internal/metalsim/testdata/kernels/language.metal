@@ -333,6 +333,8 @@ struct Place {
   template <typename T> enable_if_t<!is_integral_v<T>, T> twice(T x) const thread { return x * T(2); }
   operator vec<int, 2>() const thread { return vec<int, 2>(v[0], v[1]); }
   operator vec<int, 2>() const device { return vec<int, 2>(v[0], v[1]); }
+  template <typename... A> int count(constant char *, A...) const thread { return sizeof...(A); }
+  template <typename... A> int count(constant char *, A...) const device { return sizeof...(A) + v[0]; }
   template <typename T> T plus(T x, int) const device { return x + T(v[0]); }
 };
 kernel void members(device uint *ok [[buffer(0)]], device Place *p [[buffer(1)]], threadgroup Place *s [[threadgroup(0)]]) {
@@ -345,6 +347,7 @@ kernel void members(device uint *ok [[buffer(0)]], device Place *p [[buffer(1)]]
   CHECK(own.where() == 1 && p->where() == 2 && s->where() == 3);
   CHECK(own.v[1] == 7 && p->v[2] == 9 && p->v[1] == 7 && s->v[0] == 5);
   CHECK(all(int2(*p) == int2(1, 7)) && all(vec<int, 2>(own) == int2(1, 7)));
+  CHECK(own.count("a", 1, 2.0f) == 2 && p->count("b", 3) == 2 && own.count("c") == 0);
   CHECK(own.twice(3) == 6 && own.twice(1.5f) == 3.0f && p->plus(0.5f, 1) == 1.5f);
 }
 
