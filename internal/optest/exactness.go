@@ -17,6 +17,20 @@ var promptRows = []int{17, 18, 23, 24, 31, 32, 33, 48, 65, 70}
 
 const allPromptRows = 72
 
+// decodeRows are the numbers of rows to run alone and in company: all up to
+// ExactRows, or, in short runs (an emulated processor's), those at which kernels
+// of one, two and four rows take turns.
+func decodeRows() []int {
+	if testing.Short() {
+		return []int{1, 2, 3, 4, 7, kernels.ExactRows}
+	}
+	all := make([]int, kernels.ExactRows)
+	for i := range all {
+		all[i] = i + 1
+	}
+	return all
+}
+
 // Exactness holds two backends to what kernels.ExactRows promises, bit by bit: the
 // first computes each row alone, or all rows of a prompt; the second some of them
 // in random order and company. They may be one backend, or differ in what results
@@ -28,13 +42,21 @@ func Exactness(t *testing.T, reference, b kernels.Backend, caches ...kernels.For
 }
 
 func exactProducts(t *testing.T, reference, b kernels.Backend) {
-	for _, l := range Layouts() {
-		for name, op := range map[string]rowsOp{"NormQKV": exactNormQKV, "NormLogits": exactNormLogits, "ProjAdd": exactProjAdd, "NormSwiGLU": exactNormSwiGLU} {
+	ops := []struct {
+		name string
+		run  rowsOp
+	}{{"NormQKV", exactNormQKV}, {"NormLogits", exactNormLogits}, {"ProjAdd", exactProjAdd}, {"NormSwiGLU", exactNormSwiGLU}}
+	for i, l := range Layouts() {
+		for k, op := range ops {
+			if testing.Short() && i%len(ops) != k {
+				continue // one operation for each layout
+			}
+			name, op := op.name, op.run
 			t.Run(name+"/"+l.String(), func(t *testing.T) {
 				m := &maker{t: t, b: reference, rng: rand.New(rand.NewPCG(uint64(l.Format), uint64(l.Group+len(name))))}
 				unit := l.unitCols()
 				random := func() rowsCase { return op(m, l, 1+m.rng.IntN(40), unit*(1+m.rng.IntN(max(2, 400/unit)))) }
-				for n := 1; n <= kernels.ExactRows; n++ {
+				for _, n := range decodeRows() {
 					m.exactRows(b, random(), n, kernels.ExactRows, 1)
 				}
 				for range 2 {
@@ -49,10 +71,14 @@ func exactProducts(t *testing.T, reference, b kernels.Backend) {
 func ExactAttention(t *testing.T, reference, b kernels.Backend, caches ...kernels.Format) {
 	for _, f := range caches {
 		t.Run("Attend/"+f.String(), func(t *testing.T) {
-			for n := 1; n <= kernels.ExactRows; n++ {
+			for _, n := range decodeRows() {
 				exactAttend(t, reference, b, f, n, 1)
 			}
-			for _, n := range promptRows {
+			prompts := promptRows
+			if testing.Short() {
+				prompts = []int{17, 33, 70}
+			}
+			for _, n := range prompts {
 				exactAttend(t, reference, b, f, n, math.MaxInt)
 			}
 		})
