@@ -27,8 +27,6 @@ var _ kernels.Ops = (*pass)(nil)
 const (
 	maxBindings = 17
 	simdWidth   = 32 // lanes of a SIMD-group of every Apple GPU
-	// threadgroupMemory is what every Apple GPU has for a threadgroup.
-	threadgroupMemory = 32 << 10
 )
 
 // dispatch is one kernel launch.
