@@ -4,7 +4,7 @@
 set -uo pipefail
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-"${GO:-go}" test -v -timeout 25m ./... 2>&1 | tee "$log" | grep --line-buffered -E '^(ok|FAIL|\?|no test files)|lines ran$|^not run:'
+"${GO:-go}" test -v -timeout 50m ./... 2>&1 | tee "$log" | grep --line-buffered -E '^(ok|FAIL|\?|no test files)|lines ran$|^not run:'
 status=${PIPESTATUS[0]}
 if [ "$status" != 0 ]; then
 	echo "---- output of what failed"
