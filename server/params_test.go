@@ -17,7 +17,7 @@ import (
 func TestParameters(t *testing.T) {
 	f := newFixture(t, server.Options{MaxBody: 1 << 16}, openelm.BatchOptions{})
 	bad := map[string][]any{
-		"n": {0, -1, 1.5, "1", 65, 1 << 40}, "stop": {1, []any{""}, "", []any{1}, make([]string, 65)}, "stream": {1, "true"},
+		"n": {0, -1, 1.5, "1", 65, 1 << 30}, "stop": {1, []any{""}, "", []any{1}, make([]string, 65)}, "stream": {1, "true"},
 		"stream_options": {object{"x": 1}, 1, object{"include_usage": true}}, "seed": {1.5, "1", json.RawMessage("1e400")},
 		"max_tokens": {-1, 1.5, "5"}, "temperature": {-0.1, 2.1, "1", json.RawMessage("1e999")}, "top_p": {-1, 1.1}, "min_p": {2},
 		"top_k": {-1, "4"}, "presence_penalty": {3}, "frequency_penalty": {-3}, "repetition_penalty": {0}, "ignore_eos": {1},
