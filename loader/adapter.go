@@ -40,6 +40,11 @@ func OpenAdapter(ctx context.Context, name string, m *openelm.Model, opts *Optio
 	for _, w := range f.warnings {
 		o.Logger.Warn(w)
 	}
+	return f.open(ctx, m)
+}
+
+// open makes the adapter for m and holds it to m's shapes.
+func (f *adapterFile) open(ctx context.Context, m *openelm.Model) (*openelm.Adapter, error) {
 	a, err := f.adapter(ctx, m)
 	if err != nil {
 		return nil, err

@@ -278,13 +278,5 @@ func (c *checkpoint) ownAdapter(ctx context.Context, m *openelm.Model, o *Option
 	if f == nil || err != nil {
 		return nil, err
 	}
-	a, err := f.adapter(ctx, m)
-	if err != nil {
-		return nil, err
-	}
-	if err := a.Validate(m); err != nil {
-		a.Release()
-		return nil, corrupt(f.configFile, "", "%w", err)
-	}
-	return a, nil
+	return f.open(ctx, m)
 }
