@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/go-openelm/go-openelm/internal/golden"
+	"github.com/go-openelm/go-openelm/internal/testing/golden"
 	"github.com/go-openelm/go-openelm/loader"
 	"github.com/go-openelm/go-openelm/openelm"
 )

@@ -10,7 +10,7 @@ import (
 	"testing/fstest"
 
 	"github.com/go-openelm/go-openelm/internal/checkpoint"
-	"github.com/go-openelm/go-openelm/internal/hubtest"
+	"github.com/go-openelm/go-openelm/internal/testing/hubtest"
 	"github.com/go-openelm/go-openelm/kernels"
 	"github.com/go-openelm/go-openelm/loader"
 	"github.com/go-openelm/go-openelm/loader/gguf"

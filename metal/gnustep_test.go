@@ -14,8 +14,8 @@ import (
 
 	"github.com/ebitengine/purego"
 
-	"github.com/go-openelm/go-openelm/internal/gnustep"
 	"github.com/go-openelm/go-openelm/internal/metalsim"
+	"github.com/go-openelm/go-openelm/internal/testing/gnustep"
 	"github.com/go-openelm/go-openelm/metal"
 )
 

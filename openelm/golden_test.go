@@ -4,7 +4,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/go-openelm/go-openelm/internal/golden"
+	"github.com/go-openelm/go-openelm/internal/testing/golden"
 	"github.com/go-openelm/go-openelm/kernels/cpu"
 )
 

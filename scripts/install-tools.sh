@@ -12,7 +12,7 @@ packages="qemu-user-static"
 lists=internal/metalsim/packages.txt
 if [ "$(uname -m)" = x86_64 ]; then
 	packages="$packages g++ make zstd xz-utils binutils-aarch64-linux-gnu libstdc++-12-dev-arm64-cross"
-	lists="$lists internal/gnustep/packages.txt"
+	lists="$lists internal/testing/gnustep/packages.txt"
 fi
 python3 -c "import venv, ensurepip" 2>/dev/null || packages="$packages python3 python3-venv"
 for list in $lists; do

@@ -18,7 +18,7 @@ set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 # What is made in another way has a place of its own in the cache.
-version=$(cat "$root/scripts/sapphire-rapids.sh" "$root/internal/emulate/boot.go" | cksum | cut -d' ' -f1)
+version=$(cat "$root/scripts/sapphire-rapids.sh" "$root/internal/testing/emulate/boot.go" | cksum | cut -d' ' -f1)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/openelm-emulator/$version
 suite=trixie
 
@@ -113,7 +113,7 @@ mkdir -p "$cache"
 	flock 9 # go test starts several of these at once
 	cd "$root"
 	# The variables are those of the program to run.
-	env -u GOFLAGS -u GOOS -u GOARCH -u GOEXPERIMENT CGO_ENABLED=0 "${GO:-go}" build -trimpath -o "$cache/emulate" ./internal/emulate
+	env -u GOFLAGS -u GOOS -u GOARCH -u GOEXPERIMENT CGO_ENABLED=0 "${GO:-go}" build -trimpath -o "$cache/emulate" ./internal/testing/emulate
 	[ -x "$cache/bochs" ] || prepare
 ) 9>"$cache/lock" >&2
 exec "$cache/emulate" run "$cache" "$@"

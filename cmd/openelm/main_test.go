@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-openelm/go-openelm/internal/hubtest"
+	"github.com/go-openelm/go-openelm/internal/testing/hubtest"
 	"github.com/go-openelm/go-openelm/loader"
 	"github.com/go-openelm/go-openelm/loader/hub"
 	"github.com/go-openelm/go-openelm/openelm"

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/go-openelm/go-openelm/internal/hubtest"
+	"github.com/go-openelm/go-openelm/internal/testing/hubtest"
 	"github.com/go-openelm/go-openelm/loader/hub"
 	"github.com/go-openelm/go-openelm/story"
 )

@@ -11,7 +11,7 @@ import (
 
 	gohf "github.com/gomlx/go-huggingface/hub"
 
-	"github.com/go-openelm/go-openelm/internal/hubtest"
+	"github.com/go-openelm/go-openelm/internal/testing/hubtest"
 	"github.com/go-openelm/go-openelm/loader"
 	"github.com/go-openelm/go-openelm/loader/hub"
 )

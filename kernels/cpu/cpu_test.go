@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/go-openelm/go-openelm/internal/optest"
+	"github.com/go-openelm/go-openelm/internal/testing/optest"
 	"github.com/go-openelm/go-openelm/kernels"
 	"github.com/go-openelm/go-openelm/kernels/cpu"
 	"github.com/go-openelm/go-openelm/openelm"

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"unsafe"
 
-	"github.com/go-openelm/go-openelm/internal/optest"
+	"github.com/go-openelm/go-openelm/internal/testing/optest"
 	"github.com/go-openelm/go-openelm/kernels"
 	"golang.org/x/sys/unix"
 )

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/go-openelm/go-openelm/internal/golden"
 	"github.com/go-openelm/go-openelm/internal/metalsim"
+	"github.com/go-openelm/go-openelm/internal/testing/golden"
 	"github.com/go-openelm/go-openelm/kernels/gpu"
 	"github.com/go-openelm/go-openelm/metal"
 )

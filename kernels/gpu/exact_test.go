@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/go-openelm/go-openelm/internal/optest"
+	"github.com/go-openelm/go-openelm/internal/testing/optest"
 	"github.com/go-openelm/go-openelm/kernels"
 )
 

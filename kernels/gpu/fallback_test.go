@@ -6,8 +6,8 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/go-openelm/go-openelm/internal/golden"
 	"github.com/go-openelm/go-openelm/internal/metalsim"
+	"github.com/go-openelm/go-openelm/internal/testing/golden"
 	"github.com/go-openelm/go-openelm/kernels"
 	"github.com/go-openelm/go-openelm/kernels/cpu"
 	"github.com/go-openelm/go-openelm/kernels/gpu"

@@ -3,7 +3,7 @@ package gpu_test
 import (
 	"testing"
 
-	"github.com/go-openelm/go-openelm/internal/golden"
+	"github.com/go-openelm/go-openelm/internal/testing/golden"
 	"github.com/go-openelm/go-openelm/kernels/gpu"
 )
 

@@ -9,7 +9,7 @@ import (
 
 	"github.com/go-openelm/go-openelm/internal/checkpoint"
 	"github.com/go-openelm/go-openelm/internal/metalsim"
-	"github.com/go-openelm/go-openelm/internal/optest"
+	"github.com/go-openelm/go-openelm/internal/testing/optest"
 	"github.com/go-openelm/go-openelm/kernels"
 	"github.com/go-openelm/go-openelm/kernels/gpu"
 	"github.com/go-openelm/go-openelm/loader"

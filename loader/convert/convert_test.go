@@ -14,7 +14,7 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/go-openelm/go-openelm/internal/golden"
+	"github.com/go-openelm/go-openelm/internal/testing/golden"
 	"github.com/go-openelm/go-openelm/kernels"
 	"github.com/go-openelm/go-openelm/kernels/cpu"
 	"github.com/go-openelm/go-openelm/loader"

@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/go-openelm/go-openelm/internal/hubtest"
+	"github.com/go-openelm/go-openelm/internal/testing/hubtest"
 	"github.com/go-openelm/go-openelm/loader/hub"
 )
 

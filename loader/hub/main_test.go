@@ -19,7 +19,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/go-openelm/go-openelm/internal/hubtest"
+	"github.com/go-openelm/go-openelm/internal/testing/hubtest"
 	"github.com/go-openelm/go-openelm/loader/hub"
 )
 

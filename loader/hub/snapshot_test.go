@@ -9,7 +9,7 @@ import (
 	"testing/fstest"
 	"time"
 
-	"github.com/go-openelm/go-openelm/internal/hubtest"
+	"github.com/go-openelm/go-openelm/internal/testing/hubtest"
 	"github.com/go-openelm/go-openelm/loader/hub"
 )
 

@@ -12,7 +12,7 @@ import (
 	"testing/fstest"
 	"time"
 
-	"github.com/go-openelm/go-openelm/internal/hubtest"
+	"github.com/go-openelm/go-openelm/internal/testing/hubtest"
 )
 
 var unlockedData = bytes.Repeat([]byte("0123456789abcdef"), 1<<17) // 2 MiB

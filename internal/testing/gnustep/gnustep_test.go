@@ -13,7 +13,7 @@ import (
 
 	"github.com/ebitengine/purego"
 
-	"github.com/go-openelm/go-openelm/internal/gnustep"
+	"github.com/go-openelm/go-openelm/internal/testing/gnustep"
 )
 
 // Messages arrive with their arguments, doubles included, and nil answers all of them with zero.

@@ -36,7 +36,7 @@ var Prompts = []string{"p0", "p1", "p2"}
 func Packs(t testing.TB) []*Pack {
 	t.Helper()
 	_, file, _, _ := runtime.Caller(0)
-	root := filepath.Join(filepath.Dir(file), "..", "..", "testdata", "golden")
+	root := filepath.Join(filepath.Dir(file), "..", "..", "..", "testdata", "golden")
 	entries, err := os.ReadDir(root)
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,12 @@ import (
 	"testing"
 )
 
-const module = "github.com/go-openelm/go-openelm/"
+const (
+	module = "github.com/go-openelm/go-openelm/"
+	root   = "../../.."
+	// harnesses is where packages for tests only lie.
+	harnesses = "internal/testing/"
+)
 
 // allowed says what the core packages may import besides the standard library
 // and packages below themselves: imports point one way.
@@ -53,7 +58,7 @@ func owner(dir string) string {
 
 func goFiles(t *testing.T, visit func(name string)) {
 	t.Helper()
-	err := filepath.WalkDir("../..", func(name string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -61,13 +66,13 @@ func goFiles(t *testing.T, visit func(name string)) {
 			if base := d.Name(); base == "testdata" || base != ".." && strings.HasPrefix(base, ".") {
 				return filepath.SkipDir
 			}
-			if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil && name != "../.." {
+			if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil && name != root {
 				return filepath.SkipDir // a module of its own
 			}
 			return nil
 		}
 		if strings.HasSuffix(name, ".go") {
-			rel, err := filepath.Rel("../..", name)
+			rel, err := filepath.Rel(root, name)
 			if err != nil {
 				return err
 			}
@@ -84,7 +89,7 @@ func goFiles(t *testing.T, visit func(name string)) {
 func TestImports(t *testing.T) {
 	seen := map[string]bool{}
 	goFiles(t, func(name string) {
-		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join("../..", name), nil, parser.ImportsOnly)
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, name), nil, parser.ImportsOnly)
 		if err != nil {
 			t.Error(err)
 			return
@@ -100,10 +105,16 @@ func TestImports(t *testing.T) {
 			if imported == "C" {
 				t.Errorf("%s uses cgo", name)
 			}
-			if own == "" || strings.HasSuffix(name, "_test.go") || !strings.Contains(strings.Split(imported, "/")[0], ".") {
+			if strings.HasSuffix(name, "_test.go") || !strings.Contains(strings.Split(imported, "/")[0], ".") {
 				continue
 			}
 			imported = strings.TrimPrefix(imported, module)
+			if strings.HasPrefix(imported, harnesses) && !strings.HasPrefix(name, harnesses) {
+				t.Errorf("%s imports %s, which is for tests", name, imported)
+			}
+			if own == "" {
+				continue
+			}
 			may := append([]string{own}, allowed[own]...)
 			if strings.HasSuffix(name, "_darwin.go") {
 				may = append(may, darwinOnly[own]...)
@@ -130,7 +141,7 @@ func TestPackageDocs(t *testing.T) {
 		if strings.HasSuffix(name, "_test.go") {
 			return
 		}
-		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join("../..", name), nil, parser.PackageClauseOnly|parser.ParseComments)
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, name), nil, parser.PackageClauseOnly|parser.ParseComments)
 		if err != nil {
 			t.Error(err)
 			return
@@ -148,7 +159,7 @@ func TestPackageDocs(t *testing.T) {
 // files of the repository but those of modules inside, as a zip holds them.
 func TestModuleSize(t *testing.T) {
 	const limit = 10_000_000
-	out, err := exec.Command("git", "-C", "../..", "ls-files", "-z").Output()
+	out, err := exec.Command("git", "-C", root, "ls-files", "-z").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +176,7 @@ func TestModuleSize(t *testing.T) {
 		for dir != "." && !nested[dir] {
 			dir = path.Dir(dir)
 		}
-		text, err := os.ReadFile(filepath.Join("../..", name))
+		text, err := os.ReadFile(filepath.Join(root, name))
 		if dir != "." || err != nil {
 			continue // the file may have been removed since the last commit
 		}
