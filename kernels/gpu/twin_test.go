@@ -171,6 +171,7 @@ func TestLongAttention(t *testing.T) {
 		{3, 3, 6, 2, 2},
 		{6, 2, 128, 1030, 9},
 		{4, 1, 200, 5, 37},
+		{3, 1, 18, 30, 40}, // a prompt whose head_dim is no multiple of four
 	} {
 		capacity := c.pos + c.rows + 2
 		width := (c.heads + 2*c.kvHeads) * c.headDim
