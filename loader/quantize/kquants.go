@@ -12,92 +12,15 @@ import (
 // each group if both could be any number, takes units from the largest of them,
 // and then improves whole numbers and units in turn.
 
-// sums are those that the best scale and minimum of given q follow from.
-type sums struct{ w, q, qq, x, xq, xx float64 }
-
-// add takes one weight: its importance, value and q. Each product is rounded on
-// its own; see the package comment.
-func (s *sums) add(w, x, q float64) {
-	wq, wx := float64(w*q), float64(w*x)
-	s.w += w
-	s.q += wq
-	s.qq += float64(wq * q)
-	s.x += wx
-	s.xq += float64(wx * q)
-	s.xx += float64(wx * x)
-}
-
-// fit is the scale and the minimum (not negative) with the least error.
-func (s *sums) fit() (scale, minimum float64) {
-	det := float64(s.w*s.qq) - float64(s.q*s.q)
-	if det > 0 {
-		scale = (float64(s.w*s.xq) - float64(s.q*s.x)) / det
-		minimum = (float64(s.q*s.xq) - float64(s.qq*s.x)) / det
-	}
-	if !(minimum > 0) {
-		minimum = 0
-		if scale = 0; s.qq > 0 {
-			scale = s.xq / s.qq
-		}
-	}
-	return scale, minimum
-}
-
-// error is Σ w·(x − scale·q + minimum)².
-func (s *sums) error(scale, minimum float64) float64 {
-	return s.xx + float64(scale*scale*s.qq) + float64(minimum*minimum*s.w) +
-		2*(float64(minimum*s.x)-float64(scale*s.xq)-float64(scale*minimum*s.q))
-}
-
-// group is the columns that share a scale.
-type group struct {
-	x, w []float32 // w is nil if all columns count the same
-	low  float64   // the least q …
-	high float64   // … and the greatest
-}
-
-func (g *group) weight(i int) float64 {
-	if g.w == nil {
-		return 1
-	}
-	return float64(g.w[i])
-}
-
-// q is x_i in units of scale, above the minimum.
-func (g *group) q(i int, inverse, minimum float64) float64 {
-	q := math.RoundToEven(float64((float64(g.x[i]) + minimum) * inverse))
-	if q < g.low { // min and max also look for NaN, which takes twice as long
-		return g.low
-	}
-	if q > g.high {
-		return g.high
-	}
-	return q
-}
-
-// sum takes every weight with the q that scale and minimum give it.
-func (g *group) sum(scale, minimum float64) (s sums) {
-	inverse := 0.0
-	if scale != 0 {
-		inverse = 1 / scale
-	}
-	for i, x := range g.x {
-		s.add(g.weight(i), float64(x), g.q(i, inverse, minimum))
-	}
-	return s
-}
-
 // refit is the best scale and minimum for the q that scale and minimum give.
 func (g *group) refit(scale, minimum float64, signed bool) candidate {
-	s := g.sum(scale, minimum)
+	p := g.sum(scale, minimum)
 	if signed {
-		if minimum = 0; s.qq > 0 {
-			scale = s.xq / s.qq
-		}
+		scale, minimum = fitScale(p), 0
 	} else {
-		scale, minimum = s.fit()
+		scale, minimum = g.fit(p)
 	}
-	return candidate{scale, minimum, s.error(scale, minimum)}
+	return candidate{scale, minimum, g.error(p, scale, minimum)}
 }
 
 // try keeps the refit of scale and minimum if it is the best so far.
@@ -128,7 +51,7 @@ type candidate struct{ scale, minimum, err float64 }
 func (g *group) search() candidate {
 	low, high := 0.0, math.Inf(-1) // the minimum is at least 0
 	for _, v := range g.x {
-		low, high = min(low, float64(v)), max(high, float64(v))
+		low, high = min(low, v), max(high, v)
 	}
 	best := candidate{err: math.Inf(1)}
 	best.try(g, 0, 0, false)
@@ -144,8 +67,8 @@ func (g *group) search() candidate {
 func (g *group) searchSigned() candidate {
 	extreme := 0.0
 	for _, v := range g.x {
-		if math.Abs(float64(v)) > math.Abs(extreme) {
-			extreme = float64(v)
+		if math.Abs(v) > math.Abs(extreme) {
+			extreme = v
 		}
 	}
 	best := candidate{err: math.Inf(1)}
@@ -159,13 +82,23 @@ func (g *group) searchSigned() candidate {
 	return best
 }
 
+// maxGroups is how many groups a block has at most: Q6_K's.
+const maxGroups = 16
+
 // superblock is a block of 256 columns in the making.
 type superblock struct {
-	groups          []group
-	scale, minimum  []int // of each group, in units of d and dmin
-	d, dmin         float64
-	low, high, most int // limits of scale; of minimum, 0 if there are none
+	groups []group
+	limits
+	units
+	scale, minimum [maxGroups]int      // of each group, in units of d and dmin
+	products       [maxGroups]products // of each group, for these
 }
+
+// limits are those of a group's whole scale, and of its minimum, 0 if there is none.
+type limits struct{ low, high, top int }
+
+// units are what whole scales and minima count.
+type units struct{ d, dmin float64 }
 
 // solve finds whole scales and minima for those of found, and their units. The
 // unit that lets the largest scale just fit is not always the best: a few
@@ -185,14 +118,13 @@ func (b *superblock) solve(found []candidate) {
 	best, bestErr := *b, math.Inf(1)
 	for spare := range 4 {
 		t := *b
-		t.scale, t.minimum = make([]int, len(found)), make([]int, len(found))
 		t.d = f16(scale / (top * (1 - float64(spare)/64)))
-		if b.most > 0 {
-			t.dmin = f16(minimum / (float64(b.most) * (1 - float64(spare)/64)))
+		if b.top > 0 {
+			t.dmin = f16(minimum / (float64(b.top) * (1 - float64(spare)/64)))
 		}
 		for j, c := range found {
 			t.scale[j] = whole(c.scale, t.d, b.low, b.high)
-			t.minimum[j] = whole(c.minimum, t.dmin, 0, b.most)
+			t.minimum[j] = whole(c.minimum, t.dmin, 0, b.top)
 		}
 		if e := t.improve(); e < bestErr {
 			best, bestErr = t, e
@@ -214,17 +146,18 @@ func whole(v, unit float64, low, high int) int {
 // the units for the q that are so found, until nothing helps. It returns the
 // error.
 func (b *superblock) improve() float64 {
-	err := math.Inf(1)
+	err := b.measure()
 	for range 4 {
-		now := 0.0
 		for j := range b.groups {
-			now += b.neighbours(j)
+			b.neighbours(j)
 		}
-		d, dmin := b.refit()
-		units := *b
-		units.d, units.dmin = f16(d), f16(dmin)
-		if e := units.error(); e < now {
-			*b, now = units, e
+		now := b.error()
+		t := *b
+		t.units = b.refit()
+		if t.units != b.units {
+			if e := t.measure(); e < now {
+				*b, now = t, e
+			}
 		}
 		if !(now < err) {
 			break
@@ -234,29 +167,33 @@ func (b *superblock) improve() float64 {
 	return err
 }
 
+// measure sets the products of all groups and returns the error.
+func (b *superblock) measure() float64 {
+	for j := range b.groups {
+		b.products[j] = b.groups[j].sum(b.d*float64(b.scale[j]), b.dmin*float64(b.minimum[j]))
+	}
+	return b.error()
+}
+
 func (b *superblock) error() (sum float64) {
 	for j := range b.groups {
-		sum += b.groupError(j, b.scale[j], b.minimum[j])
+		sum += b.groups[j].error(b.products[j], b.d*float64(b.scale[j]), b.dmin*float64(b.minimum[j]))
 	}
 	return sum
 }
 
-func (b *superblock) groupError(j, s, m int) float64 {
-	scale, minimum := b.d*float64(s), b.dmin*float64(m)
-	sums := b.groups[j].sum(scale, minimum)
-	return sums.error(scale, minimum)
-}
-
 // neighbours tries a group's scale and minimum one up and one down.
-func (b *superblock) neighbours(j int) (best float64) {
-	s, m := b.scale[j], b.minimum[j]
-	best = b.groupError(j, s, m)
+func (b *superblock) neighbours(j int) {
+	g, s, m := &b.groups[j], b.scale[j], b.minimum[j]
+	best := g.error(b.products[j], b.d*float64(s), b.dmin*float64(m))
 	try := func(s, m int) {
-		if s < b.low || s > b.high || m < 0 || m > b.most {
+		if s < b.low || s > b.high || m < 0 || m > b.top {
 			return
 		}
-		if e := b.groupError(j, s, m); e < best {
-			best, b.scale[j], b.minimum[j] = e, s, m
+		scale, minimum := b.d*float64(s), b.dmin*float64(m)
+		p := g.sum(scale, minimum)
+		if e := g.error(p, scale, minimum); e < best {
+			best, b.scale[j], b.minimum[j], b.products[j] = e, s, m, p
 		}
 	}
 	try(s-1, m)
@@ -264,22 +201,21 @@ func (b *superblock) neighbours(j int) (best float64) {
 	s = b.scale[j]
 	try(s, m-1)
 	try(s, m+1)
-	return best
 }
 
 // refit is the units with the least error for the q, scales and minima as they
 // are: x ≈ d·(s·q) − dmin·m.
-func (b *superblock) refit() (d, dmin float64) {
+func (b *superblock) refit() units {
 	var aa, am, mm, ax, mx float64
 	for j := range b.groups {
-		s, m := float64(b.scale[j]), float64(b.minimum[j])
-		t := b.groups[j].sum(b.d*s, b.dmin*m)
-		aa += float64(s * s * t.qq)
-		am += float64(s * m * t.q)
-		mm += float64(m * m * t.w)
-		ax += float64(s * t.xq)
-		mx += float64(m * t.x)
+		g, p, s, m := &b.groups[j], &b.products[j], float64(b.scale[j]), float64(b.minimum[j])
+		aa += float64(s * s * p.qq)
+		am += float64(s * m * p.q)
+		mm += float64(m * m * g.sumW)
+		ax += float64(s * p.xq)
+		mx += float64(m * g.sumX)
 	}
+	var d, dmin float64
 	det := float64(aa*mm) - float64(am*am)
 	switch {
 	case det > 1e-9*aa*mm && mm > 0:
@@ -288,48 +224,52 @@ func (b *superblock) refit() (d, dmin float64) {
 	case aa > 0:
 		d = ax / aa
 	}
-	if b.most > 0 && dmin < 0 {
-		return b.d, b.dmin
+	if b.top > 0 && dmin < 0 {
+		return b.units
 	}
-	return d, dmin
+	return units{f16(d), f16(dmin)}
 }
 
 // encodeMinima does what Q4_K and Q5_K share and returns all q.
 func encodeMinima(x, w []float32, top float64) (*superblock, []uint8) {
 	b := newSuperblock(x, w, 32, 0, top)
-	b.low, b.high, b.most = 0, 63, 63
-	found := make([]candidate, len(b.groups))
+	b.limits = limits{0, 63, 63}
+	var found [maxGroups]candidate
 	for j := range b.groups {
 		found[j] = b.groups[j].search()
 		found[j].scale = max(found[j].scale, 0)
 	}
-	b.solve(found)
+	b.solve(found[:len(b.groups)])
 	return b, b.quanta()
 }
 
+// newSuperblock cuts a block into groups of size columns.
 func newSuperblock(x, w []float32, size int, low, high float64) *superblock {
-	n := len(x) / size
-	b := &superblock{groups: make([]group, n), scale: make([]int, n), minimum: make([]int, n)}
-	for j := range b.groups {
-		b.groups[j] = group{x: x[j*size : (j+1)*size], low: low, high: high}
+	n := len(x)
+	values := make([]float64, 3*n)
+	for i, v := range x {
+		values[i], values[n+i] = float64(v), 1
 		if w != nil {
-			b.groups[j].w = w[j*size : (j+1)*size]
+			values[n+i] = float64(w[i])
 		}
+	}
+	b := &superblock{groups: make([]group, n/size)}
+	for j := range b.groups {
+		at := func(first int) []float64 { return values[first+j*size:][:size] }
+		b.groups[j] = group{x: at(0), w: at(n), wx: at(2 * n), low: low, high: high}
+		b.groups[j].prepare()
 	}
 	return b
 }
 
 // quanta are the q of all columns, counted from the least.
 func (b *superblock) quanta() []uint8 {
-	var all []uint8
+	all := make([]uint8, 0, 256)
 	for j := range b.groups {
 		g := &b.groups[j]
-		scale, inverse := b.d*float64(b.scale[j]), 0.0
-		if scale != 0 {
-			inverse = 1 / scale
-		}
-		for i := range g.x {
-			all = append(all, uint8(g.q(i, inverse, b.dmin*float64(b.minimum[j]))-g.low))
+		inverse, minimum := reciprocal(b.d*float64(b.scale[j])), b.dmin*float64(b.minimum[j])
+		for _, x := range g.x {
+			all = append(all, uint8(g.quantum(x, inverse, minimum)-g.low))
 		}
 	}
 	return all
@@ -383,12 +323,12 @@ func packNibbles(dst, q []uint8) {
 
 func encodeQ6_K(dst []byte, x, w []float32) {
 	b := newSuperblock(x, w, 16, -32, 31)
-	b.low, b.high = -128, 127
-	found := make([]candidate, len(b.groups))
+	b.limits = limits{-128, 127, 0}
+	var found [maxGroups]candidate
 	for j := range b.groups {
 		found[j] = b.groups[j].searchSigned()
 	}
-	b.solve(found)
+	b.solve(found[:])
 	low, high, scales := dst[:128], dst[128:192], dst[192:208]
 	clear(dst)
 	for j, s := range b.scale {
