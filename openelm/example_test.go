@@ -210,3 +210,28 @@ func ExampleBatch() {
 	fmt.Println(strings.Join(answers, ","))
 	// Output: Madrid, Lima, Cairo
 }
+
+func ExampleModel_Embed() {
+	model := open()
+	defer model.Close()
+	embed := func(text string) []float32 {
+		tokens, err := model.Encode(text)
+		if err != nil {
+			log.Fatal(err)
+		}
+		v, err := model.Embed(context.Background(), tokens, nil)
+		if err != nil {
+			log.Fatal(err)
+		}
+		return v
+	}
+	similarity := func(a, b []float32) (sum float32) { // the cosine: lengths are 1
+		for i := range a {
+			sum += a[i] * b[i]
+		}
+		return sum
+	}
+	text := embed("The capital of Spain is Madrid.")
+	fmt.Println(similarity(text, embed("The capital of Peru is Lima.")) > similarity(text, embed("Once upon a time there was a fox.")))
+	// Output: true
+}

@@ -125,7 +125,13 @@ func (m *Model) run(ops kernels.Ops, ws *workspace) error {
 	if err := m.predict(ops, ws); err != nil {
 		return err
 	}
+	x := ws.x.Floats()
 	for _, s := range p.segments {
+		n := s.rows * m.parts.Config.ModelDim
+		if s.states != nil {
+			addStates(s.states, x[:n], m.norm)
+		}
+		x = x[n:]
 		if p.rows > kernels.ExactRows && s.exact == s.cached {
 			s.exact += s.rows
 		}

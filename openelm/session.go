@@ -77,7 +77,8 @@ type Session struct {
 	draft  []int32
 	upTo   int
 	wanted []float32
-	turn   turn // in the batch
+	states []float64 // sums of the hidden states, of an embedding
+	turn   turn      // in the batch
 
 	state atomic.Int32 // idle, busy or closed
 	trace func(layer int, x []float32)

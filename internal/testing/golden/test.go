@@ -120,8 +120,8 @@ func (r *run) feed(how string, next func(left int) int) difference {
 }
 
 // hidden compares the residual stream after the embedding and every layer, of
-// each pass that the prompt takes, where the pack has it.
-// (The last entry of the reference is after the final norm; the logits bind it.)
+// each pass that the prompt takes, where the pack has it. The last entry of the
+// reference is after the final norm: the embedding is the mean of that.
 func (r *run) hidden() {
 	r.t.Helper()
 	want := r.p.Floats(r.prompt + ".hidden")
@@ -148,6 +148,32 @@ func (r *run) hidden() {
 		d.add(x, want[layer*len(x):(layer+1)*len(x)])
 		if !(d.max <= r.p.MaxHidden) {
 			r.t.Errorf("%s: after layer %d the residual stream differs by %.3g (allowed %.3g)", r.prompt, layer, d.max, r.p.MaxHidden)
+		}
+	}
+	r.embedding(want[layers*len(r.ids)*dim:])
+}
+
+// embedding compares the embedding of the prompt with the mean of the states
+// after the last norm. Its elements may differ by as much as a state's may, in
+// units of the mean's length.
+func (r *run) embedding(states []float32) {
+	r.t.Helper()
+	got, err := r.m.Embed(r.t.Context(), r.ids, nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	mean := make([]float64, len(got))
+	for i, v := range states {
+		mean[i%len(got)] += float64(v) / float64(len(r.ids))
+	}
+	length := 0.0
+	for _, v := range mean {
+		length += v * v
+	}
+	length = math.Sqrt(length)
+	for i, v := range got {
+		if e := math.Abs(float64(v)*length - mean[i]); !(e <= r.p.MaxHidden) {
+			r.t.Errorf("%s: element %d of the embedding differs by %.3g (allowed %.3g)", r.prompt, i, e, r.p.MaxHidden)
 		}
 	}
 }
