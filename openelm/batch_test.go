@@ -381,6 +381,11 @@ func TestEnter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		second, ok := b.TryEnter()
+		if _, third := b.TryEnter(); !ok || third {
+			t.Errorf("of two places, one of them taken, there is a second: %v, a third: %v", ok, third)
+		}
 		leave()
+		second()
 	})
 }

@@ -60,6 +60,19 @@ func (b *Batch) Enter(ctx context.Context) (leave func(), err error) {
 	}
 }
 
+// TryEnter is Enter for who would rather go without than wait: ok tells whether
+// there was a place that nobody waits for.
+func (b *Batch) TryEnter() (leave func(), ok bool) {
+	p := &b.places
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.free == 0 {
+		return nil, false
+	}
+	p.free--
+	return sync.OnceFunc(p.leave), true
+}
+
 // leave gives a place to the first who waits.
 func (p *places) leave() {
 	p.mu.Lock()

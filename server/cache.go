@@ -24,46 +24,65 @@ type cache struct {
 	closed bool
 }
 
-// kept is a session that nobody uses.
+// kept is a session that nobody uses, other than to copy it.
 type kept struct {
 	model   *Model // sessions never change it, nor its adapter
 	session *openelm.Session
 	tokens  []int32
+	prompt  int // how many of tokens came at once: what others may reuse
 	bytes   int64
+
+	copying sync.Mutex
+	gone    bool // from the cache
+}
+
+// leave waits for those who copy k, and turns others away.
+func (k *kept) leave() *openelm.Session {
+	k.copying.Lock()
+	defer k.copying.Unlock()
+	k.gone = true
+	return k.session
+}
+
+// copy is a session like k's, nil if that has left.
+func (k *kept) copy() (*openelm.Session, error) {
+	k.copying.Lock()
+	defer k.copying.Unlock()
+	if k.gone {
+		return nil, nil
+	}
+	return k.session.Fork(nil)
 }
 
 // take returns a session for prompt with room for at least capacity tokens, and
 // how much of the prompt it has evaluated already. The caller gives it back.
 func (c *cache) take(m *Model, prompt []int32, capacity int) (*openelm.Session, int, error) {
-	if s := c.find(m, prompt, capacity); s != nil {
-		n, err := s.Rebase(prompt)
-		if err != nil {
-			s.Close()
-			return nil, 0, err
+	s, err := c.find(m, prompt, capacity)
+	if s == nil && err == nil {
+		size := minCapacity
+		for size < capacity {
+			size *= 2
 		}
-		return s, n, nil
+		s, err = m.Model.NewSession(&openelm.SessionOptions{
+			Capacity: max(capacity, min(size, m.Model.Config().MaxContext)), Adapter: m.Adapter, Batch: m.Batch,
+		})
 	}
-	size := minCapacity
-	for size < capacity {
-		size *= 2
-	}
-	s, err := m.Model.NewSession(&openelm.SessionOptions{
-		Capacity: max(capacity, min(size, m.Model.Config().MaxContext)), Adapter: m.Adapter, Batch: m.Batch,
-	})
 	if err != nil {
 		return nil, 0, err
 	}
-	if _, err := s.Rebase(prompt); err != nil {
+	n, err := s.Rebase(prompt)
+	if err != nil {
 		s.Close()
 		return nil, 0, err
 	}
-	return s, 0, nil
+	return s, n, nil
 }
 
-// find takes the session out that shares most with prompt.
-func (c *cache) find(m *Model, prompt []int32, capacity int) *openelm.Session {
+// find returns the session that shares most with prompt: itself if prompt goes on
+// from where it ends, and otherwise a copy, since others may share that much, too.
+// It is nil if none shares enough.
+func (c *cache) find(m *Model, prompt []int32, capacity int) (*openelm.Session, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	best, most := -1, kernels.ExactRows // of no more, Rebase would keep nothing
 	for i, k := range slices.Backward(c.kept) {
 		if k.model != m || k.session.Capacity() < capacity {
@@ -74,12 +93,19 @@ func (c *cache) find(m *Model, prompt []int32, capacity int) *openelm.Session {
 		}
 	}
 	if best < 0 {
-		return nil
+		c.mu.Unlock()
+		return nil, nil
 	}
 	k := c.kept[best]
 	c.kept = slices.Delete(c.kept, best, best+1)
-	c.bytes -= k.bytes
-	return k.session
+	if most == len(k.tokens) {
+		c.bytes -= k.bytes
+		c.mu.Unlock()
+		return k.leave(), nil
+	}
+	c.kept = append(c.kept, k)
+	c.mu.Unlock()
+	return k.copy()
 }
 
 // common is the length of the longest common beginning.
@@ -91,28 +117,36 @@ func common(a, b []int32) int {
 	return n
 }
 
-// give keeps a session, in place of those that were not used for longest.
-func (c *cache) give(m *Model, s *openelm.Session) {
-	k := &kept{m, s, s.Tokens(), int64(s.Capacity()) * m.Model.Config().CacheBytes()}
+// give keeps a session whose text began as a prompt of so many tokens: in place
+// of those that have no more to offer than it, and of those that were not used for
+// longest.
+func (c *cache) give(m *Model, s *openelm.Session, prompt int) {
+	k := &kept{model: m, session: s, tokens: s.Tokens(), prompt: prompt, bytes: int64(s.Capacity()) * m.Model.Config().CacheBytes()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed || k.bytes > c.budget {
 		s.Close()
 		return
 	}
+	for i := len(c.kept) - 1; i >= 0; i-- {
+		old := c.kept[i]
+		if old.model == m && old.session.Capacity() <= s.Capacity() && old.prompt <= common(old.tokens, k.tokens[:prompt]) {
+			c.drop(i)
+		}
+	}
 	for c.bytes+k.bytes > c.budget {
-		c.drop()
+		c.drop(0)
 	}
 	c.kept = append(c.kept, k)
 	c.bytes += k.bytes
 }
 
-// drop closes the session that was not used for longest.
-func (c *cache) drop() {
-	k := c.kept[0]
-	c.kept = slices.Delete(c.kept, 0, 1)
+// drop closes the i-th session.
+func (c *cache) drop(i int) {
+	k := c.kept[i]
+	c.kept = slices.Delete(c.kept, i, i+1)
 	c.bytes -= k.bytes
-	k.session.Close()
+	k.leave().Close()
 }
 
 // size is how many sessions are kept, and their bytes.
@@ -128,6 +162,6 @@ func (c *cache) close() {
 	defer c.mu.Unlock()
 	c.closed = true
 	for len(c.kept) > 0 {
-		c.drop()
+		c.drop(0)
 	}
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -201,25 +202,30 @@ func (s *Server) chat(w *response, r *http.Request) error {
 	if p.stream {
 		object += ".chunk"
 	}
+	if p.logprobs && !p.stream {
+		if err := checkLogprobs("top_logprobs", p.n*p.most(m, len(prompt)), p.top); err != nil {
+			return err
+		}
+	}
+	if p.stream {
+		defer w.keepAlive()()
+	}
 	q, end, err := s.begin(r.Context(), m, p.params, "chatcmpl-", object)
 	if err != nil {
 		return err
 	}
 	defer end()
-	c := &chatWriter{request: q, p: p, out: w}
-	var choices []chatChoice
-	for i := range p.n {
+	choices := make([]chatChoice, p.n)
+	err = q.texts(r.Context(), [][]int32{prompt}, -1, func(ctx context.Context, t *continuation) (err error) {
+		c := &chatWriter{continuation: t, p: p, out: w}
 		if p.stream {
-			if err := c.stream(r, prompt, i); err != nil {
-				return err
-			}
-			continue
+			return c.stream(ctx)
 		}
-		choice, err := c.whole(r, prompt, i)
-		if err != nil {
-			return err
-		}
-		choices = append(choices, choice)
+		choices[t.index], err = c.whole(ctx)
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	end()
 	if p.stream {
@@ -233,17 +239,17 @@ func (s *Server) chat(w *response, r *http.Request) error {
 	return w.json(http.StatusOK, chatAnswer{q.head, choices, q.total()})
 }
 
-// chatWriter makes the replies of a request.
+// chatWriter makes one of the replies of a request.
 type chatWriter struct {
-	*request
+	*continuation
 	p   *chatParams
 	out *response
 }
 
-func (c *chatWriter) whole(r *http.Request, prompt []int32, i int) (chatChoice, error) {
+func (c *chatWriter) whole(ctx context.Context) (chatChoice, error) {
 	var text reply
-	choice := chatChoice{Index: i, Logprobs: c.logprobs()}
-	err := c.generate(r.Context(), prompt, i, 0, nil, func(t openelm.Token) error {
+	choice := chatChoice{Index: c.index, Logprobs: c.logprobs()}
+	err := c.generate(ctx, nil, func(t openelm.Token) error {
 		text.add(t)
 		choice.Logprobs.add(c.model, t)
 		return nil
@@ -254,13 +260,13 @@ func (c *chatWriter) whole(r *http.Request, prompt []int32, i int) (chatChoice, 
 }
 
 // stream sends a reply: who speaks, then what, then why it ends.
-func (c *chatWriter) stream(r *http.Request, prompt []int32, i int) error {
+func (c *chatWriter) stream(ctx context.Context) error {
 	send := func(choice chatChoice) error {
-		choice.Index = i
+		choice.Index = c.index
 		return c.out.event(chatAnswer{c.head, []chatChoice{choice}, c.streamUsage()})
 	}
 	first := true
-	return c.generate(r.Context(), prompt, i, 0, nil, func(t openelm.Token) error {
+	return c.generate(ctx, nil, func(t openelm.Token) error {
 		if first {
 			first = false
 			if err := send(chatChoice{Delta: &chatDelta{Role: "assistant", Content: new(string)}}); err != nil {

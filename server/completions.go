@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -131,23 +132,42 @@ func (s *Server) completions(w *response, r *http.Request) error {
 			return err
 		}
 	}
+	if p.logprobs >= 0 && !p.stream {
+		tokens := 0
+		for _, prompt := range prompts {
+			tokens += p.most(m, len(prompt))
+			if p.echo {
+				tokens += len(prompt)
+			}
+		}
+		if err := checkLogprobs("logprobs", tokens*p.n, p.logprobs); err != nil {
+			return err
+		}
+	}
+	if p.stream {
+		defer w.keepAlive()()
+	}
 	q, end, err := s.begin(r.Context(), m, p.params, "cmpl-", "text_completion")
 	if err != nil {
 		return err
 	}
 	defer end()
-	var choices []textChoice
-	for i, prompt := range prompts {
-		for j := range p.n {
-			c := &completionWriter{request: q, p: p, index: i*p.n + j}
-			if p.stream {
-				c.out = w
-			}
-			if err := c.run(r, prompt, j); err != nil {
-				return err
-			}
-			choices = append(choices, c.choice)
+	top := -1
+	if p.echo {
+		top = p.logprobs
+	}
+	choices := make([]textChoice, len(prompts)*p.n)
+	err = q.texts(r.Context(), prompts, top, func(ctx context.Context, t *continuation) error {
+		c := &completionWriter{continuation: t, p: p}
+		if p.stream {
+			c.out = w
 		}
+		err := c.run(ctx)
+		choices[t.index] = c.choice
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	end()
 	if p.stream {
@@ -163,29 +183,29 @@ func (s *Server) completions(w *response, r *http.Request) error {
 
 // completionWriter makes one of a request's texts, whole or as a stream.
 type completionWriter struct {
-	*request
+	*continuation
 	p      *completionParams
-	index  int
 	out    *response  // of a stream
 	choice textChoice // what was not sent yet
 	offset int        // characters so far
 }
 
-func (c *completionWriter) run(r *http.Request, prompt []int32, i int) error {
+func (c *completionWriter) run(ctx context.Context) error {
 	c.choice.Index = c.index
-	var score func(openelm.Token) error
+	var scored func(openelm.Token) error
 	if c.p.echo {
-		if score = c.echo(prompt); c.p.logprobs < 0 {
+		tokens := c.prompt.tokens
+		scored = c.echo(tokens)
+		if c.p.logprobs < 0 {
 			// Only the text is wanted, which the tokens give.
-			for _, id := range prompt[1:] {
-				if err := score(openelm.Token{ID: id}); err != nil {
+			for _, id := range tokens[1:] {
+				if err := scored(openelm.Token{ID: id}); err != nil {
 					return err
 				}
 			}
-			score = nil
 		}
 	}
-	if err := c.generate(r.Context(), prompt, i, max(c.p.logprobs, 0), score, c.add); err != nil {
+	if err := c.generate(ctx, scored, c.add); err != nil {
 		return err
 	}
 	if c.maxTokens == 0 {

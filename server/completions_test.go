@@ -260,6 +260,40 @@ func TestPrefixCache(t *testing.T) {
 	}
 }
 
+// TestCacheShares: what many requests begin with stays for all of them.
+func TestCacheShares(t *testing.T) {
+	f := newFixture(t, server.Options{}, openelm.BatchOptions{})
+	const head, tail = longPrompt + " she met a bear and a wolf,", " and they sang until the sun went down and all the stars were there"
+	ask := func(prompt string) usage {
+		return *complete(t, f, object{"model": "story", "prompt": prompt, "max_tokens": 2, "seed": 1, "ignore_eos": true}).Usage
+	}
+	shared := len(encode(t, f, head)) - 2 // a word at its end may be spelt otherwise
+	whole := ask(head + tail).PromptTokens
+	for i, other := range []string{" who was very old and had lost her way in the dark forest", " who could not sleep, so that she had gone out to look at the moon"} {
+		if u := ask(head + other); u.PromptTokensDetails.CachedTokens < min(shared, u.PromptTokens-17) {
+			t.Errorf("text %d shares %d tokens, and %+v", i, shared, u)
+		}
+	}
+	if u := ask(head + tail); u.PromptTokensDetails.CachedTokens != whole-17 {
+		t.Errorf("the first text again: %+v", u)
+	}
+	// It takes the place of what it repeats.
+	if text := f.do("GET", "/metrics", "").Body.String(); !strings.Contains(text, "\nopenelm_prefix_cache_sessions 3\n") {
+		t.Errorf("not three sessions:\n%s", text)
+	}
+}
+
+// TestTextsShare: the texts of a request share its prompt and their passes.
+func TestTextsShare(t *testing.T) {
+	const n, tokens = 8, 20
+	f := newFixture(t, server.Options{CacheBytes: -1}, openelm.BatchOptions{})
+	f.backend.passes.Store(0)
+	got := complete(t, f, object{"model": "story", "prompt": longPrompt, "n": n, "max_tokens": tokens, "ignore_eos": true})
+	if passes := f.backend.passes.Load(); len(got.Choices) != n || passes > 3*tokens {
+		t.Errorf("%d texts of %d tokens took %d passes", len(got.Choices), tokens, passes)
+	}
+}
+
 // TestCacheBudget: what is kept never exceeds the budget, and nothing is kept
 // after Close.
 func TestCacheBudget(t *testing.T) {

@@ -3,8 +3,11 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
+	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-openelm/go-openelm/openelm"
@@ -18,6 +21,7 @@ type request struct {
 	start  time.Time
 
 	head  head
+	mu    sync.Mutex
 	usage usage
 }
 
@@ -44,6 +48,7 @@ type promptDetails struct {
 // begin waits for a place among those who generate. end gives it back;
 // calling it again does nothing.
 func (s *Server) begin(ctx context.Context, m *Model, p *params, prefix, object string) (q *request, end func(), err error) {
+	start := time.Now()
 	s.metrics.deferred.Inc()
 	leave, err := m.Batch.Enter(ctx)
 	s.metrics.deferred.Dec()
@@ -51,11 +56,10 @@ func (s *Server) begin(ctx context.Context, m *Model, p *params, prefix, object 
 		return nil, nil, err
 	}
 	s.metrics.processing.Inc()
-	now := time.Now()
 	return &request{
-			params: p, server: s, model: m, start: now,
+			params: p, server: s, model: m, start: start,
 			head: head{
-				ID: prefix + rand.Text(), Object: object, Created: now.Unix(), Model: m.Name,
+				ID: prefix + rand.Text(), Object: object, Created: time.Now().Unix(), Model: m.Name,
 				SystemFingerprint: "openelm-" + m.Model.Backend().Name(),
 			},
 		}, sync.OnceFunc(func() {
@@ -64,56 +68,176 @@ func (s *Server) begin(ctx context.Context, m *Model, p *params, prefix, object 
 		}), nil
 }
 
-// generate continues prompt, for the i-th time, and calls each with what comes.
-// score, if not nil, sees the tokens of the prompt from the second on first, with
-// their log-probabilities and the top most probable ones.
-func (q *request) generate(ctx context.Context, prompt []int32, i, top int, score, each func(openelm.Token) error) error {
-	capacity, err := q.capacity(q.model, len(prompt))
+// prompt is a prompt of a request, which is evaluated once for all its texts.
+type prompt struct {
+	tokens []int32
+	top    int // how many of the most probable tokens to score it with, −1: not at all
+
+	mu      sync.Mutex
+	begun   bool
+	err     error
+	session *openelm.Session
+	scores  []openelm.Token // of its tokens from the second on
+	left    int             // texts that need the session
+}
+
+// continuation is one of the texts that a request is for.
+type continuation struct {
+	*request
+	prompt *prompt
+	index  int // among all of the request's
+	number int // among those of its prompt
+}
+
+// texts runs n texts for each prompt, side by side as far as the batch has places
+// that nobody waits for. The first error ends them all, and is returned. top is
+// how many of the most probable tokens to score the prompts with, or −1.
+func (q *request) texts(ctx context.Context, prompts [][]int32, top int, run func(context.Context, *continuation) error) error {
+	all := make([]*prompt, len(prompts))
+	for i, tokens := range prompts {
+		all[i] = &prompt{tokens: tokens, top: top, left: q.n}
+	}
+	defer func() {
+		for _, p := range all {
+			if p.session != nil {
+				p.session.Close()
+			}
+		}
+	}()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var next atomic.Int64
+	one := func() bool {
+		i := int(next.Add(1)) - 1
+		if i >= len(all)*q.n || ctx.Err() != nil {
+			return false
+		}
+		err := guard(func() error { return run(ctx, &continuation{q, all[i/q.n], i, i % q.n}) })
+		if err != nil {
+			cancel(err)
+		}
+		return err == nil
+	}
+	var others sync.WaitGroup
+	for range len(all)*q.n - 1 {
+		leave, ok := q.model.Batch.TryEnter()
+		if !ok {
+			break
+		}
+		others.Go(func() {
+			for ok {
+				more := one()
+				leave() // to who waits, first
+				if !more {
+					return
+				}
+				leave, ok = q.model.Batch.TryEnter()
+			}
+		})
+	}
+	for one() {
+	}
+	others.Wait()
+	return context.Cause(ctx)
+}
+
+// guard makes a panic of f its error.
+func guard(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	return f()
+}
+
+// begin returns a session of the text's own, with the prompt evaluated; nil if
+// nothing is to be evaluated.
+func (t *continuation) begin(ctx context.Context) (*openelm.Session, error) {
+	p := t.prompt
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.begun {
+		p.begun = true
+		p.err = t.evaluate(ctx, p)
+	}
+	if p.err != nil || p.session == nil {
+		return nil, p.err
+	}
+	if p.left--; p.left > 0 {
+		return p.session.Fork(nil)
+	}
+	s := p.session
+	p.session = nil
+	return s, nil
+}
+
+// evaluate evaluates a prompt, in the session that it shares most with.
+func (q *request) evaluate(ctx context.Context, p *prompt) error {
+	capacity, err := q.capacity(q.model, len(p.tokens))
 	if err != nil {
 		return err
 	}
-	known := prompt
-	if score != nil {
+	known := p.tokens
+	if p.top >= 0 {
 		known = nil // every token has to be evaluated to be scored
 	}
-	session, cached, err := q.server.cache.take(q.model, known, capacity)
-	if err != nil {
+	cached := 0
+	if p.top >= 0 || q.maxTokens != 0 {
+		if p.session, cached, err = q.server.cache.take(q.model, known, capacity); err != nil {
+			return err
+		}
+	}
+	q.mu.Lock()
+	q.usage.PromptTokens += len(p.tokens)
+	q.usage.PromptTokensDetails.CachedTokens += cached
+	q.mu.Unlock()
+	q.server.metrics.prompt.Add(float64(len(p.tokens)))
+	q.server.metrics.cached.Add(float64(cached))
+	if p.session == nil {
+		return nil
+	}
+	if p.top < 0 {
+		return p.session.Append(ctx)
+	}
+	for t, err := range p.session.Score(ctx, p.tokens, p.top) {
+		if err != nil {
+			return err
+		}
+		p.scores = append(p.scores, t)
+	}
+	return nil
+}
+
+// generate continues the text's prompt, and calls each with what comes. scored, if
+// not nil, sees the tokens of the prompt from the second on first.
+func (t *continuation) generate(ctx context.Context, scored, each func(openelm.Token) error) error {
+	session, err := t.begin(ctx)
+	if err != nil || session == nil {
 		return err
 	}
 	ok := false
 	defer func() {
 		if ok {
-			q.server.cache.give(q.model, session)
+			t.server.cache.give(t.model, session, len(t.prompt.tokens))
 		} else {
 			session.Close()
 		}
 	}()
-	if i == 0 {
-		q.usage.PromptTokens += len(prompt)
-		q.usage.PromptTokensDetails.CachedTokens += cached
-		q.server.metrics.prompt.Add(float64(len(prompt)))
-		q.server.metrics.cached.Add(float64(cached))
-	}
-	if score != nil {
-		for t, err := range session.Score(ctx, prompt, top) {
-			if err == nil {
-				err = score(t)
-			}
-			if err != nil {
+	if scored != nil {
+		for _, s := range t.prompt.scores {
+			if err := scored(s); err != nil {
 				return err
 			}
 		}
 	}
-	if q.maxTokens != 0 {
-		o := q.choice(i)
-		o.MaxTokens = max(q.maxTokens, 0)
-		if q.maxTokens < 0 {
-			o.MaxTokens = q.model.Model.Config().MaxContext - len(prompt) // whatever the session's size
-		}
-		for t, err := range session.Generate(ctx, nil, &o) {
+	if t.maxTokens != 0 {
+		o := t.choice(t.number)
+		o.MaxTokens = t.most(t.model, len(t.prompt.tokens)) // whatever the session's size
+		for tok, err := range session.Generate(ctx, nil, &o) {
 			if err == nil {
-				q.count()
-				err = each(t)
+				t.count()
+				err = each(tok)
 			}
 			if err != nil {
 				return err
@@ -126,10 +250,13 @@ func (q *request) generate(ctx context.Context, prompt []int32, i, top int, scor
 
 // count counts a token.
 func (q *request) count() {
-	if q.usage.CompletionTokens == 0 {
+	q.mu.Lock()
+	q.usage.CompletionTokens++
+	first := q.usage.CompletionTokens == 1
+	q.mu.Unlock()
+	if first {
 		q.server.metrics.firstToken.Observe(time.Since(q.start).Seconds())
 	}
-	q.usage.CompletionTokens++
 	q.server.metrics.predicted.Inc()
 }
 

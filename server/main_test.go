@@ -28,10 +28,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// faultyBackend fails, or panics, while it is told to.
+// faultyBackend fails, or panics, while it is told to, and counts passes.
 type faultyBackend struct {
 	kernels.Backend
-	fault atomic.Int32
+	fault  atomic.Int32
+	passes atomic.Int32
 }
 
 const (
@@ -40,6 +41,7 @@ const (
 )
 
 func (b *faultyBackend) Begin(ctx context.Context) (kernels.Ops, error) {
+	b.passes.Add(1)
 	switch b.fault.Load() {
 	case deviceLost:
 		return nil, errors.New("the device is lost; secret details")

@@ -41,7 +41,7 @@ func newMetrics(s *Server) *metrics {
 		processing: gauge("requests_processing", "Requests that generate."),
 		deferred:   gauge("requests_deferred", "Requests that wait for a place."),
 		firstToken: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "openelm_time_to_first_token_seconds", Help: "From a request's place to its first token.", Buckets: buckets,
+			Name: "openelm_time_to_first_token_seconds", Help: "From a request to its first token, the wait for a place included.", Buckets: buckets,
 		}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "openelm_requests_total", Help: "Requests that are over, by endpoint and status; 499 is a client that left.",

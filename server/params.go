@@ -89,6 +89,27 @@ func (p *params) choice(i int) openelm.GenerateOptions {
 	return o
 }
 
+// maxLogprobs is how many log-probabilities the answer to a request may hold, which
+// is in memory until it is whole: some 50 MB. Streams have no such limit.
+const maxLogprobs = 1 << 19
+
+// checkLogprobs refuses an answer of so many tokens, each with top others, that
+// would be too large.
+func checkLogprobs(param string, tokens, top int) error {
+	if n := tokens * (top + 1); n > maxLogprobs {
+		return invalid(param, "%s: an answer with up to %d log-probabilities; %d are the most, but for a stream", param, n, maxLogprobs)
+	}
+	return nil
+}
+
+// most is how many tokens may be generated after a prompt.
+func (p *params) most(m *Model, prompt int) int {
+	if p.maxTokens < 0 {
+		return m.Model.Config().MaxContext - prompt
+	}
+	return p.maxTokens
+}
+
 // capacity is how many tokens a prompt and what is generated after it take.
 func (p *params) capacity(m *Model, prompt int) (int, error) {
 	longest := m.Model.Config().MaxContext

@@ -66,6 +66,16 @@ func TestParameters(t *testing.T) {
 			}
 		}
 	}
+	for path, r := range map[string]object{
+		"/v1/completions":      {"model": "story", "prompt": longPrompt, "n": 64, "logprobs": 20, "max_tokens": 480},
+		"/v1/chat/completions": {"model": "story", "messages": good["/v1/chat/completions"]["messages"], "n": 64, "logprobs": true, "top_logprobs": 20},
+	} {
+		name := "logprobs"
+		if r["messages"] != nil {
+			name = "top_logprobs"
+		}
+		wantError(t, f.do("POST", path, string(mustJSON(r))), http.StatusBadRequest, name)
+	}
 	base := object{"model": "story", "prompt": longPrompt, "max_tokens": 40, "seed": 1}
 	plain := complete(t, f, base).Choices[0].Text
 	for name, v := range map[string]any{

@@ -5,13 +5,11 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -147,7 +145,8 @@ func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithCancelCause(r.Context())
 		defer context.AfterFunc(s.stop, func() { cancel(errStopped) })()
 		defer cancel(nil)
-		err = s.serve(w, r.WithContext(ctx), at)
+		// A panic is an error of this request alone.
+		err = guard(func() error { return s.serve(w, r.WithContext(ctx), at) })
 		if cause := context.Cause(ctx); err != nil && errors.Is(cause, errStopped) {
 			err = cause
 		}
@@ -183,14 +182,8 @@ func (s *Server) find(path string) (string, route) {
 	return "other", nil
 }
 
-// serve answers a request, if it may be answered. A panic is an error of this
-// request alone.
-func (s *Server) serve(w *response, r *http.Request, at route) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
-		}
-	}()
+// serve answers a request, if it may be answered.
+func (s *Server) serve(w *response, r *http.Request, at route) error {
 	if err := s.admit(w, r); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -14,15 +15,20 @@ const (
 	stallTimeout = time.Second
 	// answerTimeout is the same for an answer whose session is free already.
 	answerTimeout = 30 * time.Second
+	// keepAliveTime is less than what proxies wait for.
+	keepAliveTime = 10 * time.Second
 )
 
 // response is an answer under way.
 type response struct {
 	http.ResponseWriter
 	control *http.ResponseController
-	status  int // 0: nothing was sent yet
-	events  bool
-	buf     bytes.Buffer
+
+	mu     sync.Mutex // for events, which several texts send
+	status int        // 0: nothing was sent yet
+	events bool
+	buf    bytes.Buffer
+	quiet  *time.Timer // until a comment is due
 }
 
 func newResponse(w http.ResponseWriter) *response {
@@ -85,8 +91,42 @@ func (w *response) json(status int, v any) error {
 
 // event sends v as an event of a stream, which the first one begins.
 func (w *response) event(v any) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if err := w.encode("data: ", v, "\n"); err != nil {
 		return err
+	}
+	return w.push()
+}
+
+// keepAlive sends a comment whenever nothing else was sent for a while, as before
+// the first token of a long prompt, so that nobody on the way takes the stream for
+// dead. stop ends that.
+func (w *response) keepAlive() (stop func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.quiet = time.AfterFunc(keepAliveTime, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.quiet == nil {
+			return
+		}
+		w.buf.Reset()
+		w.buf.WriteString(": keepalive\n\n")
+		_ = w.push() // the next event tells
+	})
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.quiet.Stop()
+		w.quiet = nil
+	}
+}
+
+// push sends what is in w.buf as a part of a stream.
+func (w *response) push() error {
+	if w.quiet != nil {
+		defer w.quiet.Reset(keepAliveTime)
 	}
 	if !w.events {
 		w.events = true
@@ -107,6 +147,8 @@ func (w *response) event(v any) error {
 
 // done ends a stream.
 func (w *response) done() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.buf.Reset()
 	w.buf.WriteString("data: [DONE]\n\n")
 	w.deadline(answerTimeout)
