@@ -3,52 +3,57 @@ package cpu
 // The operands of the kernels. The generator takes the offsets of their fields from
 // this file, which imports nothing.
 
-// mulArgs are the operands of a product with 1, 2 or 4 activation rows. All three add
+// matvecArgs are the operands of a product with 1, 2 or 4 activation rows. All three add
 // what goes into an output in the same order (kernels.ExactRows). For i < count and
 // r < 1, 2 or 4,
 //
 //	y0[i + r·yStride] = Σ_c w0[i][c] · x[c + r·xStride]
 //
 // and the same for y1 and w1, unless one stream is read: which number of streams uses
-// the memory best depends on the processor. Strides are in bytes.
-type mulArgs struct {
-	y0, y1         *float32
-	w0, w1         *byte
-	x              *float32
-	scale0, scale1 *float32 // affine formats: count rows of scales
-	bias0, bias1   *float32 // and biases, as float32
-	cols           int      // F32, F16, BF16: columns, as many as wholeVectors says; else blocks of a row, or groups
-	skip           int      // bytes from the last used column of a row to the next row
-	count          int
-	xStride        int
-	yStride        int
-	group          int      // affine formats: 32-column blocks in a group
-	ahead          int      // how far in front of a stream's position it is prefetched, bytes
-	sums           *float32 // what the layout says of each 32 activations; rows xStride apart, too
+// the memory best depends on the processor. Distances are in bytes.
+type matvecArgs struct {
+	y0, y1  *float32
+	w0, w1  *byte
+	x       *float32
+	sums    *float32 // what the layout says of each 32 activations; rows xStride apart, too
+	steps   int      // of a row, each of stepCols columns
+	skip    int      // from the last used column of a row to the next row
+	count   int
+	xStride int
+	yStride int
+	pair    int // kernels with four streams: from w0 and w1 to the third and the fourth,
+	yPair   int // and from y0 and y1; 0 for rows that stand alone
+	ahead   int // how far in front of a stream's position it is prefetched
+	done    int // how far the kernel has come in y: a pointer moved on would at last point behind the memory
 
-	// Routines that read four streams: from the first and the second to the third and
-	// the fourth, in the weights, in y and in the scales. All are zero for rows
-	// that stand alone.
-	pair, yPair, scalePair int
+	affine affineArgs       // for affine formats
+	int8x3 affineInt8x3Args // for them with activations as int8×3, too
+}
 
-	// For int8×3, affine formats: from the scales to the biases, and from the
-	// scales of four blocks, of a single block and of a row to the next. cols
-	// counts blocks of 32 columns, or of 256, and group is a logarithm.
-	bias                            int
-	scaleStep, scaleRest, scaleSkip int
+// affineArgs: count rows of scales and of biases, as float32, for each of two streams.
+type affineArgs struct {
+	scale0, scale1 *float32
+	bias0, bias1   *float32
+	blocks         int // of groupBlock columns in a group
+}
 
-	// done is how far a routine has come in y, bytes: a pointer moved on would at
-	// last point behind the memory.
-	done int
+// affineInt8x3Args are how kernels that take blocks by the record move in the scales.
+type affineInt8x3Args struct {
+	shift int // a group has 1<<shift blocks
+	bias  int // from the scales to the biases
+	pair  int // from the first two streams' scales to those of the third and the fourth
+	step  int // from the scales of a record to the next
+	rest  int // of a record of a single block
+	skip  int // from the end of a row to the next
 }
 
 // widenArgs: dst[c] = the weight c columns from src.
 type widenArgs struct {
 	dst         *float32
 	src         *byte
-	scale, bias *float32
-	cols        int // as in mulArgs
-	group       int
+	scale, bias *float32 // affine formats: of each group
+	steps       int      // as in matvecArgs
+	blocks      int      // as in affineArgs
 }
 
 // gemmArgs: C[r][j] (+)= Σ_k A[r][k]·B[k][j], tileCols columns j. Strides are in

@@ -2790,10 +2790,10 @@ TEXT ·matvec1xF32AVX2(SB), NOSPLIT, $0-8
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
 	MOVQ 16(AX), BX
-	ADDQ 136(AX), BX
+	ADDQ 88(AX), BX
 	MOVQ 24(AX), SI
-	ADDQ 136(AX), SI
-	MOVQ 120(AX), DI
+	ADDQ 88(AX), SI
+	MOVQ 104(AX), DI
 
 	// Each row of the streams.
 row1:
@@ -2802,7 +2802,7 @@ row1:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+	MOVQ   48(AX), R9
 	MOVQ   R9, R10
 	SHRQ   $0x05, R9
 	TESTQ  R9, R9
@@ -2916,7 +2916,7 @@ loop4:
 	JNZ         loop4
 
 done5:
-	ADDQ 80(AX), CX
+	ADDQ 56(AX), CX
 
 	// Add the lanes and store.
 	VHADDPS      Y0, Y0, Y0
@@ -2924,9 +2924,9 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X4
 	VADDPS       X4, X0, X4
 	MOVQ         (AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X4, (R8)
-	ADDQ         80(AX), DX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	VHADDPS      Y1, Y1, Y0
@@ -2934,9 +2934,9 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         80(AX), BX
+	ADDQ         56(AX), BX
 
 	// Add the lanes and store.
 	VHADDPS      Y2, Y2, Y0
@@ -2944,10 +2944,10 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R8
-	ADDQ         192(AX), R8
-	ADDQ         144(AX), R8
+	ADDQ         112(AX), R8
+	ADDQ         96(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         80(AX), SI
+	ADDQ         56(AX), SI
 
 	// Add the lanes and store.
 	VHADDPS      Y3, Y3, Y0
@@ -2955,13 +2955,13 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R8
-	ADDQ         192(AX), R8
-	ADDQ         144(AX), R8
+	ADDQ         112(AX), R8
+	ADDQ         96(AX), R8
 	VMOVSS       X1, (R8)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -2973,10 +2973,10 @@ TEXT ·matvec1xF16AVX2(SB), NOSPLIT, $0-8
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
 	MOVQ 16(AX), BX
-	ADDQ 136(AX), BX
+	ADDQ 88(AX), BX
 	MOVQ 24(AX), SI
-	ADDQ 136(AX), SI
-	MOVQ 120(AX), DI
+	ADDQ 88(AX), SI
+	MOVQ 104(AX), DI
 
 	// Each row of the streams.
 row1:
@@ -2985,7 +2985,7 @@ row1:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+	MOVQ   48(AX), R9
 	MOVQ   R9, R10
 	SHRQ   $0x05, R9
 	TESTQ  R9, R9
@@ -3093,7 +3093,7 @@ loop4:
 	JNZ         loop4
 
 done5:
-	ADDQ 80(AX), CX
+	ADDQ 56(AX), CX
 
 	// Add the lanes and store.
 	VHADDPS      Y0, Y0, Y0
@@ -3101,9 +3101,9 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X4
 	VADDPS       X4, X0, X4
 	MOVQ         (AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X4, (R8)
-	ADDQ         80(AX), DX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	VHADDPS      Y1, Y1, Y0
@@ -3111,9 +3111,9 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         80(AX), BX
+	ADDQ         56(AX), BX
 
 	// Add the lanes and store.
 	VHADDPS      Y2, Y2, Y0
@@ -3121,10 +3121,10 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R8
-	ADDQ         192(AX), R8
-	ADDQ         144(AX), R8
+	ADDQ         112(AX), R8
+	ADDQ         96(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         80(AX), SI
+	ADDQ         56(AX), SI
 
 	// Add the lanes and store.
 	VHADDPS      Y3, Y3, Y0
@@ -3132,13 +3132,13 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R8
-	ADDQ         192(AX), R8
-	ADDQ         144(AX), R8
+	ADDQ         112(AX), R8
+	ADDQ         96(AX), R8
 	VMOVSS       X1, (R8)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -3149,14 +3149,14 @@ TEXT ·matvec1xIQ4_XSAVX2(SB), NOSPLIT, $64-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
+	MOVQ 104(AX), BX
 
 	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ   32(AX), SI
-	MOVQ   72(AX), DI
+	MOVQ   48(AX), DI
 	TESTQ  DI, DI
 	JZ     done3
 
@@ -3884,7 +3884,7 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X2
 	VADDPS       X2, X0, X2
 	MOVQ         (AX), SI
-	ADDQ         192(AX), SI
+	ADDQ         112(AX), SI
 	VMOVSS       X2, (SI)
 
 	// Add the lanes and store.
@@ -3893,12 +3893,12 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), SI
-	ADDQ         192(AX), SI
+	ADDQ         112(AX), SI
 	VMOVSS       X1, (SI)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -3909,14 +3909,14 @@ TEXT ·matvec1xQ2_KAVX2(SB), NOSPLIT, $256-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
+	MOVQ 104(AX), BX
 
 	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ   32(AX), SI
-	MOVQ   72(AX), DI
+	MOVQ   48(AX), DI
 	TESTQ  DI, DI
 	JZ     done3
 
@@ -4530,7 +4530,7 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X2
 	VADDPS       X2, X0, X2
 	MOVQ         (AX), SI
-	ADDQ         192(AX), SI
+	ADDQ         112(AX), SI
 	VMOVSS       X2, (SI)
 
 	// Add the lanes and store.
@@ -4539,12 +4539,12 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), SI
-	ADDQ         192(AX), SI
+	ADDQ         112(AX), SI
 	VMOVSS       X1, (SI)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -4555,14 +4555,14 @@ TEXT ·matvec1xQ3_KAVX2(SB), NOSPLIT, $128-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
+	MOVQ 104(AX), BX
 
 	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ   32(AX), SI
-	MOVQ   72(AX), DI
+	MOVQ   48(AX), DI
 	TESTQ  DI, DI
 	JZ     done3
 
@@ -5392,7 +5392,7 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X2
 	VADDPS       X2, X0, X2
 	MOVQ         (AX), SI
-	ADDQ         192(AX), SI
+	ADDQ         112(AX), SI
 	VMOVSS       X2, (SI)
 
 	// Add the lanes and store.
@@ -5401,12 +5401,12 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), SI
-	ADDQ         192(AX), SI
+	ADDQ         112(AX), SI
 	VMOVSS       X1, (SI)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -5417,14 +5417,14 @@ TEXT ·matvec1xQ5_KAVX2(SB), NOSPLIT, $128-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
+	MOVQ 104(AX), BX
 
 	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ   32(AX), SI
-	MOVQ   72(AX), DI
+	MOVQ   48(AX), DI
 	TESTQ  DI, DI
 	JZ     done3
 
@@ -6222,7 +6222,7 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X2
 	VADDPS       X2, X0, X2
 	MOVQ         (AX), SI
-	ADDQ         192(AX), SI
+	ADDQ         112(AX), SI
 	VMOVSS       X2, (SI)
 
 	// Add the lanes and store.
@@ -6231,12 +6231,12 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), SI
-	ADDQ         192(AX), SI
+	ADDQ         112(AX), SI
 	VMOVSS       X1, (SI)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -6248,10 +6248,10 @@ TEXT ·matvec1xQ4_KAVX2(SB), NOSPLIT, $256-8
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
 	MOVQ 16(AX), BX
-	ADDQ 136(AX), BX
+	ADDQ 88(AX), BX
 	MOVQ 24(AX), SI
-	ADDQ 136(AX), SI
-	MOVQ 120(AX), DI
+	ADDQ 88(AX), SI
+	MOVQ 104(AX), DI
 
 	// Each row of the streams.
 row1:
@@ -6260,7 +6260,7 @@ row1:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+	MOVQ   48(AX), R9
 	TESTQ  R9, R9
 	JZ     done3
 
@@ -7342,7 +7342,7 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X4
 	VADDPS       X4, X0, X4
 	MOVQ         (AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X4, (R8)
 
 	// Add the lanes and store.
@@ -7351,7 +7351,7 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
 
 	// Add the lanes and store.
@@ -7360,8 +7360,8 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R8
-	ADDQ         192(AX), R8
-	ADDQ         144(AX), R8
+	ADDQ         112(AX), R8
+	ADDQ         96(AX), R8
 	VMOVSS       X1, (R8)
 
 	// Add the lanes and store.
@@ -7370,13 +7370,13 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R8
-	ADDQ         192(AX), R8
-	ADDQ         144(AX), R8
+	ADDQ         112(AX), R8
+	ADDQ         96(AX), R8
 	VMOVSS       X1, (R8)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -7387,14 +7387,14 @@ TEXT ·matvec1xQ6_KAVX2(SB), NOSPLIT, $128-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
+	MOVQ 104(AX), BX
 
 	// Each row of the streams.
 row1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ   32(AX), SI
-	MOVQ   72(AX), DI
+	MOVQ   48(AX), DI
 	TESTQ  DI, DI
 	JZ     done3
 
@@ -8226,7 +8226,7 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X2
 	VADDPS       X2, X0, X2
 	MOVQ         (AX), SI
-	ADDQ         192(AX), SI
+	ADDQ         112(AX), SI
 	VMOVSS       X2, (SI)
 
 	// Add the lanes and store.
@@ -8235,12 +8235,12 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), SI
-	ADDQ         192(AX), SI
+	ADDQ         112(AX), SI
 	VMOVSS       X1, (SI)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -8252,10 +8252,10 @@ TEXT ·matvec1xBF16AVX2(SB), NOSPLIT, $0-8
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
 	MOVQ 16(AX), BX
-	ADDQ 136(AX), BX
+	ADDQ 88(AX), BX
 	MOVQ 24(AX), SI
-	ADDQ 136(AX), SI
-	MOVQ 120(AX), DI
+	ADDQ 88(AX), SI
+	MOVQ 104(AX), DI
 
 	// Each row of the streams.
 row1:
@@ -8264,7 +8264,7 @@ row1:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+	MOVQ   48(AX), R9
 	MOVQ   R9, R10
 	SHRQ   $0x05, R9
 	TESTQ  R9, R9
@@ -8399,7 +8399,7 @@ loop4:
 	JNZ         loop4
 
 done5:
-	ADDQ 80(AX), CX
+	ADDQ 56(AX), CX
 
 	// Add the lanes and store.
 	VHADDPS      Y0, Y0, Y0
@@ -8407,9 +8407,9 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X4
 	VADDPS       X4, X0, X4
 	MOVQ         (AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X4, (R8)
-	ADDQ         80(AX), DX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	VHADDPS      Y1, Y1, Y0
@@ -8417,9 +8417,9 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         80(AX), BX
+	ADDQ         56(AX), BX
 
 	// Add the lanes and store.
 	VHADDPS      Y2, Y2, Y0
@@ -8427,10 +8427,10 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R8
-	ADDQ         192(AX), R8
-	ADDQ         144(AX), R8
+	ADDQ         112(AX), R8
+	ADDQ         96(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         80(AX), SI
+	ADDQ         56(AX), SI
 
 	// Add the lanes and store.
 	VHADDPS      Y3, Y3, Y0
@@ -8438,13 +8438,13 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R8
-	ADDQ         192(AX), R8
-	ADDQ         144(AX), R8
+	ADDQ         112(AX), R8
+	ADDQ         96(AX), R8
 	VMOVSS       X1, (R8)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -8465,7 +8465,7 @@ TEXT ·matvec1xQ8_0AVX2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    16(AX), CX
 	MOVQ    24(AX), DX
-	MOVQ    120(AX), BX
+	MOVQ    104(AX), BX
 	VMOVUPS lanes_ff000000<>+0(SB), Y0
 
 	// Each row of the streams.
@@ -8473,8 +8473,8 @@ row1:
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	MOVQ   32(AX), SI
-	MOVQ   128(AX), DI
-	MOVQ   72(AX), R8
+	MOVQ   40(AX), DI
+	MOVQ   48(AX), R8
 	TESTQ  R8, R8
 	JZ     done3
 
@@ -8550,7 +8550,7 @@ done3:
 	VEXTRACTF128 $0x01, Y1, X3
 	VADDPS       X3, X1, X3
 	MOVQ         (AX), SI
-	ADDQ         192(AX), SI
+	ADDQ         112(AX), SI
 	VMOVSS       X3, (SI)
 
 	// Add the lanes and store.
@@ -8559,12 +8559,12 @@ done3:
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X2, X1, X2
 	MOVQ         8(AX), SI
-	ADDQ         192(AX), SI
+	ADDQ         112(AX), SI
 	VMOVSS       X2, (SI)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -8585,7 +8585,7 @@ TEXT ·matvec1xQ4_0AVX2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    16(AX), CX
 	MOVQ    24(AX), DX
-	MOVQ    120(AX), BX
+	MOVQ    104(AX), BX
 	VMOVUPS lanes_0000000f_000000f0<>+0(SB), Y0
 	VMOVUPS lanes_00000f00_0000f000<>+0(SB), Y1
 	VMOVUPS lanes_000f0000_00f00000<>+0(SB), Y2
@@ -8596,8 +8596,8 @@ row1:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	MOVQ   32(AX), SI
-	MOVQ   128(AX), DI
-	MOVQ   72(AX), R8
+	MOVQ   40(AX), DI
+	MOVQ   48(AX), R8
 	TESTQ  R8, R8
 	JZ     done3
 
@@ -8673,7 +8673,7 @@ done3:
 	VEXTRACTF128 $0x01, Y4, X6
 	VADDPS       X6, X4, X6
 	MOVQ         (AX), SI
-	ADDQ         192(AX), SI
+	ADDQ         112(AX), SI
 	VMOVSS       X6, (SI)
 
 	// Add the lanes and store.
@@ -8682,12 +8682,12 @@ done3:
 	VEXTRACTF128 $0x01, Y4, X5
 	VADDPS       X5, X4, X5
 	MOVQ         8(AX), SI
-	ADDQ         192(AX), SI
+	ADDQ         112(AX), SI
 	VMOVSS       X5, (SI)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -8738,7 +8738,7 @@ TEXT ·matvec1xQ4_1AVX2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    16(AX), CX
 	MOVQ    24(AX), DX
-	MOVQ    120(AX), BX
+	MOVQ    104(AX), BX
 	VMOVUPS lanes_0000000f_000000f0<>+0(SB), Y0
 	VMOVUPS lanes_00000f00_0000f000<>+0(SB), Y1
 	VMOVUPS lanes_000f0000_00f00000<>+0(SB), Y2
@@ -8749,8 +8749,8 @@ row1:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	MOVQ   32(AX), SI
-	MOVQ   128(AX), DI
-	MOVQ   72(AX), R8
+	MOVQ   40(AX), DI
+	MOVQ   48(AX), R8
 	TESTQ  R8, R8
 	JZ     done3
 
@@ -8832,7 +8832,7 @@ done3:
 	VEXTRACTF128 $0x01, Y4, X6
 	VADDPS       X6, X4, X6
 	MOVQ         (AX), SI
-	ADDQ         192(AX), SI
+	ADDQ         112(AX), SI
 	VMOVSS       X6, (SI)
 
 	// Add the lanes and store.
@@ -8841,12 +8841,12 @@ done3:
 	VEXTRACTF128 $0x01, Y4, X5
 	VADDPS       X5, X4, X5
 	MOVQ         8(AX), SI
-	ADDQ         192(AX), SI
+	ADDQ         112(AX), SI
 	VMOVSS       X5, (SI)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -8857,7 +8857,7 @@ TEXT ·matvec1xQ5_0AVX2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    16(AX), CX
 	MOVQ    24(AX), DX
-	MOVQ    120(AX), BX
+	MOVQ    104(AX), BX
 	VMOVUPS lanes_ff000000<>+0(SB), Y0
 
 	// Each row of the streams.
@@ -8865,8 +8865,8 @@ row1:
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	MOVQ   32(AX), SI
-	MOVQ   128(AX), DI
-	MOVQ   72(AX), R8
+	MOVQ   40(AX), DI
+	MOVQ   48(AX), R8
 	TESTQ  R8, R8
 	JZ     done3
 
@@ -8958,7 +8958,7 @@ done3:
 	VEXTRACTF128 $0x01, Y1, X3
 	VADDPS       X3, X1, X3
 	MOVQ         (AX), SI
-	ADDQ         192(AX), SI
+	ADDQ         112(AX), SI
 	VMOVSS       X3, (SI)
 
 	// Add the lanes and store.
@@ -8967,12 +8967,12 @@ done3:
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X2, X1, X2
 	MOVQ         8(AX), SI
-	ADDQ         192(AX), SI
+	ADDQ         112(AX), SI
 	VMOVSS       X2, (SI)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -8983,7 +8983,7 @@ TEXT ·matvec1xQ5_1AVX2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    16(AX), CX
 	MOVQ    24(AX), DX
-	MOVQ    120(AX), BX
+	MOVQ    104(AX), BX
 	VMOVUPS lanes_000000ff<>+0(SB), Y0
 	VMOVUPS lanes_0000ff00<>+0(SB), Y1
 	VMOVUPS lanes_00ff0000<>+0(SB), Y2
@@ -8993,8 +8993,8 @@ row1:
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	MOVQ   32(AX), SI
-	MOVQ   128(AX), DI
-	MOVQ   72(AX), R8
+	MOVQ   40(AX), DI
+	MOVQ   48(AX), R8
 	TESTQ  R8, R8
 	JZ     done3
 
@@ -9090,7 +9090,7 @@ done3:
 	VEXTRACTF128 $0x01, Y3, X5
 	VADDPS       X5, X3, X5
 	MOVQ         (AX), SI
-	ADDQ         192(AX), SI
+	ADDQ         112(AX), SI
 	VMOVSS       X5, (SI)
 
 	// Add the lanes and store.
@@ -9099,12 +9099,12 @@ done3:
 	VEXTRACTF128 $0x01, Y3, X4
 	VADDPS       X4, X3, X4
 	MOVQ         8(AX), SI
-	ADDQ         192(AX), SI
+	ADDQ         112(AX), SI
 	VMOVSS       X4, (SI)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -9145,7 +9145,7 @@ TEXT ·matvec1xIQ4_NLAVX2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    16(AX), CX
 	MOVQ    24(AX), DX
-	MOVQ    120(AX), BX
+	MOVQ    104(AX), BX
 	VMOVUPS lanes_ff000000<>+0(SB), Y0
 
 	// Each row of the streams.
@@ -9153,8 +9153,8 @@ row1:
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	MOVQ   32(AX), SI
-	MOVQ   128(AX), DI
-	MOVQ   72(AX), R8
+	MOVQ   40(AX), DI
+	MOVQ   48(AX), R8
 	TESTQ  R8, R8
 	JZ     done3
 
@@ -9238,7 +9238,7 @@ done3:
 	VEXTRACTF128 $0x01, Y1, X3
 	VADDPS       X3, X1, X3
 	MOVQ         (AX), SI
-	ADDQ         192(AX), SI
+	ADDQ         112(AX), SI
 	VMOVSS       X3, (SI)
 
 	// Add the lanes and store.
@@ -9247,12 +9247,12 @@ done3:
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X2, X1, X2
 	MOVQ         8(AX), SI
-	ADDQ         192(AX), SI
+	ADDQ         112(AX), SI
 	VMOVSS       X2, (SI)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -9262,12 +9262,12 @@ done3:
 TEXT ·matvec1xAffine4AVX2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    16(AX), CX
-	MOVQ    40(AX), DX
-	MOVQ    56(AX), BX
+	MOVQ    120(AX), DX
+	MOVQ    136(AX), BX
 	MOVQ    24(AX), SI
-	MOVQ    48(AX), DI
-	MOVQ    64(AX), R8
-	MOVQ    120(AX), R9
+	MOVQ    128(AX), DI
+	MOVQ    144(AX), R8
+	MOVQ    104(AX), R9
 	VMOVUPS lanes_0000000f_000f0000<>+0(SB), Y0
 	VMOVUPS lanes_000000f0_00f00000<>+0(SB), Y1
 	VMOVUPS lanes_00000f00_0f000000<>+0(SB), Y2
@@ -9277,13 +9277,13 @@ row1:
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	MOVQ   32(AX), R10
-	MOVQ   128(AX), R11
-	MOVQ   72(AX), R12
+	MOVQ   40(AX), R11
+	MOVQ   48(AX), R12
 	TESTQ  R12, R12
 	JZ     done3
 
 loop2:
-	MOVQ  112(AX), R13
+	MOVQ  152(AX), R13
 	TESTQ R13, R13
 	JZ    done5
 
@@ -9369,7 +9369,7 @@ done3:
 	VEXTRACTF128 $0x01, Y3, X5
 	VADDPS       X5, X3, X5
 	MOVQ         (AX), R10
-	ADDQ         192(AX), R10
+	ADDQ         112(AX), R10
 	VMOVSS       X5, (R10)
 
 	// Add the lanes and store.
@@ -9378,12 +9378,12 @@ done3:
 	VEXTRACTF128 $0x01, Y3, X4
 	VADDPS       X4, X3, X4
 	MOVQ         8(AX), R10
-	ADDQ         192(AX), R10
+	ADDQ         112(AX), R10
 	VMOVSS       X4, (R10)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -9423,12 +9423,12 @@ GLOBL lanes_00000f00_0f000000<>(SB), RODATA|NOPTR, $32
 TEXT ·matvec1xAffine8AVX2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), AX
 	MOVQ    16(AX), CX
-	MOVQ    40(AX), DX
-	MOVQ    56(AX), BX
+	MOVQ    120(AX), DX
+	MOVQ    136(AX), BX
 	MOVQ    24(AX), SI
-	MOVQ    48(AX), DI
-	MOVQ    64(AX), R8
-	MOVQ    120(AX), R9
+	MOVQ    128(AX), DI
+	MOVQ    144(AX), R8
+	MOVQ    104(AX), R9
 	VMOVUPS lanes_000000ff<>+0(SB), Y0
 	VMOVUPS lanes_0000ff00<>+0(SB), Y1
 	VMOVUPS lanes_00ff0000<>+0(SB), Y2
@@ -9438,13 +9438,13 @@ row1:
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	MOVQ   32(AX), R10
-	MOVQ   128(AX), R11
-	MOVQ   72(AX), R12
+	MOVQ   40(AX), R11
+	MOVQ   48(AX), R12
 	TESTQ  R12, R12
 	JZ     done3
 
 loop2:
-	MOVQ  112(AX), R13
+	MOVQ  152(AX), R13
 	TESTQ R13, R13
 	JZ    done5
 
@@ -9528,7 +9528,7 @@ done3:
 	VEXTRACTF128 $0x01, Y3, X5
 	VADDPS       X5, X3, X5
 	MOVQ         (AX), R10
-	ADDQ         192(AX), R10
+	ADDQ         112(AX), R10
 	VMOVSS       X5, (R10)
 
 	// Add the lanes and store.
@@ -9537,12 +9537,12 @@ done3:
 	VEXTRACTF128 $0x01, Y3, X4
 	VADDPS       X4, X3, X4
 	MOVQ         8(AX), R10
-	ADDQ         192(AX), R10
+	ADDQ         112(AX), R10
 	VMOVSS       X4, (R10)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -9554,11 +9554,11 @@ TEXT ·matvec2xF32AVX2(SB), NOSPLIT, $0-8
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
 	MOVQ 16(AX), BX
-	ADDQ 136(AX), BX
+	ADDQ 88(AX), BX
 	MOVQ 24(AX), SI
-	ADDQ 136(AX), SI
-	MOVQ 120(AX), DI
-	MOVQ 96(AX), R8
+	ADDQ 88(AX), SI
+	MOVQ 104(AX), DI
+	MOVQ 72(AX), R8
 
 	// Each row of the streams.
 row1:
@@ -9571,7 +9571,7 @@ row1:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+	MOVQ   48(AX), R10
 	MOVQ   R10, R11
 	SHRQ   $0x05, R10
 	TESTQ  R10, R10
@@ -9710,7 +9710,7 @@ loop4:
 	JNZ         loop4
 
 done5:
-	ADDQ 80(AX), CX
+	ADDQ 56(AX), CX
 
 	// Add the lanes and store.
 	VHADDPS      Y1, Y0, Y0
@@ -9718,11 +9718,11 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R9
-	ADDQ         192(AX), R9
+	ADDQ         112(AX), R9
 	VMOVSS       X1, (R9)
-	ADDQ         104(AX), R9
+	ADDQ         80(AX), R9
 	VEXTRACTPS   $0x01, X1, (R9)
-	ADDQ         80(AX), DX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	VHADDPS      Y3, Y2, Y0
@@ -9730,11 +9730,11 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R9
-	ADDQ         192(AX), R9
+	ADDQ         112(AX), R9
 	VMOVSS       X1, (R9)
-	ADDQ         104(AX), R9
+	ADDQ         80(AX), R9
 	VEXTRACTPS   $0x01, X1, (R9)
-	ADDQ         80(AX), BX
+	ADDQ         56(AX), BX
 
 	// Add the lanes and store.
 	VHADDPS      Y5, Y4, Y0
@@ -9742,12 +9742,12 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R9
-	ADDQ         192(AX), R9
-	ADDQ         144(AX), R9
+	ADDQ         112(AX), R9
+	ADDQ         96(AX), R9
 	VMOVSS       X1, (R9)
-	ADDQ         104(AX), R9
+	ADDQ         80(AX), R9
 	VEXTRACTPS   $0x01, X1, (R9)
-	ADDQ         80(AX), SI
+	ADDQ         56(AX), SI
 
 	// Add the lanes and store.
 	VHADDPS      Y7, Y6, Y0
@@ -9755,15 +9755,15 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R9
-	ADDQ         192(AX), R9
-	ADDQ         144(AX), R9
+	ADDQ         112(AX), R9
+	ADDQ         96(AX), R9
 	VMOVSS       X1, (R9)
-	ADDQ         104(AX), R9
+	ADDQ         80(AX), R9
 	VEXTRACTPS   $0x01, X1, (R9)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -9775,11 +9775,11 @@ TEXT ·matvec2xF16AVX2(SB), NOSPLIT, $0-8
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
 	MOVQ 16(AX), BX
-	ADDQ 136(AX), BX
+	ADDQ 88(AX), BX
 	MOVQ 24(AX), SI
-	ADDQ 136(AX), SI
-	MOVQ 120(AX), DI
-	MOVQ 96(AX), R8
+	ADDQ 88(AX), SI
+	MOVQ 104(AX), DI
+	MOVQ 72(AX), R8
 
 	// Each row of the streams.
 row1:
@@ -9792,7 +9792,7 @@ row1:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+	MOVQ   48(AX), R10
 	MOVQ   R10, R11
 	SHRQ   $0x05, R10
 	TESTQ  R10, R10
@@ -9925,7 +9925,7 @@ loop4:
 	JNZ         loop4
 
 done5:
-	ADDQ 80(AX), CX
+	ADDQ 56(AX), CX
 
 	// Add the lanes and store.
 	VHADDPS      Y1, Y0, Y0
@@ -9933,11 +9933,11 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R9
-	ADDQ         192(AX), R9
+	ADDQ         112(AX), R9
 	VMOVSS       X1, (R9)
-	ADDQ         104(AX), R9
+	ADDQ         80(AX), R9
 	VEXTRACTPS   $0x01, X1, (R9)
-	ADDQ         80(AX), DX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	VHADDPS      Y3, Y2, Y0
@@ -9945,11 +9945,11 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R9
-	ADDQ         192(AX), R9
+	ADDQ         112(AX), R9
 	VMOVSS       X1, (R9)
-	ADDQ         104(AX), R9
+	ADDQ         80(AX), R9
 	VEXTRACTPS   $0x01, X1, (R9)
-	ADDQ         80(AX), BX
+	ADDQ         56(AX), BX
 
 	// Add the lanes and store.
 	VHADDPS      Y5, Y4, Y0
@@ -9957,12 +9957,12 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R9
-	ADDQ         192(AX), R9
-	ADDQ         144(AX), R9
+	ADDQ         112(AX), R9
+	ADDQ         96(AX), R9
 	VMOVSS       X1, (R9)
-	ADDQ         104(AX), R9
+	ADDQ         80(AX), R9
 	VEXTRACTPS   $0x01, X1, (R9)
-	ADDQ         80(AX), SI
+	ADDQ         56(AX), SI
 
 	// Add the lanes and store.
 	VHADDPS      Y7, Y6, Y0
@@ -9970,15 +9970,15 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R9
-	ADDQ         192(AX), R9
-	ADDQ         144(AX), R9
+	ADDQ         112(AX), R9
+	ADDQ         96(AX), R9
 	VMOVSS       X1, (R9)
-	ADDQ         104(AX), R9
+	ADDQ         80(AX), R9
 	VEXTRACTPS   $0x01, X1, (R9)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -9989,8 +9989,8 @@ TEXT ·matvec2xIQ4_XSAVX2(SB), NOSPLIT, $64-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 
 	// Each row of the streams.
 row1:
@@ -9999,7 +9999,7 @@ row1:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   32(AX), DI
-	MOVQ   72(AX), R8
+	MOVQ   48(AX), R8
 	TESTQ  R8, R8
 	JZ     done3
 
@@ -10823,9 +10823,9 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), DI
-	ADDQ         192(AX), DI
+	ADDQ         112(AX), DI
 	VMOVSS       X1, (DI)
-	ADDQ         104(AX), DI
+	ADDQ         80(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
 
 	// Add the lanes and store.
@@ -10834,14 +10834,14 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), DI
-	ADDQ         192(AX), DI
+	ADDQ         112(AX), DI
 	VMOVSS       X1, (DI)
-	ADDQ         104(AX), DI
+	ADDQ         80(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -10852,8 +10852,8 @@ TEXT ·matvec2xQ2_KAVX2(SB), NOSPLIT, $256-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 
 	// Each row of the streams.
 row1:
@@ -10862,7 +10862,7 @@ row1:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   32(AX), DI
-	MOVQ   72(AX), R8
+	MOVQ   48(AX), R8
 	TESTQ  R8, R8
 	JZ     done3
 
@@ -11572,9 +11572,9 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), DI
-	ADDQ         192(AX), DI
+	ADDQ         112(AX), DI
 	VMOVSS       X1, (DI)
-	ADDQ         104(AX), DI
+	ADDQ         80(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
 
 	// Add the lanes and store.
@@ -11583,14 +11583,14 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), DI
-	ADDQ         192(AX), DI
+	ADDQ         112(AX), DI
 	VMOVSS       X1, (DI)
-	ADDQ         104(AX), DI
+	ADDQ         80(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -11601,8 +11601,8 @@ TEXT ·matvec2xQ3_KAVX2(SB), NOSPLIT, $128-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 
 	// Each row of the streams.
 row1:
@@ -11611,7 +11611,7 @@ row1:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   32(AX), DI
-	MOVQ   72(AX), R8
+	MOVQ   48(AX), R8
 	TESTQ  R8, R8
 	JZ     done3
 
@@ -12537,9 +12537,9 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), DI
-	ADDQ         192(AX), DI
+	ADDQ         112(AX), DI
 	VMOVSS       X1, (DI)
-	ADDQ         104(AX), DI
+	ADDQ         80(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
 
 	// Add the lanes and store.
@@ -12548,14 +12548,14 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), DI
-	ADDQ         192(AX), DI
+	ADDQ         112(AX), DI
 	VMOVSS       X1, (DI)
-	ADDQ         104(AX), DI
+	ADDQ         80(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -12566,8 +12566,8 @@ TEXT ·matvec2xQ5_KAVX2(SB), NOSPLIT, $128-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 
 	// Each row of the streams.
 row1:
@@ -12576,7 +12576,7 @@ row1:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   32(AX), DI
-	MOVQ   72(AX), R8
+	MOVQ   48(AX), R8
 	TESTQ  R8, R8
 	JZ     done3
 
@@ -13470,9 +13470,9 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), DI
-	ADDQ         192(AX), DI
+	ADDQ         112(AX), DI
 	VMOVSS       X1, (DI)
-	ADDQ         104(AX), DI
+	ADDQ         80(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
 
 	// Add the lanes and store.
@@ -13481,14 +13481,14 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), DI
-	ADDQ         192(AX), DI
+	ADDQ         112(AX), DI
 	VMOVSS       X1, (DI)
-	ADDQ         104(AX), DI
+	ADDQ         80(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -13499,8 +13499,8 @@ TEXT ·matvec2xQ4_KAVX2(SB), NOSPLIT, $128-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 
 	// Each row of the streams.
 row1:
@@ -13509,7 +13509,7 @@ row1:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   32(AX), DI
-	MOVQ   72(AX), R8
+	MOVQ   48(AX), R8
 	TESTQ  R8, R8
 	JZ     done3
 
@@ -14187,9 +14187,9 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), DI
-	ADDQ         192(AX), DI
+	ADDQ         112(AX), DI
 	VMOVSS       X1, (DI)
-	ADDQ         104(AX), DI
+	ADDQ         80(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
 
 	// Add the lanes and store.
@@ -14198,14 +14198,14 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), DI
-	ADDQ         192(AX), DI
+	ADDQ         112(AX), DI
 	VMOVSS       X1, (DI)
-	ADDQ         104(AX), DI
+	ADDQ         80(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -14216,8 +14216,8 @@ TEXT ·matvec2xQ6_KAVX2(SB), NOSPLIT, $128-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 
 	// Each row of the streams.
 row1:
@@ -14226,7 +14226,7 @@ row1:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   32(AX), DI
-	MOVQ   72(AX), R8
+	MOVQ   48(AX), R8
 	TESTQ  R8, R8
 	JZ     done3
 
@@ -15154,9 +15154,9 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), DI
-	ADDQ         192(AX), DI
+	ADDQ         112(AX), DI
 	VMOVSS       X1, (DI)
-	ADDQ         104(AX), DI
+	ADDQ         80(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
 
 	// Add the lanes and store.
@@ -15165,14 +15165,14 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), DI
-	ADDQ         192(AX), DI
+	ADDQ         112(AX), DI
 	VMOVSS       X1, (DI)
-	ADDQ         104(AX), DI
+	ADDQ         80(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -15184,11 +15184,11 @@ TEXT ·matvec2xBF16AVX2(SB), NOSPLIT, $0-8
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
 	MOVQ 16(AX), BX
-	ADDQ 136(AX), BX
+	ADDQ 88(AX), BX
 	MOVQ 24(AX), SI
-	ADDQ 136(AX), SI
-	MOVQ 120(AX), DI
-	MOVQ 96(AX), R8
+	ADDQ 88(AX), SI
+	MOVQ 104(AX), DI
+	MOVQ 72(AX), R8
 
 	// Each row of the streams.
 row1:
@@ -15201,7 +15201,7 @@ row1:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+	MOVQ   48(AX), R10
 	MOVQ   R10, R11
 	SHRQ   $0x05, R10
 	TESTQ  R10, R10
@@ -15366,7 +15366,7 @@ loop4:
 	JNZ         loop4
 
 done5:
-	ADDQ 80(AX), CX
+	ADDQ 56(AX), CX
 
 	// Add the lanes and store.
 	VHADDPS      Y1, Y0, Y0
@@ -15374,11 +15374,11 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R9
-	ADDQ         192(AX), R9
+	ADDQ         112(AX), R9
 	VMOVSS       X1, (R9)
-	ADDQ         104(AX), R9
+	ADDQ         80(AX), R9
 	VEXTRACTPS   $0x01, X1, (R9)
-	ADDQ         80(AX), DX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	VHADDPS      Y3, Y2, Y0
@@ -15386,11 +15386,11 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R9
-	ADDQ         192(AX), R9
+	ADDQ         112(AX), R9
 	VMOVSS       X1, (R9)
-	ADDQ         104(AX), R9
+	ADDQ         80(AX), R9
 	VEXTRACTPS   $0x01, X1, (R9)
-	ADDQ         80(AX), BX
+	ADDQ         56(AX), BX
 
 	// Add the lanes and store.
 	VHADDPS      Y5, Y4, Y0
@@ -15398,12 +15398,12 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R9
-	ADDQ         192(AX), R9
-	ADDQ         144(AX), R9
+	ADDQ         112(AX), R9
+	ADDQ         96(AX), R9
 	VMOVSS       X1, (R9)
-	ADDQ         104(AX), R9
+	ADDQ         80(AX), R9
 	VEXTRACTPS   $0x01, X1, (R9)
-	ADDQ         80(AX), SI
+	ADDQ         56(AX), SI
 
 	// Add the lanes and store.
 	VHADDPS      Y7, Y6, Y0
@@ -15411,15 +15411,15 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R9
-	ADDQ         192(AX), R9
-	ADDQ         144(AX), R9
+	ADDQ         112(AX), R9
+	ADDQ         96(AX), R9
 	VMOVSS       X1, (R9)
-	ADDQ         104(AX), R9
+	ADDQ         80(AX), R9
 	VEXTRACTPS   $0x01, X1, (R9)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -15430,8 +15430,8 @@ TEXT ·matvec2xQ8_0AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 
 	// Each row of the streams.
 row1:
@@ -15440,8 +15440,8 @@ row1:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   32(AX), DI
-	MOVQ   128(AX), R8
-	MOVQ   72(AX), R9
+	MOVQ   40(AX), R8
+	MOVQ   48(AX), R9
 	TESTQ  R9, R9
 	JZ     done3
 
@@ -15525,9 +15525,9 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), DI
-	ADDQ         192(AX), DI
+	ADDQ         112(AX), DI
 	VMOVSS       X1, (DI)
-	ADDQ         104(AX), DI
+	ADDQ         80(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
 
 	// Add the lanes and store.
@@ -15536,14 +15536,14 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), DI
-	ADDQ         192(AX), DI
+	ADDQ         112(AX), DI
 	VMOVSS       X1, (DI)
-	ADDQ         104(AX), DI
+	ADDQ         80(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -15554,8 +15554,8 @@ TEXT ·matvec2xQ4_0AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 
 	// Each row of the streams.
 row1:
@@ -15564,8 +15564,8 @@ row1:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   32(AX), DI
-	MOVQ   128(AX), R8
-	MOVQ   72(AX), R9
+	MOVQ   40(AX), R8
+	MOVQ   48(AX), R9
 	TESTQ  R9, R9
 	JZ     done3
 
@@ -15651,9 +15651,9 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), DI
-	ADDQ         192(AX), DI
+	ADDQ         112(AX), DI
 	VMOVSS       X1, (DI)
-	ADDQ         104(AX), DI
+	ADDQ         80(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
 
 	// Add the lanes and store.
@@ -15662,14 +15662,14 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), DI
-	ADDQ         192(AX), DI
+	ADDQ         112(AX), DI
 	VMOVSS       X1, (DI)
-	ADDQ         104(AX), DI
+	ADDQ         80(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -15680,8 +15680,8 @@ TEXT ·matvec2xQ4_1AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 
 	// Each row of the streams.
 row1:
@@ -15690,8 +15690,8 @@ row1:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   32(AX), DI
-	MOVQ   128(AX), R8
-	MOVQ   72(AX), R9
+	MOVQ   40(AX), R8
+	MOVQ   48(AX), R9
 	TESTQ  R9, R9
 	JZ     done3
 
@@ -15785,9 +15785,9 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), DI
-	ADDQ         192(AX), DI
+	ADDQ         112(AX), DI
 	VMOVSS       X1, (DI)
-	ADDQ         104(AX), DI
+	ADDQ         80(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
 
 	// Add the lanes and store.
@@ -15796,14 +15796,14 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), DI
-	ADDQ         192(AX), DI
+	ADDQ         112(AX), DI
 	VMOVSS       X1, (DI)
-	ADDQ         104(AX), DI
+	ADDQ         80(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -15814,8 +15814,8 @@ TEXT ·matvec2xQ5_0AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 
 	// Each row of the streams.
 row1:
@@ -15824,8 +15824,8 @@ row1:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   32(AX), DI
-	MOVQ   128(AX), R8
-	MOVQ   72(AX), R9
+	MOVQ   40(AX), R8
+	MOVQ   48(AX), R9
 	TESTQ  R9, R9
 	JZ     done3
 
@@ -15925,9 +15925,9 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), DI
-	ADDQ         192(AX), DI
+	ADDQ         112(AX), DI
 	VMOVSS       X1, (DI)
-	ADDQ         104(AX), DI
+	ADDQ         80(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
 
 	// Add the lanes and store.
@@ -15936,14 +15936,14 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), DI
-	ADDQ         192(AX), DI
+	ADDQ         112(AX), DI
 	VMOVSS       X1, (DI)
-	ADDQ         104(AX), DI
+	ADDQ         80(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -15954,8 +15954,8 @@ TEXT ·matvec2xQ5_1AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 
 	// Each row of the streams.
 row1:
@@ -15964,8 +15964,8 @@ row1:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   32(AX), DI
-	MOVQ   128(AX), R8
-	MOVQ   72(AX), R9
+	MOVQ   40(AX), R8
+	MOVQ   48(AX), R9
 	TESTQ  R9, R9
 	JZ     done3
 
@@ -16073,9 +16073,9 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), DI
-	ADDQ         192(AX), DI
+	ADDQ         112(AX), DI
 	VMOVSS       X1, (DI)
-	ADDQ         104(AX), DI
+	ADDQ         80(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
 
 	// Add the lanes and store.
@@ -16084,14 +16084,14 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), DI
-	ADDQ         192(AX), DI
+	ADDQ         112(AX), DI
 	VMOVSS       X1, (DI)
-	ADDQ         104(AX), DI
+	ADDQ         80(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -16102,8 +16102,8 @@ TEXT ·matvec2xIQ4_NLAVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 
 	// Each row of the streams.
 row1:
@@ -16112,8 +16112,8 @@ row1:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   32(AX), DI
-	MOVQ   128(AX), R8
-	MOVQ   72(AX), R9
+	MOVQ   40(AX), R8
+	MOVQ   48(AX), R9
 	TESTQ  R9, R9
 	JZ     done3
 
@@ -16205,9 +16205,9 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), DI
-	ADDQ         192(AX), DI
+	ADDQ         112(AX), DI
 	VMOVSS       X1, (DI)
-	ADDQ         104(AX), DI
+	ADDQ         80(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
 
 	// Add the lanes and store.
@@ -16216,14 +16216,14 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), DI
-	ADDQ         192(AX), DI
+	ADDQ         112(AX), DI
 	VMOVSS       X1, (DI)
-	ADDQ         104(AX), DI
+	ADDQ         80(AX), DI
 	VEXTRACTPS   $0x01, X1, (DI)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -16233,13 +16233,13 @@ done3:
 TEXT ·matvec2xAffine4AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
-	MOVQ 40(AX), DX
-	MOVQ 56(AX), BX
+	MOVQ 120(AX), DX
+	MOVQ 136(AX), BX
 	MOVQ 24(AX), SI
-	MOVQ 48(AX), DI
-	MOVQ 64(AX), R8
-	MOVQ 120(AX), R9
-	MOVQ 96(AX), R10
+	MOVQ 128(AX), DI
+	MOVQ 144(AX), R8
+	MOVQ 104(AX), R9
+	MOVQ 72(AX), R10
 
 	// Each row of the streams.
 row1:
@@ -16248,13 +16248,13 @@ row1:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   32(AX), R11
-	MOVQ   128(AX), R12
-	MOVQ   72(AX), R13
+	MOVQ   40(AX), R12
+	MOVQ   48(AX), R13
 	TESTQ  R13, R13
 	JZ     done3
 
 loop2:
-	MOVQ  112(AX), R14
+	MOVQ  152(AX), R14
 	TESTQ R14, R14
 	JZ    done5
 
@@ -16352,9 +16352,9 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R11
-	ADDQ         192(AX), R11
+	ADDQ         112(AX), R11
 	VMOVSS       X1, (R11)
-	ADDQ         104(AX), R11
+	ADDQ         80(AX), R11
 	VEXTRACTPS   $0x01, X1, (R11)
 
 	// Add the lanes and store.
@@ -16363,14 +16363,14 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R11
-	ADDQ         192(AX), R11
+	ADDQ         112(AX), R11
 	VMOVSS       X1, (R11)
-	ADDQ         104(AX), R11
+	ADDQ         80(AX), R11
 	VEXTRACTPS   $0x01, X1, (R11)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -16380,13 +16380,13 @@ done3:
 TEXT ·matvec2xAffine8AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
-	MOVQ 40(AX), DX
-	MOVQ 56(AX), BX
+	MOVQ 120(AX), DX
+	MOVQ 136(AX), BX
 	MOVQ 24(AX), SI
-	MOVQ 48(AX), DI
-	MOVQ 64(AX), R8
-	MOVQ 120(AX), R9
-	MOVQ 96(AX), R10
+	MOVQ 128(AX), DI
+	MOVQ 144(AX), R8
+	MOVQ 104(AX), R9
+	MOVQ 72(AX), R10
 
 	// Each row of the streams.
 row1:
@@ -16395,13 +16395,13 @@ row1:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   32(AX), R11
-	MOVQ   128(AX), R12
-	MOVQ   72(AX), R13
+	MOVQ   40(AX), R12
+	MOVQ   48(AX), R13
 	TESTQ  R13, R13
 	JZ     done3
 
 loop2:
-	MOVQ  112(AX), R14
+	MOVQ  152(AX), R14
 	TESTQ R14, R14
 	JZ    done5
 
@@ -16497,9 +16497,9 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R11
-	ADDQ         192(AX), R11
+	ADDQ         112(AX), R11
 	VMOVSS       X1, (R11)
-	ADDQ         104(AX), R11
+	ADDQ         80(AX), R11
 	VEXTRACTPS   $0x01, X1, (R11)
 
 	// Add the lanes and store.
@@ -16508,14 +16508,14 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R11
-	ADDQ         192(AX), R11
+	ADDQ         112(AX), R11
 	VMOVSS       X1, (R11)
-	ADDQ         104(AX), R11
+	ADDQ         80(AX), R11
 	VEXTRACTPS   $0x01, X1, (R11)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -16526,8 +16526,8 @@ TEXT ·matvec4xF32AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 	LEAQ (SI)(SI*2), DI
 
 	// Each row of the streams.
@@ -16541,7 +16541,7 @@ row1:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+	MOVQ   48(AX), R9
 	MOVQ   R9, R10
 	SHRQ   $0x05, R9
 	TESTQ  R9, R9
@@ -16664,7 +16664,7 @@ loop4:
 	JNZ         loop4
 
 done5:
-	ADDQ 80(AX), CX
+	ADDQ 56(AX), CX
 
 	// Add the lanes and store.
 	VHADDPS      Y1, Y0, Y0
@@ -16673,15 +16673,15 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
-	ADDQ         80(AX), DX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	VHADDPS      Y5, Y4, Y0
@@ -16690,18 +16690,18 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -16712,8 +16712,8 @@ TEXT ·matvec4xF16AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 	LEAQ (SI)(SI*2), DI
 
 	// Each row of the streams.
@@ -16727,7 +16727,7 @@ row1:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+	MOVQ   48(AX), R9
 	MOVQ   R9, R10
 	SHRQ   $0x05, R9
 	TESTQ  R9, R9
@@ -16846,7 +16846,7 @@ loop4:
 	JNZ         loop4
 
 done5:
-	ADDQ 80(AX), CX
+	ADDQ 56(AX), CX
 
 	// Add the lanes and store.
 	VHADDPS      Y1, Y0, Y0
@@ -16855,15 +16855,15 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
-	ADDQ         80(AX), DX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	VHADDPS      Y5, Y4, Y0
@@ -16872,18 +16872,18 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -16894,8 +16894,8 @@ TEXT ·matvec4xIQ4_XSAVX2(SB), NOSPLIT, $64-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 	LEAQ (SI)(SI*2), DI
 
 	// Each row of the streams.
@@ -16909,7 +16909,7 @@ row1:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+	MOVQ   48(AX), R9
 	TESTQ  R9, R9
 	JZ     done3
 
@@ -17926,13 +17926,13 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Add the lanes and store.
@@ -17942,18 +17942,18 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -17964,8 +17964,8 @@ TEXT ·matvec4xQ2_KAVX2(SB), NOSPLIT, $256-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 	LEAQ (SI)(SI*2), DI
 
 	// Each row of the streams.
@@ -17979,7 +17979,7 @@ row1:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+	MOVQ   48(AX), R9
 	TESTQ  R9, R9
 	JZ     done3
 
@@ -18882,13 +18882,13 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Add the lanes and store.
@@ -18898,18 +18898,18 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -18920,8 +18920,8 @@ TEXT ·matvec4xQ3_KAVX2(SB), NOSPLIT, $128-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 	LEAQ (SI)(SI*2), DI
 
 	// Each row of the streams.
@@ -18935,7 +18935,7 @@ row1:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+	MOVQ   48(AX), R9
 	TESTQ  R9, R9
 	JZ     done3
 
@@ -20054,13 +20054,13 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Add the lanes and store.
@@ -20070,18 +20070,18 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -20092,8 +20092,8 @@ TEXT ·matvec4xQ5_KAVX2(SB), NOSPLIT, $128-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 	LEAQ (SI)(SI*2), DI
 
 	// Each row of the streams.
@@ -20107,7 +20107,7 @@ row1:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+	MOVQ   48(AX), R9
 	TESTQ  R9, R9
 	JZ     done3
 
@@ -21194,13 +21194,13 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Add the lanes and store.
@@ -21210,18 +21210,18 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -21232,8 +21232,8 @@ TEXT ·matvec4xQ4_KAVX2(SB), NOSPLIT, $128-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 	LEAQ (SI)(SI*2), DI
 
 	// Each row of the streams.
@@ -21247,7 +21247,7 @@ row1:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+	MOVQ   48(AX), R9
 	TESTQ  R9, R9
 	JZ     done3
 
@@ -22118,13 +22118,13 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Add the lanes and store.
@@ -22134,18 +22134,18 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -22156,8 +22156,8 @@ TEXT ·matvec4xQ6_KAVX2(SB), NOSPLIT, $128-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 	LEAQ (SI)(SI*2), DI
 
 	// Each row of the streams.
@@ -22171,7 +22171,7 @@ row1:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+	MOVQ   48(AX), R9
 	TESTQ  R9, R9
 	JZ     done3
 
@@ -23292,13 +23292,13 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Add the lanes and store.
@@ -23308,18 +23308,18 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -23330,8 +23330,8 @@ TEXT ·matvec4xBF16AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 	LEAQ (SI)(SI*2), DI
 
 	// Each row of the streams.
@@ -23345,7 +23345,7 @@ row1:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+	MOVQ   48(AX), R9
 	MOVQ   R9, R10
 	SHRQ   $0x05, R9
 	TESTQ  R9, R9
@@ -23488,7 +23488,7 @@ loop4:
 	JNZ         loop4
 
 done5:
-	ADDQ 80(AX), CX
+	ADDQ 56(AX), CX
 
 	// Add the lanes and store.
 	VHADDPS      Y1, Y0, Y0
@@ -23497,15 +23497,15 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
-	ADDQ         80(AX), DX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	VHADDPS      Y5, Y4, Y0
@@ -23514,18 +23514,18 @@ done5:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -23536,8 +23536,8 @@ TEXT ·matvec4xQ8_0AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 	LEAQ (SI)(SI*2), DI
 
 	// Each row of the streams.
@@ -23551,8 +23551,8 @@ row1:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	MOVQ   32(AX), R8
-	MOVQ   128(AX), R9
-	MOVQ   72(AX), R10
+	MOVQ   40(AX), R9
+	MOVQ   48(AX), R10
 	TESTQ  R10, R10
 	JZ     done3
 
@@ -23669,13 +23669,13 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Add the lanes and store.
@@ -23685,18 +23685,18 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -23707,8 +23707,8 @@ TEXT ·matvec4xQ4_0AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 	LEAQ (SI)(SI*2), DI
 
 	// Each row of the streams.
@@ -23722,8 +23722,8 @@ row1:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	MOVQ   32(AX), R8
-	MOVQ   128(AX), R9
-	MOVQ   72(AX), R10
+	MOVQ   40(AX), R9
+	MOVQ   48(AX), R10
 	TESTQ  R10, R10
 	JZ     done3
 
@@ -23846,13 +23846,13 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Add the lanes and store.
@@ -23862,18 +23862,18 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -23884,8 +23884,8 @@ TEXT ·matvec4xQ4_1AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 	LEAQ (SI)(SI*2), DI
 
 	// Each row of the streams.
@@ -23899,8 +23899,8 @@ row1:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	MOVQ   32(AX), R8
-	MOVQ   128(AX), R9
-	MOVQ   72(AX), R10
+	MOVQ   40(AX), R9
+	MOVQ   48(AX), R10
 	TESTQ  R10, R10
 	JZ     done3
 
@@ -24035,13 +24035,13 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Add the lanes and store.
@@ -24051,18 +24051,18 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -24073,8 +24073,8 @@ TEXT ·matvec4xQ5_0AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 	LEAQ (SI)(SI*2), DI
 
 	// Each row of the streams.
@@ -24088,8 +24088,8 @@ row1:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	MOVQ   32(AX), R8
-	MOVQ   128(AX), R9
-	MOVQ   72(AX), R10
+	MOVQ   40(AX), R9
+	MOVQ   48(AX), R10
 	TESTQ  R10, R10
 	JZ     done3
 
@@ -24222,13 +24222,13 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Add the lanes and store.
@@ -24238,18 +24238,18 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -24260,8 +24260,8 @@ TEXT ·matvec4xQ5_1AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 	LEAQ (SI)(SI*2), DI
 
 	// Each row of the streams.
@@ -24275,8 +24275,8 @@ row1:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	MOVQ   32(AX), R8
-	MOVQ   128(AX), R9
-	MOVQ   72(AX), R10
+	MOVQ   40(AX), R9
+	MOVQ   48(AX), R10
 	TESTQ  R10, R10
 	JZ     done3
 
@@ -24425,13 +24425,13 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Add the lanes and store.
@@ -24441,18 +24441,18 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -24463,8 +24463,8 @@ TEXT ·matvec4xIQ4_NLAVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
 	MOVQ 24(AX), DX
-	MOVQ 120(AX), BX
-	MOVQ 96(AX), SI
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
 	LEAQ (SI)(SI*2), DI
 
 	// Each row of the streams.
@@ -24478,8 +24478,8 @@ row1:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	MOVQ   32(AX), R8
-	MOVQ   128(AX), R9
-	MOVQ   72(AX), R10
+	MOVQ   40(AX), R9
+	MOVQ   48(AX), R10
 	TESTQ  R10, R10
 	JZ     done3
 
@@ -24604,13 +24604,13 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Add the lanes and store.
@@ -24620,18 +24620,18 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R8
-	ADDQ         192(AX), R8
+	ADDQ         112(AX), R8
 	VMOVSS       X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         104(AX), R8
+	ADDQ         80(AX), R8
 	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -24641,13 +24641,13 @@ done3:
 TEXT ·matvec4xAffine4AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
-	MOVQ 40(AX), DX
-	MOVQ 56(AX), BX
+	MOVQ 120(AX), DX
+	MOVQ 136(AX), BX
 	MOVQ 24(AX), SI
-	MOVQ 48(AX), DI
-	MOVQ 64(AX), R8
-	MOVQ 120(AX), R9
-	MOVQ 96(AX), R10
+	MOVQ 128(AX), DI
+	MOVQ 144(AX), R8
+	MOVQ 104(AX), R9
+	MOVQ 72(AX), R10
 	LEAQ (R10)(R10*2), R11
 
 	// Each row of the streams.
@@ -24661,13 +24661,13 @@ row1:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	MOVQ   32(AX), R12
-	MOVQ   128(AX), R13
-	MOVQ   72(AX), R14
+	MOVQ   40(AX), R13
+	MOVQ   48(AX), R14
 	TESTQ  R14, R14
 	JZ     done3
 
 loop2:
-	MOVQ  112(AX), R15
+	MOVQ  152(AX), R15
 	TESTQ R15, R15
 	JZ    done5
 
@@ -24806,13 +24806,13 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R12
-	ADDQ         192(AX), R12
+	ADDQ         112(AX), R12
 	VMOVSS       X1, (R12)
-	ADDQ         104(AX), R12
+	ADDQ         80(AX), R12
 	VEXTRACTPS   $0x01, X1, (R12)
-	ADDQ         104(AX), R12
+	ADDQ         80(AX), R12
 	VEXTRACTPS   $0x02, X1, (R12)
-	ADDQ         104(AX), R12
+	ADDQ         80(AX), R12
 	VEXTRACTPS   $0x03, X1, (R12)
 
 	// Add the lanes and store.
@@ -24822,18 +24822,18 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R12
-	ADDQ         192(AX), R12
+	ADDQ         112(AX), R12
 	VMOVSS       X1, (R12)
-	ADDQ         104(AX), R12
+	ADDQ         80(AX), R12
 	VEXTRACTPS   $0x01, X1, (R12)
-	ADDQ         104(AX), R12
+	ADDQ         80(AX), R12
 	VEXTRACTPS   $0x02, X1, (R12)
-	ADDQ         104(AX), R12
+	ADDQ         80(AX), R12
 	VEXTRACTPS   $0x03, X1, (R12)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET
@@ -24843,13 +24843,13 @@ done3:
 TEXT ·matvec4xAffine8AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 16(AX), CX
-	MOVQ 40(AX), DX
-	MOVQ 56(AX), BX
+	MOVQ 120(AX), DX
+	MOVQ 136(AX), BX
 	MOVQ 24(AX), SI
-	MOVQ 48(AX), DI
-	MOVQ 64(AX), R8
-	MOVQ 120(AX), R9
-	MOVQ 96(AX), R10
+	MOVQ 128(AX), DI
+	MOVQ 144(AX), R8
+	MOVQ 104(AX), R9
+	MOVQ 72(AX), R10
 	LEAQ (R10)(R10*2), R11
 
 	// Each row of the streams.
@@ -24863,13 +24863,13 @@ row1:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	MOVQ   32(AX), R12
-	MOVQ   128(AX), R13
-	MOVQ   72(AX), R14
+	MOVQ   40(AX), R13
+	MOVQ   48(AX), R14
 	TESTQ  R14, R14
 	JZ     done3
 
 loop2:
-	MOVQ  112(AX), R15
+	MOVQ  152(AX), R15
 	TESTQ R15, R15
 	JZ    done5
 
@@ -25006,13 +25006,13 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         (AX), R12
-	ADDQ         192(AX), R12
+	ADDQ         112(AX), R12
 	VMOVSS       X1, (R12)
-	ADDQ         104(AX), R12
+	ADDQ         80(AX), R12
 	VEXTRACTPS   $0x01, X1, (R12)
-	ADDQ         104(AX), R12
+	ADDQ         80(AX), R12
 	VEXTRACTPS   $0x02, X1, (R12)
-	ADDQ         104(AX), R12
+	ADDQ         80(AX), R12
 	VEXTRACTPS   $0x03, X1, (R12)
 
 	// Add the lanes and store.
@@ -25022,18 +25022,18 @@ done3:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	MOVQ         8(AX), R12
-	ADDQ         192(AX), R12
+	ADDQ         112(AX), R12
 	VMOVSS       X1, (R12)
-	ADDQ         104(AX), R12
+	ADDQ         80(AX), R12
 	VEXTRACTPS   $0x01, X1, (R12)
-	ADDQ         104(AX), R12
+	ADDQ         80(AX), R12
 	VEXTRACTPS   $0x02, X1, (R12)
-	ADDQ         104(AX), R12
+	ADDQ         80(AX), R12
 	VEXTRACTPS   $0x03, X1, (R12)
 
 	// Next row.
-	ADDQ $+4, 192(AX)
-	DECQ 88(AX)
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
 	JNZ  row1
 	VZEROUPPER
 	RET

@@ -15,7 +15,7 @@ row1:
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	MOVQ   32(AX), DX
-	MOVQ   72(AX), BX
+	MOVQ   48(AX), BX
 	SHRQ   $0x05, BX
 	MOVQ   BX, SI
 	SHRQ   $0x01, BX
@@ -70,7 +70,7 @@ loop4:
 	JNZ         loop4
 
 done5:
-	MOVQ 72(AX), BX
+	MOVQ 48(AX), BX
 	ANDQ $+16, BX
 	JZ   even6
 
@@ -82,7 +82,7 @@ done5:
 	ADDQ        $+64, DX
 
 even6:
-	MOVQ        72(AX), BX
+	MOVQ        48(AX), BX
 	ANDQ        $+8, BX
 	JZ          even7
 	VMOVUPS.Z   (CX), K1, Z2
@@ -91,12 +91,12 @@ even6:
 	ADDQ        $+32, CX
 
 even7:
-	ADDQ 80(AX), CX
+	ADDQ 56(AX), CX
 
 	// Add the lanes and store.
 	VADDPS        Z1, Z0, Z0
 	MOVQ          (AX), DX
-	ADDQ          192(AX), DX
+	ADDQ          112(AX), DX
 	VPERMILPS     $0x4e, Z0, Z1
 	VADDPS        Z1, Z0, Z0
 	VPERMILPS     $0xb1, Z0, Z1
@@ -106,8 +106,8 @@ even7:
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VADDPS        X1, X0, X0
 	VMOVSS        X0, (DX)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -128,7 +128,7 @@ row1:
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
 	MOVQ   32(AX), BX
-	MOVQ   72(AX), SI
+	MOVQ   48(AX), SI
 	SHRQ   $0x05, SI
 	MOVQ   SI, DI
 	SHRQ   $0x01, SI
@@ -208,7 +208,7 @@ loop4:
 	JNZ         loop4
 
 done5:
-	MOVQ 72(AX), SI
+	MOVQ 48(AX), SI
 	ANDQ $+16, SI
 	JZ   even6
 
@@ -223,7 +223,7 @@ done5:
 	ADDQ        $+64, BX
 
 even6:
-	MOVQ        72(AX), SI
+	MOVQ        48(AX), SI
 	ANDQ        $+8, SI
 	JZ          even7
 	VMOVUPS.Z   (CX), K1, Z4
@@ -235,13 +235,13 @@ even6:
 	ADDQ        $+32, DX
 
 even7:
-	ADDQ 80(AX), CX
-	ADDQ 80(AX), DX
+	ADDQ 56(AX), CX
+	ADDQ 56(AX), DX
 
 	// Add the lanes and store.
 	VADDPS        Z1, Z0, Z0
 	MOVQ          (AX), BX
-	ADDQ          192(AX), BX
+	ADDQ          112(AX), BX
 	VPERMILPS     $0x4e, Z0, Z1
 	VADDPS        Z1, Z0, Z0
 	VPERMILPS     $0xb1, Z0, Z1
@@ -253,7 +253,7 @@ even7:
 	VMOVSS        X0, (BX)
 	VADDPS        Z3, Z2, Z2
 	MOVQ          8(AX), BX
-	ADDQ          192(AX), BX
+	ADDQ          112(AX), BX
 	VPERMILPS     $0x4e, Z2, Z0
 	VADDPS        Z0, Z2, Z0
 	VPERMILPS     $0xb1, Z0, Z1
@@ -263,8 +263,8 @@ even7:
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VADDPS        X1, X0, X0
 	VMOVSS        X0, (BX)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -275,7 +275,7 @@ TEXT ·matvec2xF32AVX512(SB), NOSPLIT, $0-8
 	MOVQ  a+0(FP), AX
 	MOVQ  16(AX), CX
 	MOVQ  24(AX), DX
-	MOVQ  96(AX), BX
+	MOVQ  72(AX), BX
 	MOVL  $0x000000ff, SI
 	KMOVW SI, K1
 
@@ -290,7 +290,7 @@ row1:
 	VXORPS Z6, Z6, Z6
 	VXORPS Z7, Z7, Z7
 	MOVQ   32(AX), SI
-	MOVQ   72(AX), DI
+	MOVQ   48(AX), DI
 	SHRQ   $0x05, DI
 	MOVQ   DI, R8
 	SHRQ   $0x01, DI
@@ -388,7 +388,7 @@ loop4:
 	JNZ         loop4
 
 done5:
-	MOVQ 72(AX), DI
+	MOVQ 48(AX), DI
 	ANDQ $+16, DI
 	JZ   even6
 
@@ -406,7 +406,7 @@ done5:
 	ADDQ        $+64, SI
 
 even6:
-	MOVQ        72(AX), DI
+	MOVQ        48(AX), DI
 	ANDQ        $+8, DI
 	JZ          even7
 	VMOVUPS.Z   (CX), K1, Z8
@@ -421,14 +421,14 @@ even6:
 	ADDQ        $+32, DX
 
 even7:
-	ADDQ 80(AX), CX
-	ADDQ 80(AX), DX
+	ADDQ 56(AX), CX
+	ADDQ 56(AX), DX
 
 	// Add the lanes and store.
 	VADDPS        Z2, Z0, Z0
 	VADDPS        Z3, Z1, Z1
 	MOVQ          (AX), SI
-	ADDQ          192(AX), SI
+	ADDQ          112(AX), SI
 	VPERMILPS     $0x4e, Z0, Z2
 	VADDPS        Z2, Z0, Z0
 	VPERMILPS     $0xb1, Z0, Z2
@@ -438,7 +438,7 @@ even7:
 	VEXTRACTF32X4 $0x01, Y2, X0
 	VADDPS        X2, X0, X0
 	VMOVSS        X0, (SI)
-	ADDQ          104(AX), SI
+	ADDQ          80(AX), SI
 	VPERMILPS     $0x4e, Z1, Z0
 	VADDPS        Z0, Z1, Z0
 	VPERMILPS     $0xb1, Z0, Z1
@@ -451,7 +451,7 @@ even7:
 	VADDPS        Z6, Z4, Z4
 	VADDPS        Z7, Z5, Z5
 	MOVQ          8(AX), SI
-	ADDQ          192(AX), SI
+	ADDQ          112(AX), SI
 	VPERMILPS     $0x4e, Z4, Z0
 	VADDPS        Z0, Z4, Z0
 	VPERMILPS     $0xb1, Z0, Z1
@@ -461,7 +461,7 @@ even7:
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VADDPS        X1, X0, X0
 	VMOVSS        X0, (SI)
-	ADDQ          104(AX), SI
+	ADDQ          80(AX), SI
 	VPERMILPS     $0x4e, Z5, Z0
 	VADDPS        Z0, Z5, Z0
 	VPERMILPS     $0xb1, Z0, Z1
@@ -471,8 +471,8 @@ even7:
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VADDPS        X1, X0, X0
 	VMOVSS        X0, (SI)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -483,7 +483,7 @@ TEXT ·matvec4xF32AVX512(SB), NOSPLIT, $0-8
 	MOVQ  a+0(FP), AX
 	MOVQ  16(AX), CX
 	MOVQ  24(AX), DX
-	MOVQ  96(AX), BX
+	MOVQ  72(AX), BX
 	LEAQ  (BX)(BX*2), SI
 	MOVL  $0x000000ff, DI
 	KMOVW DI, K1
@@ -507,7 +507,7 @@ row1:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 	MOVQ   32(AX), DI
-	MOVQ   72(AX), R8
+	MOVQ   48(AX), R8
 	SHRQ   $0x05, R8
 	MOVQ   R8, R9
 	SHRQ   $0x01, R8
@@ -641,7 +641,7 @@ loop4:
 	JNZ         loop4
 
 done5:
-	MOVQ 72(AX), R8
+	MOVQ 48(AX), R8
 	ANDQ $+16, R8
 	JZ   even6
 
@@ -665,7 +665,7 @@ done5:
 	ADDQ        $+64, DI
 
 even6:
-	MOVQ        72(AX), R8
+	MOVQ        48(AX), R8
 	ANDQ        $+8, R8
 	JZ          even7
 	VMOVUPS.Z   (CX), K1, Z16
@@ -686,8 +686,8 @@ even6:
 	ADDQ        $+32, DX
 
 even7:
-	ADDQ 80(AX), CX
-	ADDQ 80(AX), DX
+	ADDQ 56(AX), CX
+	ADDQ 56(AX), DX
 
 	// Add the lanes and store.
 	VADDPS        Z4, Z0, Z0
@@ -695,7 +695,7 @@ even7:
 	VADDPS        Z6, Z2, Z2
 	VADDPS        Z7, Z3, Z3
 	MOVQ          (AX), DI
-	ADDQ          192(AX), DI
+	ADDQ          112(AX), DI
 	VUNPCKLPS     Z1, Z0, Z4
 	VUNPCKHPS     Z1, Z0, Z0
 	VADDPS        Z0, Z4, Z4
@@ -710,18 +710,18 @@ even7:
 	VEXTRACTF32X4 $0x01, Y0, X1
 	VADDPS        X0, X1, X1
 	VMOVSS        X1, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VEXTRACTPS    $0x01, X1, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VEXTRACTPS    $0x02, X1, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VEXTRACTPS    $0x03, X1, (DI)
 	VADDPS        Z12, Z8, Z8
 	VADDPS        Z13, Z9, Z9
 	VADDPS        Z14, Z10, Z10
 	VADDPS        Z15, Z11, Z11
 	MOVQ          8(AX), DI
-	ADDQ          192(AX), DI
+	ADDQ          112(AX), DI
 	VUNPCKLPS     Z9, Z8, Z0
 	VUNPCKHPS     Z9, Z8, Z1
 	VADDPS        Z1, Z0, Z0
@@ -736,14 +736,14 @@ even7:
 	VEXTRACTF32X4 $0x01, Y0, X1
 	VADDPS        X0, X1, X1
 	VMOVSS        X1, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VEXTRACTPS    $0x01, X1, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VEXTRACTPS    $0x02, X1, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VEXTRACTPS    $0x03, X1, (DI)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -761,7 +761,7 @@ row1:
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	MOVQ   32(AX), DX
-	MOVQ   72(AX), BX
+	MOVQ   48(AX), BX
 	SHRQ   $0x05, BX
 	MOVQ   BX, SI
 	SHRQ   $0x01, BX
@@ -816,7 +816,7 @@ loop4:
 	JNZ         loop4
 
 done5:
-	MOVQ 72(AX), BX
+	MOVQ 48(AX), BX
 	ANDQ $+16, BX
 	JZ   even6
 
@@ -828,7 +828,7 @@ done5:
 	ADDQ        $+64, DX
 
 even6:
-	MOVQ        72(AX), BX
+	MOVQ        48(AX), BX
 	ANDQ        $+8, BX
 	JZ          even7
 	VCVTPH2PS.Z (CX), K1, Z2
@@ -837,12 +837,12 @@ even6:
 	ADDQ        $+16, CX
 
 even7:
-	ADDQ 80(AX), CX
+	ADDQ 56(AX), CX
 
 	// Add the lanes and store.
 	VADDPS        Z1, Z0, Z0
 	MOVQ          (AX), DX
-	ADDQ          192(AX), DX
+	ADDQ          112(AX), DX
 	VPERMILPS     $0x4e, Z0, Z1
 	VADDPS        Z1, Z0, Z0
 	VPERMILPS     $0xb1, Z0, Z1
@@ -852,8 +852,8 @@ even7:
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VADDPS        X1, X0, X0
 	VMOVSS        X0, (DX)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -874,7 +874,7 @@ row1:
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
 	MOVQ   32(AX), BX
-	MOVQ   72(AX), SI
+	MOVQ   48(AX), SI
 	SHRQ   $0x05, SI
 	MOVQ   SI, DI
 	SHRQ   $0x01, SI
@@ -950,7 +950,7 @@ loop4:
 	JNZ         loop4
 
 done5:
-	MOVQ 72(AX), SI
+	MOVQ 48(AX), SI
 	ANDQ $+16, SI
 	JZ   even6
 
@@ -965,7 +965,7 @@ done5:
 	ADDQ        $+64, BX
 
 even6:
-	MOVQ        72(AX), SI
+	MOVQ        48(AX), SI
 	ANDQ        $+8, SI
 	JZ          even7
 	VCVTPH2PS.Z (CX), K1, Z4
@@ -977,13 +977,13 @@ even6:
 	ADDQ        $+16, DX
 
 even7:
-	ADDQ 80(AX), CX
-	ADDQ 80(AX), DX
+	ADDQ 56(AX), CX
+	ADDQ 56(AX), DX
 
 	// Add the lanes and store.
 	VADDPS        Z1, Z0, Z0
 	MOVQ          (AX), BX
-	ADDQ          192(AX), BX
+	ADDQ          112(AX), BX
 	VPERMILPS     $0x4e, Z0, Z1
 	VADDPS        Z1, Z0, Z0
 	VPERMILPS     $0xb1, Z0, Z1
@@ -995,7 +995,7 @@ even7:
 	VMOVSS        X0, (BX)
 	VADDPS        Z3, Z2, Z2
 	MOVQ          8(AX), BX
-	ADDQ          192(AX), BX
+	ADDQ          112(AX), BX
 	VPERMILPS     $0x4e, Z2, Z0
 	VADDPS        Z0, Z2, Z0
 	VPERMILPS     $0xb1, Z0, Z1
@@ -1005,8 +1005,8 @@ even7:
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VADDPS        X1, X0, X0
 	VMOVSS        X0, (BX)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -1017,7 +1017,7 @@ TEXT ·matvec2xF16AVX512(SB), NOSPLIT, $0-8
 	MOVQ  a+0(FP), AX
 	MOVQ  16(AX), CX
 	MOVQ  24(AX), DX
-	MOVQ  96(AX), BX
+	MOVQ  72(AX), BX
 	MOVL  $0x000000ff, SI
 	KMOVW SI, K1
 
@@ -1032,7 +1032,7 @@ row1:
 	VXORPS Z6, Z6, Z6
 	VXORPS Z7, Z7, Z7
 	MOVQ   32(AX), SI
-	MOVQ   72(AX), DI
+	MOVQ   48(AX), DI
 	SHRQ   $0x05, DI
 	MOVQ   DI, R8
 	SHRQ   $0x01, DI
@@ -1126,7 +1126,7 @@ loop4:
 	JNZ         loop4
 
 done5:
-	MOVQ 72(AX), DI
+	MOVQ 48(AX), DI
 	ANDQ $+16, DI
 	JZ   even6
 
@@ -1144,7 +1144,7 @@ done5:
 	ADDQ        $+64, SI
 
 even6:
-	MOVQ        72(AX), DI
+	MOVQ        48(AX), DI
 	ANDQ        $+8, DI
 	JZ          even7
 	VCVTPH2PS.Z (CX), K1, Z8
@@ -1159,14 +1159,14 @@ even6:
 	ADDQ        $+16, DX
 
 even7:
-	ADDQ 80(AX), CX
-	ADDQ 80(AX), DX
+	ADDQ 56(AX), CX
+	ADDQ 56(AX), DX
 
 	// Add the lanes and store.
 	VADDPS        Z2, Z0, Z0
 	VADDPS        Z3, Z1, Z1
 	MOVQ          (AX), SI
-	ADDQ          192(AX), SI
+	ADDQ          112(AX), SI
 	VPERMILPS     $0x4e, Z0, Z2
 	VADDPS        Z2, Z0, Z0
 	VPERMILPS     $0xb1, Z0, Z2
@@ -1176,7 +1176,7 @@ even7:
 	VEXTRACTF32X4 $0x01, Y2, X0
 	VADDPS        X2, X0, X0
 	VMOVSS        X0, (SI)
-	ADDQ          104(AX), SI
+	ADDQ          80(AX), SI
 	VPERMILPS     $0x4e, Z1, Z0
 	VADDPS        Z0, Z1, Z0
 	VPERMILPS     $0xb1, Z0, Z1
@@ -1189,7 +1189,7 @@ even7:
 	VADDPS        Z6, Z4, Z4
 	VADDPS        Z7, Z5, Z5
 	MOVQ          8(AX), SI
-	ADDQ          192(AX), SI
+	ADDQ          112(AX), SI
 	VPERMILPS     $0x4e, Z4, Z0
 	VADDPS        Z0, Z4, Z0
 	VPERMILPS     $0xb1, Z0, Z1
@@ -1199,7 +1199,7 @@ even7:
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VADDPS        X1, X0, X0
 	VMOVSS        X0, (SI)
-	ADDQ          104(AX), SI
+	ADDQ          80(AX), SI
 	VPERMILPS     $0x4e, Z5, Z0
 	VADDPS        Z0, Z5, Z0
 	VPERMILPS     $0xb1, Z0, Z1
@@ -1209,8 +1209,8 @@ even7:
 	VEXTRACTF32X4 $0x01, Y1, X0
 	VADDPS        X1, X0, X0
 	VMOVSS        X0, (SI)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -1221,7 +1221,7 @@ TEXT ·matvec4xF16AVX512(SB), NOSPLIT, $0-8
 	MOVQ  a+0(FP), AX
 	MOVQ  16(AX), CX
 	MOVQ  24(AX), DX
-	MOVQ  96(AX), BX
+	MOVQ  72(AX), BX
 	LEAQ  (BX)(BX*2), SI
 	MOVL  $0x000000ff, DI
 	KMOVW DI, K1
@@ -1245,7 +1245,7 @@ row1:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 	MOVQ   32(AX), DI
-	MOVQ   72(AX), R8
+	MOVQ   48(AX), R8
 	SHRQ   $0x05, R8
 	MOVQ   R8, R9
 	SHRQ   $0x01, R8
@@ -1375,7 +1375,7 @@ loop4:
 	JNZ         loop4
 
 done5:
-	MOVQ 72(AX), R8
+	MOVQ 48(AX), R8
 	ANDQ $+16, R8
 	JZ   even6
 
@@ -1399,7 +1399,7 @@ done5:
 	ADDQ        $+64, DI
 
 even6:
-	MOVQ        72(AX), R8
+	MOVQ        48(AX), R8
 	ANDQ        $+8, R8
 	JZ          even7
 	VCVTPH2PS.Z (CX), K1, Z16
@@ -1420,8 +1420,8 @@ even6:
 	ADDQ        $+16, DX
 
 even7:
-	ADDQ 80(AX), CX
-	ADDQ 80(AX), DX
+	ADDQ 56(AX), CX
+	ADDQ 56(AX), DX
 
 	// Add the lanes and store.
 	VADDPS        Z4, Z0, Z0
@@ -1429,7 +1429,7 @@ even7:
 	VADDPS        Z6, Z2, Z2
 	VADDPS        Z7, Z3, Z3
 	MOVQ          (AX), DI
-	ADDQ          192(AX), DI
+	ADDQ          112(AX), DI
 	VUNPCKLPS     Z1, Z0, Z4
 	VUNPCKHPS     Z1, Z0, Z0
 	VADDPS        Z0, Z4, Z4
@@ -1444,18 +1444,18 @@ even7:
 	VEXTRACTF32X4 $0x01, Y0, X1
 	VADDPS        X0, X1, X1
 	VMOVSS        X1, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VEXTRACTPS    $0x01, X1, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VEXTRACTPS    $0x02, X1, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VEXTRACTPS    $0x03, X1, (DI)
 	VADDPS        Z12, Z8, Z8
 	VADDPS        Z13, Z9, Z9
 	VADDPS        Z14, Z10, Z10
 	VADDPS        Z15, Z11, Z11
 	MOVQ          8(AX), DI
-	ADDQ          192(AX), DI
+	ADDQ          112(AX), DI
 	VUNPCKLPS     Z9, Z8, Z0
 	VUNPCKHPS     Z9, Z8, Z1
 	VADDPS        Z1, Z0, Z0
@@ -1470,14 +1470,14 @@ even7:
 	VEXTRACTF32X4 $0x01, Y0, X1
 	VADDPS        X0, X1, X1
 	VMOVSS        X1, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VEXTRACTPS    $0x01, X1, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VEXTRACTPS    $0x02, X1, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VEXTRACTPS    $0x03, X1, (DI)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -1494,7 +1494,7 @@ row1:
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
 	MOVQ   32(AX), DX
-	MOVQ   72(AX), BX
+	MOVQ   48(AX), BX
 	SHRQ   $0x05, BX
 	MOVQ   BX, SI
 	SHRQ   $0x01, BX
@@ -1549,12 +1549,12 @@ loop4:
 	JNZ         loop4
 
 done5:
-	ADDQ 80(AX), CX
+	ADDQ 56(AX), CX
 
 	// Add the lanes and store.
 	VADDPS        Z2, Z1, Z1
 	MOVQ          (AX), DX
-	ADDQ          192(AX), DX
+	ADDQ          112(AX), DX
 	VPERMILPS     $0x4e, Z1, Z2
 	VADDPS        Z2, Z1, Z1
 	VPERMILPS     $0xb1, Z1, Z2
@@ -1564,8 +1564,8 @@ done5:
 	VEXTRACTF32X4 $0x01, Y2, X1
 	VADDPS        X2, X1, X1
 	VMOVSS        X1, (DX)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -1595,7 +1595,7 @@ row1:
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
 	MOVQ   32(AX), BX
-	MOVQ   72(AX), SI
+	MOVQ   48(AX), SI
 	SHRQ   $0x05, SI
 	MOVQ   SI, DI
 	SHRQ   $0x01, SI
@@ -1671,13 +1671,13 @@ loop4:
 	JNZ         loop4
 
 done5:
-	ADDQ 80(AX), CX
-	ADDQ 80(AX), DX
+	ADDQ 56(AX), CX
+	ADDQ 56(AX), DX
 
 	// Add the lanes and store.
 	VADDPS        Z2, Z1, Z1
 	MOVQ          (AX), BX
-	ADDQ          192(AX), BX
+	ADDQ          112(AX), BX
 	VPERMILPS     $0x4e, Z1, Z2
 	VADDPS        Z2, Z1, Z1
 	VPERMILPS     $0xb1, Z1, Z2
@@ -1689,7 +1689,7 @@ done5:
 	VMOVSS        X1, (BX)
 	VADDPS        Z4, Z3, Z3
 	MOVQ          8(AX), BX
-	ADDQ          192(AX), BX
+	ADDQ          112(AX), BX
 	VPERMILPS     $0x4e, Z3, Z1
 	VADDPS        Z1, Z3, Z1
 	VPERMILPS     $0xb1, Z1, Z2
@@ -1699,8 +1699,8 @@ done5:
 	VEXTRACTF32X4 $0x01, Y2, X1
 	VADDPS        X2, X1, X1
 	VMOVSS        X1, (BX)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -1711,7 +1711,7 @@ TEXT ·matvec2xBF16AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
-	MOVQ         96(AX), BX
+	MOVQ         72(AX), BX
 	VPBROADCASTD lanes_ffff0000<>+0(SB), Z0
 
 	// Each row of the streams.
@@ -1725,7 +1725,7 @@ row1:
 	VXORPS Z7, Z7, Z7
 	VXORPS Z8, Z8, Z8
 	MOVQ   32(AX), SI
-	MOVQ   72(AX), DI
+	MOVQ   48(AX), DI
 	SHRQ   $0x05, DI
 	MOVQ   DI, R8
 	SHRQ   $0x01, DI
@@ -1819,14 +1819,14 @@ loop4:
 	JNZ         loop4
 
 done5:
-	ADDQ 80(AX), CX
-	ADDQ 80(AX), DX
+	ADDQ 56(AX), CX
+	ADDQ 56(AX), DX
 
 	// Add the lanes and store.
 	VADDPS        Z3, Z1, Z1
 	VADDPS        Z4, Z2, Z2
 	MOVQ          (AX), SI
-	ADDQ          192(AX), SI
+	ADDQ          112(AX), SI
 	VPERMILPS     $0x4e, Z1, Z3
 	VADDPS        Z3, Z1, Z1
 	VPERMILPS     $0xb1, Z1, Z3
@@ -1836,7 +1836,7 @@ done5:
 	VEXTRACTF32X4 $0x01, Y3, X1
 	VADDPS        X3, X1, X1
 	VMOVSS        X1, (SI)
-	ADDQ          104(AX), SI
+	ADDQ          80(AX), SI
 	VPERMILPS     $0x4e, Z2, Z1
 	VADDPS        Z1, Z2, Z1
 	VPERMILPS     $0xb1, Z1, Z2
@@ -1849,7 +1849,7 @@ done5:
 	VADDPS        Z7, Z5, Z5
 	VADDPS        Z8, Z6, Z6
 	MOVQ          8(AX), SI
-	ADDQ          192(AX), SI
+	ADDQ          112(AX), SI
 	VPERMILPS     $0x4e, Z5, Z1
 	VADDPS        Z1, Z5, Z1
 	VPERMILPS     $0xb1, Z1, Z2
@@ -1859,7 +1859,7 @@ done5:
 	VEXTRACTF32X4 $0x01, Y2, X1
 	VADDPS        X2, X1, X1
 	VMOVSS        X1, (SI)
-	ADDQ          104(AX), SI
+	ADDQ          80(AX), SI
 	VPERMILPS     $0x4e, Z6, Z1
 	VADDPS        Z1, Z6, Z1
 	VPERMILPS     $0xb1, Z1, Z2
@@ -1869,8 +1869,8 @@ done5:
 	VEXTRACTF32X4 $0x01, Y2, X1
 	VADDPS        X2, X1, X1
 	VMOVSS        X1, (SI)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -1881,7 +1881,7 @@ TEXT ·matvec4xBF16AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
-	MOVQ         96(AX), BX
+	MOVQ         72(AX), BX
 	LEAQ         (BX)(BX*2), SI
 	VPBROADCASTD lanes_ffff0000<>+0(SB), Z0
 
@@ -1904,7 +1904,7 @@ row1:
 	VXORPS Z15, Z15, Z15
 	VXORPS Z16, Z16, Z16
 	MOVQ   32(AX), DI
-	MOVQ   72(AX), R8
+	MOVQ   48(AX), R8
 	SHRQ   $0x05, R8
 	MOVQ   R8, R9
 	SHRQ   $0x01, R8
@@ -2034,8 +2034,8 @@ loop4:
 	JNZ         loop4
 
 done5:
-	ADDQ 80(AX), CX
-	ADDQ 80(AX), DX
+	ADDQ 56(AX), CX
+	ADDQ 56(AX), DX
 
 	// Add the lanes and store.
 	VADDPS        Z5, Z1, Z1
@@ -2043,7 +2043,7 @@ done5:
 	VADDPS        Z7, Z3, Z3
 	VADDPS        Z8, Z4, Z4
 	MOVQ          (AX), DI
-	ADDQ          192(AX), DI
+	ADDQ          112(AX), DI
 	VUNPCKLPS     Z2, Z1, Z5
 	VUNPCKHPS     Z2, Z1, Z1
 	VADDPS        Z1, Z5, Z5
@@ -2058,18 +2058,18 @@ done5:
 	VEXTRACTF32X4 $0x01, Y1, X2
 	VADDPS        X1, X2, X2
 	VMOVSS        X2, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VEXTRACTPS    $0x01, X2, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VEXTRACTPS    $0x02, X2, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VEXTRACTPS    $0x03, X2, (DI)
 	VADDPS        Z13, Z9, Z9
 	VADDPS        Z14, Z10, Z10
 	VADDPS        Z15, Z11, Z11
 	VADDPS        Z16, Z12, Z12
 	MOVQ          8(AX), DI
-	ADDQ          192(AX), DI
+	ADDQ          112(AX), DI
 	VUNPCKLPS     Z10, Z9, Z1
 	VUNPCKHPS     Z10, Z9, Z2
 	VADDPS        Z2, Z1, Z1
@@ -2084,14 +2084,14 @@ done5:
 	VEXTRACTF32X4 $0x01, Y1, X2
 	VADDPS        X1, X2, X2
 	VMOVSS        X2, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VEXTRACTPS    $0x01, X2, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VEXTRACTPS    $0x02, X2, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VEXTRACTPS    $0x03, X2, (DI)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -2113,7 +2113,7 @@ row1:
 	VXORPS Z5, Z5, Z5
 	VXORPS Z6, Z6, Z6
 	MOVQ   32(AX), BX
-	MOVQ   72(AX), SI
+	MOVQ   48(AX), SI
 	SHRQ   $0x02, SI
 	TESTQ  SI, SI
 	JZ     done3
@@ -2202,7 +2202,7 @@ loop2:
 	JNZ         loop2
 
 done3:
-	MOVQ  72(AX), SI
+	MOVQ  48(AX), SI
 	ANDQ  $+3, SI
 	TESTQ SI, SI
 	JZ    done5
@@ -2277,12 +2277,12 @@ done5:
 	VBROADCASTSS 448(BX), Z7
 	VMULPS       Z7, Z5, Z5
 	VMULPS       Z7, Z6, Z6
-	ADDQ         80(AX), CX
-	ADDQ         80(AX), DX
+	ADDQ         56(AX), CX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	MOVQ          (AX), BX
-	ADDQ          192(AX), BX
+	ADDQ          112(AX), BX
 	VPERMILPS     $0x4e, Z5, Z7
 	VADDPS        Z7, Z5, Z5
 	VPERMILPS     $0xb1, Z5, Z7
@@ -2293,7 +2293,7 @@ done5:
 	VADDPS        X7, X5, X5
 	VMOVSS        X5, (BX)
 	MOVQ          8(AX), BX
-	ADDQ          192(AX), BX
+	ADDQ          112(AX), BX
 	VPERMILPS     $0x4e, Z6, Z5
 	VADDPS        Z5, Z6, Z5
 	VPERMILPS     $0xb1, Z5, Z6
@@ -2303,8 +2303,8 @@ done5:
 	VEXTRACTF32X4 $0x01, Y6, X5
 	VADDPS        X6, X5, X5
 	VMOVSS        X5, (BX)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -2389,8 +2389,8 @@ TEXT ·matvec2xQ8_0AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
-	MOVQ         136(AX), BX
-	MOVQ         96(AX), SI
+	MOVQ         88(AX), BX
+	MOVQ         72(AX), SI
 	VMOVDQU32    wide_00020001_00040003_00060005_00080007_00130012_00150014_00170016_00190018_00240023_00260025_00280027_002a0029_00350034_00370036_00390038_003b003a<>+0(SB), Z0
 	VMOVDQU32    wide_00060005_00080007_000a0009_000c000b_00170016_00190018_001b001a_001d001c_00280027_002a0029_002c002b_002e002d_00390038_003b003a_003d003c_003f003e<>+0(SB), Z1
 	VPBROADCASTD lanes_80808080<>+0(SB), Z2
@@ -2408,7 +2408,7 @@ row1:
 	VXORPS Z11, Z11, Z11
 	VXORPS Z12, Z12, Z12
 	MOVQ   32(AX), DI
-	MOVQ   72(AX), R8
+	MOVQ   48(AX), R8
 	SHRQ   $0x02, R8
 	TESTQ  R8, R8
 	JZ     done3
@@ -2658,7 +2658,7 @@ loop2:
 	JNZ         loop2
 
 done3:
-	MOVQ  72(AX), R8
+	MOVQ  48(AX), R8
 	ANDQ  $+3, R8
 	TESTQ R8, R8
 	JZ    done5
@@ -2885,12 +2885,12 @@ done5:
 	VMULPS       Z13, Z8, Z8
 	VMULPS       Z13, Z10, Z10
 	VMULPS       Z13, Z12, Z12
-	ADDQ         80(AX), CX
-	ADDQ         80(AX), DX
+	ADDQ         56(AX), CX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	MOVQ          (AX), DI
-	ADDQ          192(AX), DI
+	ADDQ          112(AX), DI
 	VPERMILPS     $0x4e, Z5, Z13
 	VADDPS        Z13, Z5, Z5
 	VPERMILPS     $0xb1, Z5, Z13
@@ -2900,7 +2900,7 @@ done5:
 	VEXTRACTF32X4 $0x01, Y13, X5
 	VADDPS        X13, X5, X5
 	VMOVSS        X5, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VPERMILPS     $0x4e, Z6, Z5
 	VADDPS        Z5, Z6, Z5
 	VPERMILPS     $0xb1, Z5, Z6
@@ -2911,8 +2911,8 @@ done5:
 	VADDPS        X6, X5, X5
 	VMOVSS        X5, (DI)
 	MOVQ          (AX), DI
-	ADDQ          192(AX), DI
-	ADDQ          144(AX), DI
+	ADDQ          112(AX), DI
+	ADDQ          96(AX), DI
 	VPERMILPS     $0x4e, Z7, Z5
 	VADDPS        Z5, Z7, Z5
 	VPERMILPS     $0xb1, Z5, Z6
@@ -2922,7 +2922,7 @@ done5:
 	VEXTRACTF32X4 $0x01, Y6, X5
 	VADDPS        X6, X5, X5
 	VMOVSS        X5, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VPERMILPS     $0x4e, Z8, Z5
 	VADDPS        Z5, Z8, Z5
 	VPERMILPS     $0xb1, Z5, Z6
@@ -2933,7 +2933,7 @@ done5:
 	VADDPS        X6, X5, X5
 	VMOVSS        X5, (DI)
 	MOVQ          8(AX), DI
-	ADDQ          192(AX), DI
+	ADDQ          112(AX), DI
 	VPERMILPS     $0x4e, Z9, Z5
 	VADDPS        Z5, Z9, Z5
 	VPERMILPS     $0xb1, Z5, Z6
@@ -2943,7 +2943,7 @@ done5:
 	VEXTRACTF32X4 $0x01, Y6, X5
 	VADDPS        X6, X5, X5
 	VMOVSS        X5, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VPERMILPS     $0x4e, Z10, Z5
 	VADDPS        Z5, Z10, Z5
 	VPERMILPS     $0xb1, Z5, Z6
@@ -2954,8 +2954,8 @@ done5:
 	VADDPS        X6, X5, X5
 	VMOVSS        X5, (DI)
 	MOVQ          8(AX), DI
-	ADDQ          192(AX), DI
-	ADDQ          144(AX), DI
+	ADDQ          112(AX), DI
+	ADDQ          96(AX), DI
 	VPERMILPS     $0x4e, Z11, Z5
 	VADDPS        Z5, Z11, Z5
 	VPERMILPS     $0xb1, Z5, Z6
@@ -2965,7 +2965,7 @@ done5:
 	VEXTRACTF32X4 $0x01, Y6, X5
 	VADDPS        X6, X5, X5
 	VMOVSS        X5, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VPERMILPS     $0x4e, Z12, Z5
 	VADDPS        Z5, Z12, Z5
 	VPERMILPS     $0xb1, Z5, Z6
@@ -2975,8 +2975,8 @@ done5:
 	VEXTRACTF32X4 $0x01, Y6, X5
 	VADDPS        X6, X5, X5
 	VMOVSS        X5, (DI)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -2987,8 +2987,8 @@ TEXT ·matvec4xQ8_0AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
-	MOVQ         136(AX), BX
-	MOVQ         96(AX), SI
+	MOVQ         88(AX), BX
+	MOVQ         72(AX), SI
 	LEAQ         (SI)(SI*2), DI
 	VMOVDQU32    wide_00020001_00040003_00060005_00080007_00130012_00150014_00170016_00190018_00240023_00260025_00280027_002a0029_00350034_00370036_00390038_003b003a<>+0(SB), Z0
 	VMOVDQU32    wide_00060005_00080007_000a0009_000c000b_00170016_00190018_001b001a_001d001c_00280027_002a0029_002c002b_002e002d_00390038_003b003a_003d003c_003f003e<>+0(SB), Z1
@@ -3015,7 +3015,7 @@ row1:
 	VXORPS Z19, Z19, Z19
 	VXORPS Z20, Z20, Z20
 	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+	MOVQ   48(AX), R9
 	SHRQ   $0x02, R9
 	TESTQ  R9, R9
 	JZ     done3
@@ -3413,7 +3413,7 @@ loop2:
 	JNZ         loop2
 
 done3:
-	MOVQ  72(AX), R9
+	MOVQ  48(AX), R9
 	ANDQ  $+3, R9
 	TESTQ R9, R9
 	JZ    done5
@@ -3798,12 +3798,12 @@ done5:
 	VMULPS       Z21, Z12, Z12
 	VMULPS       Z21, Z16, Z16
 	VMULPS       Z21, Z20, Z20
-	ADDQ         80(AX), CX
-	ADDQ         80(AX), DX
+	ADDQ         56(AX), CX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	MOVQ          (AX), R8
-	ADDQ          192(AX), R8
+	ADDQ          112(AX), R8
 	VUNPCKLPS     Z6, Z5, Z21
 	VUNPCKHPS     Z6, Z5, Z5
 	VADDPS        Z5, Z21, Z21
@@ -3818,15 +3818,15 @@ done5:
 	VEXTRACTF32X4 $0x01, Y5, X6
 	VADDPS        X5, X6, X6
 	VMOVSS        X6, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x01, X6, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x02, X6, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x03, X6, (R8)
 	MOVQ          (AX), R8
-	ADDQ          192(AX), R8
-	ADDQ          144(AX), R8
+	ADDQ          112(AX), R8
+	ADDQ          96(AX), R8
 	VUNPCKLPS     Z10, Z9, Z5
 	VUNPCKHPS     Z10, Z9, Z6
 	VADDPS        Z6, Z5, Z5
@@ -3841,14 +3841,14 @@ done5:
 	VEXTRACTF32X4 $0x01, Y5, X6
 	VADDPS        X5, X6, X6
 	VMOVSS        X6, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x01, X6, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x02, X6, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x03, X6, (R8)
 	MOVQ          8(AX), R8
-	ADDQ          192(AX), R8
+	ADDQ          112(AX), R8
 	VUNPCKLPS     Z14, Z13, Z5
 	VUNPCKHPS     Z14, Z13, Z6
 	VADDPS        Z6, Z5, Z5
@@ -3863,15 +3863,15 @@ done5:
 	VEXTRACTF32X4 $0x01, Y5, X6
 	VADDPS        X5, X6, X6
 	VMOVSS        X6, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x01, X6, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x02, X6, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x03, X6, (R8)
 	MOVQ          8(AX), R8
-	ADDQ          192(AX), R8
-	ADDQ          144(AX), R8
+	ADDQ          112(AX), R8
+	ADDQ          96(AX), R8
 	VUNPCKLPS     Z18, Z17, Z5
 	VUNPCKHPS     Z18, Z17, Z6
 	VADDPS        Z6, Z5, Z5
@@ -3886,14 +3886,14 @@ done5:
 	VEXTRACTF32X4 $0x01, Y5, X6
 	VADDPS        X5, X6, X6
 	VMOVSS        X6, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x01, X6, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x02, X6, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x03, X6, (R8)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -3913,7 +3913,7 @@ row1:
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
 	MOVQ   32(AX), BX
-	MOVQ   72(AX), SI
+	MOVQ   48(AX), SI
 	SHRQ   $0x02, SI
 	TESTQ  SI, SI
 	JZ     done3
@@ -3994,7 +3994,7 @@ loop2:
 	JNZ         loop2
 
 done3:
-	MOVQ  72(AX), SI
+	MOVQ  48(AX), SI
 	ANDQ  $+3, SI
 	TESTQ SI, SI
 	JZ    done5
@@ -4069,12 +4069,12 @@ done5:
 	VBROADCASTSS 448(BX), Z5
 	VMULPS       Z5, Z3, Z3
 	VMULPS       Z5, Z4, Z4
-	ADDQ         80(AX), CX
-	ADDQ         80(AX), DX
+	ADDQ         56(AX), CX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	MOVQ          (AX), BX
-	ADDQ          192(AX), BX
+	ADDQ          112(AX), BX
 	VPERMILPS     $0x4e, Z3, Z5
 	VADDPS        Z5, Z3, Z3
 	VPERMILPS     $0xb1, Z3, Z5
@@ -4085,7 +4085,7 @@ done5:
 	VADDPS        X5, X3, X3
 	VMOVSS        X3, (BX)
 	MOVQ          8(AX), BX
-	ADDQ          192(AX), BX
+	ADDQ          112(AX), BX
 	VPERMILPS     $0x4e, Z4, Z3
 	VADDPS        Z3, Z4, Z3
 	VPERMILPS     $0xb1, Z3, Z4
@@ -4095,8 +4095,8 @@ done5:
 	VEXTRACTF32X4 $0x01, Y4, X3
 	VADDPS        X4, X3, X3
 	VMOVSS        X3, (BX)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -4153,8 +4153,8 @@ TEXT ·matvec2xQ4_0AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
-	MOVQ         136(AX), BX
-	MOVQ         96(AX), SI
+	MOVQ         88(AX), BX
+	MOVQ         72(AX), SI
 	VMOVDQU32    wide_00020001_00040003_00060005_00080007_000b000a_000d000c_000f000e_00110010_00140013_00160015_00180017_001a0019_001d001c_001f001e_003d003c_003f003e<>+0(SB), Z0
 	VPBROADCASTD lanes_0f0f0f0f<>+0(SB), Z1
 	VMOVDQU32    wide_00000000_00090009_00120012_001b001b_00000000_00090009_00120012_001b001b<>+0(SB), Z2
@@ -4170,7 +4170,7 @@ row1:
 	VXORPS Z9, Z9, Z9
 	VXORPS Z10, Z10, Z10
 	MOVQ   32(AX), DI
-	MOVQ   72(AX), R8
+	MOVQ   48(AX), R8
 	SHRQ   $0x02, R8
 	TESTQ  R8, R8
 	JZ     done3
@@ -4404,7 +4404,7 @@ loop2:
 	JNZ         loop2
 
 done3:
-	MOVQ  72(AX), R8
+	MOVQ  48(AX), R8
 	ANDQ  $+3, R8
 	TESTQ R8, R8
 	JZ    done5
@@ -4631,12 +4631,12 @@ done5:
 	VMULPS       Z11, Z6, Z6
 	VMULPS       Z11, Z8, Z8
 	VMULPS       Z11, Z10, Z10
-	ADDQ         80(AX), CX
-	ADDQ         80(AX), DX
+	ADDQ         56(AX), CX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	MOVQ          (AX), DI
-	ADDQ          192(AX), DI
+	ADDQ          112(AX), DI
 	VPERMILPS     $0x4e, Z3, Z11
 	VADDPS        Z11, Z3, Z3
 	VPERMILPS     $0xb1, Z3, Z11
@@ -4646,7 +4646,7 @@ done5:
 	VEXTRACTF32X4 $0x01, Y11, X3
 	VADDPS        X11, X3, X3
 	VMOVSS        X3, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VPERMILPS     $0x4e, Z4, Z3
 	VADDPS        Z3, Z4, Z3
 	VPERMILPS     $0xb1, Z3, Z4
@@ -4657,8 +4657,8 @@ done5:
 	VADDPS        X4, X3, X3
 	VMOVSS        X3, (DI)
 	MOVQ          (AX), DI
-	ADDQ          192(AX), DI
-	ADDQ          144(AX), DI
+	ADDQ          112(AX), DI
+	ADDQ          96(AX), DI
 	VPERMILPS     $0x4e, Z5, Z3
 	VADDPS        Z3, Z5, Z3
 	VPERMILPS     $0xb1, Z3, Z4
@@ -4668,7 +4668,7 @@ done5:
 	VEXTRACTF32X4 $0x01, Y4, X3
 	VADDPS        X4, X3, X3
 	VMOVSS        X3, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VPERMILPS     $0x4e, Z6, Z3
 	VADDPS        Z3, Z6, Z3
 	VPERMILPS     $0xb1, Z3, Z4
@@ -4679,7 +4679,7 @@ done5:
 	VADDPS        X4, X3, X3
 	VMOVSS        X3, (DI)
 	MOVQ          8(AX), DI
-	ADDQ          192(AX), DI
+	ADDQ          112(AX), DI
 	VPERMILPS     $0x4e, Z7, Z3
 	VADDPS        Z3, Z7, Z3
 	VPERMILPS     $0xb1, Z3, Z4
@@ -4689,7 +4689,7 @@ done5:
 	VEXTRACTF32X4 $0x01, Y4, X3
 	VADDPS        X4, X3, X3
 	VMOVSS        X3, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VPERMILPS     $0x4e, Z8, Z3
 	VADDPS        Z3, Z8, Z3
 	VPERMILPS     $0xb1, Z3, Z4
@@ -4700,8 +4700,8 @@ done5:
 	VADDPS        X4, X3, X3
 	VMOVSS        X3, (DI)
 	MOVQ          8(AX), DI
-	ADDQ          192(AX), DI
-	ADDQ          144(AX), DI
+	ADDQ          112(AX), DI
+	ADDQ          96(AX), DI
 	VPERMILPS     $0x4e, Z9, Z3
 	VADDPS        Z3, Z9, Z3
 	VPERMILPS     $0xb1, Z3, Z4
@@ -4711,7 +4711,7 @@ done5:
 	VEXTRACTF32X4 $0x01, Y4, X3
 	VADDPS        X4, X3, X3
 	VMOVSS        X3, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VPERMILPS     $0x4e, Z10, Z3
 	VADDPS        Z3, Z10, Z3
 	VPERMILPS     $0xb1, Z3, Z4
@@ -4721,8 +4721,8 @@ done5:
 	VEXTRACTF32X4 $0x01, Y4, X3
 	VADDPS        X4, X3, X3
 	VMOVSS        X3, (DI)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -4733,8 +4733,8 @@ TEXT ·matvec4xQ4_0AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
-	MOVQ         136(AX), BX
-	MOVQ         96(AX), SI
+	MOVQ         88(AX), BX
+	MOVQ         72(AX), SI
 	LEAQ         (SI)(SI*2), DI
 	VMOVDQU32    wide_00020001_00040003_00060005_00080007_000b000a_000d000c_000f000e_00110010_00140013_00160015_00180017_001a0019_001d001c_001f001e_003d003c_003f003e<>+0(SB), Z0
 	VPBROADCASTD lanes_0f0f0f0f<>+0(SB), Z1
@@ -4759,7 +4759,7 @@ row1:
 	VXORPS Z17, Z17, Z17
 	VXORPS Z18, Z18, Z18
 	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+	MOVQ   48(AX), R9
 	SHRQ   $0x02, R9
 	TESTQ  R9, R9
 	JZ     done3
@@ -5141,7 +5141,7 @@ loop2:
 	JNZ         loop2
 
 done3:
-	MOVQ  72(AX), R9
+	MOVQ  48(AX), R9
 	ANDQ  $+3, R9
 	TESTQ R9, R9
 	JZ    done5
@@ -5526,12 +5526,12 @@ done5:
 	VMULPS       Z19, Z10, Z10
 	VMULPS       Z19, Z14, Z14
 	VMULPS       Z19, Z18, Z18
-	ADDQ         80(AX), CX
-	ADDQ         80(AX), DX
+	ADDQ         56(AX), CX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	MOVQ          (AX), R8
-	ADDQ          192(AX), R8
+	ADDQ          112(AX), R8
 	VUNPCKLPS     Z4, Z3, Z19
 	VUNPCKHPS     Z4, Z3, Z3
 	VADDPS        Z3, Z19, Z19
@@ -5546,15 +5546,15 @@ done5:
 	VEXTRACTF32X4 $0x01, Y3, X4
 	VADDPS        X3, X4, X4
 	VMOVSS        X4, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x01, X4, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x02, X4, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x03, X4, (R8)
 	MOVQ          (AX), R8
-	ADDQ          192(AX), R8
-	ADDQ          144(AX), R8
+	ADDQ          112(AX), R8
+	ADDQ          96(AX), R8
 	VUNPCKLPS     Z8, Z7, Z3
 	VUNPCKHPS     Z8, Z7, Z4
 	VADDPS        Z4, Z3, Z3
@@ -5569,14 +5569,14 @@ done5:
 	VEXTRACTF32X4 $0x01, Y3, X4
 	VADDPS        X3, X4, X4
 	VMOVSS        X4, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x01, X4, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x02, X4, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x03, X4, (R8)
 	MOVQ          8(AX), R8
-	ADDQ          192(AX), R8
+	ADDQ          112(AX), R8
 	VUNPCKLPS     Z12, Z11, Z3
 	VUNPCKHPS     Z12, Z11, Z4
 	VADDPS        Z4, Z3, Z3
@@ -5591,15 +5591,15 @@ done5:
 	VEXTRACTF32X4 $0x01, Y3, X4
 	VADDPS        X3, X4, X4
 	VMOVSS        X4, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x01, X4, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x02, X4, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x03, X4, (R8)
 	MOVQ          8(AX), R8
-	ADDQ          192(AX), R8
-	ADDQ          144(AX), R8
+	ADDQ          112(AX), R8
+	ADDQ          96(AX), R8
 	VUNPCKLPS     Z16, Z15, Z3
 	VUNPCKHPS     Z16, Z15, Z4
 	VADDPS        Z4, Z3, Z3
@@ -5614,14 +5614,14 @@ done5:
 	VEXTRACTF32X4 $0x01, Y3, X4
 	VADDPS        X3, X4, X4
 	VMOVSS        X4, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x01, X4, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x02, X4, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x03, X4, (R8)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -5642,7 +5642,7 @@ row1:
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
 	MOVQ   32(AX), BX
-	MOVQ   72(AX), SI
+	MOVQ   48(AX), SI
 	SHRQ   $0x02, SI
 	TESTQ  SI, SI
 	JZ     done3
@@ -5727,7 +5727,7 @@ loop2:
 	JNZ         loop2
 
 done3:
-	MOVQ  72(AX), SI
+	MOVQ  48(AX), SI
 	ANDQ  $+3, SI
 	TESTQ SI, SI
 	JZ    done5
@@ -5806,12 +5806,12 @@ done5:
 	VBROADCASTSS 448(BX), Z6
 	VMULPS       Z6, Z4, Z4
 	VMULPS       Z6, Z5, Z5
-	ADDQ         80(AX), CX
-	ADDQ         80(AX), DX
+	ADDQ         56(AX), CX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	MOVQ          (AX), BX
-	ADDQ          192(AX), BX
+	ADDQ          112(AX), BX
 	VPERMILPS     $0x4e, Z4, Z6
 	VADDPS        Z6, Z4, Z4
 	VPERMILPS     $0xb1, Z4, Z6
@@ -5822,7 +5822,7 @@ done5:
 	VADDPS        X6, X4, X4
 	VMOVSS        X4, (BX)
 	MOVQ          8(AX), BX
-	ADDQ          192(AX), BX
+	ADDQ          112(AX), BX
 	VPERMILPS     $0x4e, Z5, Z4
 	VADDPS        Z4, Z5, Z4
 	VPERMILPS     $0xb1, Z4, Z5
@@ -5832,8 +5832,8 @@ done5:
 	VEXTRACTF32X4 $0x01, Y5, X4
 	VADDPS        X5, X4, X4
 	VMOVSS        X4, (BX)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -5898,8 +5898,8 @@ TEXT ·matvec2xQ4_1AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
-	MOVQ         136(AX), BX
-	MOVQ         96(AX), SI
+	MOVQ         88(AX), BX
+	MOVQ         72(AX), SI
 	VMOVDQU32    wide_00030002_00050004_00070006_00090008_000d000c_000f000e_00110010_00130012_00170016_00190018_001b001a_001d001c_00390038_003b003a_003d003c_003f003e<>+0(SB), Z0
 	VPBROADCASTD lanes_0f0f0f0f<>+0(SB), Z1
 	VMOVDQU32    wide_00000000_000a000a_00140014_001e001e_00000000_000a000a_00140014_001e001e<>+0(SB), Z2
@@ -5916,7 +5916,7 @@ row1:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 	MOVQ   32(AX), DI
-	MOVQ   72(AX), R8
+	MOVQ   48(AX), R8
 	SHRQ   $0x02, R8
 	TESTQ  R8, R8
 	JZ     done3
@@ -6158,7 +6158,7 @@ loop2:
 	JNZ         loop2
 
 done3:
-	MOVQ  72(AX), R8
+	MOVQ  48(AX), R8
 	ANDQ  $+3, R8
 	TESTQ R8, R8
 	JZ    done5
@@ -6393,12 +6393,12 @@ done5:
 	VMULPS       Z12, Z7, Z7
 	VMULPS       Z12, Z9, Z9
 	VMULPS       Z12, Z11, Z11
-	ADDQ         80(AX), CX
-	ADDQ         80(AX), DX
+	ADDQ         56(AX), CX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	MOVQ          (AX), DI
-	ADDQ          192(AX), DI
+	ADDQ          112(AX), DI
 	VPERMILPS     $0x4e, Z4, Z12
 	VADDPS        Z12, Z4, Z4
 	VPERMILPS     $0xb1, Z4, Z12
@@ -6408,7 +6408,7 @@ done5:
 	VEXTRACTF32X4 $0x01, Y12, X4
 	VADDPS        X12, X4, X4
 	VMOVSS        X4, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VPERMILPS     $0x4e, Z5, Z4
 	VADDPS        Z4, Z5, Z4
 	VPERMILPS     $0xb1, Z4, Z5
@@ -6419,8 +6419,8 @@ done5:
 	VADDPS        X5, X4, X4
 	VMOVSS        X4, (DI)
 	MOVQ          (AX), DI
-	ADDQ          192(AX), DI
-	ADDQ          144(AX), DI
+	ADDQ          112(AX), DI
+	ADDQ          96(AX), DI
 	VPERMILPS     $0x4e, Z6, Z4
 	VADDPS        Z4, Z6, Z4
 	VPERMILPS     $0xb1, Z4, Z5
@@ -6430,7 +6430,7 @@ done5:
 	VEXTRACTF32X4 $0x01, Y5, X4
 	VADDPS        X5, X4, X4
 	VMOVSS        X4, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VPERMILPS     $0x4e, Z7, Z4
 	VADDPS        Z4, Z7, Z4
 	VPERMILPS     $0xb1, Z4, Z5
@@ -6441,7 +6441,7 @@ done5:
 	VADDPS        X5, X4, X4
 	VMOVSS        X4, (DI)
 	MOVQ          8(AX), DI
-	ADDQ          192(AX), DI
+	ADDQ          112(AX), DI
 	VPERMILPS     $0x4e, Z8, Z4
 	VADDPS        Z4, Z8, Z4
 	VPERMILPS     $0xb1, Z4, Z5
@@ -6451,7 +6451,7 @@ done5:
 	VEXTRACTF32X4 $0x01, Y5, X4
 	VADDPS        X5, X4, X4
 	VMOVSS        X4, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VPERMILPS     $0x4e, Z9, Z4
 	VADDPS        Z4, Z9, Z4
 	VPERMILPS     $0xb1, Z4, Z5
@@ -6462,8 +6462,8 @@ done5:
 	VADDPS        X5, X4, X4
 	VMOVSS        X4, (DI)
 	MOVQ          8(AX), DI
-	ADDQ          192(AX), DI
-	ADDQ          144(AX), DI
+	ADDQ          112(AX), DI
+	ADDQ          96(AX), DI
 	VPERMILPS     $0x4e, Z10, Z4
 	VADDPS        Z4, Z10, Z4
 	VPERMILPS     $0xb1, Z4, Z5
@@ -6473,7 +6473,7 @@ done5:
 	VEXTRACTF32X4 $0x01, Y5, X4
 	VADDPS        X5, X4, X4
 	VMOVSS        X4, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VPERMILPS     $0x4e, Z11, Z4
 	VADDPS        Z4, Z11, Z4
 	VPERMILPS     $0xb1, Z4, Z5
@@ -6483,8 +6483,8 @@ done5:
 	VEXTRACTF32X4 $0x01, Y5, X4
 	VADDPS        X5, X4, X4
 	VMOVSS        X4, (DI)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -6495,8 +6495,8 @@ TEXT ·matvec4xQ4_1AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
-	MOVQ         136(AX), BX
-	MOVQ         96(AX), SI
+	MOVQ         88(AX), BX
+	MOVQ         72(AX), SI
 	LEAQ         (SI)(SI*2), DI
 	VMOVDQU32    wide_00030002_00050004_00070006_00090008_000d000c_000f000e_00110010_00130012_00170016_00190018_001b001a_001d001c_00390038_003b003a_003d003c_003f003e<>+0(SB), Z0
 	VPBROADCASTD lanes_0f0f0f0f<>+0(SB), Z1
@@ -6522,7 +6522,7 @@ row1:
 	VXORPS Z18, Z18, Z18
 	VXORPS Z19, Z19, Z19
 	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+	MOVQ   48(AX), R9
 	SHRQ   $0x02, R9
 	TESTQ  R9, R9
 	JZ     done3
@@ -6912,7 +6912,7 @@ loop2:
 	JNZ         loop2
 
 done3:
-	MOVQ  72(AX), R9
+	MOVQ  48(AX), R9
 	ANDQ  $+3, R9
 	TESTQ R9, R9
 	JZ    done5
@@ -7305,12 +7305,12 @@ done5:
 	VMULPS       Z20, Z11, Z11
 	VMULPS       Z20, Z15, Z15
 	VMULPS       Z20, Z19, Z19
-	ADDQ         80(AX), CX
-	ADDQ         80(AX), DX
+	ADDQ         56(AX), CX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	MOVQ          (AX), R8
-	ADDQ          192(AX), R8
+	ADDQ          112(AX), R8
 	VUNPCKLPS     Z5, Z4, Z20
 	VUNPCKHPS     Z5, Z4, Z4
 	VADDPS        Z4, Z20, Z20
@@ -7325,15 +7325,15 @@ done5:
 	VEXTRACTF32X4 $0x01, Y4, X5
 	VADDPS        X4, X5, X5
 	VMOVSS        X5, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x01, X5, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x02, X5, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x03, X5, (R8)
 	MOVQ          (AX), R8
-	ADDQ          192(AX), R8
-	ADDQ          144(AX), R8
+	ADDQ          112(AX), R8
+	ADDQ          96(AX), R8
 	VUNPCKLPS     Z9, Z8, Z4
 	VUNPCKHPS     Z9, Z8, Z5
 	VADDPS        Z5, Z4, Z4
@@ -7348,14 +7348,14 @@ done5:
 	VEXTRACTF32X4 $0x01, Y4, X5
 	VADDPS        X4, X5, X5
 	VMOVSS        X5, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x01, X5, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x02, X5, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x03, X5, (R8)
 	MOVQ          8(AX), R8
-	ADDQ          192(AX), R8
+	ADDQ          112(AX), R8
 	VUNPCKLPS     Z13, Z12, Z4
 	VUNPCKHPS     Z13, Z12, Z5
 	VADDPS        Z5, Z4, Z4
@@ -7370,15 +7370,15 @@ done5:
 	VEXTRACTF32X4 $0x01, Y4, X5
 	VADDPS        X4, X5, X5
 	VMOVSS        X5, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x01, X5, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x02, X5, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x03, X5, (R8)
 	MOVQ          8(AX), R8
-	ADDQ          192(AX), R8
-	ADDQ          144(AX), R8
+	ADDQ          112(AX), R8
+	ADDQ          96(AX), R8
 	VUNPCKLPS     Z17, Z16, Z4
 	VUNPCKHPS     Z17, Z16, Z5
 	VADDPS        Z5, Z4, Z4
@@ -7393,14 +7393,14 @@ done5:
 	VEXTRACTF32X4 $0x01, Y4, X5
 	VADDPS        X4, X5, X5
 	VMOVSS        X5, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x01, X5, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x02, X5, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x03, X5, (R8)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -7424,7 +7424,7 @@ row1:
 	VXORPS Z7, Z7, Z7
 	VXORPS Z8, Z8, Z8
 	MOVQ   32(AX), BX
-	MOVQ   72(AX), SI
+	MOVQ   48(AX), SI
 	TESTQ  SI, SI
 	JZ     done3
 
@@ -7641,12 +7641,12 @@ done3:
 	VBROADCASTSS 448(BX), Z9
 	VMULPS       Z9, Z7, Z7
 	VMULPS       Z9, Z8, Z8
-	ADDQ         80(AX), CX
-	ADDQ         80(AX), DX
+	ADDQ         56(AX), CX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	MOVQ          (AX), BX
-	ADDQ          192(AX), BX
+	ADDQ          112(AX), BX
 	VPERMILPS     $0x4e, Z7, Z9
 	VADDPS        Z9, Z7, Z7
 	VPERMILPS     $0xb1, Z7, Z9
@@ -7657,7 +7657,7 @@ done3:
 	VADDPS        X9, X7, X7
 	VMOVSS        X7, (BX)
 	MOVQ          8(AX), BX
-	ADDQ          192(AX), BX
+	ADDQ          112(AX), BX
 	VPERMILPS     $0x4e, Z8, Z7
 	VADDPS        Z7, Z8, Z7
 	VPERMILPS     $0xb1, Z7, Z8
@@ -7667,8 +7667,8 @@ done3:
 	VEXTRACTF32X4 $0x01, Y8, X7
 	VADDPS        X8, X7, X7
 	VMOVSS        X7, (BX)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -7797,8 +7797,8 @@ TEXT ·matvec2xQ4_KAVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
-	MOVQ         136(AX), BX
-	MOVQ         96(AX), SI
+	MOVQ         88(AX), BX
+	MOVQ         72(AX), SI
 	VMOVDQU32    wide_00000000_80000000<>+0(SB), Z0
 	VMOVDQU32    wide_00000000_00000004_00000000_00000004<>+0(SB), Z1
 	VPBROADCASTD lanes_0f0f0f0f<>+0(SB), Z2
@@ -7818,7 +7818,7 @@ row1:
 	VXORPS Z13, Z13, Z13
 	VXORPS Z14, Z14, Z14
 	MOVQ   32(AX), DI
-	MOVQ   72(AX), R8
+	MOVQ   48(AX), R8
 	TESTQ  R8, R8
 	JZ     done3
 
@@ -8390,12 +8390,12 @@ done3:
 	VMULPS       Z15, Z10, Z10
 	VMULPS       Z15, Z12, Z12
 	VMULPS       Z15, Z14, Z14
-	ADDQ         80(AX), CX
-	ADDQ         80(AX), DX
+	ADDQ         56(AX), CX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	MOVQ          (AX), DI
-	ADDQ          192(AX), DI
+	ADDQ          112(AX), DI
 	VPERMILPS     $0x4e, Z7, Z15
 	VADDPS        Z15, Z7, Z7
 	VPERMILPS     $0xb1, Z7, Z15
@@ -8405,7 +8405,7 @@ done3:
 	VEXTRACTF32X4 $0x01, Y15, X7
 	VADDPS        X15, X7, X7
 	VMOVSS        X7, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VPERMILPS     $0x4e, Z8, Z7
 	VADDPS        Z7, Z8, Z7
 	VPERMILPS     $0xb1, Z7, Z8
@@ -8416,8 +8416,8 @@ done3:
 	VADDPS        X8, X7, X7
 	VMOVSS        X7, (DI)
 	MOVQ          (AX), DI
-	ADDQ          192(AX), DI
-	ADDQ          144(AX), DI
+	ADDQ          112(AX), DI
+	ADDQ          96(AX), DI
 	VPERMILPS     $0x4e, Z9, Z7
 	VADDPS        Z7, Z9, Z7
 	VPERMILPS     $0xb1, Z7, Z8
@@ -8427,7 +8427,7 @@ done3:
 	VEXTRACTF32X4 $0x01, Y8, X7
 	VADDPS        X8, X7, X7
 	VMOVSS        X7, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VPERMILPS     $0x4e, Z10, Z7
 	VADDPS        Z7, Z10, Z7
 	VPERMILPS     $0xb1, Z7, Z8
@@ -8438,7 +8438,7 @@ done3:
 	VADDPS        X8, X7, X7
 	VMOVSS        X7, (DI)
 	MOVQ          8(AX), DI
-	ADDQ          192(AX), DI
+	ADDQ          112(AX), DI
 	VPERMILPS     $0x4e, Z11, Z7
 	VADDPS        Z7, Z11, Z7
 	VPERMILPS     $0xb1, Z7, Z8
@@ -8448,7 +8448,7 @@ done3:
 	VEXTRACTF32X4 $0x01, Y8, X7
 	VADDPS        X8, X7, X7
 	VMOVSS        X7, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VPERMILPS     $0x4e, Z12, Z7
 	VADDPS        Z7, Z12, Z7
 	VPERMILPS     $0xb1, Z7, Z8
@@ -8459,8 +8459,8 @@ done3:
 	VADDPS        X8, X7, X7
 	VMOVSS        X7, (DI)
 	MOVQ          8(AX), DI
-	ADDQ          192(AX), DI
-	ADDQ          144(AX), DI
+	ADDQ          112(AX), DI
+	ADDQ          96(AX), DI
 	VPERMILPS     $0x4e, Z13, Z7
 	VADDPS        Z7, Z13, Z7
 	VPERMILPS     $0xb1, Z7, Z8
@@ -8470,7 +8470,7 @@ done3:
 	VEXTRACTF32X4 $0x01, Y8, X7
 	VADDPS        X8, X7, X7
 	VMOVSS        X7, (DI)
-	ADDQ          104(AX), DI
+	ADDQ          80(AX), DI
 	VPERMILPS     $0x4e, Z14, Z7
 	VADDPS        Z7, Z14, Z7
 	VPERMILPS     $0xb1, Z7, Z8
@@ -8480,8 +8480,8 @@ done3:
 	VEXTRACTF32X4 $0x01, Y8, X7
 	VADDPS        X8, X7, X7
 	VMOVSS        X7, (DI)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -8492,8 +8492,8 @@ TEXT ·matvec4xQ4_KAVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
-	MOVQ         136(AX), BX
-	MOVQ         96(AX), SI
+	MOVQ         88(AX), BX
+	MOVQ         72(AX), SI
 	LEAQ         (SI)(SI*2), DI
 	VMOVDQU32    wide_00000000_80000000<>+0(SB), Z0
 	VMOVDQU32    wide_00000000_00000004_00000000_00000004<>+0(SB), Z1
@@ -8522,7 +8522,7 @@ row1:
 	VXORPS Z21, Z21, Z21
 	VXORPS Z22, Z22, Z22
 	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+	MOVQ   48(AX), R9
 	TESTQ  R9, R9
 	JZ     done3
 
@@ -9424,12 +9424,12 @@ done3:
 	VMULPS       Z23, Z14, Z14
 	VMULPS       Z23, Z18, Z18
 	VMULPS       Z23, Z22, Z22
-	ADDQ         80(AX), CX
-	ADDQ         80(AX), DX
+	ADDQ         56(AX), CX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	MOVQ          (AX), R8
-	ADDQ          192(AX), R8
+	ADDQ          112(AX), R8
 	VUNPCKLPS     Z8, Z7, Z23
 	VUNPCKHPS     Z8, Z7, Z7
 	VADDPS        Z7, Z23, Z23
@@ -9444,15 +9444,15 @@ done3:
 	VEXTRACTF32X4 $0x01, Y7, X8
 	VADDPS        X7, X8, X8
 	VMOVSS        X8, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x01, X8, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x02, X8, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x03, X8, (R8)
 	MOVQ          (AX), R8
-	ADDQ          192(AX), R8
-	ADDQ          144(AX), R8
+	ADDQ          112(AX), R8
+	ADDQ          96(AX), R8
 	VUNPCKLPS     Z12, Z11, Z7
 	VUNPCKHPS     Z12, Z11, Z8
 	VADDPS        Z8, Z7, Z7
@@ -9467,14 +9467,14 @@ done3:
 	VEXTRACTF32X4 $0x01, Y7, X8
 	VADDPS        X7, X8, X8
 	VMOVSS        X8, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x01, X8, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x02, X8, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x03, X8, (R8)
 	MOVQ          8(AX), R8
-	ADDQ          192(AX), R8
+	ADDQ          112(AX), R8
 	VUNPCKLPS     Z16, Z15, Z7
 	VUNPCKHPS     Z16, Z15, Z8
 	VADDPS        Z8, Z7, Z7
@@ -9489,15 +9489,15 @@ done3:
 	VEXTRACTF32X4 $0x01, Y7, X8
 	VADDPS        X7, X8, X8
 	VMOVSS        X8, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x01, X8, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x02, X8, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x03, X8, (R8)
 	MOVQ          8(AX), R8
-	ADDQ          192(AX), R8
-	ADDQ          144(AX), R8
+	ADDQ          112(AX), R8
+	ADDQ          96(AX), R8
 	VUNPCKLPS     Z20, Z19, Z7
 	VUNPCKHPS     Z20, Z19, Z8
 	VADDPS        Z8, Z7, Z7
@@ -9512,14 +9512,14 @@ done3:
 	VEXTRACTF32X4 $0x01, Y7, X8
 	VADDPS        X7, X8, X8
 	VMOVSS        X8, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x01, X8, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x02, X8, (R8)
-	ADDQ          104(AX), R8
+	ADDQ          80(AX), R8
 	VEXTRACTPS    $0x03, X8, (R8)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -9530,12 +9530,12 @@ TEXT ·matvec1xAffine4AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
-	MOVQ         160(AX), BX
-	MOVQ         40(AX), SI
-	MOVQ         48(AX), DI
+	MOVQ         168(AX), BX
+	MOVQ         120(AX), SI
+	MOVQ         128(AX), DI
 	VPBROADCASTD lanes_0f0f0f0f<>+0(SB), Z0
 	VMOVDQU32    wide_00000000_00000001_00000002_00000003<>+0(SB), Z1
-	VMOVQ        112(AX), X2
+	VMOVQ        160(AX), X2
 	VPSRLD       X2, Z1, Z1
 
 	// Each row of the streams.
@@ -9543,7 +9543,7 @@ row1:
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
 	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+	MOVQ   48(AX), R9
 	SHRQ   $0x02, R9
 	TESTQ  R9, R9
 	JZ     done3
@@ -9618,13 +9618,13 @@ loop2:
 	ADDQ        $+512, R8
 	ADDQ        $+64, CX
 	ADDQ        $+64, DX
-	ADDQ        168(AX), SI
-	ADDQ        168(AX), DI
+	ADDQ        184(AX), SI
+	ADDQ        184(AX), DI
 	DECQ        R9
 	JNZ         loop2
 
 done3:
-	MOVQ  72(AX), R9
+	MOVQ  48(AX), R9
 	ANDQ  $+3, R9
 	TESTQ R9, R9
 	JZ    done5
@@ -9691,8 +9691,8 @@ loop4:
 	ADDQ        $+512, R8
 	ADDQ        $+16, CX
 	ADDQ        $+16, DX
-	ADDQ        176(AX), SI
-	ADDQ        176(AX), DI
+	ADDQ        192(AX), SI
+	ADDQ        192(AX), DI
 	DECQ        R9
 	JNZ         loop4
 
@@ -9701,14 +9701,14 @@ done5:
 	VBROADCASTSS 448(R8), Z4
 	VMULPS       Z4, Z2, Z2
 	VMULPS       Z4, Z3, Z3
-	ADDQ         184(AX), SI
-	ADDQ         184(AX), DI
-	ADDQ         80(AX), CX
-	ADDQ         80(AX), DX
+	ADDQ         200(AX), SI
+	ADDQ         200(AX), DI
+	ADDQ         56(AX), CX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	MOVQ          (AX), R8
-	ADDQ          192(AX), R8
+	ADDQ          112(AX), R8
 	VPERMILPS     $0x4e, Z2, Z4
 	VADDPS        Z4, Z2, Z2
 	VPERMILPS     $0xb1, Z2, Z4
@@ -9719,7 +9719,7 @@ done5:
 	VADDPS        X4, X2, X2
 	VMOVSS        X2, (R8)
 	MOVQ          8(AX), R8
-	ADDQ          192(AX), R8
+	ADDQ          112(AX), R8
 	VPERMILPS     $0x4e, Z3, Z2
 	VADDPS        Z2, Z3, Z2
 	VPERMILPS     $0xb1, Z2, Z3
@@ -9729,8 +9729,8 @@ done5:
 	VEXTRACTF32X4 $0x01, Y3, X2
 	VADDPS        X3, X2, X2
 	VMOVSS        X2, (R8)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -9741,18 +9741,18 @@ TEXT ·matvec2xAffine4AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
-	MOVQ         136(AX), BX
-	MOVQ         96(AX), SI
-	MOVQ         160(AX), DI
-	MOVQ         40(AX), R8
-	MOVQ         152(AX), R9
+	MOVQ         88(AX), BX
+	MOVQ         72(AX), SI
+	MOVQ         168(AX), DI
+	MOVQ         120(AX), R8
+	MOVQ         176(AX), R9
 	ADDQ         R8, R9
-	MOVQ         48(AX), R10
-	MOVQ         152(AX), R11
+	MOVQ         128(AX), R10
+	MOVQ         176(AX), R11
 	ADDQ         R10, R11
 	VPBROADCASTD lanes_0f0f0f0f<>+0(SB), Z0
 	VMOVDQU32    wide_00000000_00000001_00000002_00000003<>+0(SB), Z1
-	VMOVQ        112(AX), X2
+	VMOVQ        160(AX), X2
 	VPSRLD       X2, Z1, Z1
 
 	// Each row of the streams.
@@ -9766,7 +9766,7 @@ row1:
 	VXORPS Z8, Z8, Z8
 	VXORPS Z9, Z9, Z9
 	MOVQ   32(AX), R12
-	MOVQ   72(AX), R13
+	MOVQ   48(AX), R13
 	SHRQ   $0x02, R13
 	TESTQ  R13, R13
 	JZ     done3
@@ -9992,15 +9992,15 @@ loop2:
 	ADDQ        $+512, R12
 	ADDQ        $+64, CX
 	ADDQ        $+64, DX
-	ADDQ        168(AX), R8
-	ADDQ        168(AX), R9
-	ADDQ        168(AX), R10
-	ADDQ        168(AX), R11
+	ADDQ        184(AX), R8
+	ADDQ        184(AX), R9
+	ADDQ        184(AX), R10
+	ADDQ        184(AX), R11
 	DECQ        R13
 	JNZ         loop2
 
 done3:
-	MOVQ  72(AX), R13
+	MOVQ  48(AX), R13
 	ANDQ  $+3, R13
 	TESTQ R13, R13
 	JZ    done5
@@ -10212,10 +10212,10 @@ loop4:
 	ADDQ        $+512, R12
 	ADDQ        $+16, CX
 	ADDQ        $+16, DX
-	ADDQ        176(AX), R8
-	ADDQ        176(AX), R9
-	ADDQ        176(AX), R10
-	ADDQ        176(AX), R11
+	ADDQ        192(AX), R8
+	ADDQ        192(AX), R9
+	ADDQ        192(AX), R10
+	ADDQ        192(AX), R11
 	DECQ        R13
 	JNZ         loop4
 
@@ -10231,16 +10231,16 @@ done5:
 	VMULPS       Z10, Z5, Z5
 	VMULPS       Z10, Z7, Z7
 	VMULPS       Z10, Z9, Z9
-	ADDQ         184(AX), R8
-	ADDQ         184(AX), R9
-	ADDQ         184(AX), R10
-	ADDQ         184(AX), R11
-	ADDQ         80(AX), CX
-	ADDQ         80(AX), DX
+	ADDQ         200(AX), R8
+	ADDQ         200(AX), R9
+	ADDQ         200(AX), R10
+	ADDQ         200(AX), R11
+	ADDQ         56(AX), CX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	MOVQ          (AX), R12
-	ADDQ          192(AX), R12
+	ADDQ          112(AX), R12
 	VPERMILPS     $0x4e, Z2, Z10
 	VADDPS        Z10, Z2, Z2
 	VPERMILPS     $0xb1, Z2, Z10
@@ -10250,7 +10250,7 @@ done5:
 	VEXTRACTF32X4 $0x01, Y10, X2
 	VADDPS        X10, X2, X2
 	VMOVSS        X2, (R12)
-	ADDQ          104(AX), R12
+	ADDQ          80(AX), R12
 	VPERMILPS     $0x4e, Z3, Z2
 	VADDPS        Z2, Z3, Z2
 	VPERMILPS     $0xb1, Z2, Z3
@@ -10261,8 +10261,8 @@ done5:
 	VADDPS        X3, X2, X2
 	VMOVSS        X2, (R12)
 	MOVQ          (AX), R12
-	ADDQ          192(AX), R12
-	ADDQ          144(AX), R12
+	ADDQ          112(AX), R12
+	ADDQ          96(AX), R12
 	VPERMILPS     $0x4e, Z4, Z2
 	VADDPS        Z2, Z4, Z2
 	VPERMILPS     $0xb1, Z2, Z3
@@ -10272,7 +10272,7 @@ done5:
 	VEXTRACTF32X4 $0x01, Y3, X2
 	VADDPS        X3, X2, X2
 	VMOVSS        X2, (R12)
-	ADDQ          104(AX), R12
+	ADDQ          80(AX), R12
 	VPERMILPS     $0x4e, Z5, Z2
 	VADDPS        Z2, Z5, Z2
 	VPERMILPS     $0xb1, Z2, Z3
@@ -10283,7 +10283,7 @@ done5:
 	VADDPS        X3, X2, X2
 	VMOVSS        X2, (R12)
 	MOVQ          8(AX), R12
-	ADDQ          192(AX), R12
+	ADDQ          112(AX), R12
 	VPERMILPS     $0x4e, Z6, Z2
 	VADDPS        Z2, Z6, Z2
 	VPERMILPS     $0xb1, Z2, Z3
@@ -10293,7 +10293,7 @@ done5:
 	VEXTRACTF32X4 $0x01, Y3, X2
 	VADDPS        X3, X2, X2
 	VMOVSS        X2, (R12)
-	ADDQ          104(AX), R12
+	ADDQ          80(AX), R12
 	VPERMILPS     $0x4e, Z7, Z2
 	VADDPS        Z2, Z7, Z2
 	VPERMILPS     $0xb1, Z2, Z3
@@ -10304,8 +10304,8 @@ done5:
 	VADDPS        X3, X2, X2
 	VMOVSS        X2, (R12)
 	MOVQ          8(AX), R12
-	ADDQ          192(AX), R12
-	ADDQ          144(AX), R12
+	ADDQ          112(AX), R12
+	ADDQ          96(AX), R12
 	VPERMILPS     $0x4e, Z8, Z2
 	VADDPS        Z2, Z8, Z2
 	VPERMILPS     $0xb1, Z2, Z3
@@ -10315,7 +10315,7 @@ done5:
 	VEXTRACTF32X4 $0x01, Y3, X2
 	VADDPS        X3, X2, X2
 	VMOVSS        X2, (R12)
-	ADDQ          104(AX), R12
+	ADDQ          80(AX), R12
 	VPERMILPS     $0x4e, Z9, Z2
 	VADDPS        Z2, Z9, Z2
 	VPERMILPS     $0xb1, Z2, Z3
@@ -10325,8 +10325,8 @@ done5:
 	VEXTRACTF32X4 $0x01, Y3, X2
 	VADDPS        X3, X2, X2
 	VMOVSS        X2, (R12)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -10337,19 +10337,19 @@ TEXT ·matvec4xAffine4AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
-	MOVQ         136(AX), BX
-	MOVQ         96(AX), SI
+	MOVQ         88(AX), BX
+	MOVQ         72(AX), SI
 	LEAQ         (SI)(SI*2), DI
-	MOVQ         160(AX), R8
-	MOVQ         40(AX), R9
-	MOVQ         152(AX), R10
+	MOVQ         168(AX), R8
+	MOVQ         120(AX), R9
+	MOVQ         176(AX), R10
 	ADDQ         R9, R10
-	MOVQ         48(AX), R11
-	MOVQ         152(AX), R12
+	MOVQ         128(AX), R11
+	MOVQ         176(AX), R12
 	ADDQ         R11, R12
 	VPBROADCASTD lanes_0f0f0f0f<>+0(SB), Z0
 	VMOVDQU32    wide_00000000_00000001_00000002_00000003<>+0(SB), Z1
-	VMOVQ        112(AX), X2
+	VMOVQ        160(AX), X2
 	VPSRLD       X2, Z1, Z1
 
 	// Each row of the streams.
@@ -10371,7 +10371,7 @@ row1:
 	VXORPS Z16, Z16, Z16
 	VXORPS Z17, Z17, Z17
 	MOVQ   32(AX), R13
-	MOVQ   72(AX), R14
+	MOVQ   48(AX), R14
 	SHRQ   $0x02, R14
 	TESTQ  R14, R14
 	JZ     done3
@@ -10745,15 +10745,15 @@ loop2:
 	ADDQ        $+512, R13
 	ADDQ        $+64, CX
 	ADDQ        $+64, DX
-	ADDQ        168(AX), R9
-	ADDQ        168(AX), R10
-	ADDQ        168(AX), R11
-	ADDQ        168(AX), R12
+	ADDQ        184(AX), R9
+	ADDQ        184(AX), R10
+	ADDQ        184(AX), R11
+	ADDQ        184(AX), R12
 	DECQ        R14
 	JNZ         loop2
 
 done3:
-	MOVQ  72(AX), R14
+	MOVQ  48(AX), R14
 	ANDQ  $+3, R14
 	TESTQ R14, R14
 	JZ    done5
@@ -11113,10 +11113,10 @@ loop4:
 	ADDQ        $+512, R13
 	ADDQ        $+16, CX
 	ADDQ        $+16, DX
-	ADDQ        176(AX), R9
-	ADDQ        176(AX), R10
-	ADDQ        176(AX), R11
-	ADDQ        176(AX), R12
+	ADDQ        192(AX), R9
+	ADDQ        192(AX), R10
+	ADDQ        192(AX), R11
+	ADDQ        192(AX), R12
 	DECQ        R14
 	JNZ         loop4
 
@@ -11142,16 +11142,16 @@ done5:
 	VMULPS       Z18, Z9, Z9
 	VMULPS       Z18, Z13, Z13
 	VMULPS       Z18, Z17, Z17
-	ADDQ         184(AX), R9
-	ADDQ         184(AX), R10
-	ADDQ         184(AX), R11
-	ADDQ         184(AX), R12
-	ADDQ         80(AX), CX
-	ADDQ         80(AX), DX
+	ADDQ         200(AX), R9
+	ADDQ         200(AX), R10
+	ADDQ         200(AX), R11
+	ADDQ         200(AX), R12
+	ADDQ         56(AX), CX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	MOVQ          (AX), R13
-	ADDQ          192(AX), R13
+	ADDQ          112(AX), R13
 	VUNPCKLPS     Z3, Z2, Z18
 	VUNPCKHPS     Z3, Z2, Z2
 	VADDPS        Z2, Z18, Z18
@@ -11166,15 +11166,15 @@ done5:
 	VEXTRACTF32X4 $0x01, Y2, X3
 	VADDPS        X2, X3, X3
 	VMOVSS        X3, (R13)
-	ADDQ          104(AX), R13
+	ADDQ          80(AX), R13
 	VEXTRACTPS    $0x01, X3, (R13)
-	ADDQ          104(AX), R13
+	ADDQ          80(AX), R13
 	VEXTRACTPS    $0x02, X3, (R13)
-	ADDQ          104(AX), R13
+	ADDQ          80(AX), R13
 	VEXTRACTPS    $0x03, X3, (R13)
 	MOVQ          (AX), R13
-	ADDQ          192(AX), R13
-	ADDQ          144(AX), R13
+	ADDQ          112(AX), R13
+	ADDQ          96(AX), R13
 	VUNPCKLPS     Z7, Z6, Z2
 	VUNPCKHPS     Z7, Z6, Z3
 	VADDPS        Z3, Z2, Z2
@@ -11189,14 +11189,14 @@ done5:
 	VEXTRACTF32X4 $0x01, Y2, X3
 	VADDPS        X2, X3, X3
 	VMOVSS        X3, (R13)
-	ADDQ          104(AX), R13
+	ADDQ          80(AX), R13
 	VEXTRACTPS    $0x01, X3, (R13)
-	ADDQ          104(AX), R13
+	ADDQ          80(AX), R13
 	VEXTRACTPS    $0x02, X3, (R13)
-	ADDQ          104(AX), R13
+	ADDQ          80(AX), R13
 	VEXTRACTPS    $0x03, X3, (R13)
 	MOVQ          8(AX), R13
-	ADDQ          192(AX), R13
+	ADDQ          112(AX), R13
 	VUNPCKLPS     Z11, Z10, Z2
 	VUNPCKHPS     Z11, Z10, Z3
 	VADDPS        Z3, Z2, Z2
@@ -11211,15 +11211,15 @@ done5:
 	VEXTRACTF32X4 $0x01, Y2, X3
 	VADDPS        X2, X3, X3
 	VMOVSS        X3, (R13)
-	ADDQ          104(AX), R13
+	ADDQ          80(AX), R13
 	VEXTRACTPS    $0x01, X3, (R13)
-	ADDQ          104(AX), R13
+	ADDQ          80(AX), R13
 	VEXTRACTPS    $0x02, X3, (R13)
-	ADDQ          104(AX), R13
+	ADDQ          80(AX), R13
 	VEXTRACTPS    $0x03, X3, (R13)
 	MOVQ          8(AX), R13
-	ADDQ          192(AX), R13
-	ADDQ          144(AX), R13
+	ADDQ          112(AX), R13
+	ADDQ          96(AX), R13
 	VUNPCKLPS     Z15, Z14, Z2
 	VUNPCKHPS     Z15, Z14, Z3
 	VADDPS        Z3, Z2, Z2
@@ -11234,14 +11234,14 @@ done5:
 	VEXTRACTF32X4 $0x01, Y2, X3
 	VADDPS        X2, X3, X3
 	VMOVSS        X3, (R13)
-	ADDQ          104(AX), R13
+	ADDQ          80(AX), R13
 	VEXTRACTPS    $0x01, X3, (R13)
-	ADDQ          104(AX), R13
+	ADDQ          80(AX), R13
 	VEXTRACTPS    $0x02, X3, (R13)
-	ADDQ          104(AX), R13
+	ADDQ          80(AX), R13
 	VEXTRACTPS    $0x03, X3, (R13)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -11252,11 +11252,11 @@ TEXT ·matvec1xAffine8AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
-	MOVQ         160(AX), BX
-	MOVQ         40(AX), SI
-	MOVQ         48(AX), DI
+	MOVQ         168(AX), BX
+	MOVQ         120(AX), SI
+	MOVQ         128(AX), DI
 	VMOVDQU32    wide_00000000_00000001_00000002_00000003<>+0(SB), Z0
-	VMOVQ        112(AX), X1
+	VMOVQ        160(AX), X1
 	VPSRLD       X1, Z0, Z0
 	VPBROADCASTD lanes_43800000<>+0(SB), Z1
 
@@ -11265,7 +11265,7 @@ row1:
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
 	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+	MOVQ   48(AX), R9
 	SHRQ   $0x02, R9
 	TESTQ  R9, R9
 	JZ     done3
@@ -11342,13 +11342,13 @@ loop2:
 	ADDQ        $+512, R8
 	ADDQ        $+128, CX
 	ADDQ        $+128, DX
-	ADDQ        168(AX), SI
-	ADDQ        168(AX), DI
+	ADDQ        184(AX), SI
+	ADDQ        184(AX), DI
 	DECQ        R9
 	JNZ         loop2
 
 done3:
-	MOVQ  72(AX), R9
+	MOVQ  48(AX), R9
 	ANDQ  $+3, R9
 	TESTQ R9, R9
 	JZ    done5
@@ -11411,8 +11411,8 @@ loop4:
 	ADDQ        $+512, R8
 	ADDQ        $+32, CX
 	ADDQ        $+32, DX
-	ADDQ        176(AX), SI
-	ADDQ        176(AX), DI
+	ADDQ        192(AX), SI
+	ADDQ        192(AX), DI
 	DECQ        R9
 	JNZ         loop4
 
@@ -11421,14 +11421,14 @@ done5:
 	VBROADCASTSS 448(R8), Z4
 	VMULPS       Z4, Z2, Z2
 	VMULPS       Z4, Z3, Z3
-	ADDQ         184(AX), SI
-	ADDQ         184(AX), DI
-	ADDQ         80(AX), CX
-	ADDQ         80(AX), DX
+	ADDQ         200(AX), SI
+	ADDQ         200(AX), DI
+	ADDQ         56(AX), CX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	MOVQ          (AX), R8
-	ADDQ          192(AX), R8
+	ADDQ          112(AX), R8
 	VPERMILPS     $0x4e, Z2, Z4
 	VADDPS        Z4, Z2, Z2
 	VPERMILPS     $0xb1, Z2, Z4
@@ -11439,7 +11439,7 @@ done5:
 	VADDPS        X4, X2, X2
 	VMOVSS        X2, (R8)
 	MOVQ          8(AX), R8
-	ADDQ          192(AX), R8
+	ADDQ          112(AX), R8
 	VPERMILPS     $0x4e, Z3, Z2
 	VADDPS        Z2, Z3, Z2
 	VPERMILPS     $0xb1, Z2, Z3
@@ -11449,8 +11449,8 @@ done5:
 	VEXTRACTF32X4 $0x01, Y3, X2
 	VADDPS        X3, X2, X2
 	VMOVSS        X2, (R8)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -11461,17 +11461,17 @@ TEXT ·matvec2xAffine8AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
-	MOVQ         136(AX), BX
-	MOVQ         96(AX), SI
-	MOVQ         160(AX), DI
-	MOVQ         40(AX), R8
-	MOVQ         152(AX), R9
+	MOVQ         88(AX), BX
+	MOVQ         72(AX), SI
+	MOVQ         168(AX), DI
+	MOVQ         120(AX), R8
+	MOVQ         176(AX), R9
 	ADDQ         R8, R9
-	MOVQ         48(AX), R10
-	MOVQ         152(AX), R11
+	MOVQ         128(AX), R10
+	MOVQ         176(AX), R11
 	ADDQ         R10, R11
 	VMOVDQU32    wide_00000000_00000001_00000002_00000003<>+0(SB), Z0
-	VMOVQ        112(AX), X1
+	VMOVQ        160(AX), X1
 	VPSRLD       X1, Z0, Z0
 	VPBROADCASTD lanes_43800000<>+0(SB), Z1
 
@@ -11486,7 +11486,7 @@ row1:
 	VXORPS Z8, Z8, Z8
 	VXORPS Z9, Z9, Z9
 	MOVQ   32(AX), R12
-	MOVQ   72(AX), R13
+	MOVQ   48(AX), R13
 	SHRQ   $0x02, R13
 	TESTQ  R13, R13
 	JZ     done3
@@ -11716,15 +11716,15 @@ loop2:
 	ADDQ        $+512, R12
 	ADDQ        $+128, CX
 	ADDQ        $+128, DX
-	ADDQ        168(AX), R8
-	ADDQ        168(AX), R9
-	ADDQ        168(AX), R10
-	ADDQ        168(AX), R11
+	ADDQ        184(AX), R8
+	ADDQ        184(AX), R9
+	ADDQ        184(AX), R10
+	ADDQ        184(AX), R11
 	DECQ        R13
 	JNZ         loop2
 
 done3:
-	MOVQ  72(AX), R13
+	MOVQ  48(AX), R13
 	ANDQ  $+3, R13
 	TESTQ R13, R13
 	JZ    done5
@@ -11928,10 +11928,10 @@ loop4:
 	ADDQ        $+512, R12
 	ADDQ        $+32, CX
 	ADDQ        $+32, DX
-	ADDQ        176(AX), R8
-	ADDQ        176(AX), R9
-	ADDQ        176(AX), R10
-	ADDQ        176(AX), R11
+	ADDQ        192(AX), R8
+	ADDQ        192(AX), R9
+	ADDQ        192(AX), R10
+	ADDQ        192(AX), R11
 	DECQ        R13
 	JNZ         loop4
 
@@ -11947,16 +11947,16 @@ done5:
 	VMULPS       Z10, Z5, Z5
 	VMULPS       Z10, Z7, Z7
 	VMULPS       Z10, Z9, Z9
-	ADDQ         184(AX), R8
-	ADDQ         184(AX), R9
-	ADDQ         184(AX), R10
-	ADDQ         184(AX), R11
-	ADDQ         80(AX), CX
-	ADDQ         80(AX), DX
+	ADDQ         200(AX), R8
+	ADDQ         200(AX), R9
+	ADDQ         200(AX), R10
+	ADDQ         200(AX), R11
+	ADDQ         56(AX), CX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	MOVQ          (AX), R12
-	ADDQ          192(AX), R12
+	ADDQ          112(AX), R12
 	VPERMILPS     $0x4e, Z2, Z10
 	VADDPS        Z10, Z2, Z2
 	VPERMILPS     $0xb1, Z2, Z10
@@ -11966,7 +11966,7 @@ done5:
 	VEXTRACTF32X4 $0x01, Y10, X2
 	VADDPS        X10, X2, X2
 	VMOVSS        X2, (R12)
-	ADDQ          104(AX), R12
+	ADDQ          80(AX), R12
 	VPERMILPS     $0x4e, Z3, Z2
 	VADDPS        Z2, Z3, Z2
 	VPERMILPS     $0xb1, Z2, Z3
@@ -11977,8 +11977,8 @@ done5:
 	VADDPS        X3, X2, X2
 	VMOVSS        X2, (R12)
 	MOVQ          (AX), R12
-	ADDQ          192(AX), R12
-	ADDQ          144(AX), R12
+	ADDQ          112(AX), R12
+	ADDQ          96(AX), R12
 	VPERMILPS     $0x4e, Z4, Z2
 	VADDPS        Z2, Z4, Z2
 	VPERMILPS     $0xb1, Z2, Z3
@@ -11988,7 +11988,7 @@ done5:
 	VEXTRACTF32X4 $0x01, Y3, X2
 	VADDPS        X3, X2, X2
 	VMOVSS        X2, (R12)
-	ADDQ          104(AX), R12
+	ADDQ          80(AX), R12
 	VPERMILPS     $0x4e, Z5, Z2
 	VADDPS        Z2, Z5, Z2
 	VPERMILPS     $0xb1, Z2, Z3
@@ -11999,7 +11999,7 @@ done5:
 	VADDPS        X3, X2, X2
 	VMOVSS        X2, (R12)
 	MOVQ          8(AX), R12
-	ADDQ          192(AX), R12
+	ADDQ          112(AX), R12
 	VPERMILPS     $0x4e, Z6, Z2
 	VADDPS        Z2, Z6, Z2
 	VPERMILPS     $0xb1, Z2, Z3
@@ -12009,7 +12009,7 @@ done5:
 	VEXTRACTF32X4 $0x01, Y3, X2
 	VADDPS        X3, X2, X2
 	VMOVSS        X2, (R12)
-	ADDQ          104(AX), R12
+	ADDQ          80(AX), R12
 	VPERMILPS     $0x4e, Z7, Z2
 	VADDPS        Z2, Z7, Z2
 	VPERMILPS     $0xb1, Z2, Z3
@@ -12020,8 +12020,8 @@ done5:
 	VADDPS        X3, X2, X2
 	VMOVSS        X2, (R12)
 	MOVQ          8(AX), R12
-	ADDQ          192(AX), R12
-	ADDQ          144(AX), R12
+	ADDQ          112(AX), R12
+	ADDQ          96(AX), R12
 	VPERMILPS     $0x4e, Z8, Z2
 	VADDPS        Z2, Z8, Z2
 	VPERMILPS     $0xb1, Z2, Z3
@@ -12031,7 +12031,7 @@ done5:
 	VEXTRACTF32X4 $0x01, Y3, X2
 	VADDPS        X3, X2, X2
 	VMOVSS        X2, (R12)
-	ADDQ          104(AX), R12
+	ADDQ          80(AX), R12
 	VPERMILPS     $0x4e, Z9, Z2
 	VADDPS        Z2, Z9, Z2
 	VPERMILPS     $0xb1, Z2, Z3
@@ -12041,8 +12041,8 @@ done5:
 	VEXTRACTF32X4 $0x01, Y3, X2
 	VADDPS        X3, X2, X2
 	VMOVSS        X2, (R12)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET
@@ -12053,18 +12053,18 @@ TEXT ·matvec4xAffine8AVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
 	MOVQ         16(AX), CX
 	MOVQ         24(AX), DX
-	MOVQ         136(AX), BX
-	MOVQ         96(AX), SI
+	MOVQ         88(AX), BX
+	MOVQ         72(AX), SI
 	LEAQ         (SI)(SI*2), DI
-	MOVQ         160(AX), R8
-	MOVQ         40(AX), R9
-	MOVQ         152(AX), R10
+	MOVQ         168(AX), R8
+	MOVQ         120(AX), R9
+	MOVQ         176(AX), R10
 	ADDQ         R9, R10
-	MOVQ         48(AX), R11
-	MOVQ         152(AX), R12
+	MOVQ         128(AX), R11
+	MOVQ         176(AX), R12
 	ADDQ         R11, R12
 	VMOVDQU32    wide_00000000_00000001_00000002_00000003<>+0(SB), Z0
-	VMOVQ        112(AX), X1
+	VMOVQ        160(AX), X1
 	VPSRLD       X1, Z0, Z0
 	VPBROADCASTD lanes_43800000<>+0(SB), Z1
 
@@ -12087,7 +12087,7 @@ row1:
 	VXORPS Z16, Z16, Z16
 	VXORPS Z17, Z17, Z17
 	MOVQ   32(AX), R13
-	MOVQ   72(AX), R14
+	MOVQ   48(AX), R14
 	SHRQ   $0x02, R14
 	TESTQ  R14, R14
 	JZ     done3
@@ -12465,15 +12465,15 @@ loop2:
 	ADDQ        $+512, R13
 	ADDQ        $+128, CX
 	ADDQ        $+128, DX
-	ADDQ        168(AX), R9
-	ADDQ        168(AX), R10
-	ADDQ        168(AX), R11
-	ADDQ        168(AX), R12
+	ADDQ        184(AX), R9
+	ADDQ        184(AX), R10
+	ADDQ        184(AX), R11
+	ADDQ        184(AX), R12
 	DECQ        R14
 	JNZ         loop2
 
 done3:
-	MOVQ  72(AX), R14
+	MOVQ  48(AX), R14
 	ANDQ  $+3, R14
 	TESTQ R14, R14
 	JZ    done5
@@ -12825,10 +12825,10 @@ loop4:
 	ADDQ        $+512, R13
 	ADDQ        $+32, CX
 	ADDQ        $+32, DX
-	ADDQ        176(AX), R9
-	ADDQ        176(AX), R10
-	ADDQ        176(AX), R11
-	ADDQ        176(AX), R12
+	ADDQ        192(AX), R9
+	ADDQ        192(AX), R10
+	ADDQ        192(AX), R11
+	ADDQ        192(AX), R12
 	DECQ        R14
 	JNZ         loop4
 
@@ -12854,16 +12854,16 @@ done5:
 	VMULPS       Z18, Z9, Z9
 	VMULPS       Z18, Z13, Z13
 	VMULPS       Z18, Z17, Z17
-	ADDQ         184(AX), R9
-	ADDQ         184(AX), R10
-	ADDQ         184(AX), R11
-	ADDQ         184(AX), R12
-	ADDQ         80(AX), CX
-	ADDQ         80(AX), DX
+	ADDQ         200(AX), R9
+	ADDQ         200(AX), R10
+	ADDQ         200(AX), R11
+	ADDQ         200(AX), R12
+	ADDQ         56(AX), CX
+	ADDQ         56(AX), DX
 
 	// Add the lanes and store.
 	MOVQ          (AX), R13
-	ADDQ          192(AX), R13
+	ADDQ          112(AX), R13
 	VUNPCKLPS     Z3, Z2, Z18
 	VUNPCKHPS     Z3, Z2, Z2
 	VADDPS        Z2, Z18, Z18
@@ -12878,15 +12878,15 @@ done5:
 	VEXTRACTF32X4 $0x01, Y2, X3
 	VADDPS        X2, X3, X3
 	VMOVSS        X3, (R13)
-	ADDQ          104(AX), R13
+	ADDQ          80(AX), R13
 	VEXTRACTPS    $0x01, X3, (R13)
-	ADDQ          104(AX), R13
+	ADDQ          80(AX), R13
 	VEXTRACTPS    $0x02, X3, (R13)
-	ADDQ          104(AX), R13
+	ADDQ          80(AX), R13
 	VEXTRACTPS    $0x03, X3, (R13)
 	MOVQ          (AX), R13
-	ADDQ          192(AX), R13
-	ADDQ          144(AX), R13
+	ADDQ          112(AX), R13
+	ADDQ          96(AX), R13
 	VUNPCKLPS     Z7, Z6, Z2
 	VUNPCKHPS     Z7, Z6, Z3
 	VADDPS        Z3, Z2, Z2
@@ -12901,14 +12901,14 @@ done5:
 	VEXTRACTF32X4 $0x01, Y2, X3
 	VADDPS        X2, X3, X3
 	VMOVSS        X3, (R13)
-	ADDQ          104(AX), R13
+	ADDQ          80(AX), R13
 	VEXTRACTPS    $0x01, X3, (R13)
-	ADDQ          104(AX), R13
+	ADDQ          80(AX), R13
 	VEXTRACTPS    $0x02, X3, (R13)
-	ADDQ          104(AX), R13
+	ADDQ          80(AX), R13
 	VEXTRACTPS    $0x03, X3, (R13)
 	MOVQ          8(AX), R13
-	ADDQ          192(AX), R13
+	ADDQ          112(AX), R13
 	VUNPCKLPS     Z11, Z10, Z2
 	VUNPCKHPS     Z11, Z10, Z3
 	VADDPS        Z3, Z2, Z2
@@ -12923,15 +12923,15 @@ done5:
 	VEXTRACTF32X4 $0x01, Y2, X3
 	VADDPS        X2, X3, X3
 	VMOVSS        X3, (R13)
-	ADDQ          104(AX), R13
+	ADDQ          80(AX), R13
 	VEXTRACTPS    $0x01, X3, (R13)
-	ADDQ          104(AX), R13
+	ADDQ          80(AX), R13
 	VEXTRACTPS    $0x02, X3, (R13)
-	ADDQ          104(AX), R13
+	ADDQ          80(AX), R13
 	VEXTRACTPS    $0x03, X3, (R13)
 	MOVQ          8(AX), R13
-	ADDQ          192(AX), R13
-	ADDQ          144(AX), R13
+	ADDQ          112(AX), R13
+	ADDQ          96(AX), R13
 	VUNPCKLPS     Z15, Z14, Z2
 	VUNPCKHPS     Z15, Z14, Z3
 	VADDPS        Z3, Z2, Z2
@@ -12946,14 +12946,14 @@ done5:
 	VEXTRACTF32X4 $0x01, Y2, X3
 	VADDPS        X2, X3, X3
 	VMOVSS        X3, (R13)
-	ADDQ          104(AX), R13
+	ADDQ          80(AX), R13
 	VEXTRACTPS    $0x01, X3, (R13)
-	ADDQ          104(AX), R13
+	ADDQ          80(AX), R13
 	VEXTRACTPS    $0x02, X3, (R13)
-	ADDQ          104(AX), R13
+	ADDQ          80(AX), R13
 	VEXTRACTPS    $0x03, X3, (R13)
-	ADDQ          $+4, 192(AX)
-	DECQ          88(AX)
+	ADDQ          $+4, 112(AX)
+	DECQ          64(AX)
 	JNZ           row1
 	VZEROUPPER
 	RET

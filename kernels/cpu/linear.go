@@ -240,8 +240,12 @@ func (s *scratch) mul(dst []float32, stride int, w *kernels.Matrix, lo, n int, i
 	used := wholeVectors(w.Format, w.Cols)
 	size := w.RowBytes()
 	data := w.Data.Bytes()[lo*size : (lo+n)*size]
-	a := &s.mulArgs
-	*a = mulArgs{cols: steps(w, used), skip: size - used/w.Format.BlockCols()*w.Format.BlockBytes(), xStride: 4 * in.stride, yStride: 4 * stride, ahead: prefetchAhead}
+	layout := s.formats[w.Format].layout
+	a := &s.matvecArgs
+	*a = matvecArgs{
+		steps: used / stepCols(w, layout), skip: size - used/w.Format.BlockCols()*w.Format.BlockBytes(),
+		xStride: 4 * in.stride, yStride: 4 * stride, ahead: prefetchAhead,
+	}
 	var scales, biases []float32
 	groups := 0
 	if w.Format.Affine() {
@@ -250,11 +254,14 @@ func (s *scratch) mul(dst []float32, stride int, w *kernels.Matrix, lo, n int, i
 		scales, biases = buf[:n*groups], buf[n*groups:2*n*groups]
 		s.floats(scales, w.Scales, w.ScaleFormat, lo*groups)
 		s.floats(biases, w.Biases, w.ScaleFormat, lo*groups)
-		a.groups(w, n, s.formats[w.Format].layout)
+		a.affine.blocks = w.Group / groupBlock
+		if layout != nil && layout.int8x3 {
+			a.int8x3 = scalesByRecord(w, n)
+		}
 	}
 	// run multiplies runs of count rows: from rows0 on, from rows1 on, and pair
 	// rows after both.
-	run := func(f func(*mulArgs), r, rows0, rows1, pair, count int) {
+	run := func(f func(*matvecArgs), r, rows0, rows1, pair, count int) {
 		a.y0, a.y1 = &dst[r*stride+rows0], &dst[r*stride+rows1]
 		a.w0, a.w1 = &data[rows0*size], &data[rows1*size]
 		a.x, a.count, a.done = &in.x[r*in.stride], count, 0
@@ -262,10 +269,10 @@ func (s *scratch) mul(dst []float32, stride int, w *kernels.Matrix, lo, n int, i
 			a.sums = &in.x[r*in.stride+w.Cols]
 		}
 		if groups > 0 {
-			a.scale0, a.scale1 = &scales[rows0*groups], &scales[rows1*groups]
-			a.bias0, a.bias1 = &biases[rows0*groups], &biases[rows1*groups]
+			a.affine.scale0, a.affine.scale1 = &scales[rows0*groups], &scales[rows1*groups]
+			a.affine.bias0, a.affine.bias1 = &biases[rows0*groups], &biases[rows1*groups]
 		}
-		a.pair, a.yPair, a.scalePair = pair*size, pair*4, pair*4*groups
+		a.pair, a.yPair, a.int8x3.pair = pair*size, pair*4, pair*4*groups
 		f(a)
 	}
 	for r, xs := 0, 0; r < rows; r += xs {
@@ -286,22 +293,16 @@ func (s *scratch) mul(dst []float32, stride int, w *kernels.Matrix, lo, n int, i
 	}
 }
 
-// groups sets what is about the groups of an affine format, of which n rows have
-// been widened.
-func (a *mulArgs) groups(w *kernels.Matrix, n int, layout *layout) {
-	a.group = w.Group / groupBlock
-	if layout == nil || !layout.int8x3 {
-		return
+// scalesByRecord is how a kernel moves in the scales of n rows of w, behind which the
+// biases are.
+func scalesByRecord(w *kernels.Matrix, n int) affineInt8x3Args {
+	inGroup, blocks, rowBytes := w.Group/groupBlock, w.Cols/groupBlock, 4*(w.Cols/w.Group)
+	a := affineInt8x3Args{shift: bits.TrailingZeros(uint(inGroup)), bias: n * rowBytes, step: 16 / inGroup}
+	if inGroup == 1 {
+		a.rest = 4
 	}
-	blocks := w.Cols / groupBlock
-	a.cols = blocks
-	a.bias = 4 * n * (w.Cols / w.Group)
-	a.scaleStep = 16 / a.group
-	if a.group == 1 {
-		a.scaleRest = 4
-	}
-	a.scaleSkip = 4*(w.Cols/w.Group) - blocks/4*a.scaleStep - blocks%4*a.scaleRest
-	a.group = bits.TrailingZeros(uint(a.group))
+	a.skip = rowBytes - blocks/4*a.step - blocks%4*a.rest
+	return a
 }
 
 // mulWidened is mul for a format without routines, two rows at a time.
@@ -334,7 +335,7 @@ func (s *scratch) floats(dst []float32, v kernels.View, f kernels.Format, first 
 	src := v.Bytes()[first*f.BlockBytes():]
 	n := wholeVectors(f, len(dst))
 	if n > 0 && s.formats[f].widen != nil {
-		s.widenArgs = widenArgs{dst: ptr(dst), src: unsafe.SliceData(src), cols: n}
+		s.widenArgs = widenArgs{dst: ptr(dst), src: unsafe.SliceData(src), steps: n}
 		s.formats[f].widen(&s.widenArgs)
 		dst, src = dst[n:], src[n*f.BlockBytes():]
 	}

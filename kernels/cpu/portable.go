@@ -12,7 +12,7 @@ import (
 var portable = isaTable{
 	isa: Portable,
 	formats: [kernels.NumFormats]formatKernels{
-		kernels.F32: {matvec: [3]matvecKernel{{mul1, 2}, {mul2, 2}, {mul4, 2}}, widen: widen},
+		kernels.F32: {matvec: [3]matvecKernel{{matvec1x, 2}, {matvec2x, 2}, {matvec4x, 2}}, widen: widen},
 	},
 	gemm:     []func(*gemmArgs){gemm(1), gemm(2), gemm(3), gemm(4), gemm(5), gemm(6)},
 	tileCols: 16,
@@ -28,24 +28,24 @@ var portable = isaTable{
 	int8x3:   int8x3,
 }
 
-func mul1(a *mulArgs) { mul(a, 1) }
-func mul2(a *mulArgs) { mul(a, 2) }
-func mul4(a *mulArgs) { mul(a, 4) }
+func matvec1x(a *matvecArgs) { matvecRowwise(a, 1) }
+func matvec2x(a *matvecArgs) { matvecRowwise(a, 2) }
+func matvec4x(a *matvecArgs) { matvecRowwise(a, 4) }
 
-func mul(a *mulArgs, xs int) {
+func matvecRowwise(a *matvecArgs, xs int) {
 	for i, w := range [2]*byte{a.w0, a.w1} {
 		y := [2]*float32{a.y0, a.y1}[i]
 		for o := range a.count {
-			row := unsafe.Slice((*float32)(unsafe.Add(unsafe.Pointer(w), o*(4*a.cols+a.skip))), a.cols)
+			row := unsafe.Slice((*float32)(unsafe.Add(unsafe.Pointer(w), o*(4*a.steps+a.skip))), a.steps)
 			for r := range xs {
-				*at(y, o+r*a.yStride/4) = dot(row, unsafe.Slice(at(a.x, r*a.xStride/4), a.cols))
+				*at(y, o+r*a.yStride/4) = dot(row, unsafe.Slice(at(a.x, r*a.xStride/4), a.steps))
 			}
 		}
 	}
 }
 
 func widen(a *widenArgs) {
-	copy(unsafe.Slice(a.dst, a.cols), unsafe.Slice((*float32)(unsafe.Pointer(a.src)), a.cols))
+	copy(unsafe.Slice(a.dst, a.steps), unsafe.Slice((*float32)(unsafe.Pointer(a.src)), a.steps))
 }
 
 func gemm(rows int) func(*gemmArgs) {
@@ -122,7 +122,7 @@ func rope(a *vectorArgs) {
 
 func maximum(a *vectorArgs) { a.scalar = slices.Max(unsafe.Slice(a.dst, a.n)) }
 
-// permute is what the routine of that name means; the portable mul needs none.
+// permute is what the routine of that name means; the portable matvec needs none.
 func permute(a *permuteArgs) {
 	index, scale := unsafe.Slice(a.index, 32), unsafe.Slice(a.scale, 32)
 	for c := 0; c < a.n; c += 32 {

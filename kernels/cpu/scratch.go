@@ -26,7 +26,7 @@ type scratch struct {
 	matrix kernels.Matrix // of float32 in memory
 	memory buffer
 
-	mulArgs     mulArgs
+	matvecArgs  matvecArgs
 	widenArgs   widenArgs
 	gemmArgs    gemmArgs
 	packArgs    packArgs
@@ -59,7 +59,7 @@ func (s *scratch) widenRow(dst []float32, m *kernels.Matrix, row, first int) {
 	a := &s.widenArgs
 	used := wholeVectors(m.Format, len(dst))
 	src := m.Data.Bytes()[row*m.RowBytes()+first/m.Format.BlockCols()*m.Format.BlockBytes():]
-	*a = widenArgs{dst: ptr(dst), src: &src[0], cols: steps(m, used), group: m.Group / groupBlock}
+	*a = widenArgs{dst: ptr(dst), src: &src[0], steps: used / stepCols(m, nil), blocks: m.Group / groupBlock}
 	if m.Format.Affine() {
 		groups := m.Cols / m.Group
 		at, n := row*groups+first/m.Group, len(dst)/m.Group
@@ -93,15 +93,16 @@ func wholeVectors(f kernels.Format, n int) int {
 	return n
 }
 
-// steps is mulArgs.cols for the first n columns of m.
-func steps(m *kernels.Matrix, n int) int {
+// stepCols is the columns of a step of the kernels for m and a layout: one, a block, or
+// a group, of which kernels that take int8×3 see the blocks.
+func stepCols(m *kernels.Matrix, layout *layout) int {
 	switch {
-	case m.Format.Float():
-		return n
-	case m.Format.Affine():
-		return n / m.Group
+	case !m.Format.Affine():
+		return m.Format.BlockCols()
+	case layout != nil && layout.int8x3:
+		return groupBlock
 	}
-	return n / m.Format.BlockCols()
+	return m.Group
 }
 
 // float32s is rows of cols float32 as a matrix. It is valid until the next call.

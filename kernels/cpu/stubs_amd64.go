@@ -54,157 +54,157 @@ func widenAffine4AVX2(a *widenArgs)
 func widenAffine8AVX2(a *widenArgs)
 
 //go:noescape
-func matvec1xF32AVX2(a *mulArgs)
+func matvec1xF32AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec1xF16AVX2(a *mulArgs)
+func matvec1xF16AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec1xIQ4_XSAVX2(a *mulArgs)
+func matvec1xIQ4_XSAVX2(a *matvecArgs)
 
 //go:noescape
-func matvec1xQ2_KAVX2(a *mulArgs)
+func matvec1xQ2_KAVX2(a *matvecArgs)
 
 //go:noescape
-func matvec1xQ3_KAVX2(a *mulArgs)
+func matvec1xQ3_KAVX2(a *matvecArgs)
 
 //go:noescape
-func matvec1xQ5_KAVX2(a *mulArgs)
+func matvec1xQ5_KAVX2(a *matvecArgs)
 
 //go:noescape
-func matvec1xQ4_KAVX2(a *mulArgs)
+func matvec1xQ4_KAVX2(a *matvecArgs)
 
 //go:noescape
-func matvec1xQ6_KAVX2(a *mulArgs)
+func matvec1xQ6_KAVX2(a *matvecArgs)
 
 //go:noescape
-func matvec1xBF16AVX2(a *mulArgs)
+func matvec1xBF16AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec1xQ8_0AVX2(a *mulArgs)
+func matvec1xQ8_0AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec1xQ4_0AVX2(a *mulArgs)
+func matvec1xQ4_0AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec1xQ4_1AVX2(a *mulArgs)
+func matvec1xQ4_1AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec1xQ5_0AVX2(a *mulArgs)
+func matvec1xQ5_0AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec1xQ5_1AVX2(a *mulArgs)
+func matvec1xQ5_1AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec1xIQ4_NLAVX2(a *mulArgs)
+func matvec1xIQ4_NLAVX2(a *matvecArgs)
 
 //go:noescape
-func matvec1xAffine4AVX2(a *mulArgs)
+func matvec1xAffine4AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec1xAffine8AVX2(a *mulArgs)
+func matvec1xAffine8AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec2xF32AVX2(a *mulArgs)
+func matvec2xF32AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec2xF16AVX2(a *mulArgs)
+func matvec2xF16AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec2xIQ4_XSAVX2(a *mulArgs)
+func matvec2xIQ4_XSAVX2(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ2_KAVX2(a *mulArgs)
+func matvec2xQ2_KAVX2(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ3_KAVX2(a *mulArgs)
+func matvec2xQ3_KAVX2(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ5_KAVX2(a *mulArgs)
+func matvec2xQ5_KAVX2(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ4_KAVX2(a *mulArgs)
+func matvec2xQ4_KAVX2(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ6_KAVX2(a *mulArgs)
+func matvec2xQ6_KAVX2(a *matvecArgs)
 
 //go:noescape
-func matvec2xBF16AVX2(a *mulArgs)
+func matvec2xBF16AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ8_0AVX2(a *mulArgs)
+func matvec2xQ8_0AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ4_0AVX2(a *mulArgs)
+func matvec2xQ4_0AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ4_1AVX2(a *mulArgs)
+func matvec2xQ4_1AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ5_0AVX2(a *mulArgs)
+func matvec2xQ5_0AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ5_1AVX2(a *mulArgs)
+func matvec2xQ5_1AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec2xIQ4_NLAVX2(a *mulArgs)
+func matvec2xIQ4_NLAVX2(a *matvecArgs)
 
 //go:noescape
-func matvec2xAffine4AVX2(a *mulArgs)
+func matvec2xAffine4AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec2xAffine8AVX2(a *mulArgs)
+func matvec2xAffine8AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec4xF32AVX2(a *mulArgs)
+func matvec4xF32AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec4xF16AVX2(a *mulArgs)
+func matvec4xF16AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec4xIQ4_XSAVX2(a *mulArgs)
+func matvec4xIQ4_XSAVX2(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ2_KAVX2(a *mulArgs)
+func matvec4xQ2_KAVX2(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ3_KAVX2(a *mulArgs)
+func matvec4xQ3_KAVX2(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ5_KAVX2(a *mulArgs)
+func matvec4xQ5_KAVX2(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ4_KAVX2(a *mulArgs)
+func matvec4xQ4_KAVX2(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ6_KAVX2(a *mulArgs)
+func matvec4xQ6_KAVX2(a *matvecArgs)
 
 //go:noescape
-func matvec4xBF16AVX2(a *mulArgs)
+func matvec4xBF16AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ8_0AVX2(a *mulArgs)
+func matvec4xQ8_0AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ4_0AVX2(a *mulArgs)
+func matvec4xQ4_0AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ4_1AVX2(a *mulArgs)
+func matvec4xQ4_1AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ5_0AVX2(a *mulArgs)
+func matvec4xQ5_0AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ5_1AVX2(a *mulArgs)
+func matvec4xQ5_1AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec4xIQ4_NLAVX2(a *mulArgs)
+func matvec4xIQ4_NLAVX2(a *matvecArgs)
 
 //go:noescape
-func matvec4xAffine4AVX2(a *mulArgs)
+func matvec4xAffine4AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec4xAffine8AVX2(a *mulArgs)
+func matvec4xAffine8AVX2(a *matvecArgs)
 
 //go:noescape
 func gemm1x16AVX2(a *gemmArgs)
@@ -249,94 +249,94 @@ func permuteAVX2(a *permuteArgs)
 func maximumAVX2(a *vectorArgs)
 
 //go:noescape
-func matvec1xF32RunAVX512(a *mulArgs)
+func matvec1xF32RunAVX512(a *matvecArgs)
 
 //go:noescape
-func matvec1xF32AVX512(a *mulArgs)
+func matvec1xF32AVX512(a *matvecArgs)
 
 //go:noescape
-func matvec2xF32AVX512(a *mulArgs)
+func matvec2xF32AVX512(a *matvecArgs)
 
 //go:noescape
-func matvec4xF32AVX512(a *mulArgs)
+func matvec4xF32AVX512(a *matvecArgs)
 
 //go:noescape
-func matvec1xF16RunAVX512(a *mulArgs)
+func matvec1xF16RunAVX512(a *matvecArgs)
 
 //go:noescape
-func matvec1xF16AVX512(a *mulArgs)
+func matvec1xF16AVX512(a *matvecArgs)
 
 //go:noescape
-func matvec2xF16AVX512(a *mulArgs)
+func matvec2xF16AVX512(a *matvecArgs)
 
 //go:noescape
-func matvec4xF16AVX512(a *mulArgs)
+func matvec4xF16AVX512(a *matvecArgs)
 
 //go:noescape
-func matvec1xBF16RunAVX512(a *mulArgs)
+func matvec1xBF16RunAVX512(a *matvecArgs)
 
 //go:noescape
-func matvec1xBF16AVX512(a *mulArgs)
+func matvec1xBF16AVX512(a *matvecArgs)
 
 //go:noescape
-func matvec2xBF16AVX512(a *mulArgs)
+func matvec2xBF16AVX512(a *matvecArgs)
 
 //go:noescape
-func matvec4xBF16AVX512(a *mulArgs)
+func matvec4xBF16AVX512(a *matvecArgs)
 
 //go:noescape
-func matvec1xQ8_0AVX512(a *mulArgs)
+func matvec1xQ8_0AVX512(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ8_0AVX512(a *mulArgs)
+func matvec2xQ8_0AVX512(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ8_0AVX512(a *mulArgs)
+func matvec4xQ8_0AVX512(a *matvecArgs)
 
 //go:noescape
-func matvec1xQ4_0AVX512(a *mulArgs)
+func matvec1xQ4_0AVX512(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ4_0AVX512(a *mulArgs)
+func matvec2xQ4_0AVX512(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ4_0AVX512(a *mulArgs)
+func matvec4xQ4_0AVX512(a *matvecArgs)
 
 //go:noescape
-func matvec1xQ4_1AVX512(a *mulArgs)
+func matvec1xQ4_1AVX512(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ4_1AVX512(a *mulArgs)
+func matvec2xQ4_1AVX512(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ4_1AVX512(a *mulArgs)
+func matvec4xQ4_1AVX512(a *matvecArgs)
 
 //go:noescape
-func matvec1xQ4_KAVX512(a *mulArgs)
+func matvec1xQ4_KAVX512(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ4_KAVX512(a *mulArgs)
+func matvec2xQ4_KAVX512(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ4_KAVX512(a *mulArgs)
+func matvec4xQ4_KAVX512(a *matvecArgs)
 
 //go:noescape
-func matvec1xAffine4AVX512(a *mulArgs)
+func matvec1xAffine4AVX512(a *matvecArgs)
 
 //go:noescape
-func matvec2xAffine4AVX512(a *mulArgs)
+func matvec2xAffine4AVX512(a *matvecArgs)
 
 //go:noescape
-func matvec4xAffine4AVX512(a *mulArgs)
+func matvec4xAffine4AVX512(a *matvecArgs)
 
 //go:noescape
-func matvec1xAffine8AVX512(a *mulArgs)
+func matvec1xAffine8AVX512(a *matvecArgs)
 
 //go:noescape
-func matvec2xAffine8AVX512(a *mulArgs)
+func matvec2xAffine8AVX512(a *matvecArgs)
 
 //go:noescape
-func matvec4xAffine8AVX512(a *mulArgs)
+func matvec4xAffine8AVX512(a *matvecArgs)
 
 //go:noescape
 func int8x3AVX512(a *int8x3Args)

@@ -3,193 +3,193 @@
 package cpu
 
 //go:noescape
-func matvec1xF32NEON(a *mulArgs)
+func matvec1xF32NEON(a *matvecArgs)
 
 //go:noescape
-func matvec2xF32NEON(a *mulArgs)
+func matvec2xF32NEON(a *matvecArgs)
 
 //go:noescape
-func matvec4xF32NEON(a *mulArgs)
+func matvec4xF32NEON(a *matvecArgs)
 
 //go:noescape
 func widenF32NEON(a *widenArgs)
 
 //go:noescape
-func matvec1xF16NEON(a *mulArgs)
+func matvec1xF16NEON(a *matvecArgs)
 
 //go:noescape
-func matvec2xF16NEON(a *mulArgs)
+func matvec2xF16NEON(a *matvecArgs)
 
 //go:noescape
-func matvec4xF16NEON(a *mulArgs)
+func matvec4xF16NEON(a *matvecArgs)
 
 //go:noescape
 func widenF16NEON(a *widenArgs)
 
 //go:noescape
-func matvec1xBF16NEON(a *mulArgs)
+func matvec1xBF16NEON(a *matvecArgs)
 
 //go:noescape
-func matvec2xBF16NEON(a *mulArgs)
+func matvec2xBF16NEON(a *matvecArgs)
 
 //go:noescape
-func matvec4xBF16NEON(a *mulArgs)
+func matvec4xBF16NEON(a *matvecArgs)
 
 //go:noescape
 func widenBF16NEON(a *widenArgs)
 
 //go:noescape
-func matvec1xQ8_0NEON(a *mulArgs)
+func matvec1xQ8_0NEON(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ8_0NEON(a *mulArgs)
+func matvec2xQ8_0NEON(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ8_0NEON(a *mulArgs)
+func matvec4xQ8_0NEON(a *matvecArgs)
 
 //go:noescape
 func widenQ8_0NEON(a *widenArgs)
 
 //go:noescape
-func matvec1xQ4_0NEON(a *mulArgs)
+func matvec1xQ4_0NEON(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ4_0NEON(a *mulArgs)
+func matvec2xQ4_0NEON(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ4_0NEON(a *mulArgs)
+func matvec4xQ4_0NEON(a *matvecArgs)
 
 //go:noescape
 func widenQ4_0NEON(a *widenArgs)
 
 //go:noescape
-func matvec1xQ4_1NEON(a *mulArgs)
+func matvec1xQ4_1NEON(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ4_1NEON(a *mulArgs)
+func matvec2xQ4_1NEON(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ4_1NEON(a *mulArgs)
+func matvec4xQ4_1NEON(a *matvecArgs)
 
 //go:noescape
 func widenQ4_1NEON(a *widenArgs)
 
 //go:noescape
-func matvec1xQ5_0NEON(a *mulArgs)
+func matvec1xQ5_0NEON(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ5_0NEON(a *mulArgs)
+func matvec2xQ5_0NEON(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ5_0NEON(a *mulArgs)
+func matvec4xQ5_0NEON(a *matvecArgs)
 
 //go:noescape
 func widenQ5_0NEON(a *widenArgs)
 
 //go:noescape
-func matvec1xQ5_1NEON(a *mulArgs)
+func matvec1xQ5_1NEON(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ5_1NEON(a *mulArgs)
+func matvec2xQ5_1NEON(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ5_1NEON(a *mulArgs)
+func matvec4xQ5_1NEON(a *matvecArgs)
 
 //go:noescape
 func widenQ5_1NEON(a *widenArgs)
 
 //go:noescape
-func matvec1xIQ4_NLNEON(a *mulArgs)
+func matvec1xIQ4_NLNEON(a *matvecArgs)
 
 //go:noescape
-func matvec2xIQ4_NLNEON(a *mulArgs)
+func matvec2xIQ4_NLNEON(a *matvecArgs)
 
 //go:noescape
-func matvec4xIQ4_NLNEON(a *mulArgs)
+func matvec4xIQ4_NLNEON(a *matvecArgs)
 
 //go:noescape
 func widenIQ4_NLNEON(a *widenArgs)
 
 //go:noescape
-func matvec1xIQ4_XSNEON(a *mulArgs)
+func matvec1xIQ4_XSNEON(a *matvecArgs)
 
 //go:noescape
-func matvec2xIQ4_XSNEON(a *mulArgs)
+func matvec2xIQ4_XSNEON(a *matvecArgs)
 
 //go:noescape
-func matvec4xIQ4_XSNEON(a *mulArgs)
+func matvec4xIQ4_XSNEON(a *matvecArgs)
 
 //go:noescape
 func widenIQ4_XSNEON(a *widenArgs)
 
 //go:noescape
-func matvec1xQ3_KNEON(a *mulArgs)
+func matvec1xQ3_KNEON(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ3_KNEON(a *mulArgs)
+func matvec2xQ3_KNEON(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ3_KNEON(a *mulArgs)
+func matvec4xQ3_KNEON(a *matvecArgs)
 
 //go:noescape
 func widenQ3_KNEON(a *widenArgs)
 
 //go:noescape
-func matvec1xQ5_KNEON(a *mulArgs)
+func matvec1xQ5_KNEON(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ5_KNEON(a *mulArgs)
+func matvec2xQ5_KNEON(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ5_KNEON(a *mulArgs)
+func matvec4xQ5_KNEON(a *matvecArgs)
 
 //go:noescape
 func widenQ5_KNEON(a *widenArgs)
 
 //go:noescape
-func matvec1xQ4_KNEON(a *mulArgs)
+func matvec1xQ4_KNEON(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ4_KNEON(a *mulArgs)
+func matvec2xQ4_KNEON(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ4_KNEON(a *mulArgs)
+func matvec4xQ4_KNEON(a *matvecArgs)
 
 //go:noescape
 func widenQ4_KNEON(a *widenArgs)
 
 //go:noescape
-func matvec1xQ6_KNEON(a *mulArgs)
+func matvec1xQ6_KNEON(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ6_KNEON(a *mulArgs)
+func matvec2xQ6_KNEON(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ6_KNEON(a *mulArgs)
+func matvec4xQ6_KNEON(a *matvecArgs)
 
 //go:noescape
 func widenQ6_KNEON(a *widenArgs)
 
 //go:noescape
-func matvec1xAffine4NEON(a *mulArgs)
+func matvec1xAffine4NEON(a *matvecArgs)
 
 //go:noescape
-func matvec2xAffine4NEON(a *mulArgs)
+func matvec2xAffine4NEON(a *matvecArgs)
 
 //go:noescape
-func matvec4xAffine4NEON(a *mulArgs)
+func matvec4xAffine4NEON(a *matvecArgs)
 
 //go:noescape
 func widenAffine4NEON(a *widenArgs)
 
 //go:noescape
-func matvec1xAffine8NEON(a *mulArgs)
+func matvec1xAffine8NEON(a *matvecArgs)
 
 //go:noescape
-func matvec2xAffine8NEON(a *mulArgs)
+func matvec2xAffine8NEON(a *matvecArgs)
 
 //go:noescape
-func matvec4xAffine8NEON(a *mulArgs)
+func matvec4xAffine8NEON(a *matvecArgs)
 
 //go:noescape
 func widenAffine8NEON(a *widenArgs)
@@ -237,94 +237,94 @@ func maximumNEON(a *vectorArgs)
 func permuteNEON(a *permuteArgs)
 
 //go:noescape
-func matvec1xQ8_0DotProd(a *mulArgs)
+func matvec1xQ8_0DotProd(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ8_0DotProd(a *mulArgs)
+func matvec2xQ8_0DotProd(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ8_0DotProd(a *mulArgs)
+func matvec4xQ8_0DotProd(a *matvecArgs)
 
 //go:noescape
-func matvec1xQ4_0DotProd(a *mulArgs)
+func matvec1xQ4_0DotProd(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ4_0DotProd(a *mulArgs)
+func matvec2xQ4_0DotProd(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ4_0DotProd(a *mulArgs)
+func matvec4xQ4_0DotProd(a *matvecArgs)
 
 //go:noescape
-func matvec1xQ4_1DotProd(a *mulArgs)
+func matvec1xQ4_1DotProd(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ4_1DotProd(a *mulArgs)
+func matvec2xQ4_1DotProd(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ4_1DotProd(a *mulArgs)
+func matvec4xQ4_1DotProd(a *matvecArgs)
 
 //go:noescape
-func matvec1xQ5_0DotProd(a *mulArgs)
+func matvec1xQ5_0DotProd(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ5_0DotProd(a *mulArgs)
+func matvec2xQ5_0DotProd(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ5_0DotProd(a *mulArgs)
+func matvec4xQ5_0DotProd(a *matvecArgs)
 
 //go:noescape
-func matvec1xQ5_1DotProd(a *mulArgs)
+func matvec1xQ5_1DotProd(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ5_1DotProd(a *mulArgs)
+func matvec2xQ5_1DotProd(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ5_1DotProd(a *mulArgs)
+func matvec4xQ5_1DotProd(a *matvecArgs)
 
 //go:noescape
-func matvec1xIQ4_NLDotProd(a *mulArgs)
+func matvec1xIQ4_NLDotProd(a *matvecArgs)
 
 //go:noescape
-func matvec2xIQ4_NLDotProd(a *mulArgs)
+func matvec2xIQ4_NLDotProd(a *matvecArgs)
 
 //go:noescape
-func matvec4xIQ4_NLDotProd(a *mulArgs)
+func matvec4xIQ4_NLDotProd(a *matvecArgs)
 
 //go:noescape
-func matvec1xQ5_KDotProd(a *mulArgs)
+func matvec1xQ5_KDotProd(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ5_KDotProd(a *mulArgs)
+func matvec2xQ5_KDotProd(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ5_KDotProd(a *mulArgs)
+func matvec4xQ5_KDotProd(a *matvecArgs)
 
 //go:noescape
-func matvec1xQ4_KDotProd(a *mulArgs)
+func matvec1xQ4_KDotProd(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ4_KDotProd(a *mulArgs)
+func matvec2xQ4_KDotProd(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ4_KDotProd(a *mulArgs)
+func matvec4xQ4_KDotProd(a *matvecArgs)
 
 //go:noescape
-func matvec1xAffine4DotProd(a *mulArgs)
+func matvec1xAffine4DotProd(a *matvecArgs)
 
 //go:noescape
-func matvec2xAffine4DotProd(a *mulArgs)
+func matvec2xAffine4DotProd(a *matvecArgs)
 
 //go:noescape
-func matvec4xAffine4DotProd(a *mulArgs)
+func matvec4xAffine4DotProd(a *matvecArgs)
 
 //go:noescape
-func matvec1xAffine8DotProd(a *mulArgs)
+func matvec1xAffine8DotProd(a *matvecArgs)
 
 //go:noescape
-func matvec2xAffine8DotProd(a *mulArgs)
+func matvec2xAffine8DotProd(a *matvecArgs)
 
 //go:noescape
-func matvec4xAffine8DotProd(a *mulArgs)
+func matvec4xAffine8DotProd(a *matvecArgs)
 
 //go:noescape
 func int8x3NEON(a *int8x3Args)

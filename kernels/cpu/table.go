@@ -54,7 +54,7 @@ type formatKernels struct {
 // matvecKernel multiplies rows of weights with activation rows, and reads so many
 // streams of them side by side.
 type matvecKernel struct {
-	run     func(*mulArgs)
+	run     func(*matvecArgs)
 	streams int
 }
 

@@ -125,7 +125,7 @@ func gemm(ctx *build.Context, t tile, rows int) {
 func pack(ctx *build.Context) {
 	r := begin(ctx, "packAVX2", "packAVX2 transposes 16 rows.")
 	stride := r.get(packStride)
-	stride3, dst, n := r.GP64(), r.get(packDst), r.get(packK)
+	stride3, dst, n := r.GP64(), r.get(packDst), r.get(packN)
 	r.LEAQ(operand.Mem{Base: stride, Index: stride, Scale: 2}, stride3)
 	src := r.get(packSrc)
 	r.SHRQ(operand.U8(3), n)
@@ -186,7 +186,7 @@ func prefetch(ctx *build.Context) {
 	rows := r.GP64()
 	r.MOVQ(operand.U32(16), rows)
 	r.loop(rows, func() {
-		line, lines := r.GP64(), r.get(packK)
+		line, lines := r.GP64(), r.get(packN)
 		r.MOVQ(src, line)
 		r.ADDQ(operand.I32(63), lines)
 		r.SHRQ(operand.U8(6), lines)

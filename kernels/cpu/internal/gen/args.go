@@ -7,6 +7,8 @@ import (
 	"go/token"
 	"go/types"
 	"log"
+	"slices"
+	"strings"
 )
 
 // argsFile declares the operands of the kernels; the generator runs in its own folder.
@@ -32,57 +34,74 @@ func parseOperands() *types.Scope {
 	return pkg.Scope()
 }
 
-// offset is that of a field of an operand struct.
-func offset(structure, field string) int {
+// offset is that of a field of an operand struct, or of a field of a field.
+func offset(structure, path string) int {
 	object := operands.Lookup(structure)
 	if object == nil {
 		log.Fatalf("%s: no type %s", argsFile, structure)
 	}
-	s := object.Type().Underlying().(*types.Struct)
-	var fields []*types.Var
-	for i := range s.NumFields() {
-		fields = append(fields, s.Field(i))
-		if s.Field(i).Name() == field {
-			return int(sizes.Offsetsof(fields)[i])
+	sum, t := 0, object.Type()
+	for field := range strings.SplitSeq(path, ".") {
+		at, of := fieldOf(t, field)
+		if of == nil {
+			log.Fatalf("%s: %s has no field %s", argsFile, structure, path)
+		}
+		sum, t = sum+at, of
+	}
+	return sum
+}
+
+// fieldOf is the offset and the type of a field of a struct, nil if it has none of the name.
+func fieldOf(t types.Type, name string) (int, types.Type) {
+	s, ok := t.Underlying().(*types.Struct)
+	if !ok {
+		return 0, nil
+	}
+	fields := slices.Collect(s.Fields())
+	for i, f := range fields {
+		if f.Name() == name {
+			return int(sizes.Offsetsof(fields)[i]), f.Type()
 		}
 	}
-	log.Fatalf("%s: %s has no field %s", argsFile, structure, field)
-	return 0
+	return 0, nil
 }
 
 var (
-	mulY0        = offset("mulArgs", "y0")
-	mulY1        = offset("mulArgs", "y1")
-	mulW0        = offset("mulArgs", "w0")
-	mulW1        = offset("mulArgs", "w1")
-	mulX         = offset("mulArgs", "x")
-	mulScale0    = offset("mulArgs", "scale0")
-	mulScale1    = offset("mulArgs", "scale1")
-	mulBias0     = offset("mulArgs", "bias0")
-	mulBias1     = offset("mulArgs", "bias1")
-	mulCols      = offset("mulArgs", "cols")
-	mulSkip      = offset("mulArgs", "skip")
-	mulCount     = offset("mulArgs", "count")
-	mulXStride   = offset("mulArgs", "xStride")
-	mulYStride   = offset("mulArgs", "yStride")
-	mulGroup     = offset("mulArgs", "group")
-	mulAhead     = offset("mulArgs", "ahead")
-	mulSums      = offset("mulArgs", "sums")
-	mulPair      = offset("mulArgs", "pair")
-	mulYPair     = offset("mulArgs", "yPair")
-	mulScalePair = offset("mulArgs", "scalePair")
-	mulBias      = offset("mulArgs", "bias")
-	mulScaleStep = offset("mulArgs", "scaleStep")
-	mulScaleRest = offset("mulArgs", "scaleRest")
-	mulScaleSkip = offset("mulArgs", "scaleSkip")
-	mulDone      = offset("mulArgs", "done")
+	matvecY0      = offset("matvecArgs", "y0")
+	matvecY1      = offset("matvecArgs", "y1")
+	matvecW0      = offset("matvecArgs", "w0")
+	matvecW1      = offset("matvecArgs", "w1")
+	matvecX       = offset("matvecArgs", "x")
+	matvecSums    = offset("matvecArgs", "sums")
+	matvecSteps   = offset("matvecArgs", "steps")
+	matvecSkip    = offset("matvecArgs", "skip")
+	matvecCount   = offset("matvecArgs", "count")
+	matvecXStride = offset("matvecArgs", "xStride")
+	matvecYStride = offset("matvecArgs", "yStride")
+	matvecPair    = offset("matvecArgs", "pair")
+	matvecYPair   = offset("matvecArgs", "yPair")
+	matvecAhead   = offset("matvecArgs", "ahead")
+	matvecDone    = offset("matvecArgs", "done")
 
-	widenDst   = offset("widenArgs", "dst")
-	widenSrc   = offset("widenArgs", "src")
-	widenScale = offset("widenArgs", "scale")
-	widenBias  = offset("widenArgs", "bias")
-	widenCols  = offset("widenArgs", "cols")
-	widenGroup = offset("widenArgs", "group")
+	affineScale0 = offset("matvecArgs", "affine.scale0")
+	affineScale1 = offset("matvecArgs", "affine.scale1")
+	affineBias0  = offset("matvecArgs", "affine.bias0")
+	affineBias1  = offset("matvecArgs", "affine.bias1")
+	affineBlocks = offset("matvecArgs", "affine.blocks")
+
+	int8x3Shift = offset("matvecArgs", "int8x3.shift")
+	int8x3Bias  = offset("matvecArgs", "int8x3.bias")
+	int8x3Pair  = offset("matvecArgs", "int8x3.pair")
+	int8x3Step  = offset("matvecArgs", "int8x3.step")
+	int8x3Rest  = offset("matvecArgs", "int8x3.rest")
+	int8x3Skip  = offset("matvecArgs", "int8x3.skip")
+
+	widenDst    = offset("widenArgs", "dst")
+	widenSrc    = offset("widenArgs", "src")
+	widenScale  = offset("widenArgs", "scale")
+	widenBias   = offset("widenArgs", "bias")
+	widenSteps  = offset("widenArgs", "steps")
+	widenBlocks = offset("widenArgs", "blocks")
 
 	gemmC    = offset("gemmArgs", "c")
 	gemmA    = offset("gemmArgs", "a")
@@ -97,15 +116,15 @@ var (
 	packDst    = offset("packArgs", "dst")
 	packSrc    = offset("packArgs", "src")
 	packStride = offset("packArgs", "stride")
-	packK      = offset("packArgs", "n")
+	packN      = offset("packArgs", "n")
 
-	arrDst    = offset("permuteArgs", "dst")
-	arrX      = offset("permuteArgs", "x")
-	arrSums   = offset("permuteArgs", "sums")
-	arrIndex  = offset("permuteArgs", "index")
-	arrScale  = offset("permuteArgs", "scale")
-	arrN      = offset("permuteArgs", "n")
-	arrFactor = offset("permuteArgs", "factor")
+	permuteDst    = offset("permuteArgs", "dst")
+	permuteX      = offset("permuteArgs", "x")
+	permuteSums   = offset("permuteArgs", "sums")
+	permuteIndex  = offset("permuteArgs", "index")
+	permuteScale  = offset("permuteArgs", "scale")
+	permuteN      = offset("permuteArgs", "n")
+	permuteFactor = offset("permuteArgs", "factor")
 
 	tileC      = offset("tileArgs", "c")
 	tileLDC    = offset("tileArgs", "ldc")
@@ -117,16 +136,16 @@ var (
 	tileAdd    = offset("tileArgs", "add")
 	tileConfig = offset("tileArgs", "config")
 
-	partDst   = offset("bf16x3Args", "dst")
-	partX     = offset("bf16x3Args", "x")
-	partSteps = offset("bf16x3Args", "steps")
-	partNext  = offset("bf16x3Args", "next")
+	bf16x3Dst   = offset("bf16x3Args", "dst")
+	bf16x3X     = offset("bf16x3Args", "x")
+	bf16x3Steps = offset("bf16x3Args", "steps")
+	bf16x3Next  = offset("bf16x3Args", "next")
 
-	digDst    = offset("int8x3Args", "dst")
-	digX      = offset("int8x3Args", "x")
-	digIndex  = offset("int8x3Args", "index")
-	digBlocks = offset("int8x3Args", "blocks")
-	digFactor = offset("int8x3Args", "factor")
+	int8x3Dst    = offset("int8x3Args", "dst")
+	int8x3X      = offset("int8x3Args", "x")
+	int8x3Index  = offset("int8x3Args", "index")
+	int8x3Blocks = offset("int8x3Args", "blocks")
+	int8x3Factor = offset("int8x3Args", "factor")
 
 	vecDst    = offset("vectorArgs", "dst")
 	vecX      = offset("vectorArgs", "x")

@@ -17,12 +17,12 @@ func avx2Matvec(ctx *build.Context, c *constants) {
 		for _, f := range formats {
 			switch f.name {
 			case "F32", "F16", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS":
-				mulColumns(ctx, c, &f, xs)
+				matvecColumns(ctx, c, &f, xs)
 			}
 		}
-		mulColumns(ctx, c, &bf16Pairs, xs)
+		matvecColumns(ctx, c, &bf16Pairs, xs)
 		for i := range blockFormats {
-			mulBlocks(ctx, c, &blockFormats[i], xs)
+			matvecBlocks(ctx, c, &blockFormats[i], xs)
 		}
 	}
 }
@@ -57,17 +57,17 @@ func beginProduct(ctx *build.Context, name string, affine bool, xs, streams int)
 		fmt.Sprintf("matvec%dx%sAVX2 multiplies %d streams of %s rows with %d activation rows.", xs, name, streams, name, xs))
 	p := &product{routine: r, xs: xs, s: make([]stream, streams)}
 	for k := range p.s {
-		p.s[k].w = r.get([]int{mulW0, mulW1}[k%2])
+		p.s[k].w = r.get([]int{matvecW0, matvecW1}[k%2])
 		if k > 1 {
-			r.ADDQ(r.field(mulPair), p.s[k].w)
+			r.ADDQ(r.field(matvecPair), p.s[k].w)
 		}
 		if affine {
-			p.s[k].scale, p.s[k].bias = r.get([]int{mulScale0, mulScale1}[k]), r.get([]int{mulBias0, mulBias1}[k])
+			p.s[k].scale, p.s[k].bias = r.get([]int{affineScale0, affineScale1}[k]), r.get([]int{affineBias0, affineBias1}[k])
 		}
 	}
-	p.ahead = r.get(mulAhead)
+	p.ahead = r.get(matvecAhead)
 	if xs > 1 {
-		one := r.get(mulXStride)
+		one := r.get(matvecXStride)
 		p.strides[1], p.strides[2] = operand.Mem{Index: one, Scale: 1}, operand.Mem{Index: one, Scale: 2}
 		if xs == 4 {
 			three := r.GP64()
@@ -104,8 +104,8 @@ func (p *product) loopRows(body func()) {
 	p.Label(top)
 	body()
 	p.Comment("Next row.")
-	p.ADDQ(operand.I32(4), p.field(mulDone))
-	p.DECQ(p.field(mulCount))
+	p.ADDQ(operand.I32(4), p.field(matvecDone))
+	p.DECQ(p.field(matvecCount))
 	p.JNZ(operand.LabelRef(top))
 }
 
@@ -124,14 +124,14 @@ func (p *product) prefetch(n int) {
 func (p *product) store(k int, acc []reg.VecVirtual) {
 	p.Comment("Add the lanes and store.")
 	sums := p.sums(acc)
-	y := p.get([...]int{mulY0, mulY1}[k%2])
-	p.ADDQ(p.field(mulDone), y)
+	y := p.get([...]int{matvecY0, matvecY1}[k%2])
+	p.ADDQ(p.field(matvecDone), y)
 	if k > 1 {
-		p.ADDQ(p.field(mulYPair), y)
+		p.ADDQ(p.field(matvecYPair), y)
 	}
 	p.VMOVSS(sums, at(y, 0))
 	for row := 1; row < p.xs; row++ {
-		p.ADDQ(p.field(mulYStride), y)
+		p.ADDQ(p.field(matvecYStride), y)
 		p.VEXTRACTPS(operand.U8(row), sums, at(y, 0))
 	}
 }
@@ -147,8 +147,8 @@ func (f *format) streams(xs int) int {
 	return 4
 }
 
-// mulColumns emits the product for a format that is widened to float32 whole.
-func mulColumns(ctx *build.Context, c *constants, f *format, xs int) {
+// matvecColumns emits the product for a format that is widened to float32 whole.
+func matvecColumns(ctx *build.Context, c *constants, f *format, xs int) {
 	p := beginProduct(ctx, f.name, f.affine, xs, f.streams(xs))
 	for k := range p.s {
 		if f.tableSize > 0 {
@@ -157,8 +157,8 @@ func mulColumns(ctx *build.Context, c *constants, f *format, xs int) {
 	}
 	p.loopRows(func() {
 		acc := p.zeros(xs)
-		x := p.get(mulX)
-		f.eachBlock(p.routine, c, p.s, p.field(mulCols), operand.Mem{}, func(n int) {
+		x := p.get(matvecX)
+		f.eachBlock(p.routine, c, p.s, p.field(matvecSteps), operand.Mem{}, func(n int) {
 			if n*f.bytes%64 == 0 {
 				p.prefetch(f.bytes)
 			}
@@ -181,7 +181,7 @@ func mulColumns(ctx *build.Context, c *constants, f *format, xs int) {
 		}, func(cols int) { p.ADDQ(operand.I32(4*cols), x) })
 		for k := range p.s {
 			if f.cols < unrolled {
-				p.ADDQ(p.field(mulSkip), p.s[k].w)
+				p.ADDQ(p.field(matvecSkip), p.s[k].w)
 			}
 			p.store(k, acc[k])
 		}
@@ -199,13 +199,13 @@ func (f *blocks) eachBlock(p *product, body func()) {
 			p.ADDQ(operand.I32(f.bytes), p.s[k].w)
 		}
 	}
-	n := p.get(mulCols)
+	n := p.get(matvecSteps)
 	if !f.affine {
 		p.loop(n, block)
 		return
 	}
 	p.loop(n, func() {
-		p.loop(p.get(mulGroup), block)
+		p.loop(p.get(affineBlocks), block)
 		for k := range p.s {
 			p.ADDQ(operand.I32(4), p.s[k].scale)
 			p.ADDQ(operand.I32(4), p.s[k].bias)
@@ -213,14 +213,14 @@ func (f *blocks) eachBlock(p *product, body func()) {
 	})
 }
 
-// mulBlocks emits the product for a format whose weights are converted in place:
+// matvecBlocks emits the product for a format whose weights are converted in place:
 // Σ_block d·Σ q·x, with the sums of the activations, which are given, for the
 // rest. −d·zero·Σ x, where zero is the number of lanes, is −Σ x in each lane before
 // the scale; m·Σ x is m times the given eighth of Σ x in each lane.
 //
 // The weights of a block are multiplied in two short chains: a core sees less than
 // two blocks ahead, and would wait for one long chain.
-func mulBlocks(ctx *build.Context, c *constants, f *blocks, xs int) {
+func matvecBlocks(ctx *build.Context, c *constants, f *blocks, xs int) {
 	if f.zero != 0 && f.zero != lanes {
 		panic("zero is not the number of lanes")
 	}
@@ -231,7 +231,7 @@ func mulBlocks(ctx *build.Context, c *constants, f *blocks, xs int) {
 	}
 	p.loopRows(func() {
 		acc := p.zeros(xs)
-		x, sums := p.get(mulX), p.get(mulSums)
+		x, sums := p.get(matvecX), p.get(matvecSums)
 		// multiply adds q of part i, times the activations v, to a block's chains.
 		multiply := func(g []reg.VecVirtual, i, row int, q reg.VecVirtual, v operand.Op) {
 			switch {
@@ -369,7 +369,7 @@ func widen(ctx *build.Context, c *constants, f *format) {
 		s[0].table = ctx.AllocLocal(f.tableSize)
 	}
 	dst := r.get(widenDst)
-	f.eachBlock(r, c, s, r.field(widenCols), r.field(widenGroup), func(n int) {
+	f.eachBlock(r, c, s, r.field(widenSteps), r.field(widenBlocks), func(n int) {
 		for i := range f.steps {
 			cols := f.step(r, c, &s[0], i)
 			if f.paired {

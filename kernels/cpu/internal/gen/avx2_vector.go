@@ -171,7 +171,7 @@ func rope(ctx *build.Context) {
 // times factor.
 func arrange(ctx *build.Context) {
 	r := begin(ctx, "permuteAVX2", "permuteAVX2 orders and scales activations for quantised weights.")
-	dst, x, sums, index, scale, n := r.get(arrDst), r.get(arrX), r.get(arrSums), r.get(arrIndex), r.get(arrScale), r.get(arrN)
+	dst, x, sums, index, scale, n := r.get(permuteDst), r.get(permuteX), r.get(permuteSums), r.get(permuteIndex), r.get(permuteScale), r.get(permuteN)
 	r.SHRQ(operand.U8(5), n)
 	r.loop(n, func() {
 		sum := r.YMM()
@@ -188,7 +188,7 @@ func arrange(ctx *build.Context) {
 			r.VMOVUPS(v, at(dst, 32*i))
 		}
 		total := r.sum1(sum)
-		r.VMULSS(r.field(arrFactor), total, total)
+		r.VMULSS(r.field(permuteFactor), total, total)
 		r.VMOVSS(total, at(sums, 0))
 		r.ADDQ(operand.I32(128), x)
 		r.ADDQ(operand.I32(128), dst)

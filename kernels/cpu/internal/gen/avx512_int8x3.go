@@ -248,7 +248,7 @@ func groupScales(p *digitProduct, k, _, blocks int) (d, m reg.VecVirtual) {
 		p.VPERMPS(v, p.constant("groups", func(p *digitProduct, v reg.VecVirtual) { // of each lane of four blocks
 			p.VMOVDQU32(p.c.wide(func(i int) uint32 { return uint32(i / 4) }), v)
 			shift := p.XMM()
-			p.VMOVQ(p.field(mulGroup), shift)
+			p.VMOVQ(p.field(int8x3Shift), shift)
 			p.VPSRLD(shift, v, v)
 		}), v)
 		return v
@@ -280,23 +280,23 @@ func wideScalesQ4K(p *digitProduct, k int) {
 func digitRoutines(ctx *build.Context, c *constants) {
 	for i := range digitFormats {
 		for _, xs := range []int{1, 2, 4} {
-			mulDigits(ctx, c, &digitFormats[i], xs)
+			matvecDigits(ctx, c, &digitFormats[i], xs)
 		}
 	}
 	toDigits(ctx, c)
 }
 
-// mulDigits emits the product for a quantised format.
-func mulDigits(ctx *build.Context, c *constants, f *digitFormat, xs int) {
+// matvecDigits emits the product for a quantised format.
+func matvecDigits(ctx *build.Context, c *constants, f *digitFormat, xs int) {
 	p := &digitProduct{wide: beginWide(ctx, f.name, xs, min(2*xs, 4)), c: c, f: f, known: map[string]reg.VecVirtual{}}
 	p.table, p.head = make([]reg.VecVirtual, len(p.rows)), make([]reg.VecVirtual, len(p.rows))
 	if f.affine {
-		p.bias = p.get(mulBias)
-		for _, off := range []int{mulScale0, mulScale1} {
+		p.bias = p.get(int8x3Bias)
+		for _, off := range []int{affineScale0, affineScale1} {
 			first := p.get(off)
 			p.scale = append(p.scale, first)
 			if xs > 1 {
-				second := p.get(mulScalePair)
+				second := p.get(int8x3Pair)
 				p.ADDQ(first, second)
 				p.scale = append(p.scale, second)
 			}
@@ -305,8 +305,8 @@ func mulDigits(ctx *build.Context, c *constants, f *digitFormat, xs int) {
 	p.loadConstants()
 	p.loopRows(func() {
 		p.clear(xs)
-		p.steps(p.get(mulX))
-		x := p.get(mulX)
+		p.steps(p.get(matvecX))
+		x := p.get(matvecX)
 		for i := range xs { // all records of a row have one unit
 			unit := p.ZMM()
 			p.VBROADCASTSS(p.x(x, recordUnit, i), unit)
@@ -315,9 +315,9 @@ func mulDigits(ctx *build.Context, c *constants, f *digitFormat, xs int) {
 			}
 		}
 		for _, s := range p.scale {
-			p.ADDQ(p.field(mulScaleSkip), s)
+			p.ADDQ(p.field(int8x3Skip), s)
 		}
-		p.advance(p.field(mulSkip))
+		p.advance(p.field(matvecSkip))
 		p.store()
 	})
 	p.end()
@@ -326,7 +326,7 @@ func mulDigits(ctx *build.Context, c *constants, f *digitFormat, xs int) {
 // steps emits the products of a row of weights of each run, or of two.
 func (p *digitProduct) steps(x reg.GPVirtual) {
 	f := p.f
-	n := p.get(mulCols)
+	n := p.get(matvecSteps)
 	if f.super > 0 {
 		p.loop(n, func() {
 			p.prefetch(f.block)
@@ -348,10 +348,10 @@ func (p *digitProduct) steps(x reg.GPVirtual) {
 		})
 	}
 	p.SHRQ(operand.U8(2), n)
-	step(n, 4, mulScaleStep)
-	rest := p.get(mulCols)
+	step(n, 4, int8x3Step)
+	rest := p.get(matvecSteps)
 	p.ANDQ(operand.I32(3), rest)
-	step(rest, 1, mulScaleRest)
+	step(rest, 1, int8x3Rest)
 }
 
 // blocks emits the product of the next records of all rows, each of them of so
@@ -450,14 +450,14 @@ func (r *routine) load(m operand.Op) reg.VecVirtual {
 // package cpu's digits.
 func toDigits(ctx *build.Context, c *constants) {
 	r := begin(ctx, "int8x3AVX512", "int8x3AVX512 turns activations into fixed-point numbers.")
-	dst, x, index := r.get(digDst), r.get(digX), r.get(digIndex)
-	n := r.get(digBlocks)
+	dst, x, index := r.get(int8x3Dst), r.get(int8x3X), r.get(int8x3Index)
+	n := r.get(int8x3Blocks)
 	order := [2]reg.VecVirtual{r.ZMM(), r.ZMM()}
 	for i, v := range order {
 		r.VMOVDQU32(at(index, 64*i), v)
 	}
 	factor := r.ZMM()
-	r.VBROADCASTSS(r.field(digFactor), factor)
+	r.VBROADCASTSS(r.field(int8x3Factor), factor)
 	magnitude, offset, flip, ones := r.ZMM(), r.ZMM(), r.XMM(), r.ZMM()
 	r.VPBROADCASTD(c.bits(0x7fffffff), magnitude)
 	r.VPBROADCASTD(c.bits(0x808080), offset)
@@ -465,7 +465,7 @@ func toDigits(ctx *build.Context, c *constants) {
 	r.VPBROADCASTD(c.bits(0x01010101), ones)
 
 	top := [2]reg.VecVirtual{r.zeroWide(), r.zeroWide()}
-	all, from := r.get(digBlocks), r.GP64()
+	all, from := r.get(int8x3Blocks), r.GP64()
 	r.MOVQ(x, from)
 	r.loop(all, func() {
 		for i, t := range top {
@@ -556,7 +556,7 @@ func toDigits(ctx *build.Context, c *constants) {
 		r.ADDQ(operand.I32(128*blocks), x)
 		r.ADDQ(operand.I32(recordBytes), dst)
 	}
-	rest := r.get(digBlocks)
+	rest := r.get(int8x3Blocks)
 	r.SHRQ(operand.U8(2), n)
 	r.loop(n, func() { record(4) })
 	r.ANDQ(operand.I32(3), rest)

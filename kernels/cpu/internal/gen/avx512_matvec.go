@@ -38,15 +38,15 @@ func beginWide(ctx *build.Context, name string, xs, runs int) *wide {
 	}
 	r := begin(ctx, full+"AVX512", fmt.Sprintf("%sAVX512 multiplies %d runs of %s rows with %d activation rows.", full, runs, name, xs))
 	p := &wide{routine: r, xs: xs, ahead: xs > 1 || runs > 1}
-	for _, off := range []int{mulW0, mulW1}[:min(runs, 2)] {
+	for _, off := range []int{matvecW0, matvecW1}[:min(runs, 2)] {
 		p.runs = append(p.runs, r.get(off))
 	}
 	var pair reg.GPVirtual
 	if runs == 4 {
-		pair = r.get(mulPair)
+		pair = r.get(matvecPair)
 	}
 	if xs > 1 {
-		one := r.get(mulXStride)
+		one := r.get(matvecXStride)
 		p.stride = [4]operand.Mem{{}, {Index: one, Scale: 1}, {Index: one, Scale: 2}}
 		if xs == 4 {
 			three := r.GP64()
@@ -112,8 +112,8 @@ func (p *wide) loopRows(body func()) {
 	p.Comment("Each row of the streams.")
 	p.Label(top)
 	body()
-	p.ADDQ(operand.I32(4), p.field(mulDone))
-	p.DECQ(p.field(mulCount))
+	p.ADDQ(operand.I32(4), p.field(matvecDone))
+	p.DECQ(p.field(matvecCount))
 	p.JNZ(operand.LabelRef(top))
 }
 
@@ -128,10 +128,10 @@ func (p *wide) store() {
 			}
 			acc = acc[:n]
 		}
-		y := p.get([...]int{mulY0, mulY1}[k*len(p.runs)/len(p.rows)])
-		p.ADDQ(p.field(mulDone), y)
+		y := p.get([...]int{matvecY0, matvecY1}[k*len(p.runs)/len(p.rows)])
+		p.ADDQ(p.field(matvecDone), y)
 		if k%2 == 1 && len(p.rows) == 4 {
-			p.ADDQ(p.field(mulYPair), y)
+			p.ADDQ(p.field(matvecYPair), y)
 		}
 		var sums reg.VecVirtual
 		if p.xs == 4 {
@@ -139,7 +139,7 @@ func (p *wide) store() {
 		}
 		for i := range p.xs {
 			if i > 0 {
-				p.ADDQ(p.field(mulYStride), y)
+				p.ADDQ(p.field(matvecYStride), y)
 			}
 			switch {
 			case p.xs < 4:
@@ -243,10 +243,10 @@ func wideFormats(high func() reg.VecVirtual) []wideFormat {
 
 func avx512(ctx *build.Context, c *constants) {
 	for i := range 3 {
-		mulWide(ctx, c, i, 1, 1)
-		mulWide(ctx, c, i, 1, 2)
-		mulWide(ctx, c, i, 2, 2)
-		mulWide(ctx, c, i, 4, 2)
+		matvecWide(ctx, c, i, 1, 1)
+		matvecWide(ctx, c, i, 1, 2)
+		matvecWide(ctx, c, i, 2, 2)
+		matvecWide(ctx, c, i, 4, 2)
 	}
 	digitRoutines(ctx, c)
 	parts(ctx, c)
@@ -255,10 +255,10 @@ func avx512(ctx *build.Context, c *constants) {
 	}
 }
 
-// mulWide emits the product for a floating-point format. Its twin that reads one
+// matvecWide emits the product for a floating-point format. Its twin that reads one
 // run, without asking for anything ahead, is for processors that foresee such a
 // run themselves.
-func mulWide(ctx *build.Context, c *constants, format, xs, runs int) {
+func matvecWide(ctx *build.Context, c *constants, format, xs, runs int) {
 	var high reg.VecVirtual
 	f := wideFormats(func() reg.VecVirtual { return high })[format]
 	p := beginWide(ctx, f.name, xs, runs)
@@ -277,7 +277,7 @@ func mulWide(ctx *build.Context, c *constants, format, xs, runs int) {
 		// streams, keep a core busy with two rows and more.
 		const chains = 2
 		p.clear(chains * xs)
-		x := p.get(mulX)
+		x := p.get(matvecX)
 		next := 0
 		multiply := func(w []reg.VecVirtual, disp int, half bool) {
 			for i := range xs {
@@ -308,7 +308,7 @@ func mulWide(ctx *build.Context, c *constants, format, xs, runs int) {
 			p.advance(operand.I32(16 * n * f.bytes))
 			p.ADDQ(operand.I32(64*n), x)
 		}
-		n := p.get(mulCols)
+		n := p.get(matvecSteps)
 		p.SHRQ(operand.U8(5), n)
 		odd := p.GP64()
 		p.MOVQ(n, odd)
@@ -322,7 +322,7 @@ func mulWide(ctx *build.Context, c *constants, format, xs, runs int) {
 		p.loop(odd, func() { columns(2) })
 		if f.half != nil {
 			for _, step := range []int{16, 8} {
-				rest := p.get(mulCols)
+				rest := p.get(matvecSteps)
 				p.ANDQ(operand.I32(step), rest)
 				skip := p.label("even")
 				p.JZ(operand.LabelRef(skip))
@@ -335,7 +335,7 @@ func mulWide(ctx *build.Context, c *constants, format, xs, runs int) {
 				p.Label(skip)
 			}
 		}
-		p.advance(p.field(mulSkip))
+		p.advance(p.field(matvecSkip))
 		p.store()
 	})
 	p.end()
@@ -345,11 +345,11 @@ func mulWide(ctx *build.Context, c *constants, format, xs, runs int) {
 // are: the upper half of the number, of what is left, and of what is left then.
 func parts(ctx *build.Context, c *constants) {
 	r := begin(ctx, "bf16x3AVX512", "bf16x3AVX512 splits a row of activations into tiles of bfloat16.")
-	dst, x, next := r.get(partDst), r.get(partX), r.get(partNext)
+	dst, x, next := r.get(bf16x3Dst), r.get(bf16x3X), r.get(bf16x3Next)
 	high, upper := r.ZMM(), r.ZMM()
 	r.VPBROADCASTD(c.bits(0xffff0000), high)
 	r.VMOVDQU32(c.wide(func(i int) uint32 { return uint32(4*i+1) | uint32(4*i+3)<<16 }), upper) // every second word
-	r.loop(r.get(partSteps), func() {
+	r.loop(r.get(bf16x3Steps), func() {
 		v := [2]reg.VecVirtual{r.load(at(x, 0)), r.load(at(x, 64))}
 		for part := range 3 {
 			var h [2]reg.VecVirtual

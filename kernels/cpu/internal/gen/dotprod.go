@@ -42,7 +42,7 @@ func (f *neonQuant) dot(n *neon, xs int) {
 	}
 	p.affine(f)
 	if f.affine {
-		p.get(mulGroup, 19)
+		p.get(int8x3Shift, 19)
 		for b := 1; b < 4; b++ {
 			p.op("MOVD $%d, R%d", b, 19+b)
 			p.op("LSR R19, R%d", 19+b)
@@ -50,7 +50,7 @@ func (f *neonQuant) dot(n *neon, xs int) {
 		}
 	}
 	p.rows(func() {
-		p.get(mulCols, 8)
+		p.get(matvecSteps, 8)
 		if f.cols > 32 {
 			p.loop("block", 8, func() {
 				p.prefetchStreams(f.bytes)
@@ -64,7 +64,7 @@ func (f *neonQuant) dot(n *neon, xs int) {
 		}
 		p.op("AND $3, R8, R9")
 		p.op("LSR $2, R8")
-		for _, step := range []struct{ counter, blocks, scales int }{{8, 4, mulScaleStep}, {9, 1, mulScaleRest}} {
+		for _, step := range []struct{ counter, blocks, scales int }{{8, 4, int8x3Step}, {9, 1, int8x3Rest}} {
 			p.loop("record", step.counter, func() {
 				p.prefetchStreams(step.blocks * f.bytes)
 				f.record(p, 0, step.blocks)
@@ -72,7 +72,7 @@ func (f *neonQuant) dot(n *neon, xs int) {
 				p.nextGroups(f, step.scales)
 			})
 		}
-		p.nextGroups(f, mulScaleSkip)
+		p.nextGroups(f, int8x3Skip)
 		p.inUnits()
 	})
 }
@@ -201,11 +201,11 @@ func (f *neonQuant) addRecordMinima(p *neonProduct, i int) {
 // package cpu's digits.
 func neonDigits(n *neon) {
 	n.text("int8x3NEON", "Turns activations into fixed-point numbers.")
-	for _, f := range [][2]int{{digX, 1}, {digDst, 2}, {digIndex, 3}, {digBlocks, 4}} {
+	for _, f := range [][2]int{{int8x3X, 1}, {int8x3Dst, 2}, {int8x3Index, 3}, {int8x3Blocks, 4}} {
 		n.get(f[0], f[1])
 	}
 	const unit, inverse, factor, magnitude, offset, flip = 24, 25, 26, 29, 30, 31
-	n.op("FMOVS %d(R0), F%d", digFactor, factor)
+	n.op("FMOVS %d(R0), F%d", int8x3Factor, factor)
 	n.words(magnitude, 1<<31-1)
 	n.words(offset, 0x808080)
 	n.op("VMOVI $128, V%d.B16", flip)

@@ -84,7 +84,7 @@ func neonPack(n *neon) {
 		}
 		n.op("ADD R5, R4, R9")
 		n.op("MOVD R10, R6")
-		n.get(packK, 7)
+		n.get(packN, 7)
 		n.op("LSR $2, R7")
 		n.loop("columns", 7, func() {
 			for i := range 4 {
@@ -118,7 +118,7 @@ func neonPrefetch(n *neon) {
 	n.op("MOVD $16, R3")
 	n.loop("row", 3, func() {
 		n.op("MOVD R1, R4")
-		n.get(packK, 5)
+		n.get(packN, 5)
 		n.label("line")
 		n.op("PRFM (R4), PLDL2KEEP")
 		n.op("ADD $64, R4")

@@ -53,13 +53,13 @@ func (p *neonProduct) acc(k, chain, row int) int {
 
 func beginNEONProduct(n *neon, name, isa string, xs, streams, chains int) *neonProduct {
 	n.text(fmt.Sprintf("matvec%dx%s%s", xs, name, isa), fmt.Sprintf("%d streams of %s rows with %d activation rows.", streams, name, xs))
-	for _, f := range [][2]int{{mulW0, 1}, {mulW1, 2}, {mulCount, 3}, {mulAhead, 14}, {mulXStride, 15}, {mulY0, 16}, {mulY1, 17}} {
+	for _, f := range [][2]int{{matvecW0, 1}, {matvecW1, 2}, {matvecCount, 3}, {matvecAhead, 14}, {matvecXStride, 15}, {matvecY0, 16}, {matvecY1, 17}} {
 		n.get(f[0], f[1])
 	}
 	p := &neonProduct{n, xs, streams, chains}
 	if streams == 4 {
-		n.get(mulPair, 19)
-		n.get(mulYPair, 25)
+		n.get(matvecPair, 19)
+		n.get(matvecYPair, 25)
 		for k := range 2 {
 			n.op("ADD R19, R%d, R%d", p.w(k), p.w(2+k))
 			n.op("ADD R25, R%d, R%d", p.y(k), p.y(2+k))
@@ -76,7 +76,7 @@ func (p *neonProduct) y(k int) int { return [...]int{16, 17, 12, 13}[k] }
 // and the results stored after it.
 func (p *neonProduct) rows(body func()) {
 	p.loop("row", 3, func() {
-		p.walk(mulX, 4, 15)
+		p.walk(matvecX, 4, 15)
 		for k := range p.streams {
 			for chain := range p.chains {
 				for row := range p.xs {
@@ -86,7 +86,7 @@ func (p *neonProduct) rows(body func()) {
 		}
 		body()
 		p.comment("Add the lanes and store.")
-		p.get(mulYStride, 19)
+		p.get(matvecYStride, 19)
 		for k := range p.streams {
 			for n := p.chains / 2; n > 0; n /= 2 {
 				for chain := range n {
@@ -162,7 +162,7 @@ func (f *neonFloat) mul(n *neon, xs int) {
 	}
 	p := beginNEONProduct(n, f.name, "NEON", xs, streams, 2)
 	p.rows(func() {
-		p.get(mulCols, 8)
+		p.get(matvecSteps, 8)
 		p.columns(8, 9, func(cols int) {
 			if cols == unrolled {
 				p.prefetchStreams(cols * f.bytes)
@@ -183,7 +183,7 @@ func (f *neonFloat) mul(n *neon, xs int) {
 			}
 			p.advance(cols*f.bytes, cols)
 		})
-		p.get(mulSkip, 19)
+		p.get(matvecSkip, 19)
 		for k := range streams {
 			p.op("ADD R19, R%d", p.w(k))
 		}
@@ -200,9 +200,9 @@ func (f *neonQuant) mul(n *neon, xs int) {
 	p.affine(f)
 	p.rows(func() {
 		if f.biased {
-			p.walk(mulSums, 20, 15)
+			p.walk(matvecSums, 20, 15)
 		}
-		f.eachBlock(n, mulCols, mulGroup, func() {
+		f.eachBlock(n, matvecSteps, affineBlocks, func() {
 			p.prefetchStreams(f.bytes)
 			for c := 0; c < f.cols; c += 32 {
 				f.mul32(p, c)
@@ -215,7 +215,7 @@ func (f *neonQuant) mul(n *neon, xs int) {
 // affine loads the pointers to scales and biases, if the format has them.
 func (p *neonProduct) affine(f *neonQuant) {
 	if f.affine {
-		for i, field := range []int{mulScale0, mulScale1, mulBias0, mulBias1} {
+		for i, field := range []int{affineScale0, affineScale1, affineBias0, affineBias1} {
 			p.get(field, 10+i)
 		}
 	}
@@ -327,7 +327,7 @@ func (f *neonQuant) addMinima(p *neonProduct) {
 // widen: R1 the weights, R2 the float32, R8, R9 counters of loops.
 func (f *neonFloat) widen(n *neon) {
 	beginNEONWiden(n, f.name)
-	n.get(widenCols, 8)
+	n.get(widenSteps, 8)
 	n.columns(8, 9, func(cols int) {
 		for c := 0; c < cols; c += lanes {
 			f.load(n, 1, c*f.bytes, 16)
@@ -355,7 +355,7 @@ func (f *neonQuant) widen(n *neon) {
 		n.get(widenScale, 10)
 		n.get(widenBias, 12)
 	}
-	f.eachBlock(n, widenCols, widenGroup, func() {
+	f.eachBlock(n, widenSteps, widenBlocks, func() {
 		for c := 0; c < f.cols; c += 32 {
 			if f.firstScale(c) {
 				f.scales(f, n, 1, 0, 0, c)

@@ -212,10 +212,10 @@ func neonMaximum(n *neon) {
 // R5 the scales. The elements are loaded one by one: an order can be any.
 func neonArrange(n *neon) {
 	n.text("permuteNEON", "Orders and scales activations for quantised weights.")
-	for _, f := range [][2]int{{arrX, 1}, {arrDst, 2}, {arrSums, 3}, {arrIndex, 4}, {arrScale, 5}, {arrN, 8}} {
+	for _, f := range [][2]int{{permuteX, 1}, {permuteDst, 2}, {permuteSums, 3}, {permuteIndex, 4}, {permuteScale, 5}, {permuteN, 8}} {
 		n.get(f[0], f[1])
 	}
-	n.op("FMOVS %d(R0), F20", arrFactor)
+	n.op("FMOVS %d(R0), F20", permuteFactor)
 	n.op("LSR $5, R8")
 	n.loop("columns", 8, func() {
 		for i := range 4 {

@@ -15,7 +15,7 @@ var stubs = declarations{}
 // argsOf is the struct that a kernel takes, by how its name begins.
 func argsOf(name string) string {
 	for _, k := range [][2]string{
-		{"matvec", "mulArgs"}, {"widen", "widenArgs"}, {"gemm", "gemmArgs"}, {"pack", "packArgs"}, {"prefetch", "packArgs"},
+		{"matvec", "matvecArgs"}, {"widen", "widenArgs"}, {"gemm", "gemmArgs"}, {"pack", "packArgs"}, {"prefetch", "packArgs"},
 		{"permute", "permuteArgs"}, {"int8x3", "int8x3Args"}, {"tiles", "tileArgs"}, {"bf16x3", "bf16x3Args"},
 	} {
 		if strings.HasPrefix(name, k[0]) {
