@@ -47,13 +47,14 @@ BENCH_MODELS ?= story random:270M:bf16 random:270M:q8_0 random:270M:mlx4 random:
 BENCH_FLAGS ?= --prefill 512 --decode 10,2000 --batch 8 --start --paper
 bench: build ## Measure this machine; the report and plots to send back are in bench-report/
 	./bin/openelm bench $(BENCH_MODELS) $(BENCH_FLAGS) --out bench-report
+	$(GO) -C bench/plot run . $(CURDIR)/bench-report/report.json
 
 bench-peers: ## Get llama.cpp and PyTorch (half an hour the first time), then bench against them
 	./scripts/peers.sh
 	$(MAKE) bench BENCH_FLAGS="$(BENCH_FLAGS) --peers all"
 
 metal-report: tools ## Count what a token costs a GPU; writes docs/metal-report.md (a quarter of an hour)
-	$(GO) run ./internal/metalreport
+	$(GO) -C internal/metalreport run . -configs $(CURDIR)/testdata/configs -out $(CURDIR)/docs
 
 FUZZTIME ?= 1m
 fuzz: ## Run every fuzz target for FUZZTIME (default 1m)

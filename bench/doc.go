@@ -21,6 +21,6 @@
 // # Reports
 //
 // A [Report] is written as a table, as JSON ([Schema] describes it), as CSV, and
-// in the format of Go's benchmarks, which benchstat reads. Package bench/plot,
-// which this one does not import, draws it.
+// in the format of Go's benchmarks, which benchstat reads. The command in
+// bench/plot, a module of its own, draws it.
 package bench

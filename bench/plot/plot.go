@@ -1,4 +1,4 @@
-package plot
+package main
 
 import (
 	"context"
@@ -18,9 +18,9 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// Write draws the plots that the report has data for into folder dir, each as
+// write draws the plots that the report has data for into folder dir, each as
 // PNG and as SVG, and returns the names of the files.
-func Write(dir string, r *bench.Report) ([]string, error) {
+func write(dir string, r *bench.Report) ([]string, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}
@@ -29,7 +29,7 @@ func Write(dir string, r *bench.Report) ([]string, error) {
 		name string
 		draw func(*bench.Report) (*plot.Plot, error)
 	}{
-		{"roofline", Roofline}, {"threads", Threads}, {"context", Context}, {"bandwidth", Bandwidth},
+		{"roofline", roofline}, {"threads", byThreads}, {"context", byContext}, {"bandwidth", bandwidth},
 	} {
 		p, err := figure.draw(r)
 		if err != nil {

@@ -1,4 +1,4 @@
-package plot_test
+package main
 
 import (
 	"bytes"
@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/go-openelm/go-openelm/bench"
-	benchplot "github.com/go-openelm/go-openelm/bench/plot"
 	"github.com/google/go-cmp/cmp"
 	"gonum.org/v1/plot"
 )
@@ -47,7 +46,17 @@ func report() *bench.Report {
 
 func TestWrite(t *testing.T) {
 	dir := t.TempDir()
-	files, err := benchplot.Write(dir, report())
+	f, err := os.Create(filepath.Join(dir, "report.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r := report()
+	r.Version = bench.Version
+	if err := r.WriteJSON(f); err != nil {
+		t.Fatal(err)
+	}
+	files, err := drawFile(f.Name())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,11 +106,11 @@ func TestWrite(t *testing.T) {
 
 // TestTicks: axes have labels, be they short, long or logarithmic.
 func TestTicks(t *testing.T) {
-	roofline, err := benchplot.Roofline(report())
+	roof, err := roofline(report())
 	if err != nil {
 		t.Fatal(err)
 	}
-	threads, err := benchplot.Threads(report())
+	threads, err := byThreads(report())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +119,7 @@ func TestTicks(t *testing.T) {
 		low, high float64
 		want      string
 	}{
-		{roofline.Y, 1.5, 21, "2 5 10 20"},
+		{roof.Y, 1.5, 21, "2 5 10 20"},
 		{threads.X, 1, 2, "1 2"},
 		{threads.X, 1, 64, "10 20 30 40 50 60"},
 		{threads.Y, 0, 2.5, "0 0.5 1 1.5 2 2.5"},
@@ -129,7 +138,7 @@ func TestTicks(t *testing.T) {
 
 // TestNothingToDraw: a report without results has no plots, which is no error.
 func TestNothingToDraw(t *testing.T) {
-	files, err := benchplot.Write(t.TempDir(), &bench.Report{})
+	files, err := write(t.TempDir(), &bench.Report{})
 	if err != nil || len(files) != 0 {
 		t.Errorf("%v, %v", files, err)
 	}

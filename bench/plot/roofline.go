@@ -1,4 +1,4 @@
-package plot
+package main
 
 import (
 	"fmt"
@@ -10,10 +10,10 @@ import (
 	"gonum.org/v1/plot/plotter"
 )
 
-// Roofline draws every rate over its intensity, the operations that a token
+// roofline draws every rate over its intensity, the operations that a token
 // costs for each byte it reads, under the roof of its device and threads. It
 // returns nil if the report has no limits.
-func Roofline(r *bench.Report) (*plot.Plot, error) {
+func roofline(r *bench.Report) (*plot.Plot, error) {
 	p := newPlot(r, "Roofline", "intensity, FLOP / byte", "GFLOP / s (float32)")
 	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
 	p.X.Tick.Marker, p.Y.Tick.Marker = decadeTicks{}, decadeTicks{}

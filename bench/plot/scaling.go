@@ -1,4 +1,4 @@
-package plot
+package main
 
 import (
 	"fmt"
@@ -51,9 +51,9 @@ func (l *lines) draw(p *plot.Plot, change func(plotter.XYs)) (int, error) {
 	return n, nil
 }
 
-// Threads draws how many times faster than with the fewest threads each test
+// byThreads draws how many times faster than with the fewest threads each test
 // is. It returns nil if the report has one number of threads only.
-func Threads(r *bench.Report) (*plot.Plot, error) {
+func byThreads(r *bench.Report) (*plot.Plot, error) {
 	p := newPlot(r, "Speed by threads", "threads", "times as fast as with the fewest")
 	p.Legend.Top, p.Legend.Left = true, true
 	p.X.Tick.Marker = evenTicks{whole: true}
@@ -91,9 +91,9 @@ func relative(points plotter.XYs) {
 	}
 }
 
-// Context draws how the speed of decoding changes with the number of tokens in
+// byContext draws how the speed of decoding changes with the number of tokens in
 // the KV cache. It returns nil if the report has one such number only.
-func Context(r *bench.Report) (*plot.Plot, error) {
+func byContext(r *bench.Report) (*plot.Plot, error) {
 	p := newPlot(r, "Speed of decoding by length of the context", "tokens in the KV cache", "of the speed with the fewest")
 	var all lines
 	for i := range r.Results {
@@ -110,10 +110,10 @@ func Context(r *bench.Report) (*plot.Plot, error) {
 	return p, nil
 }
 
-// Bandwidth draws, for every model's decoding with the most threads, the rate
+// bandwidth draws, for every model's decoding with the most threads, the rate
 // at which each engine reads the weights and the KV cache, and the rate that
 // just reading them reaches. It returns nil if the report has no such result.
-func Bandwidth(r *bench.Report) (*plot.Plot, error) {
+func bandwidth(r *bench.Report) (*plot.Plot, error) {
 	p := newPlot(r, "Decoding: weights and KV cache read", "", "GB / s")
 	p.Legend.Top = true
 	p.Legend.Left = true

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/go-openelm/go-openelm/bench"
-	"github.com/go-openelm/go-openelm/bench/plot"
 	"github.com/go-openelm/go-openelm/internal/filewrite"
 	"github.com/spf13/cobra"
 )
@@ -72,7 +71,7 @@ slows the machine for a while slows all of them, and ratios stay true.`,
 	fl.StringVar(&f.llama, "llama-bench", "", "llama.cpp's llama-bench (default: on the PATH, or from scripts/peers.sh)")
 	fl.StringVar(&f.python, "python", "", "Python with PyTorch (default: from scripts/peers.sh, or python3)")
 	fl.StringVar(&f.format, "format", "table", "table, go (for benchstat), json or csv, on standard output")
-	fl.StringVarP(&f.dir, "out", "o", "", "also write all formats and the plots into this folder")
+	fl.StringVarP(&f.dir, "out", "o", "", "also write all formats into this folder (bench/plot draws them)")
 	fl.StringVar(&f.o.CacheDir, "cache", "", "folder of random checkpoints (default: in the user's cache)")
 	fl.BoolVar(&f.o.Remove, "remove", false, "remove the random checkpoints this run makes")
 	fl.BoolVar(&f.clean, "clean", false, "remove all random checkpoints and end")
@@ -150,7 +149,7 @@ func (f *benchFlags) cleanCache() error {
 	return bench.Clean(dir)
 }
 
-// writeReportDir writes the report in every format, and the plots.
+// writeReportDir writes the report in every format.
 func writeReportDir(dir string, report *bench.Report) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
@@ -165,8 +164,7 @@ func writeReportDir(dir string, report *bench.Report) error {
 			return err
 		}
 	}
-	_, err := plot.Write(dir, report)
-	return err
+	return nil
 }
 
 // findPeers are the engines that --peers asks for, or that have a flag of their
