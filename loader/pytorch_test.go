@@ -1,8 +1,6 @@
 package loader_test
 
 import (
-	"archive/zip"
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -16,107 +14,18 @@ import (
 	"testing/fstest"
 
 	"github.com/go-openelm/go-openelm/internal/testing/hubtest"
+	"github.com/go-openelm/go-openelm/internal/testing/torchfile"
 	"github.com/go-openelm/go-openelm/kernels"
 	"github.com/go-openelm/go-openelm/loader"
-	"github.com/go-openelm/go-openelm/loader/safetensors"
 	"github.com/go-openelm/go-openelm/openelm"
 )
 
-// torchTensor is a tensor of a file of torch.save made for a test. Package
-// loader/pytorch is held to files that torch itself wrote.
-type torchTensor struct {
-	name, class string // such as FloatStorage
-	shape       []int
-	data        []byte
-}
-
-func torchFloats(name string, a array) torchTensor {
-	t := torchTensor{name: name, class: "FloatStorage", shape: a.shape}
+func torchFloats(name string, a array) torchfile.Tensor {
+	t := torchfile.Tensor{Name: name, Class: "FloatStorage", Shape: a.shape}
 	for _, v := range a.data {
-		t.data = binary.LittleEndian.AppendUint32(t.data, math.Float32bits(v))
+		t.Data = binary.LittleEndian.AppendUint32(t.Data, math.Float32bits(v))
 	}
 	return t
-}
-
-func pickleString(s string) string {
-	return "X" + string(binary.LittleEndian.AppendUint32(nil, uint32(len(s)))) + s
-}
-
-func pickleInts(list ...int) string {
-	s := "("
-	for _, n := range list {
-		s += "\x8a\x08" + string(binary.LittleEndian.AppendUint64(nil, uint64(n)))
-	}
-	return s + "t"
-}
-
-// torchDict is the pickle of a dictionary of tensors, whose data get the next
-// keys of entries.
-func torchDict(entries *[][]byte, list []torchTensor) string {
-	pickle := "}"
-	for _, t := range list {
-		n, stride := 1, make([]int, len(t.shape))
-		for i := len(t.shape) - 1; i >= 0; i-- {
-			stride[i] = n
-			n *= t.shape[i]
-		}
-		count := pickleInts(n)
-		pickle += pickleString(t.name) + "ctorch._utils\n_rebuild_tensor_v2\n((" + pickleString("storage") + "ctorch\n" + t.class + "\n" +
-			pickleString(fmt.Sprint(len(*entries))) + pickleString("cpu") + count[1:len(count)-1] + "tQK\x00" +
-			pickleInts(t.shape...) + pickleInts(stride...) + "\x89ccollections\nOrderedDict\n)RtRs"
-		*entries = append(*entries, t.data)
-	}
-	return pickle
-}
-
-// writeTorch writes a file of torch.save with that pickle.
-func writeTorch(t *testing.T, path, pickle string, entries [][]byte) string {
-	t.Helper()
-	var b bytes.Buffer
-	z := zip.NewWriter(&b)
-	add := func(name string, data []byte) {
-		w, err := z.CreateHeader(&zip.FileHeader{Name: "archive/" + name})
-		if err == nil {
-			_, err = w.Write(data)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	add("data.pkl", []byte("\x80\x02"+pickle+"."))
-	for i, data := range entries {
-		add(fmt.Sprintf("data/%d", i), data)
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, b.Bytes(), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// torchModel is the tensors of a Hugging Face directory under CoreNet's names.
-func torchModel(t *testing.T, dir string) []torchTensor {
-	t.Helper()
-	file, err := os.ReadFile(filepath.Join(dir, "model.safetensors"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := safetensors.ReadHeader(bytes.NewReader(file), int64(len(file)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	classes := map[safetensors.DType]string{safetensors.F32: "FloatStorage", safetensors.F16: "HalfStorage", safetensors.BF16: "BFloat16Storage"}
-	var list []torchTensor
-	for _, x := range h.Tensors {
-		name := strings.TrimPrefix(x.Name, "transformer.")
-		if name == "lm_head.weight" {
-			name = "classifier.weight"
-		}
-		list = append(list, torchTensor{name, classes[x.DType], x.Shape, file[x.Offset:][:x.Size]})
-	}
-	return list
 }
 
 // logitsOf evaluates tokens and returns every prediction.
@@ -159,13 +68,12 @@ func TestPyTorchModels(t *testing.T) {
 		t.Run(pack, func(t *testing.T) {
 			want := open(t, packs+pack, noTokenizer)
 			reference := logitsOf(t, want, nil, tokens)
-			list := torchModel(t, packs+pack)
+			list := torchfile.Model(t, packs+pack)
+			plain := torchfile.Save(t, filepath.Join(t.TempDir(), "model.pt"), list)
 			var entries [][]byte
-			plain := writeTorch(t, filepath.Join(t.TempDir(), "model.pt"), torchDict(&entries, list), entries)
-			entries = nil
-			training := "}" + pickleString("iterations") + "K\x07s" + pickleString("model_state_dict") + torchDict(&entries, list) + "s" +
-				pickleString("optim_state_dict") + "}s"
-			checkpoint := writeTorch(t, filepath.Join(t.TempDir(), "training_checkpoint_last.pt"), training, entries)
+			training := "}" + torchfile.String("iterations") + "K\x07s" + torchfile.String("model_state_dict") + torchfile.Dict(&entries, list) + "s" +
+				torchfile.String("optim_state_dict") + "}s"
+			checkpoint := torchfile.Write(t, filepath.Join(t.TempDir(), "training_checkpoint_last.pt"), training, entries)
 			for _, path := range []string{plain, checkpoint, filepath.Dir(plain)} {
 				m := open(t, path, noTokenizer)
 				if d := largestDifference(logitsOf(t, m, nil, tokens), reference); d != 0 {
@@ -183,8 +91,7 @@ func TestPyTorchModels(t *testing.T) {
 
 // TestPyTorchInRepository: a .pt file is named as a GGUF file is.
 func TestPyTorchInRepository(t *testing.T) {
-	var entries [][]byte
-	path := writeTorch(t, filepath.Join(t.TempDir(), "model.pt"), torchDict(&entries, torchModel(t, packs+"tiny-f32")), entries)
+	path := torchfile.Save(t, filepath.Join(t.TempDir(), "model.pt"), torchfile.Model(t, packs+"tiny-f32"))
 	_, client := serve(t, hubtest.Repo{ID: "o/torch", Files: fstest.MapFS{"270M/model.pt": {Data: must(os.ReadFile(path))}}})
 	m := open(t, "o/torch/270M/model.pt", &loader.Options{Hub: client, NoTokenizer: true})
 	tokens := []int32{1, 5, 200}
@@ -200,8 +107,7 @@ func TestPyTorchConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var entries [][]byte
-	path := writeTorch(t, filepath.Join(dir, "model.pt"), torchDict(&entries, torchModel(t, packs+"tiny-noqknorm")), entries)
+	path := torchfile.Save(t, filepath.Join(dir, "model.pt"), torchfile.Model(t, packs+"tiny-noqknorm"))
 	if _, err := loader.Open(t.Context(), path, noTokenizer); !errors.Is(err, loader.ErrCorrupt) || !strings.Contains(err.Error(), "config.json") {
 		t.Errorf("without head norms and config.json: %v", err)
 	}
@@ -218,15 +124,14 @@ func TestPyTorchConfig(t *testing.T) {
 // are no tokens.
 func TestPyTorchPadding(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	list := torchModel(t, packs+"tiny-f32")
-	i := slices.IndexFunc(list, func(x torchTensor) bool { return x.name == "token_embeddings.weight" })
+	list := torchfile.Model(t, packs+"tiny-f32")
+	i := slices.IndexFunc(list, func(x torchfile.Tensor) bool { return x.Name == "token_embeddings.weight" })
 	table := dense(rng, 32128, 64)
 	for r := 32000 * 64; r < len(table.data); r++ {
 		table.data[r] = 1000 // would win every choice
 	}
 	list[i] = torchFloats("token_embeddings.weight", table)
-	var entries [][]byte
-	path := writeTorch(t, filepath.Join(t.TempDir(), "model.pt"), torchDict(&entries, list), entries)
+	path := torchfile.Save(t, filepath.Join(t.TempDir(), "model.pt"), list)
 	m := open(t, path, noTokenizer)
 	if n := m.Config().VocabSize; n != 32000 {
 		t.Fatalf("a vocabulary of %d", n)
@@ -246,11 +151,11 @@ func TestPyTorchPadding(t *testing.T) {
 
 // coreNetAdapter makes the tensors of a model that was trained with an adapter,
 // and the same updates as arrays by matrix.
-func coreNetAdapter(rng *rand.Rand, list []torchTensor, dora bool) (with []torchTensor, updates map[string][3]array) {
+func coreNetAdapter(rng *rand.Rand, list []torchfile.Tensor, dora bool) (with []torchfile.Tensor, updates map[string][3]array) {
 	updates = map[string][3]array{}
 	for _, x := range list {
-		path, isMatrix := strings.CutSuffix(x.name, ".weight")
-		if len(x.shape) != 2 || !isMatrix || path == "token_embeddings" {
+		path, isMatrix := strings.CutSuffix(x.Name, ".weight")
+		if len(x.Shape) != 2 || !isMatrix || path == "token_embeddings" {
 			with = append(with, x)
 			continue
 		}
@@ -261,11 +166,11 @@ func coreNetAdapter(rng *rand.Rand, list []torchTensor, dora bool) (with []torch
 			}
 			return a
 		}
-		u := [3]array{small(32, x.shape[1]), small(x.shape[0], 32), {}}
-		x.name = path + ".base_layer.weight"
+		u := [3]array{small(32, x.Shape[1]), small(x.Shape[0], 32), {}}
+		x.Name = path + ".base_layer.weight"
 		with = append(with, x, torchFloats(path+".lora_A.lora.weight", u[0]), torchFloats(path+".lora_B.lora.weight", u[1]))
 		if dora {
-			u[2] = dense(rng, x.shape[0])
+			u[2] = dense(rng, x.Shape[0])
 			with = append(with, torchFloats(path+".lora_magnitude_vector.lora", u[2]))
 		}
 		updates[path] = u
@@ -279,7 +184,7 @@ func TestCoreNetAdapter(t *testing.T) {
 	tokens := []int32{1, 5, 400, 3, 77, 12, 9}
 	for _, dora := range []bool{false, true} {
 		rng := rand.New(rand.NewPCG(3, 4))
-		with, updates := coreNetAdapter(rng, torchModel(t, packs+"tiny-untied"), dora)
+		with, updates := coreNetAdapter(rng, torchfile.Model(t, packs+"tiny-untied"), dora)
 		arrays := map[string]array{}
 		for path, u := range updates {
 			name := peftBase + strings.Replace("transformer."+path, "transformer.classifier", "lm_head", 1)
@@ -296,8 +201,7 @@ func TestCoreNetAdapter(t *testing.T) {
 		}
 		want := logitsOf(t, base, peft, tokens)
 		peft.Release()
-		var entries [][]byte
-		path := writeTorch(t, filepath.Join(t.TempDir(), "openelm_lora.pt"), torchDict(&entries, with), entries)
+		path := torchfile.Save(t, filepath.Join(t.TempDir(), "openelm_lora.pt"), with)
 		model := open(t, path, noTokenizer)
 		if d := largestDifference(logitsOf(t, model, nil, tokens), want); d != 0 {
 			t.Errorf("DoRA %v: opened as a model: logits differ by %g", dora, d)
@@ -324,10 +228,10 @@ const peftBase = "base_model.model."
 func TestCoreNetEmbedding(t *testing.T) {
 	tokens := []int32{1, 5, 400, 3, 77, 511}
 	rng := rand.New(rand.NewPCG(5, 6))
-	list := torchModel(t, packs+"tiny-f32")
-	i := slices.IndexFunc(list, func(x torchTensor) bool { return x.name == "token_embeddings.weight" })
+	list := torchfile.Model(t, packs+"tiny-f32")
+	i := slices.IndexFunc(list, func(x torchfile.Tensor) bool { return x.Name == "token_embeddings.weight" })
 	table := make([]float32, 512*64)
-	kernels.Widen(table, list[i].data, kernels.F32)
+	kernels.Widen(table, list[i].Data, kernels.F32)
 	a, b := dense(rng, 32, 512), dense(rng, 64, 32) // as corenet.third_party.modeling.lora.Embedding has them
 	sum := array{[]int{512, 64}, make([]float32, len(table))}
 	for id := range 512 {
@@ -340,15 +244,13 @@ func TestCoreNetEmbedding(t *testing.T) {
 		}
 	}
 	lora := slices.Clone(list)
-	lora[i].name = "token_embeddings.base_layer.weight"
+	lora[i].Name = "token_embeddings.base_layer.weight"
 	lora = append(lora, torchFloats("token_embeddings.lora_embedding_A.lora", a), torchFloats("token_embeddings.lora_embedding_B.lora", b))
 	untied := append(slices.Clone(list), torchFloats("token_embeddings.weight", sum))
-	untied[i].name = "classifier.weight"
+	untied[i].Name = "classifier.weight"
 	dir := t.TempDir()
-	var entries [][]byte
-	got := open(t, writeTorch(t, filepath.Join(dir, "lora.pt"), torchDict(&entries, lora), entries), noTokenizer)
-	entries = nil
-	want := open(t, writeTorch(t, filepath.Join(dir, "untied.pt"), torchDict(&entries, untied), entries), noTokenizer)
+	got := open(t, torchfile.Save(t, filepath.Join(dir, "lora.pt"), lora), noTokenizer)
+	want := open(t, torchfile.Save(t, filepath.Join(dir, "untied.pt"), untied), noTokenizer)
 	reference := logitsOf(t, want, nil, tokens)
 	if d := largestDifference(logitsOf(t, got, nil, tokens), reference); d > 1e-4 {
 		t.Errorf("logits differ by %g", d)
@@ -369,17 +271,17 @@ func TestCoreNetEmbedding(t *testing.T) {
 
 func TestPyTorchErrors(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
-	list := torchModel(t, packs+"tiny-f32")
-	without := func(name string) []torchTensor {
-		return slices.DeleteFunc(slices.Clone(list), func(x torchTensor) bool { return x.name == name })
+	list := torchfile.Model(t, packs+"tiny-f32")
+	without := func(name string) []torchfile.Tensor {
+		return slices.DeleteFunc(slices.Clone(list), func(x torchfile.Tensor) bool { return x.Name == name })
 	}
 	half := slices.Clone(list)
-	half[0].class, half[0].shape = "ByteStorage", []int{len(half[0].data)}
+	half[0].Class, half[0].Shape = "ByteStorage", []int{len(half[0].Data)}
 	rank := append(slices.Clone(list), torchFloats("layers.0.attn.qkv_proj.lora_A.lora.weight", dense(rng, 8, 64)),
 		torchFloats("layers.0.attn.qkv_proj.lora_B.lora.weight", dense(rng, 64, 8)))
 	other := append(slices.Clone(list), torchFloats("layers.0.attn.qkv_proj.lora_C.lora.weight", dense(rng, 8, 64)))
 	for name, test := range map[string]struct {
-		list   []torchTensor
+		list   []torchfile.Tensor
 		kind   error
 		reason string
 	}{
@@ -387,20 +289,18 @@ func TestPyTorchErrors(t *testing.T) {
 		"no embedding":     {without("token_embeddings.weight"), loader.ErrCorrupt, "token_embeddings"},
 		"no matrix":        {without("layers.1.attn.out_proj.weight"), loader.ErrCorrupt, "layers.1.attn.out_proj"},
 		"no norm":          {without("norm.weight"), loader.ErrCorrupt, "norm"},
-		"bytes":            {half, loader.ErrCorrupt, list[0].name},
+		"bytes":            {half, loader.ErrCorrupt, list[0].Name},
 		"another rank":     {rank, loader.ErrCorrupt, "rank 8"},
 		"unknown LoRA":     {other, loader.ErrUnsupported, "lora_C"},
 		"tensor with bias": {append(slices.Clone(list), torchFloats("layers.0.attn.qkv_proj.bias", dense(rng, 64))), loader.ErrUnsupported, "bias"},
 	} {
-		var entries [][]byte
-		path := writeTorch(t, filepath.Join(t.TempDir(), "model.pt"), torchDict(&entries, test.list), entries)
+		path := torchfile.Save(t, filepath.Join(t.TempDir(), "model.pt"), test.list)
 		_, err := loader.Open(t.Context(), path, noTokenizer)
 		if !errors.Is(err, test.kind) || !strings.Contains(err.Error(), test.reason) {
 			t.Errorf("%s: %v, want %v with %q", name, err, test.kind, test.reason)
 		}
 	}
-	var entries [][]byte
-	path := writeTorch(t, filepath.Join(t.TempDir(), "model.pt"), torchDict(&entries, list), entries)
+	path := torchfile.Save(t, filepath.Join(t.TempDir(), "model.pt"), list)
 	base := open(t, packs+"tiny-f32", noTokenizer)
 	if _, err := loader.OpenAdapter(t.Context(), path, base, nil); !errors.Is(err, loader.ErrCorrupt) || !strings.Contains(err.Error(), "no LoRA") {
 		t.Errorf("a model for an adapter: %v", err)

@@ -91,9 +91,9 @@ func newCommand(s *signals) *cobra.Command {
 		Long: `Run Apple's OpenELM language models on an Apple GPU, or on the CPU elsewhere.
 
 Every command takes --model: a folder with config.json and *.safetensors (from
-Hugging Face or MLX), a .gguf file, or the name of a Hugging Face repository,
-which is downloaded once. Without it, a small story-teller that is part of this
-program is used.`,
+Hugging Face or MLX), a .gguf file, a .pt file of CoreNet, or the name of a
+Hugging Face repository, which is downloaded once. Without it, a small
+story-teller that is part of this program is used.`,
 		Example: `  openelm generate "Once upon a time"
   openelm chat --model apple/OpenELM-1_1B-Instruct
   openelm inspect --model ~/models/OpenELM-270M`,

@@ -29,8 +29,8 @@ type modelFlags struct {
 
 func (f *modelFlags) register(cmd *cobra.Command) {
 	fl := cmd.PersistentFlags()
-	fl.StringVarP(&f.name, "model", "m", "", "folder, .gguf file or Hugging Face repository (default: the embedded story model)")
-	fl.StringVar(&f.adapter, "adapter", "", "folder of a LoRA or DoRA adapter (PEFT or MLX)")
+	fl.StringVarP(&f.name, "model", "m", "", "folder, .gguf or .pt file, or Hugging Face repository (default: the embedded story model)")
+	fl.StringVar(&f.adapter, "adapter", "", "folder of a LoRA or DoRA adapter (PEFT or MLX), or .pt file of CoreNet with one")
 	fl.StringVar(&f.backend, "backend", "auto", "auto, metal or cpu")
 	fl.IntVar(&f.threads, "threads", 0, "CPU threads, at most one for each core; 0: all cores")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no progress and no notices")

@@ -33,11 +33,14 @@ func (w *writer) companions() ([]companion, error) {
 	list := []companion{{"config.json", config}}
 	var copied []string
 	if w.Beside != nil {
-		code, err := fs.Glob(w.Beside, "*.py") // the model's code for transformers
-		if err != nil {
-			return nil, err
+		copied = append(slices.Clone(tokenizerFiles), "generation_config.json")
+		for _, pattern := range []string{"configuration_*.py", "modeling_*.py"} { // the model's code for transformers
+			code, err := fs.Glob(w.Beside, pattern)
+			if err != nil {
+				return nil, err
+			}
+			copied = append(copied, code...)
 		}
-		copied = append(slices.Concat(tokenizerFiles, code), "generation_config.json")
 	}
 	hasTokenizer := false
 	for _, name := range copied {

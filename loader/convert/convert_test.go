@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"testing/fstest"
 
 	"github.com/go-openelm/go-openelm/internal/testing/golden"
+	"github.com/go-openelm/go-openelm/internal/testing/torchfile"
 	"github.com/go-openelm/go-openelm/kernels"
 	"github.com/go-openelm/go-openelm/kernels/cpu"
 	"github.com/go-openelm/go-openelm/loader"
@@ -161,11 +163,13 @@ func contents(t *testing.T, path string) map[string]string {
 }
 
 // TestFormats: every pack in every format opens as the same model, with weights
-// within two of the format's steps.
+// within two of the format's steps. Of n bits, one is for the sign: the steps of
+// the K formats, whose range need not be the same on both sides of zero, are at
+// most the largest weight over 2ⁿ⁻¹−1.
 func TestFormats(t *testing.T) {
 	steps := map[string]float64{
 		"safetensors-f32": 0, "safetensors-f16": 0x1p-11, "safetensors-bf16": 0x1p-8, "mlx-8": 1.0 / 64, "mlx-4": 1.0 / 4, "mlx-4-g32-bf16": 1.0 / 4,
-		"gguf-f32": 0, "gguf-f16": 0x1p-11, "gguf-bf16": 0x1p-8, "gguf-q8_0": 2.0 / 127, "gguf-q6_k": 2.0 / 31, "gguf-q4_k_m": 2.0 / 7, "gguf-q4_0": 2.0 / 7,
+		"gguf-f32": 0, "gguf-f16": 0x1p-11, "gguf-bf16": 0x1p-8, "gguf-q8_0": 2.0 / 127, "gguf-q6_k": 2.0 / 31, "gguf-q5_k_m": 2.0 / 15, "gguf-q4_k_m": 2.0 / 7, "gguf-q4_0": 2.0 / 7,
 	}
 	for _, p := range golden.Packs(t) {
 		m := open(t, p.Path(), "")
@@ -208,6 +212,31 @@ func compare(t *testing.T, name string, got, want *kernels.Matrix, step float64)
 		for c := range b {
 			if d := math.Abs(float64(a[c]) - float64(b[c])); !(d <= step*top+0x1p-24*math.Ceil(step)) {
 				t.Fatalf("%s[%d,%d] is %g, want %g; the largest beside it is %g", name, r, c, a[c], b[c], top)
+			}
+		}
+	}
+}
+
+// TestPyTorch: a file of CoreNet, which says nothing but its tensors, becomes what
+// the same weights become from Hugging Face's files.
+func TestPyTorch(t *testing.T) {
+	for _, pack := range []string{"tiny-bf16", "tiny-untied", "tiny-noglu"} {
+		dir := filepath.Join("../../testdata/golden", pack)
+		source := torchfile.Save(t, filepath.Join(t.TempDir(), "model.pt"), torchfile.Model(t, dir))
+		for _, name := range []string{"safetensors-f32", "gguf-q8_0"} {
+			f := format(t, name)
+			path, want := place(t, f), place(t, f)
+			var said bytes.Buffer
+			write(t, path, open(t, source, ""), &convert.Options{Format: f, Logger: slog.New(slog.NewTextHandler(&said, nil))})
+			write(t, want, open(t, dir, ""), &convert.Options{Format: f, Beside: os.DirFS(dir)})
+			same(t, path, want)
+			got, config := *open(t, path, "").Config(), *open(t, dir, "").Config()
+			config.MaxContext = 2048 // the files of CoreNet do not say it
+			if fmt.Sprint(got) != fmt.Sprint(config) {
+				t.Errorf("%s, %s: the configuration is %+v, want %+v", pack, name, got, config)
+			}
+			if warned := strings.Contains(said.String(), "llama.cpp"); warned != (pack == "tiny-untied" && f.Kind == convert.GGUF) {
+				t.Errorf("%s, %s: said %s", pack, name, &said)
 			}
 		}
 	}

@@ -19,13 +19,16 @@ import (
 // typesOfGGUF are the tensor types of the formats (ggml_type).
 var typesOfGGUF = map[kernels.Format]gguf.Type{
 	kernels.F32: gguf.F32, kernels.F16: gguf.F16, kernels.BF16: gguf.BF16, kernels.Q8_0: gguf.Q8_0,
-	kernels.Q4_0: gguf.Q4_0, kernels.Q4_K: gguf.Q4_K, kernels.Q5_K: 13, kernels.Q6_K: gguf.Q6_K,
+	kernels.Q4_0: gguf.Q4_0, kernels.Q4_K: gguf.Q4_K, kernels.Q5_K: gguf.Q5_K, kernels.Q6_K: gguf.Q6_K,
 }
 
 func (w *writer) writeGGUF(path string) error {
 	metadata, err := w.metadata(path)
 	if err != nil {
 		return err
+	}
+	if !w.tiedHead() {
+		w.Logger.Warn("the model's output matrix is not its embedding; llama.cpp takes the embedding for both in files of OpenELM")
 	}
 	var sources []gguf.Source
 	for _, t := range w.tensors(ggml) {
