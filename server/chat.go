@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
+	"sort"
+	"strconv"
 	"strings"
 
 	"github.com/go-openelm/go-openelm/chat"
@@ -28,7 +31,11 @@ const maxMessages = 4096
 
 // fields adds the parameters of chats to the common ones.
 func (p *chatParams) fields(f fields) fields {
-	f["messages"] = func(v json.RawMessage) (err error) { p.messages, err = messages(v); return err }
+	f["messages"] = messages(&p.messages, fields{
+		// Clients send back what they were given.
+		"tool_calls": only("[]"), "annotations": only("[]"),
+		"refusal": only(), "audio": only(), "function_call": only(), "name": only(), "tool_call_id": only(),
+	})
 	f["max_completion_tokens"] = integer(&p.maxCompletion, 1, math.MaxInt32)
 	f["logprobs"] = boolean(&p.logprobs)
 	f["top_logprobs"] = integer(&p.top, 0, maxTop)
@@ -69,39 +76,53 @@ func decodeChat(body []byte) (*chatParams, error) {
 // roles are the roles of messages. Developers speak where the system does.
 var roles = map[string]chat.Role{"system": chat.System, "developer": chat.System, "user": chat.User, "assistant": chat.Assistant}
 
-func messages(v json.RawMessage) ([]chat.Message, error) {
-	list, ok := array(v)
-	if !ok || len(list) == 0 || len(list) > maxMessages {
-		return nil, fmt.Errorf("must be a list of 1 to %d messages", maxMessages)
+// messages reads a list of messages, which may have other fields besides role and
+// content.
+func messages(p *[]chat.Message, others fields) field {
+	return func(v json.RawMessage) error {
+		list, ok := array(v)
+		if !ok || len(list) == 0 || len(list) > maxMessages {
+			return fmt.Errorf("must be a list of 1 to %d messages", maxMessages)
+		}
+		for i, e := range list {
+			m, err := readMessage(e, others, "text")
+			if err != nil {
+				return fmt.Errorf("number %d: %w", i, err)
+			}
+			*p = append(*p, m)
+		}
+		return nil
 	}
-	var all []chat.Message
-	for i, e := range list {
-		var role string
-		var content *string
-		f := fields{
-			"role":    text(&role),
-			"content": func(v json.RawMessage) (err error) { content, err = contents(v); return err },
-			// Clients send back what they were given.
-			"tool_calls": only("[]"), "annotations": only("[]"),
-			"refusal": only(), "audio": only(), "function_call": only(), "name": only(), "tool_call_id": only(),
-		}
-		if err := f.inside(e); err != nil {
-			return nil, fmt.Errorf("number %d: %w", i, err)
-		}
-		r, ok := roles[role]
-		switch {
-		case !ok:
-			return nil, fmt.Errorf("number %d has the role %.40q; there are system, developer, user and assistant", i, role)
-		case content == nil:
-			return nil, fmt.Errorf("number %d has no content", i)
-		}
-		all = append(all, chat.Message{Role: r, Text: *content})
-	}
-	return all, nil
 }
 
-// contents is a message's text: a string, or parts.
-func contents(v json.RawMessage) (*string, error) {
+// readMessage reads a message, whose content is a string or parts of these types.
+func readMessage(v json.RawMessage, others fields, types ...string) (m chat.Message, err error) {
+	var role string
+	var content *string
+	f := fields{
+		"role":    text(&role),
+		"content": func(v json.RawMessage) (err error) { content, err = contents(v, types); return err },
+	}
+	maps.Copy(f, others)
+	if err := f.inside(v); err != nil {
+		return m, err
+	}
+	r, ok := roles[role]
+	switch {
+	case !ok:
+		return m, fmt.Errorf("it has the role %.40q; there are system, developer, user and assistant", role)
+	case content == nil:
+		return m, errors.New("it has no content")
+	}
+	return chat.Message{Role: r, Text: *content}, nil
+}
+
+// contents is a message's text: a string, or parts of these types.
+func contents(v json.RawMessage, types []string) (*string, error) {
+	quoted := make([]string, len(types))
+	for i, t := range types {
+		quoted[i] = strconv.Quote(t)
+	}
 	if s, ok := strictjson.String(v); ok {
 		return &s, nil
 	}
@@ -112,7 +133,7 @@ func contents(v json.RawMessage) (*string, error) {
 	var all strings.Builder
 	for i, part := range parts {
 		var s string
-		f := fields{"type": only(`"text"`), "text": text(&s)}
+		f := fields{"type": only(quoted...), "text": text(&s), "annotations": only("[]"), "logprobs": only("[]")}
 		if err := f.inside(part); err != nil {
 			return nil, fmt.Errorf("part %d: %w", i, err)
 		}
@@ -120,6 +141,45 @@ func contents(v json.RawMessage) (*string, error) {
 	}
 	s := all.String()
 	return &s, nil
+}
+
+// conversation is the prompt of a conversation.
+func (m *Model) conversation(messages []chat.Message) ([]int32, error) {
+	size := 0
+	for _, message := range messages {
+		size += len(message.Text)
+	}
+	if err := m.checkSize(size); err != nil {
+		return nil, err
+	}
+	return m.Template.Encode(m.Model, messages)
+}
+
+// recent is conversation without the oldest messages, other than the system's and
+// the last, as far as the context has no room for them and for a token of a reply.
+func (m *Model) recent(messages []chat.Message, context int) (prompt []int32, err error) {
+	droppable := 0
+	for _, m := range messages[:len(messages)-1] {
+		if m.Role != chat.System {
+			droppable++
+		}
+	}
+	without := func(n int) ([]int32, error) {
+		var rest []chat.Message
+		for i, m := range messages {
+			if m.Role != chat.System && i < len(messages)-1 && n > 0 {
+				n--
+				continue
+			}
+			rest = append(rest, m)
+		}
+		return m.conversation(rest)
+	}
+	n := sort.Search(droppable, func(n int) bool {
+		prompt, err := without(n)
+		return err == nil && len(prompt) < context
+	})
+	return without(n)
 }
 
 type chatAnswer struct {
@@ -183,14 +243,7 @@ func (s *Server) chat(w *response, r *http.Request) error {
 	if p.n > s.options.MaxTexts {
 		return invalid("n", "n: %d texts are more than %d", p.n, s.options.MaxTexts)
 	}
-	size := 0
-	for _, message := range p.messages {
-		size += len(message.Text)
-	}
-	if err := m.checkSize(size); err != nil {
-		return err
-	}
-	prompt, err := m.Template.Encode(m.Model, p.messages)
+	prompt, err := m.conversation(p.messages)
 	if err != nil {
 		return err
 	}

@@ -42,30 +42,31 @@ func decodeCompletion(body []byte) (*completionParams, error) {
 	return p, nil
 }
 
-// prompts are the prompts of a request, as tokens. limit is how many there may be.
-func (m *Model) prompts(v json.RawMessage, limit int) ([][]int32, error) {
+// texts are those of the parameter named param: a text, a list of token ids, or a
+// list of limit of these at most. encode makes tokens of text.
+func (m *Model) texts(param string, v json.RawMessage, limit int, encode func(string) ([]int32, error)) ([][]int32, error) {
 	elements, ok := array(v)
 	switch {
 	case v == nil:
-		return nil, errors.New("is missing")
+		return nil, invalid(param, "%s: is missing", param)
 	case !ok:
 		elements = []json.RawMessage{v}
 	case len(elements) == 0:
-		return nil, errors.New("is empty")
-	case elements[0][0] != '"' && elements[0][0] != '[': // one prompt of tokens
+		return nil, invalid(param, "%s: is empty", param)
+	case elements[0][0] != '"' && elements[0][0] != '[': // one text of tokens
 		elements = []json.RawMessage{v}
 	case len(elements) > limit:
-		return nil, errors.New("has too many prompts")
+		return nil, invalid(param, "%s: has %d texts; %d are the most", param, len(elements), limit)
 	}
 	var all [][]int32
 	for _, e := range elements {
 		var ids []int32
 		var err error
 		if text, ok := strictjson.String(e); ok {
-			if err := m.checkSize(len(text)); err != nil {
+			var done *apiError
+			if ids, err = encode(text); errors.As(err, &done) {
 				return nil, err
 			}
-			ids, err = m.Model.EncodePrompt(text)
 		} else if ids, err = tokenIDs(e, m.Model.Config().VocabSize); err != nil {
 			err = errors.New("must be a text, a list of token ids, or a list of these: " + err.Error())
 		}
@@ -73,11 +74,21 @@ func (m *Model) prompts(v json.RawMessage, limit int) ([][]int32, error) {
 			err = errors.New("has no tokens")
 		}
 		if err != nil {
-			return nil, err
+			return nil, invalid(param, "%s: %v", param, err)
 		}
 		all = append(all, ids)
 	}
 	return all, nil
+}
+
+// bounded encodes texts that may fit into the context, and no others.
+func (m *Model) bounded(encode func(string) ([]int32, error)) func(string) ([]int32, error) {
+	return func(text string) ([]int32, error) {
+		if err := m.checkSize(len(text)); err != nil {
+			return nil, err
+		}
+		return encode(text)
+	}
 }
 
 type completion struct {
@@ -116,13 +127,9 @@ func (s *Server) completions(w *response, r *http.Request) error {
 	if err := p.check(m); err != nil {
 		return err
 	}
-	prompts, err := m.prompts(p.prompt, s.options.MaxTexts)
+	prompts, err := m.texts("prompt", p.prompt, s.options.MaxTexts, m.bounded(m.Model.EncodePrompt))
 	if err != nil {
-		var done *apiError
-		if errors.As(err, &done) {
-			return err
-		}
-		return invalid("prompt", "prompt: %v", err)
+		return err
 	}
 	if p.n > s.options.MaxTexts/len(prompts) {
 		return invalid("n", "n: %d texts for each of %d prompts are more than %d", p.n, len(prompts), s.options.MaxTexts)

@@ -1,5 +1,5 @@
 // Package server serves OpenELM models over HTTP, with the endpoints of OpenAI's
-// API and those that evaluations use. docs/server.md lists them with their
+// API and of Ollama's, and those that evaluations use. docs/server.md lists them with their
 // parameters; the command is openelm serve.
 //
 // A [Server] is an http.Handler over models by name. It makes a session for each

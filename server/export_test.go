@@ -5,11 +5,16 @@ import (
 	"slices"
 )
 
-// ParameterNames are the names of all parameters of texts and chats.
+// ParameterNames are the names of all parameters.
 func ParameterNames() []string {
 	names := map[string]bool{}
 	_, common := newParams()
-	for _, f := range []fields{common, (&completionParams{}).fields(fields{}), (&chatParams{}).fields(fields{})} {
+	_, response := newResponseParams()
+	o, ollama := newOllama()
+	for _, f := range []fields{
+		common, (&completionParams{}).fields(fields{}), (&chatParams{}).fields(fields{}), (&embeddingParams{}).fields(), response,
+		ollama, o.generateFields(fields{}), o.chatFields(fields{}), o.optionFields(), (&ollamaEmbedRequest{}).fields("input"),
+	} {
 		for name := range f {
 			names[name] = true
 		}

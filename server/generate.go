@@ -45,27 +45,35 @@ type promptDetails struct {
 	CachedTokens int `json:"cached_tokens"`
 }
 
+// enterBatch waits for a place among those who use the model.
+func (s *Server) enterBatch(ctx context.Context, m *Model) (leave func(), err error) {
+	s.metrics.deferred.Inc()
+	free, err := m.Batch.Enter(ctx)
+	s.metrics.deferred.Dec()
+	if err != nil {
+		return nil, err
+	}
+	s.metrics.processing.Inc()
+	return sync.OnceFunc(func() {
+		s.metrics.processing.Dec()
+		free()
+	}), nil
+}
+
 // begin waits for a place among those who generate. end gives it back;
 // calling it again does nothing.
 func (s *Server) begin(ctx context.Context, m *Model, p *params, prefix, object string) (q *request, end func(), err error) {
 	start := time.Now()
-	s.metrics.deferred.Inc()
-	leave, err := m.Batch.Enter(ctx)
-	s.metrics.deferred.Dec()
-	if err != nil {
+	if end, err = s.enterBatch(ctx, m); err != nil {
 		return nil, nil, err
 	}
-	s.metrics.processing.Inc()
 	return &request{
-			params: p, server: s, model: m, start: start,
-			head: head{
-				ID: prefix + rand.Text(), Object: object, Created: time.Now().Unix(), Model: m.Name,
-				SystemFingerprint: "openelm-" + m.Model.Backend().Name(),
-			},
-		}, sync.OnceFunc(func() {
-			s.metrics.processing.Dec()
-			leave()
-		}), nil
+		params: p, server: s, model: m, start: start,
+		head: head{
+			ID: prefix + rand.Text(), Object: object, Created: time.Now().Unix(), Model: m.Name,
+			SystemFingerprint: "openelm-" + m.Model.Backend().Name(),
+		},
+	}, end, nil
 }
 
 // prompt is a prompt of a request, which is evaluated once for all its texts.
@@ -139,6 +147,11 @@ func (q *request) texts(ctx context.Context, prompts [][]int32, top int, run fun
 	}
 	others.Wait()
 	return context.Cause(ctx)
+}
+
+// text runs the one text of a request for one, and calls each with what comes.
+func (q *request) text(ctx context.Context, prompt []int32, each func(openelm.Token) error) error {
+	return q.texts(ctx, [][]int32{prompt}, -1, func(ctx context.Context, t *continuation) error { return t.generate(ctx, nil, each) })
 }
 
 // guard makes a panic of f its error.

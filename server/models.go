@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/go-openelm/go-openelm/chat"
@@ -70,6 +71,13 @@ func (s *Server) Add(m Model) error {
 	}
 	s.models = append(s.models, &m)
 	return nil
+}
+
+// all are the models.
+func (s *Server) all() []*Model {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Clone(s.models)
 }
 
 // lookUp is the model of that name.
@@ -154,11 +162,9 @@ func (s *Server) listModels(w *response, _ *http.Request) error {
 		Object string      `json:"object"`
 		Data   []modelInfo `json:"data"`
 	}{Object: "list", Data: []modelInfo{}}
-	s.mu.RLock()
-	for _, m := range s.models {
+	for _, m := range s.all() {
 		list.Data = append(list.Data, s.info(m))
 	}
-	s.mu.RUnlock()
 	return w.json(http.StatusOK, list)
 }
 

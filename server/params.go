@@ -15,6 +15,7 @@ type params struct {
 	stream       bool
 	includeUsage bool
 	maxTokens    int // −1: as many as fit
+	context      int // tokens, if fewer than the model's; 0: the model's
 	seed         *int64
 	options      openelm.GenerateOptions
 }
@@ -105,21 +106,30 @@ func checkLogprobs(param string, tokens, top int) error {
 // most is how many tokens may be generated after a prompt.
 func (p *params) most(m *Model, prompt int) int {
 	if p.maxTokens < 0 {
-		return m.Model.Config().MaxContext - prompt
+		return p.longest(m) - prompt
 	}
 	return p.maxTokens
 }
 
+// longest is how many tokens a text may have.
+func (p *params) longest(m *Model) int {
+	longest := m.Model.Config().MaxContext
+	if p.context > 0 {
+		longest = min(longest, p.context)
+	}
+	return longest
+}
+
 // capacity is how many tokens a prompt and what is generated after it take.
 func (p *params) capacity(m *Model, prompt int) (int, error) {
-	longest := m.Model.Config().MaxContext
+	longest := p.longest(m)
 	generated := max(p.maxTokens, 0)
 	if p.maxTokens < 0 {
 		generated = 1 // at least
 	}
 	if generated > longest-prompt {
 		return 0, refuse(400, "context_length_exceeded",
-			"the context of this model is %d tokens; the prompt has %d, and %d are to follow it", longest, prompt, generated)
+			"the context is %d tokens; the prompt has %d, and %d are to follow it", longest, prompt, generated)
 	}
 	if p.maxTokens < 0 {
 		return longest, nil

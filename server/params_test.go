@@ -124,12 +124,17 @@ func TestBodies(t *testing.T) {
 // FuzzRequests: no body makes a server fail, panic or answer other than with an
 // answer or an error of OpenAI's shape.
 func FuzzRequests(f *testing.F) {
-	paths := []string{"/v1/completions", "/v1/chat/completions", "/tokenize", "/detokenize"}
+	paths := []string{
+		"/v1/completions", "/v1/chat/completions", "/tokenize", "/detokenize", "/v1/embeddings", "/v1/responses",
+		"/api/generate", "/api/chat", "/api/embed", "/api/embeddings", "/api/show",
+	}
 	for _, seed := range []string{
 		`{"model":"story","prompt":"Once","max_tokens":1,"echo":true,"logprobs":1}`,
 		`{"model":"story","prompt":[[1,2],[3]],"max_tokens":1,"stream":true,"stream_options":{"include_usage":true}}`,
 		`{"model":"story","messages":[{"role":"user","content":[{"type":"text","text":"Hi"}]}],"max_tokens":1,"logit_bias":{"5":-100}}`,
 		`{"content":"a</s>b","add_special":true,"with_pieces":true}`, `{"tokens":[1,2,3]}`, `{"stop":["a"],"n":3,"seed":-5}`,
+		`{"model":"story","input":["a",[1,2]],"encoding_format":"base64"}`, `{"model":"story:latest","prompt":"a","options":{"num_predict":1,"seed":-1,"num_ctx":9}}`,
+		`{"model":"story","input":[{"type":"message","role":"user","content":[{"type":"input_text","text":"a"}]}],"max_output_tokens":1,"stream":true}`,
 	} {
 		for i := range paths {
 			f.Add(i, []byte(seed))
@@ -140,6 +145,13 @@ func FuzzRequests(f *testing.F) {
 		path := paths[uint(i)%uint(len(paths))]
 		w := s.do("POST", path, string(body))
 		var e apiFault
+		if strings.HasPrefix(path, "/api/") {
+			var ollama struct{ Error string }
+			if w.Code != 200 && (json.Unmarshal(w.Body.Bytes(), &ollama) != nil || ollama.Error == "") || w.Code >= 500 {
+				t.Errorf("%s: %d %s", path, w.Code, w.Body)
+			}
+			return
+		}
 		switch {
 		case w.Code == 200:
 		case w.Code < 400 || w.Code > 499:

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -96,10 +97,13 @@ func New(o Options) *Server {
 		modelsPath:             {http.MethodGet: s.showModel},
 		"/v1/completions":      {http.MethodPost: s.completions},
 		"/v1/chat/completions": {http.MethodPost: s.chat},
+		"/v1/embeddings":       {http.MethodPost: s.embeddings},
+		"/v1/responses":        {http.MethodPost: s.responses},
 		"/tokenize":            {http.MethodPost: s.tokenize},
 		"/detokenize":          {http.MethodPost: s.detokenize},
 		"/tokenizer_info":      {http.MethodGet: s.tokenizerInfo},
 	}
+	maps.Copy(s.routes, s.ollamaRoutes())
 	return s
 }
 
@@ -139,6 +143,9 @@ func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w := newResponse(rw)
 	start := time.Now()
 	path, at := s.find(r.URL.Path)
+	if strings.HasPrefix(r.URL.Path, ollamaPath) {
+		w.dialect = ollama
+	}
 	err := s.enter()
 	if err == nil {
 		defer s.active.Done()

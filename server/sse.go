@@ -24,15 +24,16 @@ type response struct {
 	http.ResponseWriter
 	control *http.ResponseController
 
-	mu     sync.Mutex // for events, which several texts send
-	status int        // 0: nothing was sent yet
-	events bool
-	buf    bytes.Buffer
-	quiet  *time.Timer // until a comment is due
+	mu      sync.Mutex // for events, which several texts send
+	status  int        // 0: nothing was sent yet
+	events  bool
+	dialect *dialect
+	buf     bytes.Buffer
+	quiet   *time.Timer // until a comment is due
 }
 
 func newResponse(w http.ResponseWriter) *response {
-	w2 := &response{ResponseWriter: w, control: http.NewResponseController(w)}
+	w2 := &response{ResponseWriter: w, control: http.NewResponseController(w), dialect: openAI}
 	w2.deadline(0)
 	return w2
 }
@@ -90,13 +91,26 @@ func (w *response) json(status int, v any) error {
 }
 
 // event sends v as an event of a stream, which the first one begins.
-func (w *response) event(v any) error {
+func (w *response) event(v any) error { return w.part(eventStream, "data: ", v, "\n") }
+
+// named sends v as an event of a stream whose events have names.
+func (w *response) named(name string, v any) error {
+	return w.part(eventStream, "event: "+name+"\ndata: ", v, "\n")
+}
+
+// line sends v as a line of a stream of JSON, as Ollama's are.
+func (w *response) line(v any) error { return w.part("application/x-ndjson", "", v, "") }
+
+const eventStream = "text/event-stream"
+
+// part sends v as a part of a stream of that type.
+func (w *response) part(contentType, before string, v any, after string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err := w.encode("data: ", v, "\n"); err != nil {
+	if err := w.encode(before, v, after); err != nil {
 		return err
 	}
-	return w.push()
+	return w.push(contentType)
 }
 
 // keepAlive sends a comment whenever nothing else was sent for a while, as before
@@ -113,7 +127,7 @@ func (w *response) keepAlive() (stop func()) {
 		}
 		w.buf.Reset()
 		w.buf.WriteString(": keepalive\n\n")
-		_ = w.push() // the next event tells
+		_ = w.push(eventStream) // the next event tells
 	})
 	return func() {
 		w.mu.Lock()
@@ -124,13 +138,13 @@ func (w *response) keepAlive() (stop func()) {
 }
 
 // push sends what is in w.buf as a part of a stream.
-func (w *response) push() error {
+func (w *response) push(contentType string) error {
 	if w.quiet != nil {
 		defer w.quiet.Reset(keepAliveTime)
 	}
 	if !w.events {
 		w.events = true
-		w.Header().Set("Content-Type", "text/event-stream")
+		w.Header().Set("Content-Type", contentType)
 		w.Header().Set("Cache-Control", "no-cache")
 		w.Header().Set("X-Accel-Buffering", "no")
 		w.WriteHeader(http.StatusOK)
@@ -145,7 +159,7 @@ func (w *response) push() error {
 	return nil
 }
 
-// done ends a stream.
+// done ends a stream of OpenAI's.
 func (w *response) done() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -162,18 +176,27 @@ func (w *response) send() error {
 	return nil
 }
 
+// dialect is how the API of an endpoint tells errors: in an answer of its own, and
+// in a stream.
+type dialect struct {
+	body  func(e *apiError) any
+	event func(w *response, e *apiError) error
+}
+
+var openAI = &dialect{
+	body:  func(e *apiError) any { return map[string]*apiError{"error": e} },
+	event: func(w *response, e *apiError) error { return w.event(map[string]*apiError{"error": e}) },
+}
+
 // fail answers with an error, at the end of a stream if that has begun.
 func (w *response) fail(e *apiError) {
-	v := struct {
-		Error *apiError `json:"error"`
-	}{e}
 	switch {
 	case w.events:
-		_ = w.event(v) // nobody is left to tell
+		_ = w.dialect.event(w, e) // nobody is left to tell
 	case w.status == 0:
 		if e.retryAfter {
 			w.Header().Set("Retry-After", "1")
 		}
-		_ = w.json(e.status, v)
+		_ = w.json(e.status, w.dialect.body(e))
 	}
 }
