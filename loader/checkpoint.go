@@ -193,8 +193,13 @@ func (c *checkpoint) findWeights(ctx context.Context, src source) error {
 			return err // it may be there
 		}
 	}
-	return absent(src.String(), names, "none of %s, %s and %s is there", singleFile, indexFile, corenetFile)
+	e := absent(src.String(), names, "none of %s, %s and %s is there", singleFile, indexFile, corenetFile)
+	e.Err = weightless{e.Err}
+	return e
 }
+
+// weightless is why a config.json is all there is of a Hugging Face checkpoint.
+type weightless struct{ error }
 
 // addShards adds the files that the index names and holds them to it. Tensors
 // that the index does not have, or has elsewhere, are there all the same.

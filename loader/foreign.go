@@ -63,7 +63,7 @@ func otherWeights(name string) string {
 
 // absent is the error about files that are not there, with what is there
 // instead.
-func absent(file string, names []string, format string, args ...any) error {
+func absent(file string, names []string, format string, args ...any) *FileError {
 	text := fmt.Sprintf(format, args...)
 	for _, name := range names {
 		if what := otherWeights(name); what != "" {

@@ -717,6 +717,37 @@ func TestGGUFErrors(t *testing.T) {
 	}
 }
 
+// TestGGUFBesideConfig: repositories of GGUF files often have a config.json, too.
+func TestGGUFBesideConfig(t *testing.T) {
+	path := makeGGUF(t, checkpoint.Spec{Format: kernels.Q8_0})
+	dir := filepath.Dir(path)
+	config := must(os.ReadFile(filepath.Join(makeDir(t, checkpoint.Spec{Format: kernels.F32}), "config.json")))
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), config, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := loader.Inspect(t.Context(), dir, nil); err != nil || info.Kind != "GGUF" || info.Problem != nil {
+		t.Errorf("%+v, %v", info, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "other.gguf"), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	_, err := loader.Open(t.Context(), dir, noTokenizer)
+	checkFileError(t, "two of them", err, loader.ErrNotFound, "", "2 GGUF files")
+	// The name of a file is believed no more than its contents.
+	for name, reason := range map[string]string{"other.gguf": ".gguf file", "page.gguf": "HTML", "page.pt": "HTML", "x.pt": ".pt file"} {
+		junk := filepath.Join(dir, name)
+		text := "junk"
+		if strings.HasPrefix(name, "page") {
+			text = "<!DOCTYPE html><html>"
+		}
+		if err := os.WriteFile(junk, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		_, err := loader.Open(t.Context(), junk, noTokenizer)
+		checkFileError(t, name, err, loader.ErrCorrupt, "", reason)
+	}
+}
+
 func TestByteOrder(t *testing.T) {
 	if err := loader.CheckByteOrder(binary.LittleEndian); err != nil {
 		t.Error(err)

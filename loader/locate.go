@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -119,16 +120,24 @@ func (l *location) settle(ctx context.Context) error {
 	if listErr != nil || len(names) == 0 {
 		return err // says enough
 	}
-	for _, k := range containers {
-		if name, err := k.find(l.src, names); err != nil || name != "" {
-			l.file = name
-			return err
-		}
+	if found, err := l.find(names); found || err != nil {
+		return err
 	}
 	if errors.Is(err, hub.ErrNotCached) {
 		return err
 	}
-	return absent(l.src.String()+"/"+configFile, names, "it holds the model's configuration, and there is no GGUF file either")
+	return absent(l.src.String()+"/"+configFile, names, "it holds the model's configuration, and there is no GGUF or .pt file either")
+}
+
+// find takes the file with the model among those of its source.
+func (l *location) find(names []string) (found bool, err error) {
+	for _, k := range containers {
+		if name, err := k.find(l.src, names); err != nil || name != "" {
+			l.file = name
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 // read reads the headers. A problem of theirs is an error, unless what they say
@@ -137,6 +146,16 @@ func (l location) read(ctx context.Context, describe bool) (*checkpoint, error) 
 	c, err := l.single(ctx)
 	if c == nil && err == nil {
 		c, err = readCheckpoint(ctx, l.src, l.file, describe)
+	}
+	if _, none := errors.AsType[weightless](err); none && l.file == "" { // a config.json may lie beside a GGUF file
+		if names, listErr := l.src.list(ctx); listErr == nil {
+			switch found, findErr := l.find(names); {
+			case findErr != nil:
+				return nil, findErr
+			case found:
+				c, err = l.single(ctx)
+			}
+		}
 	}
 	if err == nil && c.problem != nil && !describe {
 		c.Close()
@@ -160,5 +179,12 @@ func (l *location) single(ctx context.Context) (*checkpoint, error) {
 			return k.read(ctx, l.src, f)
 		}
 	}
-	return nil, f.Close()
+	if !isContainer(l.file) {
+		return nil, f.Close()
+	}
+	defer f.Close()
+	if err := f.checkForeign(); err != nil {
+		return nil, err
+	}
+	return nil, corrupt(f.name, "", "its contents are not those of a %s file", path.Ext(l.file))
 }

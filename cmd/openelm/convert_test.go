@@ -38,6 +38,7 @@ func TestConvert(t *testing.T) {
 		{[]string{"--to", "mlx-8", "-o", filepath.Join(dir, "a", "b")}, "a", os.ErrNotExist},
 		{[]string{"--to", "q8_0", "-o", filepath.Join(dir, "x"), "--calibrate", "y"}, "K type", nil},
 		{[]string{"--to", "q6_k", "-o", filepath.Join(dir, "x"), "--calibrate", filepath.Join(dir, "none")}, "none", os.ErrNotExist},
+		{[]string{"--to", "q6_k", "-o", filepath.Join(dir, "x"), "--calibrate", os.DevNull}, "no text", errEmptyFile},
 		{[]string{"--to", "q6_k", "-o", filepath.Join(dir, "x"), "-m", filepath.Join(dir, "none")}, "none", os.ErrNotExist},
 	} {
 		out, _, err := try(t, "", append([]string{"convert"}, c.args...)...)

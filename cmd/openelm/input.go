@@ -19,6 +19,9 @@ const maxInput = 64 << 20
 // errNoText is the error of a command that was given no text to work on.
 var errNoText = errors.New("no text: give it as an argument, or on standard input")
 
+// errEmptyFile is the error about a file that should hold a text.
+var errEmptyFile = errors.New("there is no text in it")
+
 // inputHelp tells where commands that take a text find it.
 const inputHelp = `The text is the arguments, put together with spaces. It is standard input where
 the argument is "-", and where there is none and something is piped in: UTF-8,
@@ -57,8 +60,14 @@ func decodeText(what string, data []byte) (string, error) {
 	return strings.TrimSuffix(strings.ReplaceAll(text, "\r\n", "\n"), "\n"), nil
 }
 
-// readTextFile is the text in a file, or in standard input if its name is "-".
-func readTextFile(cmd *cobra.Command, name string) (string, error) {
+// readTextFile is the text in a file, or in standard input if its name is "-". No
+// text at all is an error.
+func readTextFile(cmd *cobra.Command, name string) (text string, err error) {
+	defer func() {
+		if err == nil && text == "" {
+			err = fmt.Errorf("%s: %w", name, errEmptyFile)
+		}
+	}()
 	if name == "-" {
 		return textArgument(cmd, []string{name})
 	}

@@ -97,7 +97,7 @@ story-teller that is part of this program is used.`,
 		Example: `  openelm generate "Once upon a time"
   openelm chat --model apple/OpenELM-1_1B-Instruct
   openelm inspect --model ~/models/OpenELM-270M`,
-		PersistentPreRunE: func(*cobra.Command, []string) error { return m.check() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return m.check(cmd) },
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 	}
@@ -106,6 +106,11 @@ story-teller that is part of this program is used.`,
 		return fmt.Errorf("%s (see %s --help)", conversion.ReplaceAllString(err.Error(), ""), cmd.CommandPath())
 	})
 	m.register(cmd)
+	help := cmd.HelpFunc()
+	cmd.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		hideUseless(cmd)
+		help(cmd, args)
+	})
 	cmd.AddCommand(generateCommand(&m), chatCommand(&m, s), inspectCommand(&m), tokenizeCommand(&m), scoreCommand(&m), serveCommand(&m, s), convertCommand(&m), perplexityCommand(&m), modelsCommand(&m), benchCommand(&m))
 	return cmd
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 
 	"github.com/go-openelm/go-openelm/kernels"
 	"github.com/go-openelm/go-openelm/kernels/cpu"
@@ -83,8 +84,32 @@ func (f *modelFlags) openWithText(cmd *cobra.Command, args []string) (*opened, s
 	return m, text, err
 }
 
+// noUse is the annotation of a command, and of those below it, that names the
+// flags of all commands which mean nothing to it.
+const noUse = "no use"
+
+// useless are the flags that cmd has no use for.
+func useless(cmd *cobra.Command) (names []string) {
+	for c := cmd; c != nil; c = c.Parent() {
+		names = append(names, strings.Fields(c.Annotations[noUse])...)
+	}
+	return names
+}
+
+// hideUseless leaves the flags that a command has no use for out of its help.
+func hideUseless(cmd *cobra.Command) {
+	for _, name := range useless(cmd) {
+		cmd.InheritedFlags().Lookup(name).Hidden = true
+	}
+}
+
 // check refuses what makes no sense, before a command does anything.
-func (f *modelFlags) check() error {
+func (f *modelFlags) check(cmd *cobra.Command) error {
+	for _, name := range useless(cmd) {
+		if cmd.Flags().Changed(name) {
+			return fmt.Errorf("%s has no use for --%s (see %[1]s --help)", cmd.CommandPath(), name)
+		}
+	}
 	switch {
 	case f.backend != "auto" && f.backend != "cpu" && f.backend != "metal":
 		return fmt.Errorf("no backend %q; there are auto, metal and cpu", f.backend)

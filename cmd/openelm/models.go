@@ -18,7 +18,13 @@ func modelsCommand(m *modelFlags) *cobra.Command {
 		Long: `List, download, remove and verify the models in the hub's cache, which Python's
 huggingface_hub shares. It is in ~/.cache/huggingface/hub, or where HF_HUB_CACHE
 or HF_HOME say.`,
-		Args: noArguments,
+		Annotations: map[string]string{noUse: "model adapter backend threads"},
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("%s knows no %q; there are list, pull, rm and verify", cmd.CommandPath(), args[0])
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(modelsList(m), modelsPull(m), modelsRemove(m), modelsVerify(m))
@@ -57,9 +63,7 @@ each of them, and once for the model.`,
 			if err != nil {
 				return err
 			}
-			if len(list) == 0 && !m.quiet {
-				fmt.Fprintln(cmd.ErrOrStderr(), "note: there are no models in the cache")
-			}
+			m.noteEmpty(cmd, list)
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 			for _, r := range list {
 				fmt.Fprintf(w, "%s\t%s\n", r.Repo.ID, size(r.Size))
@@ -73,6 +77,13 @@ each of them, and once for the model.`,
 			}
 			return w.Flush()
 		},
+	}
+}
+
+// noteEmpty says that there is nothing to list.
+func (f *modelFlags) noteEmpty(cmd *cobra.Command, list []hub.CachedRepo) {
+	if len(list) == 0 && !f.quiet {
+		fmt.Fprintln(cmd.ErrOrStderr(), "note: there are no models in the cache")
 	}
 }
 
@@ -162,6 +173,7 @@ func modelsVerify(m *modelFlags) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				m.noteEmpty(cmd, list)
 				for _, r := range list {
 					repos = append(repos, r.Repo)
 				}

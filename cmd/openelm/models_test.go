@@ -58,6 +58,9 @@ func TestModels(t *testing.T) {
 		{[]string{"rm"}, "names of models", nil},
 		{[]string{"pull"}, "names of models", nil},
 		{[]string{"list", "x"}, "takes no arguments", nil},
+		{[]string{"lsit"}, "list, pull, rm and verify", nil},
+		{[]string{"list", "--model", "x"}, "no use for --model", nil},
+		{[]string{"verify", "--threads", "1"}, "no use for --threads", nil},
 		{[]string{"rm", "org/story", "org/other"}, "org/other", hub.ErrNotCached},
 		{[]string{"rm", "../.."}, "..", hub.ErrInvalidName},
 		{[]string{"verify", "org/other"}, "org/other", hub.ErrNotCached},
@@ -73,5 +76,8 @@ func TestModels(t *testing.T) {
 	}
 	if out := mustRun(t, "", "models", "list", "-q"); out != "" {
 		t.Errorf("after rm there is %q", out)
+	}
+	if help := mustRun(t, "", "models", "rm", "--help"); strings.Contains(help, "--model ") || !strings.Contains(help, "--quiet") {
+		t.Errorf("help says\n%s", help)
 	}
 }

@@ -97,8 +97,21 @@ func printPerplexity(out io.Writer, r *evaluate.Result, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(out).Encode(perplexityJSON(r))
 	}
-	_, err := fmt.Fprintf(out, "perplexity %.4f ± %.4f over %d tokens in %d windows\n", p.Value, p.StdErr, r.Tokens, r.Windows)
+	_, err := fmt.Fprintf(out, "perplexity %.4f ± %.4f over %s\n", p.Value, p.StdErr, extent(r))
 	return err
+}
+
+// extent is how much of a text was predicted.
+func extent(r *evaluate.Result) string {
+	return fmt.Sprintf("%s in %s", count(r.Tokens, "token"), count(r.Windows, "window"))
+}
+
+// count is a number of things.
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 func perplexityJSON(r *evaluate.Result) map[string]any {
@@ -128,7 +141,7 @@ func printComparison(out io.Writer, c *evaluate.Comparison, asJSON bool) error {
 	p := c.NLL.Perplexity()
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
-	row("tokens", "%d in %d windows", c.Tokens, c.Windows)
+	row("text", "%s", extent(&c.Result))
 	row("perplexity", "%.4f ± %.4f", p.Value, p.StdErr)
 	row("of the other", "%.4f ± %.4f", theirs.Value, theirs.StdErr)
 	row("log of their ratio", "%+.5f ± %.5f", c.Worse.Value, c.Worse.StdErr)

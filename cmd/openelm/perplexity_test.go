@@ -41,6 +41,7 @@ func TestPerplexity(t *testing.T) {
 		is   error
 	}{
 		{[]string{}, "one file", nil},
+		{[]string{os.DevNull}, "no text", errEmptyFile},
 		{[]string{filepath.Join(dir, "none")}, "none", os.ErrNotExist},
 		{[]string{dir}, dir, nil},
 		{[]string{text, "--context", "-1"}, "--context -1", nil},

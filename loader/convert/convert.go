@@ -100,9 +100,13 @@ func (w *writer) write(path string) error {
 func (o *Options) CheckPlace(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		parent, err := os.Stat(filepath.Dir(path))
-		if err == nil && !parent.IsDir() {
-			err = &fs.PathError{Op: "convert", Path: filepath.Dir(path), Err: errors.New("not a folder")}
+		folder := filepath.Dir(path)
+		parent, err := os.Stat(folder)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return fmt.Errorf("convert: there is no folder %s (%w)", folder, fs.ErrNotExist)
+		case err == nil && !parent.IsDir():
+			return fmt.Errorf("convert: %s is no folder", folder)
 		}
 		return err
 	}
