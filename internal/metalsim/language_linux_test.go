@@ -46,7 +46,7 @@ func TestLanguage(t *testing.T) {
 				{"booleans", run{}, 9, nil},
 				{"members", run{buffers: map[int]any{1: make([]byte, 12)}, memory: map[int]uint32{0: 16}}, 5, nil},
 				{"aliases", run{buffers: map[int]any{1: make([]float32, 4)}}, 2, nil},
-				{"specification", run{}, 8, nil},
+				{"specification", run{}, 11, nil},
 				{"deduced_uint", run{}, 1, nil},
 				{"templates", run{buffers: map[int]any{1: make([]float32, 3), 2: make([]float32, 1)}, memory: map[int]uint32{0: 16}}, 8, nil},
 			} {

@@ -39,6 +39,8 @@ const std::map<std::string, char> kBuiltIns = {
     {"dispatch_quadgroups_per_threadgroup", 'R'},
 };
 const std::set<std::string> kRefused = {"texture", "sampler", "stage_in", "payload", "visible_function_table"};
+// Functions of the graphics pipeline and of ray tracing, which a library may have beside its kernels.
+const std::set<std::string> kGraphics = {"vertex", "fragment", "object", "mesh", "intersection"};
 
 class Reader {
  public:
@@ -60,6 +62,8 @@ class Reader {
       } else if (x == "kernel" && !is_member_name(i)) {
         t.remove(i, i);
         kernel(i);
+      } else if ((x == "vertex" || x == "fragment") && !is_member_name(i)) {
+        i = skip(i);
       } else if (is_attribute(i)) {
         i = attribute(i);
       } else if (x == "is_function_constant_defined") {
@@ -97,7 +101,7 @@ class Reader {
   }
   bool is_instantiation(int i) const {
     int n = t.next(i);
-    return t.at(n) == "kernel" || is_attribute(n);
+    return t.at(n) == "kernel" || t.at(n) == "vertex" || t.at(n) == "fragment" || is_attribute(n);
   }
 
   // Reads the list [[a, b(c)]] at i. Returns its last token.
@@ -134,6 +138,11 @@ class Reader {
     }
     return r;
   }
+  static bool graphics(const std::vector<Attribute> &list) {
+    for (auto &a : list)
+      if (kGraphics.count(a.name)) return true;
+    return false;
+  }
   void error(int token, std::string message) { p.errors.push_back({t.position(token), std::move(message)}); }
 
   int attribute(int i) {
@@ -143,6 +152,7 @@ class Reader {
     bool is_kernel = find(list, "kernel") != nullptr;
     int name = t.previous(i);
     t.remove(i, end);
+    if (graphics(list)) return skip(end);
     if (is_kernel) {
       for (auto &a : list) pending.push_back(a);
       kernel(end);
@@ -151,6 +161,20 @@ class Reader {
     } else {
       for (auto &a : list) pending.push_back(a);
     }
+    return end;
+  }
+
+  // Removes the function that the token at i belongs to, which runs in no dispatch. Returns its last token.
+  int skip(int i) {
+    int first = i, end = i;
+    for (int b = t.previous(i); b >= 0 && t.at(b) != ";" && t.at(b) != "{" && t.at(b) != "}"; b = t.previous(b)) first = b;
+    while (end < t.size() && t.at(end) != "(") end = t.next(is_attribute(end) ? t.match(end) : end);
+    end = t.match(end);
+    while (end >= 0 && end < t.size() && t.at(end) != "{" && t.at(end) != ";") end = t.next(end);
+    if (t.at(end) == "{") end = t.match(end);
+    if (end < 0 || end >= t.size()) return i;
+    t.remove(first, end);
+    pending.clear();
     return end;
   }
 
@@ -297,10 +321,13 @@ class Reader {
     int end = i;
     while (end < t.size() && t.at(end) != ";") end = t.next(end);
     std::vector<Attribute> list;
+    bool skipped = false;
     int name = -1;   // the template-id is the last `word <` or word outside brackets before '(' or ';'
     for (int k = t.next(i); k < end; k = t.next(k)) {
       if (is_attribute(k)) {
         k = read(k, list);
+      } else if (t.at(k) == "vertex" || t.at(k) == "fragment") {
+        skipped = true;
       } else if (t.at(k) == "decltype") {
         k = t.match(t.next(k));
       } else if (t.at(k) == "<") {
@@ -313,6 +340,10 @@ class Reader {
       } else if (t.is_word(k)) {
         // part of a qualified name: `name` stays at its start
       }
+    }
+    if (skipped || graphics(list)) {
+      t.remove(i, end);
+      return end;
     }
     if (name < 0) return end;
     int last = name;

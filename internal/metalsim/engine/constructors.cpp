@@ -1,5 +1,7 @@
 // constructors.cpp: vector constructors and casts, half and bfloat literals. See msl/construct.h for what they become.
+#include <algorithm>
 #include <cctype>
+#include <map>
 #include <set>
 
 #include "prepass.h"
@@ -29,14 +31,17 @@ bool is_keyword_before_expression(const std::string &s) { return s == "return" |
 
 class Rewriter {
  public:
-  explicit Rewriter(Tokens &tokens) : t(tokens) { collect_names(); }
+  explicit Rewriter(Tokens &tokens) : t(tokens) {
+    collect_names();
+    collect_functions();
+  }
 
   void run() {
     for (int i = t.next(-1); i < t.size(); i = t.next(i)) {
       scope(i);
       if (t[i].kind == TokenKind::number) literal(i);
       else if (t.at(i) == "static_cast") static_cast_(i);
-      else if (t.at(i) == "(") cast(i);
+      else if (t.at(i) == "(") cast(i), braces(i);
       else if (t.is_word(i)) constructor(i), variable(i);
     }
   }
@@ -44,6 +49,7 @@ class Rewriter {
  private:
   Tokens &t;
   std::set<std::string> names;   // template parameters and aliases: they may name a vector
+  std::map<std::string, std::vector<std::vector<std::string>>> functions;   // parameters of each overload: the vector type, or ""
   std::vector<bool> blocks;      // of the braces around: whether statements are inside
 
   void collect_names() {
@@ -158,6 +164,53 @@ class Rewriter {
       t[open].before += "= ::msl_make<" + type + ">";
       if (t.at(t.next(close)) != ",") return;
       name = t.next(t.next(close));
+    }
+  }
+
+  // The first tokens of a list's elements; `close` ends the list that opens at `open`.
+  std::vector<int> elements(int open, int close) const {
+    std::vector<int> r;
+    for (int i = t.next(open); i < close; i = t.next(i)) {
+      r.push_back(i);
+      for (; i < close && t.at(i) != ","; i = t.next(i))
+        if (t.at(i) == "(" || t.at(i) == "[" || t.at(i) == "{" || t.at(i) == "<") i = std::max(i, t.match(i));
+    }
+    return r;
+  }
+
+  void collect_functions() {
+    for (int open = t.next(-1); open < t.size(); open = t.next(open)) {
+      int name = t.previous(open), close = t.at(open) == "(" ? t.match(open) : -1;
+      if (close < 0 || !t.is_word(name)) continue;
+      const std::string &result = t.at(t.previous(name)), &after = t.at(t.next(close));
+      bool typed = (t.is_word(t.previous(name)) && !is_keyword_before_expression(result)) || result == ">" || result == "*" || result == "&";
+      if (!typed || (after != "{" && after != ";")) continue;
+      std::vector<std::string> types;
+      for (int p : elements(open, close)) {
+        while (is_address_space(t.at(p)) || t.at(p) == "const") p = t.next(p);
+        int end = vector_type(p);
+        types.push_back(end >= 0 && (is_vector_type(t.at(end)) || (t.at(p) == "vec" && is_scalar_type(t.at(t.next(t.next(p)))))) ? t.join(p, end) : "");
+      }
+      functions[t.at(name)].push_back(types);
+    }
+  }
+
+  // f({a, b}) for a parameter that is a vector in every overload of f with that many parameters.
+  void braces(int open) {
+    auto f = functions.find(t.at(t.previous(open)));
+    int close = t.match(open);
+    if (f == functions.end() || close < 0) return;
+    std::vector<int> arguments = elements(open, close);
+    for (size_t k = 0; k < arguments.size(); k++) {
+      int brace = arguments[k];
+      if (t.at(brace) != "{") continue;
+      std::set<std::string> types;
+      for (auto &parameters : f->second)
+        if (parameters.size() == arguments.size()) types.insert(parameters[k]);
+      if (types.size() != 1 || types.begin()->empty()) continue;
+      t[t.match(brace)].text = ")";
+      t[brace].before += "::msl_make<" + *types.begin() + ">";
+      t[brace].text = "(";
     }
   }
 

@@ -369,6 +369,14 @@ template <> struct _numeric_limits_impl<Turned> {   // a name of Apple's own hea
 };
 template <uint n> constexpr uint twice() { return 2 * n; }
 template <typename T> constexpr uint elements() { return twice<vec_elements<T>::value>(); }
+uint middle(uint3 v) { return v.y; }
+float middle(uint at, vec<float, 3> v) { return v.y + at; }
+struct Corner { float4 at [[position]]; float2 where [[user(where)]]; };
+// Not of a compute library, but in the same file with one.
+vertex Corner corner(constant float2 *p [[buffer(0)]], uint i [[vertex_id]]) { return {float4(p[i], 0, 1), p[i]}; }
+[[fragment, early_fragment_tests]] float4 colour(Corner c [[stage_in]]) { return float4(c.where, 0, 1); }
+template <typename T> vertex float4 point(constant T *p [[buffer(0)]]) { return {p[0], 0, 0, 1}; }
+template [[host_name("point_half")]] vertex float4 point<half>(constant half *);
 constant Turned turned = Turned{float2x2(float2(0, 1), float2(2, 3))};
 kernel void specification(device uint *ok [[buffer(0)]]) {
   uint n = 0;
@@ -381,6 +389,9 @@ kernel void specification(device uint *ok [[buffer(0)]]) {
   const float4 v(q, 2.0f), w(3.0f, part, max(q.x, 4.0f));
   CHECK(all(v == float4(1, 1, 1, 2)) && all(w == float4(3, 0.5f, -0.25f, 4)));
   CHECK(elements<half3>() == 6 && elements<float>() == 2);
+  CHECK(middle({n, 2u, 3u}) == 2 && middle(1, {1, float2(4, 3)}) == 5);
+  CHECK(_disjunction<is_same<int, float>, is_same<int, int>>::value && !_disjunction<is_same<int, float>>::value);
+  CHECK(__is_valid_simdgroup_type<half4>::value && __is_valid_simdgroup_type<uint>::value && !__is_valid_simdgroup_type<bool>::value && !__is_valid_simdgroup_type<Turned>::value);
   nullptr_t none = nullptr;
   CHECK(none == nullptr && numeric_limits<const half>::max() == 65504.0h && numeric_limits<Turned>::max().m[0][1].y == 2);
   threadgroup __attribute__((aligned(16))) float s[4];
