@@ -1,9 +1,6 @@
 package bench
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // compare lists the ratios that the results allow: each result over the ones
 // that differ from it in one thing.
@@ -14,7 +11,7 @@ func compare(results []Result) []Ratio {
 			a, b := &results[i], &results[j]
 			if what := difference(a, b); what != "" {
 				if v := ratios(a.Samples, b.Samples); len(v) > 0 {
-					list = append(list, Ratio{What: what, Test: a.Test.String(), A: a.name(), B: b.name(), Value: Summarize(v)})
+					list = append(list, Ratio{What: what, Test: a.Test.String(), A: a.name(), B: b.name(), Value: summarize(v)})
 				}
 			}
 		}
@@ -38,7 +35,7 @@ func normShares(results []Result) []Ratio {
 			}
 			list = append(list, Ratio{
 				What: "norms alone over the whole token", Test: token.Test.String(), A: norms.name(), B: token.name(),
-				Value: Summarize(ratios(norms.Samples, times)),
+				Value: summarize(ratios(norms.Samples, times)),
 			})
 		}
 	}
@@ -72,10 +69,16 @@ func difference(a, b *Result) string {
 		return fmt.Sprintf("%d threads over %d", a.Threads, b.Threads)
 	case sameModel && sameTest && plain && a.Device != cpuName && b.Device == cpuName:
 		return a.Device + " over cpu"
-	case sameTest && sameWhere && plain && !sameModel && strings.Replace(b.Model, randomPrefix, randomPrefix+olmoPrefix, 1) == a.Model:
+	case sameTest && sameWhere && plain && !sameModel && isOLMoOf(a.Model, b.Model):
 		return "OLMo-shaped over OpenELM"
 	}
 	return ""
+}
+
+// isOLMoOf reports whether model a is the OLMo-shaped counterpart of model b.
+func isOLMoOf(a, b string) bool {
+	m, err := parseModel(b)
+	return err == nil && m.random != nil && m.random.OLMo().String() == a
 }
 
 // name is the result's model and how it ran.

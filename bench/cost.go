@@ -9,9 +9,9 @@ type Cost struct {
 	Flop  float64 `json:"flop"`  // two for each multiply-add
 }
 
-// Time is the roofline (Williams, Waterman and Patterson 2009): the shortest
+// time is the roofline (Williams, Waterman and Patterson 2009): the shortest
 // time in seconds under the limits, and what bounds it, "memory" or "compute".
-func (c Cost) Time(l LimitSample) (seconds float64, bound string) {
+func (c Cost) time(l LimitSample) (seconds float64, bound string) {
 	memory, compute := c.Bytes/l.Read, c.Flop/l.MulAdd
 	if compute > memory {
 		return compute, "compute"

@@ -2,9 +2,9 @@ package bench
 
 import (
 	"context"
-	"math"
 	"testing"
 
+	"github.com/go-openelm/go-openelm/internal/randommodel"
 	"github.com/go-openelm/go-openelm/kernels"
 	"github.com/go-openelm/go-openelm/kernels/cpu"
 	"github.com/go-openelm/go-openelm/openelm"
@@ -80,43 +80,19 @@ func TestRoofline(t *testing.T) {
 		{Cost{Bytes: 20, Flop: 500}, 2, "memory"},
 		{Cost{Bytes: 20, Flop: 5000}, 5, "compute"},
 	} {
-		if time, bound := test.cost.Time(limit); time != test.time || bound != test.bound {
+		if time, bound := test.cost.time(limit); time != test.time || bound != test.bound {
 			t.Errorf("%+v: %g s, %s; want %g s, %s", test.cost, time, bound, test.time, test.bound)
 		}
 	}
 }
 
-// TestOLMoShape: as many parameters, layers alike, and half the norms or fewer.
-func TestOLMoShape(t *testing.T) {
-	for name := range presets {
-		c, err := Shape(name)
-		if err != nil {
-			t.Fatal(err)
+// TestCountNorms: the figures of the paper.
+func TestCountNorms(t *testing.T) {
+	for name, want := range map[string]int{"1.1B": 113, "olmo-1.1B": 33} {
+		c, err := randommodel.Shape(name)
+		if got := countNorms(&c); err != nil || got != want {
+			t.Errorf("%s: %d norms, %v; want %d", name, got, err, want)
 		}
-		o, err := Shape("olmo-" + name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := o.Validate(); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		if off := math.Abs(float64(o.Parameters())/float64(c.Parameters()) - 1); off > 0.003 {
-			t.Errorf("%s: %d parameters for %d, %.2f%% off", name, o.Parameters(), c.Parameters(), 100*off)
-		}
-		for _, l := range o.Layers {
-			if l != o.Layers[0] || l.QueryHeads != l.KVHeads || l.QueryHeads*o.HeadDim != o.ModelDim || l.FFNDim%32 != 0 {
-				t.Errorf("%s: layer %+v of a model of %d", name, l, o.ModelDim)
-			}
-		}
-		if 2*Norms(&o) >= Norms(&c) {
-			t.Errorf("%s: %d norms against %d", name, Norms(&o), Norms(&c))
-		}
-	}
-	// The figures of the paper.
-	c, _ := Shape("1.1B")
-	o, _ := Shape("olmo-1.1B")
-	if Norms(&c) != 113 || Norms(&o) != 33 {
-		t.Errorf("%d and %d norms, the paper has 113 and 33", Norms(&c), Norms(&o))
 	}
 }
 
@@ -209,7 +185,7 @@ func TestOneByOne(t *testing.T) {
 		if _, err := s.normsAlone(t.Context(), 0); err != nil {
 			t.Fatal(err)
 		}
-		if want := Norms(s.model.Config()); counting.norms != want || counting.operations != want {
+		if want := countNorms(s.model.Config()); counting.norms != want || counting.operations != want {
 			t.Errorf("alone: %d norms, %d operations, want %d of both", counting.norms, counting.operations, want)
 		}
 		return logits, norms, s
@@ -218,9 +194,9 @@ func TestOneByOne(t *testing.T) {
 	if norms != 0 {
 		t.Errorf("fused: %d norms of their own", norms)
 	}
-	for _, passes := range []int{1, NaivePasses} {
+	for _, passes := range []int{1, naivePasses} {
 		got, norms, _ := logits(passes)
-		if want := passes * Norms(s.model.Config()); norms != want {
+		if want := passes * countNorms(s.model.Config()); norms != want {
 			t.Errorf("%d passes: %d norms of their own, want %d", passes, norms, want)
 		}
 		for i := range want {

@@ -20,7 +20,7 @@
 //
 // # Reports
 //
-// A [Report] is written as a table, as JSON ([Schema] describes it), as CSV, and
+// A [Report] is written as a table, as JSON, as CSV, and
 // in the format of Go's benchmarks, which benchstat reads. The command in
 // bench/plot, a module of its own, draws it.
 package bench

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	_ "embed"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -10,12 +9,8 @@ import (
 	"strings"
 )
 
-// Schema is the JSON Schema (draft 2020-12) of what [Report.WriteJSON] writes.
-//
-//go:embed report.schema.json
-var Schema []byte
-
-// WriteJSON writes everything, every sample included. See [Schema].
+// WriteJSON writes everything, every sample included. A JSON Schema (draft 2020-12),
+// report.schema.json, is beside the source.
 func (r *Report) WriteJSON(w io.Writer) error {
 	whole := *r
 	// A list that is empty is one, not null.
@@ -128,7 +123,7 @@ func (r *Result) goValues(j int, v float64) string {
 		text += fmt.Sprintf(" %g B/s", r.Cost.Bytes*v)
 	}
 	if j < len(r.limits) {
-		best, _ := r.Cost.Time(r.limits[j])
+		best, _ := r.Cost.time(r.limits[j])
 		text += fmt.Sprintf(" %g %%roofline", 100*best*v)
 	}
 	if r.PerPass != nil {

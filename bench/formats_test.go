@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	_ "embed"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -34,7 +35,7 @@ func sampleReport() *Report {
 		result.summarize()
 		r.Results = append(r.Results, result)
 	}
-	r.Ratios = []Ratio{{What: "w", Test: "t", A: "a", B: "b", Value: Summarize([]float64{1})}}
+	r.Ratios = []Ratio{{What: "w", Test: "t", A: "a", B: "b", Value: summarize([]float64{1})}}
 	return r
 }
 
@@ -49,15 +50,18 @@ func write(t *testing.T, f func(io.Writer) error) string {
 
 func TestSummaryOfResult(t *testing.T) {
 	decode := sampleReport().Results[1] // 2, 2, 1.5 tokens/s of 1e9 bytes, at 2, 2 and 4 GB/s
-	want := &Roofline{Fraction: Summarize([]float64{1, 1, 0.375}), Bound: "memory"}
+	want := &Roofline{Fraction: summarize([]float64{1, 1, 0.375}), Bound: "memory"}
 	if diff := cmp.Diff(want, decode.Roofline); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
+//go:embed report.schema.json
+var schema []byte
+
 func compileSchema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
-	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema))
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(schema))
 	if err != nil {
 		t.Fatal(err)
 	}

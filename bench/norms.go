@@ -6,18 +6,19 @@ import (
 	"time"
 
 	"github.com/go-openelm/go-openelm/kernels"
+	"github.com/go-openelm/go-openelm/openelm"
 )
 
-// NaivePasses is the number of kernels that OpenELM's published RMSNorm starts
+// naivePasses is the number of kernels that OpenELM's published RMSNorm starts
 // in half precision: float, pow, mean, add, rsqrt, multiply, type_as, multiply
 // (class OpenELMRMSNorm of Apple's modeling_openelm.py). The paper measures
 // OpenELM with this norm (section 4.4).
-const NaivePasses = 8
+const naivePasses = 8
 
-// OneByOne is a backend on which norms also run one by one: before an operation
+// runOneByOne is a backend on which norms also run one by one: before an operation
 // that normalises as part of its work, each of its norms runs as passes
 // operations of its own, one after the other. One is an optimised stand-alone
-// norm, [NaivePasses] what the paper's code does.
+// norm, naivePasses what the paper's code does.
 //
 // A model's results are the same as on b: those of the extra operations are
 // thrown away. So the difference in time to b is what stand-alone norms cost on
@@ -28,7 +29,7 @@ const NaivePasses = 8
 // in for it, because the contract has no operation that only normalises.
 //
 // Closing it gives its memory back and leaves b open.
-func OneByOne(b kernels.Backend, passes int) kernels.Backend {
+func runOneByOne(b kernels.Backend, passes int) kernels.Backend {
 	return &oneByOne{Backend: b, passes: passes}
 }
 
@@ -153,6 +154,17 @@ func (o *oneByOneOps) Run() error {
 		err, o.err = o.err, nil
 	}
 	return err
+}
+
+// countNorms is the number of norms that a token passes: two a layer, two more
+// where queries and keys are normalised, and the last one. OpenELM-1.1B has
+// 113, OLMo 1.2B 33 (Mehta et al. 2024, section 4.4).
+func countNorms(c *openelm.Config) int {
+	perLayer := 2
+	if c.QKNorm {
+		perLayer = 4
+	}
+	return perLayer*len(c.Layers) + 1
 }
 
 // normsAlone is a token's norms with nothing between them, as often as minTime

@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
 
+	"github.com/go-openelm/go-openelm/internal/randommodel"
 	"github.com/go-openelm/go-openelm/kernels"
 	"github.com/go-openelm/go-openelm/kernels/cpu"
 )
@@ -22,7 +21,9 @@ var ErrOptions = errors.New("bench: invalid options")
 type Options struct {
 	// Models are checkpoints: a path, or a Hugging Face repository's name; "story",
 	// the embedded model; or "random:SHAPE:FORMAT", a checkpoint with random weights, such as
-	// "random:270M:bf16". See [Shapes] and [Formats]. Default: story.
+	// "random:270M:bf16". Shapes are 270M, 450M, 1.1B and 3B, and olmo-270M and so
+	// on for models of as many parameters built as OLMo is; an error names the
+	// formats. Default: story.
 	Models []string
 
 	// Devices are what to run them on. Default: [CPU].
@@ -36,7 +37,7 @@ type Options struct {
 	// 0 leaves that one out.
 	Prefill []int // prompts of so many tokens. Default: 512
 	Decode  []int // one token after another, with so many in the KV cache. Default: 10
-	Batch   []int // so many sessions decoding in one pass, at the first of Decode. Default: 8
+	Batch   []int // so many sessions of an openelm.Batch decoding, at the first of Decode. Default: 8
 	Start   bool  // a process of its own: load, first token, memory. Needs Child
 
 	// Tokens is how many a sample of decoding evaluates. Default: 32.
@@ -60,7 +61,7 @@ type Options struct {
 	Peers []Peer
 
 	// CacheDir is where random checkpoints are kept from one run to the next.
-	// Default: [DefaultCacheDir]. With Remove, those this run made are removed.
+	// Default: openelm-bench in the user's cache. With Remove, those this run made are removed.
 	CacheDir string
 	Remove   bool
 
@@ -113,15 +114,6 @@ type Counts struct {
 	Busy           time.Duration // of the device
 }
 
-// DefaultCacheDir is openelm-bench in the user's cache directory.
-func DefaultCacheDir() (string, error) {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(dir, "openelm-bench"), nil
-}
-
 // withDefaults fills in what is not set, and checks the rest.
 func (o Options) withDefaults() (Options, error) {
 	if len(o.Models) == 0 {
@@ -144,7 +136,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.MinTime = 200 * time.Millisecond
 	}
 	if o.CacheDir == "" {
-		dir, err := DefaultCacheDir()
+		dir, err := randommodel.CacheDir()
 		if err != nil {
 			return o, fmt.Errorf("bench: no place for checkpoints: %w", err)
 		}

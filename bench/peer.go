@@ -4,11 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
-
-	"github.com/go-openelm/go-openelm/loader/gguf"
-	"github.com/go-openelm/go-openelm/openelm"
 )
 
 // ErrUnsupported is wrapped by the error of a peer that cannot do what it was
@@ -41,10 +36,10 @@ type Checkpoint struct {
 
 // planPeers adds the peers that can run m as subject does.
 func (r *run) planPeers(ctx context.Context, m model, subject Subject) error {
-	if len(r.Peers) == 0 || m.path == "" || strings.HasPrefix(m.shape, olmoPrefix) {
+	if len(r.Peers) == 0 || m.path == "" || m.random != nil && m.random.IsOLMo() {
 		return nil
 	}
-	c, err := r.store.checkpoint(ctx, m)
+	c, err := m.checkpoint(ctx, r.store)
 	if err != nil {
 		return err
 	}
@@ -53,7 +48,7 @@ func (r *run) planPeers(ctx context.Context, m model, subject Subject) error {
 		s, err := p.Start(ctx, c, subject.Device, subject.Threads)
 		if err != nil {
 			if ctx.Err() != nil {
-				return err
+				return context.Cause(ctx)
 			}
 			r.note("%s did not run %s: %v", p.Name(), m.name, err)
 			continue
@@ -84,42 +79,8 @@ func (r *run) planPeer(subject Subject, s PeerSession) {
 				failed = true
 				return func() {}, nil
 			}
-			return func() { result.Samples = append(result.Samples, rate) }, err
+			return func() { result.Samples = append(result.Samples, rate) }, orCause(ctx, err)
 		})
-	}
-}
-
-// checkpoint is m in every form there is; a random model is made in both.
-func (s *store) checkpoint(ctx context.Context, m model) (c Checkpoint, err error) {
-	if m.shape == "" {
-		info, err := os.Stat(m.path)
-		switch {
-		case err != nil: // the name of a repository
-		case info.IsDir():
-			c.Safetensors = m.path
-		case strings.HasSuffix(m.path, ".gguf"):
-			c.GGUF = m.path
-		}
-		return c, nil
-	}
-	f := formats[m.format]
-	if f.Float() {
-		if c.Safetensors, err = s.random(ctx, m.shape, m.format, true); err != nil {
-			return c, err
-		}
-	}
-	if !f.Affine() {
-		c.GGUF, err = s.random(ctx, m.shape, m.format, false)
-	}
-	return c, err
-}
-
-// noVocabulary is the metadata by which llama.cpp takes a file without a
-// tokenizer.
-func noVocabulary(c *openelm.Config) []gguf.KeyValue {
-	return []gguf.KeyValue{
-		{Key: "tokenizer.ggml.model", Value: "no_vocab"},
-		{Key: "openelm.vocab_size", Value: uint32(c.VocabSize)},
 	}
 }
 

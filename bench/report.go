@@ -8,7 +8,7 @@ import (
 // Engine is this project's name in reports.
 const Engine = "openelm"
 
-// Version is the version of the report's layout, which Schema describes.
+// Version is the version of the report's layout (report.schema.json).
 const Version = 1
 
 // Report is what a run found out.
@@ -75,7 +75,7 @@ type Kind string
 const (
 	Prefill    Kind = "prefill"     // tokens/s of evaluating a prompt
 	Decode     Kind = "decode"      // tokens/s, one token after another
-	Batch      Kind = "batch"       // tokens/s, several sessions in one pass
+	Batch      Kind = "batch"       // tokens/s of several sessions of an openelm.Batch
 	Load       Kind = "load"        // seconds to open the model
 	NormsAlone Kind = "norms"       // seconds that a token's norms take, with nothing else
 	FirstToken Kind = "first-token" // seconds from the start of the process

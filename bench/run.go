@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-openelm/go-openelm/bench/internal/roof"
+	"github.com/go-openelm/go-openelm/internal/randommodel"
 )
 
 // Run measures. When ctx ends, or something fails, before all is done, it
@@ -17,7 +18,7 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{Options: o, store: &store{dir: o.CacheDir}, start: time.Now()}
+	r := &run{Options: o, store: randommodel.NewStore(o.CacheDir), start: time.Now()}
 	r.report = &Report{
 		Version: Version, Start: r.start.UTC().Truncate(time.Second), Machine: thisMachine(),
 		Settings: Settings{o.Tokens, o.Repetitions, o.Warmup, o.MinTime.Seconds()},
@@ -33,7 +34,7 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 // run is a run under way.
 type run struct {
 	Options
-	store   *store
+	store   *randommodel.Store
 	start   time.Time
 	report  *Report
 	steps   []step
@@ -54,7 +55,7 @@ func (r *run) close() {
 		r.closers[i]() // nothing depends on what is left behind
 	}
 	if r.Remove {
-		if err := r.store.remove(); err != nil {
+		if err := r.store.Remove(); err != nil {
 			r.note("random checkpoints are left in %s: %v", r.CacheDir, err)
 		}
 	}
@@ -88,7 +89,7 @@ func (r *run) plan(ctx context.Context) error {
 
 func (r *run) planModel(ctx context.Context, m model) error {
 	r.say("making %s", m.name)
-	if err := r.store.find(ctx, &m); err != nil {
+	if err := m.find(ctx, r.store); err != nil {
 		return err
 	}
 	for _, d := range r.Devices {
@@ -119,8 +120,7 @@ func (r *run) planModel(ctx context.Context, m model) error {
 
 // planPaper adds the sides of the paper's comparison.
 func (r *run) planPaper(ctx context.Context, m model, d Device, s *side) error {
-	olmo, ok := m.olmo()
-	if !ok {
+	if m.random == nil || m.random.IsOLMo() {
 		r.note("%s has no OLMo-shaped counterpart: --paper compares random models of OpenELM's shapes", m.name)
 		return nil
 	}
@@ -129,13 +129,14 @@ func (r *run) planPaper(ctx context.Context, m model, d Device, s *side) error {
 		seconds, err := s.normsAlone(ctx, r.MinTime)
 		return func() { norms.Samples = append(norms.Samples, seconds) }, err
 	})
-	for _, passes := range []int{1, NaivePasses} {
+	for _, passes := range []int{1, naivePasses} {
 		if _, err := r.planSide(ctx, m, d, s.Threads, passes); err != nil {
 			return err
 		}
 	}
+	olmo := randomModel(m.random.OLMo())
 	r.say("making %s", olmo.name)
-	if err := r.store.find(ctx, &olmo); err != nil {
+	if err := olmo.find(ctx, r.store); err != nil {
 		return err
 	}
 	_, err := r.planSide(ctx, olmo, d, s.Threads, 0)
@@ -164,7 +165,7 @@ func summarizeLimits(samples []LimitSample) Limit {
 	for i, s := range samples {
 		read[i], mulAdd[i] = s.Read, s.MulAdd
 	}
-	return Limit{Summarize(read), Summarize(mulAdd)}
+	return Limit{summarize(read), summarize(mulAdd)}
 }
 
 // planSide opens a side and adds its limits and tests.
@@ -278,7 +279,7 @@ func (r *run) finish(err error) {
 
 // summarize computes the figures from the samples.
 func (r *Result) summarize() {
-	r.Summary = Summarize(r.Samples)
+	r.Summary = summarize(r.Samples)
 	if r.Cost == nil || len(r.limits) != len(r.Samples) {
 		return
 	}
@@ -286,11 +287,11 @@ func (r *Result) summarize() {
 	r.Limit = &limit
 	fractions := make([]float64, len(r.Samples))
 	for i, rate := range r.Samples {
-		best, _ := r.Cost.Time(r.limits[i])
+		best, _ := r.Cost.time(r.limits[i])
 		fractions[i] = best * rate
 	}
-	_, bound := r.Cost.Time(LimitSample{limit.Read.Median, limit.MulAdd.Median})
-	r.Roofline = &Roofline{Fraction: Summarize(fractions), Bound: bound}
+	_, bound := r.Cost.time(LimitSample{limit.Read.Median, limit.MulAdd.Median})
+	r.Roofline = &Roofline{Fraction: summarize(fractions), Bound: bound}
 }
 
 // count averages a sample's device counts.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-openelm/go-openelm/internal/checkpoint"
+	"github.com/go-openelm/go-openelm/internal/randommodel"
 	"github.com/go-openelm/go-openelm/kernels"
 )
 
@@ -189,41 +190,24 @@ func TestBadOptions(t *testing.T) {
 	}
 }
 
-// TestStore: a random checkpoint is made once, kept, and removed when asked.
-func TestStore(t *testing.T) {
+// TestRandomModel: a random model is made, and is what its name says.
+func TestRandomModel(t *testing.T) {
 	if testing.Short() {
 		t.Skip("writes 150 MB")
 	}
-	dir := t.TempDir()
-	s := &store{dir: dir}
 	m, err := parseModel("random:270M:q4_0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.find(t.Context(), &m); err != nil {
+	if err := m.find(t.Context(), randommodel.NewStore(t.TempDir())); err != nil {
 		t.Fatal(err)
 	}
 	side, err := openSide(t.Context(), m, CPU(), 1, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer side.close()
 	if side.Format != "Q4_0" || side.Parameters != 271527168 {
 		t.Errorf("%+v", side.Subject)
-	}
-	side.close()
-	again := &store{dir: dir}
-	if err := again.find(t.Context(), &m); err != nil || len(again.made) != 0 {
-		t.Errorf("made again: %v, %v", again.made, err)
-	}
-	if err := s.remove(); err != nil {
-		t.Fatal(err)
-	}
-	if left, err := filepath.Glob(filepath.Join(dir, "models", "openelm-*")); err != nil || len(left) > 0 {
-		t.Errorf("%v is left, %v", left, err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := s.find(ctx, &m); !errors.Is(err, context.Canceled) {
-		t.Errorf("with a context that is done: %v", err)
 	}
 }

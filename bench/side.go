@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/go-openelm/go-openelm/kernels"
@@ -24,7 +25,7 @@ type side struct {
 
 	prompt  *openelm.Session
 	decode  map[int]*openelm.Session // by context
-	batch   []*openelm.Session       // at the first of Options.Decode
+	batch   []*openelm.Session       // of one openelm.Batch, at the first of Options.Decode
 	closers []func() error
 }
 
@@ -42,7 +43,7 @@ func openSide(ctx context.Context, m model, d Device, threads, passes int) (_ *s
 	s.closers = append(s.closers, s.backend.Close)
 	runs := s.backend
 	if passes > 0 {
-		runs = OneByOne(s.backend, passes)
+		runs = runOneByOne(s.backend, passes)
 		s.closers = append(s.closers, runs.Close)
 	}
 	if s.model, err = open(ctx, m.path, runs); err != nil {
@@ -52,7 +53,7 @@ func openSide(ctx context.Context, m model, d Device, threads, passes int) (_ *s
 	c, w := s.model.Config(), s.model.Weights()
 	s.Subject = Subject{
 		Engine: Engine, Model: m.name, Format: w.Layers[0].QKV.Format.String(), Device: d.Name, Threads: threads,
-		Norms: Norms(c), Operations: 5*len(c.Layers) + 2, Parameters: c.Parameters(), WeightBytes: weightBytes(c, w),
+		Norms: countNorms(c), Operations: 5*len(c.Layers) + 2, Parameters: c.Parameters(), WeightBytes: weightBytes(c, w),
 	}
 	if passes > 0 {
 		s.Variant = fmt.Sprintf("norms one by one, %d pass", passes)
@@ -82,20 +83,39 @@ func (s *side) fill(ctx context.Context, o *Options) error {
 	s.tokens = randomTokens(s.model.Config().VocabSize, max(prompt, longest+o.Tokens))
 	var err error
 	if prompt > 0 {
-		if s.prompt, err = s.session(prompt); err != nil {
+		if s.prompt, err = s.session(openelm.SessionOptions{Capacity: prompt}); err != nil {
 			return err
 		}
 	}
 	for _, c := range o.Decode {
-		if s.decode[c], err = s.session(c + o.Tokens + 1); err != nil {
+		if s.decode[c], err = s.session(openelm.SessionOptions{Capacity: c + o.Tokens + 1}); err != nil {
 			return err
 		}
 		if err := s.decode[c].Append(ctx, s.tokens[:c]...); err != nil {
 			return err
 		}
 	}
-	for len(s.batch) < batch {
-		f, err := s.decode[o.Decode[0]].Fork(nil)
+	if batch > 0 {
+		return s.fillBatch(ctx, o.Decode[0], o.Tokens, batch)
+	}
+	return nil
+}
+
+// fillBatch makes n sessions of one batch, each with context tokens.
+func (s *side) fillBatch(ctx context.Context, context, tokens, n int) error {
+	b, err := openelm.NewBatch(s.model, nil)
+	if err != nil {
+		return err
+	}
+	first, err := s.session(openelm.SessionOptions{Capacity: context + tokens + 1, Batch: b})
+	if err != nil {
+		return err
+	}
+	if err := first.Append(ctx, s.tokens[:context]...); err != nil {
+		return err
+	}
+	for s.batch = append(s.batch, first); len(s.batch) < n; {
+		f, err := first.Fork(nil)
 		if err != nil {
 			return err
 		}
@@ -114,8 +134,8 @@ func largest(list []int) int {
 }
 
 // session is an empty session that is closed with the side.
-func (s *side) session(capacity int) (*openelm.Session, error) {
-	session, err := s.model.NewSession(&openelm.SessionOptions{Capacity: capacity})
+func (s *side) session(o openelm.SessionOptions) (*openelm.Session, error) {
+	session, err := s.model.NewSession(&o)
 	if err == nil {
 		s.closers = append(s.closers, session.Close)
 	}
@@ -189,27 +209,27 @@ func (s *side) run(ctx context.Context, t Test) error {
 	case Prefill:
 		return s.prompt.Append(ctx, s.tokens[:t.Tokens]...)
 	case Decode:
-		// What a user gets, sampling included. The first token is predicted
-		// already; the last is not evaluated.
-		o := openelm.GenerateOptions{MaxTokens: t.Tokens + 1, IgnoreEOS: true}
-		for _, err := range s.decode[t.Context].Generate(ctx, nil, &o) {
-			if err != nil {
-				return err
-			}
-		}
-		return nil
+		return generate(ctx, s.decode[t.Context], t.Tokens)
 	default:
-		next := make([]int32, t.Batch)
-		for i := range t.Tokens {
-			for j := range next {
-				next[j] = s.tokens[(t.Context+i+j)%len(s.tokens)]
-			}
-			if err := openelm.Step(ctx, s.batch[:t.Batch], next); err != nil {
-				return err
-			}
+		errs := make([]error, t.Batch)
+		var all sync.WaitGroup
+		for i := range errs {
+			all.Go(func() { errs[i] = generate(ctx, s.batch[i], t.Tokens) })
 		}
-		return nil
+		all.Wait()
+		return errors.Join(errs...)
 	}
+}
+
+// generate is what a user gets, sampling included. The first token is predicted
+// already; the last is not evaluated.
+func generate(ctx context.Context, s *openelm.Session, tokens int) error {
+	for _, err := range s.Generate(ctx, nil, &openelm.GenerateOptions{MaxTokens: tokens + 1, IgnoreEOS: true}) {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // cost is the least that one token of t costs, on average.

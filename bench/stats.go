@@ -18,8 +18,8 @@ type Summary struct {
 	Max    float64 `json:"max"`
 }
 
-// Summarize describes samples; the zero Summary if there are none.
-func Summarize(samples []float64) Summary {
+// summarize describes samples; the zero Summary if there are none.
+func summarize(samples []float64) Summary {
 	if len(samples) == 0 {
 		return Summary{}
 	}

@@ -21,7 +21,7 @@ func TestSummarize(t *testing.T) {
 		{[]float64{9, 1, 2, 3, 100}, Summary{N: 5, Median: 3, MAD: 2, Q1: 2, Q3: 9, Min: 1, Max: 100}},
 		{[]float64{1, 1, 2, 2, 4, 6, 9, 10}, Summary{N: 8, Median: 3, MAD: 2, Q1: 1.75, Q3: 6.75, Min: 1, Max: 10}},
 	} {
-		if diff := cmp.Diff(test.want, Summarize(test.samples)); diff != "" {
+		if diff := cmp.Diff(test.want, summarize(test.samples)); diff != "" {
 			t.Errorf("%v (-want +got):\n%s", test.samples, diff)
 		}
 	}
@@ -30,7 +30,7 @@ func TestSummarize(t *testing.T) {
 func TestSummarizeProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		samples := rapid.SliceOfN(rapid.Float64Range(-1e6, 1e6), 1, 40).Draw(t, "samples")
-		s := Summarize(samples)
+		s := summarize(samples)
 		if !(s.Min <= s.Q1 && s.Q1 <= s.Median && s.Median <= s.Q3 && s.Q3 <= s.Max) {
 			t.Fatalf("out of order: %+v", s)
 		}
@@ -51,7 +51,7 @@ func TestSummarizeProperties(t *testing.T) {
 		for i, v := range samples {
 			moved[i] = 4*v + 32
 		}
-		m := Summarize(moved)
+		m := summarize(moved)
 		if math.Abs(m.Median-(4*s.Median+32)) > 1e-8 || math.Abs(m.MAD-4*s.MAD) > 1e-8 {
 			t.Fatalf("%+v became %+v", s, m)
 		}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/go-openelm/go-openelm/bench"
 	"github.com/go-openelm/go-openelm/internal/filewrite"
+	"github.com/go-openelm/go-openelm/internal/peer"
+	"github.com/go-openelm/go-openelm/internal/randommodel"
 	"github.com/spf13/cobra"
 )
 
@@ -38,8 +40,8 @@ comes with its percentage of the roofline, which is what the limits allow.
 
 A model is a checkpoint's path or Hugging Face name, "story" (embedded), or
 random:SHAPE:FORMAT, a checkpoint with random weights that is made once and kept
-(--clean removes them all). Shapes: ` + strings.Join(bench.Shapes(), ", ") + `.
-Formats: ` + strings.Join(bench.Formats(), ", ") + `.
+(--clean removes them all). Shapes: ` + strings.Join(randommodel.Shapes(), ", ") + `.
+Formats: ` + strings.Join(randommodel.Formats(), ", ") + `.
 
 All models, thread counts and engines are measured in turn, again and again: what
 slows the machine for a while slows all of them, and ratios stay true.`,
@@ -142,11 +144,11 @@ func (f *benchFlags) cleanCache() error {
 	dir := f.o.CacheDir
 	if dir == "" {
 		var err error
-		if dir, err = bench.DefaultCacheDir(); err != nil {
+		if dir, err = randommodel.CacheDir(); err != nil {
 			return err
 		}
 	}
-	return bench.Clean(dir)
+	return randommodel.Clean(dir)
 }
 
 // writeReportDir writes the report in every format.
@@ -177,20 +179,20 @@ func (f *benchFlags) findPeers(ctx context.Context) ([]bench.Peer, error) {
 		return nil, fmt.Errorf("no peers called %q; there are none, all, llama.cpp and torch", f.peers)
 	}
 	if llama == "" && wantLlama {
-		llama, llamaErr = bench.FindLlamaBench()
+		llama, llamaErr = peer.FindLlamaBench()
 	}
 	if python == "" && wantTorch {
-		python, pythonErr = bench.FindTorch(ctx)
+		python, pythonErr = peer.FindTorch(ctx)
 	}
 	if missing := errors.Join(llamaErr, pythonErr); missing != nil && (f.peers != "all" || llama == "" && python == "") {
 		return nil, missing
 	}
 	var peers []bench.Peer
 	if llama != "" {
-		peers = append(peers, bench.LlamaBench(llama))
+		peers = append(peers, peer.LlamaBench(llama))
 	}
 	if python != "" {
-		peers = append(peers, bench.Torch(python))
+		peers = append(peers, peer.Torch(python))
 	}
 	return peers, nil
 }

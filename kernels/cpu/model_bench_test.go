@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-openelm/go-openelm/bench"
+	"github.com/go-openelm/go-openelm/internal/randommodel"
 	"github.com/go-openelm/go-openelm/kernels"
 	"github.com/go-openelm/go-openelm/kernels/cpu"
 	"github.com/go-openelm/go-openelm/openelm"
@@ -157,7 +157,7 @@ func (w *stopwatch) End()       { w.ops.End() }
 // BenchmarkModel is the speed of a 270M model: tok/s as measured, and best-tok/s
 // as the best times of all operations add up to.
 func BenchmarkModel(b *testing.B) {
-	shape, err := bench.Shape("270M")
+	shape, err := randommodel.Shape("270M")
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package bench
+package peer
 
 import (
 	"bufio"
@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+
+	"github.com/go-openelm/go-openelm/bench"
 )
 
 //go:embed torch_peer.py
@@ -19,17 +21,17 @@ var torchProgram string
 // has it (2.5 or newer). The model is written in plain PyTorch, with its fused
 // rms_norm and scaled_dot_product_attention; keys and values have the weights'
 // type.
-func Torch(python string) Peer { return torchPeer{python} }
+func Torch(python string) bench.Peer { return torchPeer{python} }
 
 type torchPeer struct{ python string }
 
 func (torchPeer) Name() string { return "PyTorch" }
 
-func (p torchPeer) Start(ctx context.Context, c Checkpoint, device string, threads int) (PeerSession, error) {
+func (p torchPeer) Start(ctx context.Context, c bench.Checkpoint, device string, threads int) (bench.PeerSession, error) {
 	if c.Safetensors == "" {
-		return nil, fmt.Errorf("%w: it reads safetensors with float weights", ErrUnsupported)
+		return nil, fmt.Errorf("%w: it reads safetensors with float weights", bench.ErrUnsupported)
 	}
-	if device != cpuName {
+	if device != "cpu" {
 		device = "mps"
 	}
 	s := &torchSession{}
@@ -46,9 +48,9 @@ func (p torchPeer) Start(ctx context.Context, c Checkpoint, device string, threa
 	}
 	s.out = bufio.NewReader(out)
 	if err := s.cmd.Start(); err != nil {
-		return nil, orCause(ctx, err)
+		return nil, err
 	}
-	line, err := s.answer(ctx)
+	line, err := s.answer()
 	if err == nil && !strings.HasPrefix(line, "ready") {
 		err = fmt.Errorf("torch: it said %q", line)
 	}
@@ -66,16 +68,16 @@ type torchSession struct {
 	complaint strings.Builder
 }
 
-func (s *torchSession) Measure(ctx context.Context, t Test) (float64, error) {
+func (s *torchSession) Measure(_ context.Context, t bench.Test) (float64, error) {
 	switch t.Kind {
-	case Prefill, Decode:
+	case bench.Prefill, bench.Decode:
 	default:
-		return 0, fmt.Errorf("%w: %s", ErrUnsupported, t)
+		return 0, fmt.Errorf("%w: %s", bench.ErrUnsupported, t)
 	}
 	if _, err := fmt.Fprintf(s.in, "%s %d %d\n", t.Kind, t.Tokens, t.Context); err != nil {
-		return 0, s.failure(ctx, err)
+		return 0, s.failure(err)
 	}
-	line, err := s.answer(ctx)
+	line, err := s.answer()
 	if err != nil {
 		return 0, err
 	}
@@ -88,19 +90,19 @@ func (s *torchSession) Measure(ctx context.Context, t Test) (float64, error) {
 
 // answer waits for a line. The process ends with the context it was started
 // with, and so does the wait.
-func (s *torchSession) answer(ctx context.Context) (string, error) {
+func (s *torchSession) answer() (string, error) {
 	line, err := s.out.ReadString('\n')
 	if err != nil {
-		return "", s.failure(ctx, err)
+		return "", s.failure(err)
 	}
 	return strings.TrimSpace(line), nil
 }
 
 // failure says why the process does not answer, once it has ended.
-func (s *torchSession) failure(ctx context.Context, err error) error {
+func (s *torchSession) failure(err error) error {
 	s.in.Close()
 	s.cmd.Wait() // its complaints say more than its exit status
-	return orCause(ctx, fmt.Errorf("torch: %w: %s", err, lastLines(s.complaint.String())))
+	return fmt.Errorf("torch: %w: %s", err, lastLines(s.complaint.String()))
 }
 
 // Close ends the process, which ends at the end of its input.

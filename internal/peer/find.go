@@ -1,4 +1,4 @@
-package bench
+package peer
 
 import (
 	"context"
@@ -7,6 +7,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+
+	"github.com/go-openelm/go-openelm/bench"
+	"github.com/go-openelm/go-openelm/internal/randommodel"
 )
 
 // FindLlamaBench is the path of llama.cpp's llama-bench: on the PATH, or where
@@ -18,7 +21,7 @@ func FindLlamaBench() (string, error) {
 	if path := peerFile("llama-bench"); path != "" {
 		return path, nil
 	}
-	return "", fmt.Errorf("%w: no llama-bench on the PATH; scripts/peers.sh builds one", ErrOptions)
+	return "", fmt.Errorf("%w: no llama-bench on the PATH; scripts/peers.sh builds one", bench.ErrOptions)
 }
 
 // FindTorch is the path of a Python interpreter that has PyTorch: the one that
@@ -37,12 +40,12 @@ func FindTorch(ctx context.Context) (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("%w: no Python with PyTorch; scripts/peers.sh makes one", ErrOptions)
+	return "", fmt.Errorf("%w: no Python with PyTorch; scripts/peers.sh makes one", bench.ErrOptions)
 }
 
 // peerFile is the path of a file in the peers' folder, if it is there.
 func peerFile(name string) string {
-	dir, err := DefaultCacheDir()
+	dir, err := randommodel.CacheDir()
 	if err != nil {
 		return ""
 	}

@@ -1,4 +1,4 @@
-package bench
+package randommodel
 
 import (
 	"fmt"
@@ -32,19 +32,19 @@ func Shape(name string) (openelm.Config, error) {
 	size, olmo := strings.CutPrefix(name, olmoPrefix)
 	preset, known := presets[size]
 	if !known {
-		return openelm.Config{}, fmt.Errorf("%w: no shape %q; there are %s", ErrOptions, name, strings.Join(Shapes(), ", "))
+		return openelm.Config{}, fmt.Errorf("no shape %q; there are %s", name, strings.Join(Shapes(), ", "))
 	}
 	c, err := loader.ParseConfig(fmt.Appendf(nil, `{"model_name": %q}`, preset))
 	if err != nil {
 		return openelm.Config{}, err
 	}
 	if olmo {
-		return OLMoShape(*c), nil
+		return olmoShape(*c), nil
 	}
 	return *c, nil
 }
 
-// OLMoShape is a model of about as many parameters as c, built as OLMo is
+// olmoShape is a model of about as many parameters as c, built as OLMo is
 // (Groeneveld et al. 2024, table 1): all layers the same, as many key-value as
 // query heads, of 128 elements, neither queries nor keys normalised, and one
 // layer for every 128 of the model's dimension, as OLMo 1B's 16 layers of 2048.
@@ -53,7 +53,7 @@ func Shape(name string) (openelm.Config, error) {
 // OLMo's norms are LayerNorms without weights; these are RMSNorms with, as many
 // of them, since the forward pass has no other. Vocabulary and model dimension
 // are c's, so that the embedding and the head cost both the same.
-func OLMoShape(c openelm.Config) openelm.Config {
+func olmoShape(c openelm.Config) openelm.Config {
 	const headDim, perLayer, unit = 128, 128, 32 // unit: the blocks of quantised formats
 	want := c.Parameters()
 	heads := max(1, c.ModelDim/headDim)
@@ -70,15 +70,4 @@ func OLMoShape(c openelm.Config) openelm.Config {
 		c.Layers[i].FFNDim += unit * max(0, int(more))
 	}
 	return c
-}
-
-// Norms is the number of norms that a token passes: two a layer, two more
-// where queries and keys are normalised, and the last one. OpenELM-1.1B has
-// 113, OLMo 1.2B 33 (Mehta et al. 2024, section 4.4).
-func Norms(c *openelm.Config) int {
-	perLayer := 2
-	if c.QKNorm {
-		perLayer = 4
-	}
-	return perLayer*len(c.Layers) + 1
 }

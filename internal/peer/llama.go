@@ -1,4 +1,4 @@
-package bench
+package peer
 
 import (
 	"context"
@@ -7,24 +7,26 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+
+	"github.com/go-openelm/go-openelm/bench"
 )
 
 // LlamaBench is llama.cpp through its own benchmark program, path, which is
 // started anew for every sample: it maps the file, warms up, and measures once.
 // It keeps keys and values in float16 where this engine keeps float32.
-func LlamaBench(path string) Peer { return llamaBench{path} }
+func LlamaBench(path string) bench.Peer { return llamaBench{path} }
 
 type llamaBench struct{ path string }
 
 func (llamaBench) Name() string { return "llama.cpp" }
 
-func (l llamaBench) Start(_ context.Context, c Checkpoint, device string, threads int) (PeerSession, error) {
+func (l llamaBench) Start(_ context.Context, c bench.Checkpoint, device string, threads int) (bench.PeerSession, error) {
 	if c.GGUF == "" {
-		return nil, fmt.Errorf("%w: it reads GGUF files", ErrUnsupported)
+		return nil, fmt.Errorf("%w: it reads GGUF files", bench.ErrUnsupported)
 	}
 	args := []string{"-m", c.GGUF, "-r", "1", "-o", "json"}
 	switch device {
-	case cpuName:
+	case "cpu":
 		args = append(args, "-ngl", "0", "-t", strconv.Itoa(threads))
 	default:
 		args = append(args, "-ngl", "99")
@@ -37,22 +39,22 @@ type llamaSession struct {
 	args []string
 }
 
-func (s *llamaSession) Measure(ctx context.Context, t Test) (float64, error) {
+func (s *llamaSession) Measure(ctx context.Context, t bench.Test) (float64, error) {
 	args := s.args
 	switch t.Kind {
-	case Prefill:
+	case bench.Prefill:
 		args = append(args, "-p", strconv.Itoa(t.Tokens), "-n", "0")
-	case Decode:
+	case bench.Decode:
 		args = append(args, "-p", "0", "-n", strconv.Itoa(t.Tokens), "-d", strconv.Itoa(t.Context))
 	default:
-		return 0, fmt.Errorf("%w: %s", ErrUnsupported, t)
+		return 0, fmt.Errorf("%w: %s", bench.ErrUnsupported, t)
 	}
 	cmd := exec.CommandContext(ctx, s.path, args...)
 	var complaint strings.Builder
 	cmd.Stderr = &complaint
 	text, err := cmd.Output()
 	if err != nil {
-		return 0, orCause(ctx, fmt.Errorf("llama-bench: %w: %s", err, lastLines(complaint.String())))
+		return 0, fmt.Errorf("llama-bench: %w: %s", err, lastLines(complaint.String()))
 	}
 	var results []struct {
 		Rate float64 `json:"avg_ts"` // tokens per second
