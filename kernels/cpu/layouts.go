@@ -35,6 +35,10 @@ func layoutOf(factor float32, of func(i int) (column, power int)) *layout {
 func inPlace(i int) int   { return i }
 func evenFirst(i int) int { return i%16*2 + i/16 }
 
+// inEights: of each 16 columns the first 8 before the others. The sums of a record are
+// then of 8 columns that have one scale also where 16 columns have one.
+func inEights(i int) int { return i/8%2*16 + i/16*8 + i%8 }
+
 // int8x3Layout is a layout of records for weights w = d·(q − factor), or for
 // w = d·q + m with a factor of one.
 func int8x3Layout(factor float32, column func(i int) int) *layout {
@@ -58,11 +62,16 @@ var (
 	wholePairs = layoutOf(0, func(i int) (int, int) { return evenFirst(i), 0 })
 
 	// Records: columns as they are; for weights that are stored with an offset of
-	// 8 or 128; and for bytes of two neighbouring columns.
+	// 8, 16 or 128; for bytes of two neighbouring columns; and for scales of 16
+	// columns, with an offset of 4 or 32.
 	natural     = int8x3Layout(1, inPlace)
 	offset8     = int8x3Layout(8, inPlace)
+	offset16    = int8x3Layout(16, inPlace)
 	offset128   = int8x3Layout(128, inPlace)
 	evenColumns = int8x3Layout(1, evenFirst)
+	eights      = int8x3Layout(1, inEights)
+	eights4     = int8x3Layout(4, inEights)
+	eights32    = int8x3Layout(32, inEights)
 
 	// q4_0 subtracts 8 from each weight, which is a sum in each of eight lanes;
 	// q4_1 adds a minimum.

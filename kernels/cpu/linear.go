@@ -307,11 +307,11 @@ func scalesByRecord(w *kernels.Matrix, n int) affineInt8x3Args {
 
 // mulWidened is mul for a format without routines, two rows at a time.
 func (s *scratch) mulWidened(dst []float32, stride int, w *kernels.Matrix, lo, n int, in activations, rows int) {
-	buf := grow(&s.row, 2*w.Cols)
+	buf := grow(&s.whole, 2*w.Cols)
 	for i := 0; i < n; i += 2 {
 		pair := min(2, n-i)
 		for k := range pair {
-			w.ReadRow(buf[k*w.Cols:(k+1)*w.Cols], lo+i+k)
+			s.widenRow(buf[k*w.Cols:(k+1)*w.Cols], w, lo+i+k, 0)
 		}
 		s.mul(dst[i:], stride, s.float32s(buf[:pair*w.Cols], w.Cols), 0, pair, in, rows)
 	}

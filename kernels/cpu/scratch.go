@@ -11,11 +11,11 @@ import (
 type scratch struct {
 	*isaTable
 
-	row     []float32 // a row or two, widened by ReadRow
+	row     []float32 // a row, widened by ReadRow
 	scales  []float32 // of affine formats, as float32
 	tile    []float32 // products before the epilogue
 	upTile  []float32
-	whole   []float32 // rows of a panel, widened by ReadRow
+	whole   []float32 // rows, widened whole: of a panel or two for a matvec
 	rows    []float32 // parts of rows of a panel, widened
 	packed  []float32 // the same, transposed
 	queries []float32

@@ -312,6 +312,42 @@ func matvec2xQ4_1AVX512(a *matvecArgs)
 func matvec4xQ4_1AVX512(a *matvecArgs)
 
 //go:noescape
+func matvec1xQ5_0AVX512(a *matvecArgs)
+
+//go:noescape
+func matvec2xQ5_0AVX512(a *matvecArgs)
+
+//go:noescape
+func matvec4xQ5_0AVX512(a *matvecArgs)
+
+//go:noescape
+func matvec1xQ5_1AVX512(a *matvecArgs)
+
+//go:noescape
+func matvec2xQ5_1AVX512(a *matvecArgs)
+
+//go:noescape
+func matvec4xQ5_1AVX512(a *matvecArgs)
+
+//go:noescape
+func matvec1xIQ4_NLAVX512(a *matvecArgs)
+
+//go:noescape
+func matvec2xIQ4_NLAVX512(a *matvecArgs)
+
+//go:noescape
+func matvec4xIQ4_NLAVX512(a *matvecArgs)
+
+//go:noescape
+func matvec1xIQ4_XSAVX512(a *matvecArgs)
+
+//go:noescape
+func matvec2xIQ4_XSAVX512(a *matvecArgs)
+
+//go:noescape
+func matvec4xIQ4_XSAVX512(a *matvecArgs)
+
+//go:noescape
 func matvec1xQ4_KAVX512(a *matvecArgs)
 
 //go:noescape
@@ -319,6 +355,42 @@ func matvec2xQ4_KAVX512(a *matvecArgs)
 
 //go:noescape
 func matvec4xQ4_KAVX512(a *matvecArgs)
+
+//go:noescape
+func matvec1xQ5_KAVX512(a *matvecArgs)
+
+//go:noescape
+func matvec2xQ5_KAVX512(a *matvecArgs)
+
+//go:noescape
+func matvec4xQ5_KAVX512(a *matvecArgs)
+
+//go:noescape
+func matvec1xQ2_KAVX512(a *matvecArgs)
+
+//go:noescape
+func matvec2xQ2_KAVX512(a *matvecArgs)
+
+//go:noescape
+func matvec4xQ2_KAVX512(a *matvecArgs)
+
+//go:noescape
+func matvec1xQ3_KAVX512(a *matvecArgs)
+
+//go:noescape
+func matvec2xQ3_KAVX512(a *matvecArgs)
+
+//go:noescape
+func matvec4xQ3_KAVX512(a *matvecArgs)
+
+//go:noescape
+func matvec1xQ6_KAVX512(a *matvecArgs)
+
+//go:noescape
+func matvec2xQ6_KAVX512(a *matvecArgs)
+
+//go:noescape
+func matvec4xQ6_KAVX512(a *matvecArgs)
 
 //go:noescape
 func matvec1xAffine4AVX512(a *matvecArgs)

@@ -123,6 +123,9 @@ func matvec4xIQ4_XSNEON(a *matvecArgs)
 func widenIQ4_XSNEON(a *widenArgs)
 
 //go:noescape
+func widenQ2_KNEON(a *widenArgs)
+
+//go:noescape
 func matvec1xQ3_KNEON(a *matvecArgs)
 
 //go:noescape
@@ -291,6 +294,33 @@ func matvec2xIQ4_NLDotProd(a *matvecArgs)
 func matvec4xIQ4_NLDotProd(a *matvecArgs)
 
 //go:noescape
+func matvec1xIQ4_XSDotProd(a *matvecArgs)
+
+//go:noescape
+func matvec2xIQ4_XSDotProd(a *matvecArgs)
+
+//go:noescape
+func matvec4xIQ4_XSDotProd(a *matvecArgs)
+
+//go:noescape
+func matvec1xQ2_KDotProd(a *matvecArgs)
+
+//go:noescape
+func matvec2xQ2_KDotProd(a *matvecArgs)
+
+//go:noescape
+func matvec4xQ2_KDotProd(a *matvecArgs)
+
+//go:noescape
+func matvec1xQ3_KDotProd(a *matvecArgs)
+
+//go:noescape
+func matvec2xQ3_KDotProd(a *matvecArgs)
+
+//go:noescape
+func matvec4xQ3_KDotProd(a *matvecArgs)
+
+//go:noescape
 func matvec1xQ5_KDotProd(a *matvecArgs)
 
 //go:noescape
@@ -307,6 +337,15 @@ func matvec2xQ4_KDotProd(a *matvecArgs)
 
 //go:noescape
 func matvec4xQ4_KDotProd(a *matvecArgs)
+
+//go:noescape
+func matvec1xQ6_KDotProd(a *matvecArgs)
+
+//go:noescape
+func matvec2xQ6_KDotProd(a *matvecArgs)
+
+//go:noescape
+func matvec4xQ6_KDotProd(a *matvecArgs)
 
 //go:noescape
 func matvec1xAffine4DotProd(a *matvecArgs)

@@ -43,8 +43,9 @@ type isaTable struct {
 }
 
 // formatKernels is a row of the table: what an instruction set has for one weight
-// format. Without matvec or widen, rows of weights are widened by
-// kernels.Matrix.ReadRow, the definition of the formats. F32 has both in every table.
+// format. Without matvec, rows of weights are widened and multiplied as F32, which has
+// both in every table; without widen, kernels.Matrix.ReadRow widens them, the definition
+// of the formats.
 type formatKernels struct {
 	matvec [3]matvecKernel // with 1, 2 and 4 activation rows
 	widen  func(*widenArgs)

@@ -54,6 +54,9 @@ var neon = isaTable{
 			widen:  widenQ5_1NEON,
 			layout: inOrder,
 		},
+		kernels.Q2_K: {
+			widen: widenQ2_KNEON,
+		},
 		kernels.Q3_K: {
 			matvec: [3]matvecKernel{{matvec1xQ3_KNEON, 2}, {matvec2xQ3_KNEON, 2}, {matvec4xQ3_KNEON, 2}},
 			widen:  widenQ3_KNEON,

@@ -137,3 +137,27 @@ func (r *routine) sums(v []reg.VecVirtual) reg.VecVirtual {
 
 // sum1 adds the lanes of v into the first lane of the result.
 func (r *routine) sum1(v reg.VecVirtual) reg.VecVirtual { return r.sums([]reg.VecVirtual{v}) }
+
+// unitOf emits package cpu's function of that name: from the bits of the largest
+// number the unit, and one over it or zero. bits is spent.
+func (r *routine) unitOf(bits reg.GPVirtual) (unit, inverse reg.GPVirtual) {
+	unit, inverse = r.GP32(), r.GP32()
+	odd, least, done := r.label("odd"), r.label("least"), r.label("unit")
+	r.MOVL(operand.U32(1<<23), unit)
+	r.CMPL(bits, operand.U32(math.Float32bits(float32(math.Inf(1)))))
+	r.JAE(operand.LabelRef(odd))
+	r.ADDL(operand.U32(0x10101), bits)
+	r.ANDL(operand.U32(0xff<<23), bits)
+	r.SUBL(operand.U32(22<<23), bits)
+	r.JLE(operand.LabelRef(least))
+	r.MOVL(bits, unit)
+	r.Label(least)
+	r.MOVL(operand.U32(254<<23), inverse)
+	r.SUBL(unit, inverse)
+	r.JMP(operand.LabelRef(done))
+	r.Label(odd) // infinite or not a number: so are the results
+	r.MOVL(operand.U32(math.Float32bits(float32(math.NaN()))), unit)
+	r.XORL(inverse, inverse)
+	r.Label(done)
+	return unit, inverse
+}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
@@ -33,7 +32,7 @@ type digitFormat struct {
 	// scales returns d, and m or nil, of the next blocks, in all their lanes.
 	scales func(p *digitProduct, k, record, blocks int) (d, m reg.VecVirtual)
 
-	// Q4_K: records in a block, whose scales prepare leaves in a vector.
+	// K-quants: records in a block, whose scales prepare leaves in vectors.
 	super   int
 	prepare func(p *digitProduct, k int)
 }
@@ -45,10 +44,12 @@ type digitProduct struct {
 	f     *digitFormat
 	known map[string]reg.VecVirtual
 	loads []func(*digitProduct)
-	scale []reg.GPVirtual // affine formats: of each row
-	bias  reg.GPVirtual   // from the scales to the biases
-	table []reg.VecVirtual
+	scale []reg.GPVirtual  // affine formats: of each row
+	bias  reg.GPVirtual    // from the scales to the biases
+	table []reg.VecVirtual // of K-quants, of each row: scales, and minima behind them
 	head  []reg.VecVirtual // the first 64 bytes of four blocks of each row
+
+	minima []reg.VecVirtual // where there are sixteen scales
 }
 
 // constant is a vector that is loaded once, before the loops.
@@ -69,13 +70,19 @@ func (p *digitProduct) loadConstants() {
 	ask := *p
 	ask.wide = &wide{routine: &routine{Context: build.NewContext()}, xs: p.xs, runs: p.runs, rows: p.rows, stride: p.stride}
 	ask.known = map[string]reg.VecVirtual{}
-	ask.table, ask.head = make([]reg.VecVirtual, len(p.rows)), make([]reg.VecVirtual, len(p.rows))
+	ask.perRow()
 	ask.Function("ask")
 	ask.clear(p.xs)
 	ask.steps(ask.GP64())
 	for _, load := range ask.loads {
 		load(p)
 	}
+}
+
+// perRow makes room for what is particular to each row.
+func (p *digitProduct) perRow() {
+	n := len(p.rows)
+	p.table, p.minima, p.head = make([]reg.VecVirtual, n), make([]reg.VecVirtual, n), make([]reg.VecVirtual, n)
 }
 
 // bytesOf is a constant of equal bytes.
@@ -119,32 +126,76 @@ var digitFormats = []digitFormat{
 	{name: "Q4_1", block: 20, biased: true, four: fourNibbles(20, 4), one: oneNibbles(4), scales: func(p *digitProduct, k, _, blocks int) (d, m reg.VecVirtual) {
 		return p.halfScales(k, 0, 10, blocks), p.halfScales(k, 1, 10, blocks)
 	}},
-	{name: "Q4_K", block: 144, biased: true, super: 2, prepare: wideScalesQ4K,
-		// 64 bytes are two runs of 32: the low nibbles of a run are a group, the
-		// high ones the next.
+	{name: "Q5_0", block: 22, four: fourFiveBits(22, 2), one: oneFiveBits(2), scales: func(p *digitProduct, k, _, blocks int) (d, m reg.VecVirtual) {
+		return p.blockHalves(k, 0, 22, blocks), nil
+	}},
+	{name: "Q5_1", block: 24, biased: true, four: fourFiveBits(24, 4), one: oneFiveBits(4), scales: func(p *digitProduct, k, _, blocks int) (d, m reg.VecVirtual) {
+		return p.blockHalves(k, 0, 24, blocks), p.blockHalves(k, 1, 24, blocks)
+	}},
+	{name: "IQ4_NL", block: 18, wide: true, four: iq4Of(fourNibbles(18, 2)), one: func(p *digitProduct, k int) (a, b reg.VecVirtual) {
+		return p.iq4(oneNibbles(2)(p, k))
+	}, scales: func(p *digitProduct, k, _, blocks int) (d, m reg.VecVirtual) {
+		return p.halfScales(k, 0, 9, blocks), nil
+	}},
+	{name: "IQ4_XS", block: 136, wide: true, super: 2, prepare: wideScalesIQ4XS, four: iq4Of(func(p *digitProduct, k, record int) (a, b reg.VecVirtual) {
+		return p.nibblesOf(p.load(p.rows[k].at(8 + 64*record)))
+	}), scales: func(p *digitProduct, k, record, _ int) (d, m reg.VecVirtual) {
+		return p.pickGroups(k, 4*record, 4), nil
+	}},
+	{name: "Q4_K", block: 144, biased: true, super: 2, prepare: wideScalesQ4K, four: nibbleGroups(16), scales: scalesAndMinima},
+	{name: "Q5_K", block: 176, biased: true, super: 2, prepare: wideScalesQ4K, scales: scalesAndMinima,
+		// Group g has bit g of 32 bytes.
 		four: func(p *digitProduct, k, record int) (a, b reg.VecVirtual) {
-			shifts := p.constant("shifts", func(p *digitProduct, v reg.VecVirtual) { // the second and the fourth lane
-				p.VMOVDQU32(p.c.wide(func(i int) uint32 { return uint32(i / 4 % 2 * 4) }), v)
-			})
-			z := p.load(p.rows[k].at(16 + 64*record))
-			a, b = p.ZMM(), p.ZMM()
-			p.VSHUFI32X4(operand.U8(0b10_10_00_00), z, z, a)
-			p.VSHUFI32X4(operand.U8(0b11_11_01_01), z, z, b)
+			a, b = nibbleGroups(48)(p, k, record)
+			for i, v := range []reg.VecVirtual{a, b} {
+				upper := p.sixteen(p.rows[k].at(16 + 16*i))
+				p.insert(v, upper, 0x10, func(lane int) int { return 4 - (4*record + lane) })
+			}
+			return a, b
+		}},
+	{name: "Q2_K", block: 84, biased: true, super: 2, prepare: wideScalesQ2K,
+		four: func(p *digitProduct, k, record int) (a, b reg.VecVirtual) {
+			a, b = p.eights(p.rows[k].at(16 + 32*record))
 			for _, v := range []reg.VecVirtual{a, b} {
-				p.VPSRLVD(shifts, v, v)
-				p.VPANDD(p.bytesOf(15), v, v)
+				p.VPSRLVD(p.perLane(func(lane int) int { return 2 * lane }), v, v)
+				p.VPANDD(p.bytesOf(3), v, v)
 			}
 			return a, b
 		},
 		scales: func(p *digitProduct, k, record, _ int) (d, m reg.VecVirtual) {
-			pick := func(first int) reg.VecVirtual {
+			d = p.pickGroups(k, 8*record, 2)
+			m = p.ZMM()
+			p.VPERMPS(p.minima[k], p.groups(8*record, 2), m)
+			return d, m
+		}},
+	{name: "Q3_K", block: 110, super: 2, prepare: wideScalesQ3K, scales: scalesOf16,
+		// Run r of 32 has bit r of the first 32 bytes.
+		four: func(p *digitProduct, k, record int) (a, b reg.VecVirtual) {
+			a, b = p.eights(p.rows[k].at(32 + 32*record))
+			upperA, upperB := p.eights(p.rows[k].at(0))
+			for _, v := range [][2]reg.VecVirtual{{a, upperA}, {b, upperB}} {
+				p.VPSRLVD(p.perLane(func(lane int) int { return 2 * lane }), v[0], v[0])
+				p.VPANDD(p.bytesOf(3), v[0], v[0])
+				p.insert(v[0], v[1], 4, func(lane int) int { return 2 - (4*record + lane) })
+			}
+			return a, b
+		}},
+	{name: "Q6_K", block: 210, wide: true, super: 2, prepare: wideScalesQ6K, scales: scalesOf16,
+		// Of 64 bytes the low nibbles are two runs of 32, and then the high ones.
+		four: func(p *digitProduct, k, record int) (a, b reg.VecVirtual) {
+			z := p.load(p.rows[k].at(64 * record))
+			upperA, upperB := p.eights(p.rows[k].at(128 + 32*record))
+			pick := func(odd int, upper reg.VecVirtual) reg.VecVirtual {
 				v := p.ZMM()
-				p.VPERMPS(p.table[k], p.constant(fmt.Sprint("groups", first), func(p *digitProduct, v reg.VecVirtual) {
-					p.VMOVDQU32(p.c.wide(func(i int) uint32 { return uint32(first + i/4) }), v)
+				p.VPERMQ(z, p.constant(fmt.Sprint("eights", odd), func(p *digitProduct, v reg.VecVirtual) {
+					p.VMOVDQU32(p.c.wide(func(i int) uint32 { return uint32(1-i%2) * uint32(i/2%4*2+odd) }), v)
 				}), v)
+				p.VPSRLVD(p.perLane(func(lane int) int { return lane / 2 * 4 }), v, v)
+				p.VPANDD(p.bytesOf(15), v, v)
+				p.insert(v, upper, 0x30, func(lane int) int { return 4 - 2*lane })
 				return v
 			}
-			return pick(4 * record), pick(8 + 4*record)
+			return pick(0, upperA), pick(1, upperB)
 		}},
 	{name: "Affine4", block: 16, affine: true, biased: true, four: func(p *digitProduct, k, _ int) (a, b reg.VecVirtual) {
 		return p.nibblesOf(p.load(p.rows[k].at(0)))
@@ -256,6 +307,196 @@ func groupScales(p *digitProduct, k, _, blocks int) (d, m reg.VecVirtual) {
 	return load(operand.Mem{Base: p.scale[k]}), load(operand.Mem{Base: p.scale[k], Index: p.bias, Scale: 1})
 }
 
+// blockHalves is halfScales for blocks of which four are longer than a vector.
+func (p *digitProduct) blockHalves(k, word, block, blocks int) reg.VecVirtual {
+	if blocks == 1 {
+		return p.halfOf(p.rows[k].at(2 * word))
+	}
+	v := p.pickBlocks(k, block, fmt.Sprint("word", word), func(lane, i int) int { return block/2*((2*lane+i/4)%4) + word })
+	p.VCVTPH2PS(v.AsY(), v)
+	return v
+}
+
+// pickBlocks is pickWords of four blocks behind head.
+func (p *digitProduct) pickBlocks(k, block int, name string, word func(lane, i int) int) reg.VecVirtual {
+	rest := 4*block - 64
+	return p.pickWords(p.head[k], p.rows[k].at(rest), 0, rest/2, name, word)
+}
+
+// fourFiveBits is fourNibbles with an upper bit for each nibble: 32 of them behind
+// the header.
+func fourFiveBits(block, header int) func(*digitProduct, int, int) (a, b reg.VecVirtual) {
+	return func(p *digitProduct, k, record int) (a, b reg.VecVirtual) {
+		a, b = fourNibbles(block, header+4)(p, k, record)
+		upper := p.pickBlocks(k, block, "upper", func(lane, i int) int { return (block*lane+header)/2 + i%2 })
+		p.fifthBits(upper, a, b)
+		return a, b
+	}
+}
+
+func oneFiveBits(header int) func(*digitProduct, int) (a, b reg.VecVirtual) {
+	return func(p *digitProduct, k int) (a, b reg.VecVirtual) {
+		a, b = oneNibbles(header+4)(p, k)
+		upper := p.ZMM()
+		p.VPBROADCASTD(p.rows[k].at(header), upper)
+		p.fifthBits(upper, a, b)
+		return a, b
+	}
+}
+
+// fifthBits adds 16 to the bytes of a and b whose bit among the 32 that each lane of
+// upper begins with is set.
+func (p *digitProduct) fifthBits(upper, a, b reg.VecVirtual) {
+	for half, v := range []reg.VecVirtual{a, b} {
+		bits, set := p.ZMM(), p.K()
+		p.VPSHUFB(p.c.wide(func(i int) uint32 { return uint32(2*half+i%4/2) * 0x01010101 }), upper, bits) // the byte with a column's bit
+		p.VPTESTMB(p.c.wide(func(i int) uint32 { return 0x08040201 << (i % 2 * 4) }), bits, set)
+		p.VPADDB(p.c.wide(func(int) uint32 { return 0x10101010 }), v, set, v)
+	}
+}
+
+// iq4Of looks up the values of nibbles.
+func iq4Of(nibbles func(*digitProduct, int, int) (a, b reg.VecVirtual)) func(*digitProduct, int, int) (a, b reg.VecVirtual) {
+	return func(p *digitProduct, k, record int) (a, b reg.VecVirtual) { return p.iq4(nibbles(p, k, record)) }
+}
+
+// iq4 looks up values, plus 128.
+func (p *digitProduct) iq4(a, b reg.VecVirtual) (reg.VecVirtual, reg.VecVirtual) {
+	table := p.constant("iq4", func(p *digitProduct, v reg.VecVirtual) {
+		p.VMOVDQU32(p.c.wide(func(i int) uint32 { return iq4Word(i%4*4) ^ 0x80808080 }), v)
+	})
+	for _, v := range []reg.VecVirtual{a, b} {
+		p.VPSHUFB(v, table, v)
+	}
+	return a, b
+}
+
+// nibbleGroups: 64 bytes are two runs of 32: the low nibbles of a run are a group, the
+// high ones the next.
+func nibbleGroups(off int) func(*digitProduct, int, int) (a, b reg.VecVirtual) {
+	return func(p *digitProduct, k, record int) (a, b reg.VecVirtual) {
+		shifts := p.constant("shifts", func(p *digitProduct, v reg.VecVirtual) { // the second and the fourth lane
+			p.VMOVDQU32(p.c.wide(func(i int) uint32 { return uint32(i / 4 % 2 * 4) }), v)
+		})
+		z := p.load(p.rows[k].at(off + 64*record))
+		a, b = p.ZMM(), p.ZMM()
+		p.VSHUFI32X4(operand.U8(0b10_10_00_00), z, z, a)
+		p.VSHUFI32X4(operand.U8(0b11_11_01_01), z, z, b)
+		for _, v := range []reg.VecVirtual{a, b} {
+			p.VPSRLVD(shifts, v, v)
+			p.VPANDD(p.bytesOf(15), v, v)
+		}
+		return a, b
+	}
+}
+
+// eights are the even and the odd 8 of 32 bytes, in all pairs of lanes (package cpu's
+// layout of that name).
+func (p *digitProduct) eights(m operand.Mem) (even, odd reg.VecVirtual) {
+	z := p.ZMM()
+	even, odd = p.ZMM(), p.ZMM()
+	p.VBROADCASTI64X4(m, z)
+	p.VPERMQ(operand.U8(0b10_00_10_00), z, even)
+	p.VPERMQ(operand.U8(0b11_01_11_01), z, odd)
+	return even, odd
+}
+
+// perLane says how far each lane's words are shifted.
+func (p *digitProduct) perLane(shift func(lane int) int) operand.Mem {
+	return p.c.wide(func(i int) uint32 { return uint32(shift(i/4)) & 31 })
+}
+
+// insert adds to the bytes of v the bits of upper that mask has, once the words of
+// upper are rotated left.
+func (p *digitProduct) insert(v, upper reg.VecVirtual, mask uint8, rotate func(lane int) int) {
+	p.VPROLVD(p.perLane(rotate), upper, upper)
+	p.VPTERNLOGD(operand.U8(0xf8), p.bytesOf(mask), upper, v)
+}
+
+// groups are the places of scales from first on, each for so many of a vector's words.
+func (p *digitProduct) groups(first, words int) reg.VecVirtual {
+	return p.constant(fmt.Sprint("groups", first), func(p *digitProduct, v reg.VecVirtual) {
+		p.VMOVDQU32(p.c.wide(func(i int) uint32 { return uint32(first + i/words) }), v)
+	})
+}
+
+func (p *digitProduct) pickGroups(k, first, words int) reg.VecVirtual {
+	v := p.ZMM()
+	p.VPERMPS(p.table[k], p.groups(first, words), v)
+	return v
+}
+
+// scalesAndMinima: eight scales of 32 columns, then as many minima.
+func scalesAndMinima(p *digitProduct, k, record, _ int) (d, m reg.VecVirtual) {
+	return p.pickGroups(k, 4*record, 4), p.pickGroups(k, 8+4*record, 4)
+}
+
+// scalesOf16: sixteen scales, in the order of eights.
+func scalesOf16(p *digitProduct, k, record, _ int) (d, m reg.VecVirtual) {
+	return p.pickGroups(k, 8*record, 2), nil
+}
+
+// scaled turns the integers of v into float32, times the half at m.
+func (p *digitProduct) scaled(v reg.VecVirtual, m operand.Mem) reg.VecVirtual {
+	p.VCVTDQ2PS(v, v)
+	p.VMULPS(p.halfOf(m), v, v)
+	return v
+}
+
+// wideScalesIQ4XS leaves d·(s − 32) of the eight groups, twice.
+func wideScalesIQ4XS(p *digitProduct, k int) {
+	w := p.rows[k]
+	v := p.ZMM()
+	p.VPBROADCASTD(w.at(4), v)
+	p.VPSRLVD(p.c.wide(func(i int) uint32 { return uint32(4 * (i % 8)) }), v, v)
+	p.VPANDD(p.c.wide(func(int) uint32 { return 15 }), v, v)
+	upper := p.ZMM()
+	p.VPBROADCASTW(w.at(2), upper)
+	p.VPSRLVD(p.c.wide(func(i int) uint32 { return uint32(2 * (i % 8)) }), upper, upper)
+	p.table[k] = p.scaled(p.sixBits(v, upper), w.at(0))
+}
+
+// sixBits is v and two upper bits, less 32.
+func (p *digitProduct) sixBits(v, upper reg.VecVirtual) reg.VecVirtual {
+	p.VPSLLD(operand.U8(4), upper, upper)
+	p.VPTERNLOGD(operand.U8(0xf8), p.c.wide(func(int) uint32 { return 3 << 4 }), upper, v)
+	p.VPSUBD(p.c.wide(func(int) uint32 { return 32 }), v, v)
+	return v
+}
+
+// wideScalesQ3K leaves d·(s − 32) of the sixteen groups: nibbles, and two bits each of
+// four bytes.
+func wideScalesQ3K(p *digitProduct, k int) {
+	w := p.rows[k]
+	v, eight, upper := p.ZMM(), p.XMM(), p.ZMM()
+	p.VPBROADCASTQ(w.at(96), eight)
+	p.VPMOVZXBD(eight, v)
+	p.VPSRLVD(p.c.wide(func(i int) uint32 { return uint32(i / 8 * 4) }), v, v)
+	p.VPANDD(p.c.wide(func(int) uint32 { return 15 }), v, v)
+	p.VPBROADCASTD(w.at(104), upper)
+	p.VPSRLVD(p.c.wide(func(i int) uint32 { return uint32(8*(i%4) + 2*(i/4)) }), upper, upper)
+	p.table[k] = p.scaled(p.sixBits(v, upper), w.at(108))
+}
+
+// wideScalesQ2K leaves d·s of the sixteen groups, and −dmin·m.
+func wideScalesQ2K(p *digitProduct, k int) {
+	w := p.rows[k]
+	s, m := p.ZMM(), p.ZMM()
+	p.VPMOVZXBD(w.at(0), s)
+	p.VPSRLD(operand.U8(4), s, m)
+	p.VPANDD(p.c.wide(func(int) uint32 { return 15 }), s, s)
+	p.table[k], p.minima[k] = p.scaled(s, w.at(80)), p.scaled(m, w.at(82))
+	p.VXORPS(p.c.wide(func(int) uint32 { return 1 << 31 }), m, m)
+}
+
+// wideScalesQ6K leaves d·s of the sixteen groups.
+func wideScalesQ6K(p *digitProduct, k int) {
+	w := p.rows[k]
+	v := p.ZMM()
+	p.VPMOVSXBD(w.at(192), v)
+	p.table[k] = p.scaled(v, w.at(208))
+}
+
 // wideScalesQ4K leaves d·s of the eight groups and −dmin·m in one vector.
 func wideScalesQ4K(p *digitProduct, k int) {
 	w := p.rows[k]
@@ -289,7 +530,7 @@ func digitRoutines(ctx *build.Context, c *constants) {
 // matvecDigits emits the product for a quantised format.
 func matvecDigits(ctx *build.Context, c *constants, f *digitFormat, xs int) {
 	p := &digitProduct{wide: beginWide(ctx, f.name, xs, min(2*xs, 4)), c: c, f: f, known: map[string]reg.VecVirtual{}}
-	p.table, p.head = make([]reg.VecVirtual, len(p.rows)), make([]reg.VecVirtual, len(p.rows))
+	p.perRow()
 	if f.affine {
 		p.bias = p.get(int8x3Bias)
 		for _, off := range []int{affineScale0, affineScale1} {
@@ -487,26 +728,9 @@ func toDigits(ctx *build.Context, c *constants) {
 		r.VPMAXUD(other, h, h)
 	}
 
-	// Package cpu's unitOf.
-	bits, unit, inverse := r.GP32(), r.GP32(), r.GP32()
-	odd, least, done := r.label("odd"), r.label("least"), r.label("unit")
+	bits := r.GP32()
 	r.VMOVD(h, bits)
-	r.MOVL(operand.U32(1<<23), unit)
-	r.CMPL(bits, operand.U32(math.Float32bits(float32(math.Inf(1)))))
-	r.JAE(operand.LabelRef(odd))
-	r.ADDL(operand.U32(0x10101), bits)
-	r.ANDL(operand.U32(0xff<<23), bits)
-	r.SUBL(operand.U32(22<<23), bits)
-	r.JLE(operand.LabelRef(least))
-	r.MOVL(bits, unit)
-	r.Label(least)
-	r.MOVL(operand.U32(254<<23), inverse)
-	r.SUBL(unit, inverse)
-	r.JMP(operand.LabelRef(done))
-	r.Label(odd) // infinite or not a number: so are the results
-	r.MOVL(operand.U32(math.Float32bits(float32(math.NaN()))), unit)
-	r.XORL(inverse, inverse)
-	r.Label(done)
+	unit, inverse := r.unitOf(bits)
 	scale := r.ZMM()
 	r.VPBROADCASTD(inverse, scale)
 

@@ -12,11 +12,8 @@ import (
 func neonDot(n *neon) {
 	neonSpread(n)
 	for i := range neonQuants {
-		// Registers for a third sum and those for the scales of 256 columns are the same.
-		if f := &neonQuants[i]; f.step == 32 && !(f.wide() && f.cols > 32) {
-			for _, xs := range neonRows {
-				f.dot(n, xs)
-			}
+		for _, xs := range neonRows {
+			neonQuants[i].dot(n, xs)
 		}
 	}
 	neonDigits(n)
@@ -27,14 +24,15 @@ func (n *neon) sdot(a, b, acc int) {
 }
 
 // dot: as mul; V20 is a digit of 16 activations, V22 and V23 the sums of either
-// run in integers, V28 and V29 those of the last digit where all together are too
-// large. V30 is 256; V31 128 and V21 as many in each byte, where weights must be
-// made signed. R20 … R22 are the places of a record's groups.
+// run in integers, V8 and V9 those of the last digit where all together are too
+// large, and V10 256. V14 and V15 are scales of 16 columns. V31 is 128 and V21 as
+// many in each byte, where weights must be made signed. R20 … R22 are the places of
+// a record's groups.
 func (f *neonQuant) dot(n *neon, xs int) {
 	p := beginNEONProduct(n, f.name, "DotProd", xs, 2, 1)
 	f.constants(n, f.cols > 32)
 	if f.wide() {
-		p.words(30, math.Float32bits(256))
+		p.words(10, math.Float32bits(256))
 	}
 	if f.unsignedBytes() {
 		p.words(31, math.Float32bits(128))
@@ -124,12 +122,22 @@ func (f *neonQuant) record(p *neonProduct, c, blocks int) {
 				}
 			}
 			if f.biased {
-				f.addRecordMinima(p, i)
+				f.addRecordMinima(p, base, i)
 			}
 		}
 		for k := range 2 {
 			q := 16 + 2*k
-			f.load(f, p.neon, 1+k, b, c, q)
+			if fraction := f.load(f, p.neon, 1+k, b, c, q); fraction > 0 {
+				p.sshr(fraction, q, q)
+				p.sshr(fraction, q+1, q+1)
+			}
+			if f.step == 16 { // package cpu's eights
+				p.op("VZIP1 V%d.D2, V%d.D2, V22.D2", q+1, q)
+				p.op("VZIP2 V%d.D2, V%d.D2, V%[1]d.D2", q+1, q)
+				p.move(q, 22)
+				v, lane := f.scale(k, c)
+				p.inPairs(14+k, v, lane)
+			}
 			if f.unsignedBytes() {
 				p.op("VEOR V%d.B16, V%d.B16, V%[2]d.B16", constant, q)
 				p.op("VEOR V%d.B16, V%d.B16, V%[2]d.B16", constant, q+1)
@@ -139,6 +147,10 @@ func (f *neonQuant) record(p *neonProduct, c, blocks int) {
 		for row := range p.xs {
 			products := f.multiply(p, base+16*i, row)
 			for k := range 2 {
+				if f.step == 16 {
+					p.fmla(products+k, 14+k, p.acc(k, 0, row))
+					continue
+				}
 				v, lane := f.scale(k, c)
 				p.fmlaLane(products+k, v, lane, p.acc(k, 0, row))
 			}
@@ -149,7 +161,7 @@ func (f *neonQuant) record(p *neonProduct, c, blocks int) {
 // multiply returns where it left the products of 32 weights, of the first run and
 // then of the second, with the digits of row at off.
 func (f *neonQuant) multiply(p *neonProduct, off, row int) int {
-	const sums, last = 22, 28
+	const sums, last = 22, 8
 	for d := range 3 {
 		sum := sums
 		if f.wide() && d == 2 {
@@ -173,7 +185,7 @@ func (f *neonQuant) multiply(p *neonProduct, off, row int) int {
 		p.scvtf(sums+k, sums+k)
 		if f.wide() {
 			p.scvtf(last+k, last+k)
-			p.fmla(sums+k, 30, last+k)
+			p.fmla(sums+k, 10, last+k)
 		}
 	}
 	if f.wide() {
@@ -182,9 +194,28 @@ func (f *neonQuant) multiply(p *neonProduct, off, row int) int {
 	return sums
 }
 
+// inPairs sets V(d) to lanes i, i, i+1, i+1 of V(v), for i = 0 or 2.
+func (p *neonProduct) inPairs(d, v, i int) {
+	p.op("VZIP%d V%d.S4, V%[2]d.S4, V%d.S4", 1+i/2, v, d)
+}
+
 // addRecordMinima adds minimum·Σ x for the scales that were loaded: of block i of
-// a record, or of all blocks of two.
-func (f *neonQuant) addRecordMinima(p *neonProduct, i int) {
+// a record, of all blocks of the record at base, or of two records.
+func (f *neonQuant) addRecordMinima(p *neonProduct, base, i int) {
+	if f.step == 16 {
+		for block := range 4 {
+			for k := range 2 {
+				p.inPairs(14+k, f.minimum(k)+block/2, block%2*2)
+			}
+			for row := range p.xs {
+				p.op("FMOVQ %d(R%d), F20", base+recordSums+16*block, 4+row)
+				for k := range 2 {
+					p.fmla(20, 14+k, p.acc(k, 0, row))
+				}
+			}
+		}
+		return
+	}
 	for row := range p.xs {
 		for j := range f.cols / f.step {
 			off := recordSums + 16*(i+j%4) + j/4*recordBytes

@@ -71,6 +71,14 @@ var neonQuants = []neonQuant{
 		load: func(f *neonQuant, n *neon, r, b, c, q int) int { return n.iq4(r, f.bytes*b+2, q) }},
 	{name: "IQ4_XS", cols: 256, bytes: 136, step: 32, signed: true, eightBits: true, scales: scalesIQ4XSNEON, table: "iq4",
 		load: func(f *neonQuant, n *neon, r, b, c, q int) int { return n.iq4(r, f.bytes*b+8+c/2, q) }},
+	{name: "Q2_K", cols: 256, bytes: 84, step: 16, biased: true, scales: scalesQ2KNEON,
+		load: func(f *neonQuant, n *neon, r, b, c, q int) int {
+			n.op("FLDPQ %d(R%d), (F%d, F%d)", 16+c/128*32, r, q, q+1)
+			for i := range 2 {
+				n.field(q+i, c/32%4*2, 2)
+			}
+			return 0
+		}},
 	{name: "Q3_K", cols: 256, bytes: 110, step: 16, signed: true, scales: scalesQ3KNEON, mask: 4,
 		load: func(f *neonQuant, n *neon, r, b, c, q int) int {
 			n.op("FLDPQ %d(R%d), (F%d, F%d)", 32+c/128*32, r, q, q+1)
@@ -279,6 +287,22 @@ func scalesQ6KNEON(f *neonQuant, n *neon, r, _, k, c int) {
 		v := perBlock + 2*k + j
 		n.spread4(true, j, v, bytes, 0)
 		n.fmulLane(v, v, d, 0)
+	}
+}
+
+// scalesQ2KNEON: eight of the sixteen at a time, nibbles of scales and of minima.
+func scalesQ2KNEON(f *neonQuant, n *neon, r, _, k, c int) {
+	n.op("FMOVD %d(R%d), F12", c/16, r)
+	n.op("VUSHR $4, V12.B16, V13.B16")
+	n.field(12, 0, 4)
+	n.half(r, 80, 14)
+	n.half(r, 82, 15)
+	n.op("FNEGS F15, F15")
+	for i, v := range []int{perBlock + 2*k, f.minimum(k)} {
+		for j := range 2 {
+			n.spread4(false, j, v+j, 12+i, 0)
+			n.fmulLane(v+j, v+j, 14+i, 0)
+		}
 	}
 }
 

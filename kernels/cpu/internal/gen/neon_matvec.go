@@ -16,8 +16,10 @@ func neonMatvec(n *neon) {
 	}
 	for i := range neonQuants {
 		f := &neonQuants[i]
-		for _, xs := range neonRows {
-			f.mul(n, xs)
+		if !(f.biased && f.step == 16) { // sums of activations are of 32
+			for _, xs := range neonRows {
+				f.mul(n, xs)
+			}
 		}
 		f.widen(n)
 	}
@@ -347,7 +349,7 @@ func beginNEONWiden(n *neon, name string) {
 
 // widen: the same; R10 and R12 are scales and biases of affine formats. V16 and
 // V17 are 32 weights as bytes, V18 and V19 four of either half, V22 and V23 their
-// values, V20 the minimum.
+// values.
 func (f *neonQuant) widen(n *neon) {
 	beginNEONWiden(n, f.name)
 	f.constants(n, true)
@@ -360,10 +362,6 @@ func (f *neonQuant) widen(n *neon) {
 			if f.firstScale(c) {
 				f.scales(f, n, 1, 0, 0, c)
 			}
-			if f.biased {
-				v, lane := f.scale(0, c)
-				n.op("VDUP V%d.S[%d], V20.S4", v-perBlock+f.minimum(0), lane)
-			}
 			fraction := f.load(f, n, 1, 0, c, 16)
 			for part := range 4 {
 				for half := range 2 {
@@ -371,7 +369,7 @@ func (f *neonQuant) widen(n *neon) {
 					n.spread4(f.signed, part, q, 16+half, fraction)
 					v, lane := f.scale(0, c+16*half)
 					if f.biased {
-						n.move(w, 20)
+						n.op("VDUP V%d.S[%d], V%d.S4", v-perBlock+f.minimum(0), lane, w)
 						n.fmlaLane(q, v, lane, w)
 					} else {
 						n.fmulLane(w, q, v, lane)
