@@ -157,6 +157,19 @@ func (t *Tokenizer) Piece(id int32) string {
 	return ""
 }
 
+// Bytes returns what a piece adds to a text that it does not begin: nothing for
+// pieces that no text is made of, such as control pieces and the unknown one.
+func (t *Tokenizer) Bytes(id int32) []byte {
+	switch t.Type(id) {
+	case Normal, UserDefined:
+		return []byte(t.texts[id])
+	case Byte:
+		b, _ := byteValue(t.pieces[id])
+		return []byte{b}
+	}
+	return nil
+}
+
 // Type returns what a piece is for, 0 if there is no such id.
 func (t *Tokenizer) Type(id int32) PieceType {
 	if t.has(id) {

@@ -33,6 +33,7 @@ var allowed = map[string][]string{
 	"kernels/gpu":      {"kernels", "metal"},
 	"openelm":          {"kernels"},
 	"chat":             {"openelm"},
+	"schema":           {"openelm", "internal"},
 	"loader":           {"openelm", "kernels", "kernels/cpu", "internal", "golang.org/x/sys"},
 	"loader/tokenizer": {},
 	"loader/hub":       {"internal", "golang.org/x/sys"},
@@ -40,7 +41,7 @@ var allowed = map[string][]string{
 	"internal/device":  {"kernels", "kernels/cpu", "kernels/gpu"},
 	// Not of the core, which must not import it: it has a dependency that the
 	// library's users should not compile.
-	"server": {"openelm", "chat", "kernels", "loader/tokenizer", "internal", "github.com/prometheus/client_golang"},
+	"server": {"openelm", "chat", "schema", "kernels", "loader/tokenizer", "internal", "github.com/prometheus/client_golang"},
 }
 
 // darwinOnly are imports that only files for Apple's systems may add.
