@@ -41,7 +41,8 @@ type BufferLimiter interface {
 
 // Ops records the operations of one pass, in order. Each operation sees the
 // results of the ones before it. Errors, of a shape or of the device, are kept
-// and returned by Run. An Ops is used by one goroutine.
+// and returned by Run. An Ops is used by one goroutine. A device may begin with
+// what was recorded before Run is called: operands stay as they are from then on.
 //
 // All activations are dense float32 rows; rows is at least 1. Which code runs
 // (a mat-vec for a few rows, a tiled matmul for many) is the backend's choice
@@ -78,9 +79,31 @@ type Ops interface {
 	// the pass wrote are undefined.
 	Run() error
 
-	// End gives the pass back to its backend; operations that were not run are
-	// dropped. The Ops must not be used afterwards.
+	// End gives the pass back to its backend. Operations that were not run have
+	// been executed in part or not at all, and nothing uses their operands any
+	// more. The Ops must not be used afterwards.
 	End()
+}
+
+// AsyncOps is the Ops of a device that works beside the CPU: it is given the next
+// pass while one runs. Who finds an Ops to be one keeps several of a backend and
+// starts them in turn.
+type AsyncOps interface {
+	Ops
+
+	// Choose sets tokens[r] to the index of the largest of logits[r], the first
+	// among equals, or to -1 if not all of logits[r] are finite; logits
+	// [rows, n], tokens [rows] int32.
+	Choose(tokens, logits View, rows, n int)
+
+	// EmbedChosen is Embed of tokens that Choose sets, in this pass or in one
+	// that was started before. Where that is -1, x[r] is undefined.
+	EmbedChosen(x View, table Linear, tokens View, rows int)
+
+	// Start begins to execute what was recorded, after all that the backend's
+	// other Ops have started, and does not wait: the next Run does, and returns
+	// the first error of all; End waits, too.
+	Start() error
 }
 
 // ExactRows divides operations into two classes by their number of rows alone

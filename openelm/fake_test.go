@@ -3,6 +3,7 @@ package openelm_test
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"testing"
 	"time"
@@ -18,11 +19,18 @@ type fake struct {
 	perPass, perRow time.Duration
 	rows            int // PassRows
 	largest         int // bytes that cannot be had
+	async           bool
+	eos             []int32
 
 	mu     sync.Mutex
 	passes []int // rows of each pass that was run
+	open   int   // Ops that were not ended
+	under  int   // passes that were started and not waited for
+	most   int   // of those, at a time
 	// fault, if not nil, is asked before a pass of these tokens.
 	fault func(tokens []int32) error
+	// wrong, if not nil, tells after which token the logit of token 5 is no number.
+	wrong func(token int32) bool
 }
 
 const fakeVocab = 97
@@ -38,7 +46,7 @@ func fakeModel(t testing.TB, f *fake) *openelm.Model {
 		Backend: f,
 		Config: openelm.Config{
 			VocabSize: fakeVocab, ModelDim: 2, HeadDim: 2, Layers: []openelm.LayerConfig{{QueryHeads: 1, KVHeads: 1, FFNDim: 2}},
-			TiedHead: true, RopeBase: 1e4, MaxContext: 4096, BOS: -1,
+			TiedHead: true, RopeBase: 1e4, MaxContext: 4096, BOS: -1, EOS: f.eos,
 		},
 		Weights: openelm.Weights{
 			Embedding: matrix(fakeVocab, 2), Norm: view(8),
@@ -70,7 +78,14 @@ func (f *fake) NewBuffer(n int) (kernels.Buffer, error) {
 func (f *fake) PassRows() int { return max(f.rows, 64) }
 func (f *fake) Close() error  { return nil }
 func (f *fake) Begin(ctx context.Context) (kernels.Ops, error) {
-	return &fakeOps{fake: f, ctx: ctx}, nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.open++
+	o := &fakeOps{fake: f, ctx: ctx}
+	if f.async {
+		return &asyncFakeOps{fakeOps: o}, nil
+	}
+	return o, nil
 }
 func (f *fake) WrapBuffer(mem []byte) (kernels.Buffer, bool, error) {
 	return memory(mem), true, nil
@@ -142,6 +157,9 @@ func (o *fakeOps) NormLogits(logits, x kernels.View, rows int, _ kernels.Norm, _
 			h = h*1664525 + 1013904223
 			logits.Floats()[i*fakeVocab+j] = float32(h>>16) / 8192
 		}
+		if o.wrong != nil && o.wrong(o.tokens[len(o.tokens)-1]) {
+			logits.Floats()[i*fakeVocab+5] = float32(math.NaN())
+		}
 	}
 }
 
@@ -163,7 +181,65 @@ func (o *fakeOps) Run() error {
 	}
 }
 
-func (o *fakeOps) End() {}
+func (o *fakeOps) End() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.open--
+}
+
+// asyncFakeOps is kernels.AsyncOps of the same operations.
+type asyncFakeOps struct {
+	*fakeOps
+	started bool
+}
+
+func (o *asyncFakeOps) EmbedChosen(x kernels.View, table kernels.Linear, tokens kernels.View, rows int) {
+	o.Embed(x, table, tokens, rows)
+}
+
+func (o *asyncFakeOps) Choose(tokens, logits kernels.View, rows, n int) {
+	for r := range rows {
+		best := 0
+		for i, l := range logits.Floats()[r*n : (r+1)*n] {
+			if l != l {
+				best = -1
+				break
+			}
+			if l > logits.Floats()[r*n+best] {
+				best = i
+			}
+		}
+		tokens.Ints()[r] = int32(best)
+	}
+}
+
+func (o *asyncFakeOps) Start() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.started = true
+	o.under++
+	o.most = max(o.most, o.under)
+	return context.Cause(o.ctx)
+}
+
+func (o *asyncFakeOps) wait() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.started {
+		o.under--
+	}
+	o.started = false
+}
+
+func (o *asyncFakeOps) Run() error {
+	defer o.wait()
+	return o.fakeOps.Run()
+}
+
+func (o *asyncFakeOps) End() {
+	o.wait()
+	o.fakeOps.End()
+}
 
 // letters is a tokenizer whose tokens are characters from '!' on.
 type letters struct{}

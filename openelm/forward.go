@@ -12,7 +12,12 @@ import "github.com/go-openelm/go-openelm/kernels"
 //
 // NormLogits is left to the caller, who knows which rows need logits.
 func (m *Model) forward(ops kernels.Ops, ws *workspace, p *pass) error {
-	ops.Embed(ws.x, p.adapter.embedding(&m.parts.Weights.Embedding), ws.tokens, p.rows)
+	embedding := p.adapter.embedding(&m.parts.Weights.Embedding)
+	if p.chosen.IsZero() {
+		ops.Embed(ws.x, embedding, ws.tokens, p.rows)
+	} else {
+		ops.(kernels.AsyncOps).EmbedChosen(ws.x, embedding, p.chosen, p.rows)
+	}
 	if err := p.observe(ops, 0, ws.x); err != nil {
 		return err
 	}
@@ -45,7 +50,8 @@ type workspace struct {
 	rows   int            // capacity
 	buf    kernels.Buffer // everything but logits
 	out    kernels.Buffer
-	tokens kernels.View // [rows] int32
+	tokens kernels.View    // [rows] int32
+	chosen [2]kernels.View // one int32 each: tokens that the device chooses
 
 	x        kernels.View // [rows, model_dim], the residual stream
 	qkv      kernels.View // [rows, widest qkv]
@@ -67,7 +73,7 @@ func (m *Model) newWorkspace(rows int) (*workspace, error) {
 	parts := []struct {
 		view  *kernels.View
 		width int
-	}{{&ws.tokens, 1}, {&ws.x, c.ModelDim}, {&ws.qkv, qkv}, {&ws.attended, attended}, {&ws.hidden, hidden}}
+	}{{&ws.tokens, 1}, {&ws.chosen[0], 1}, {&ws.chosen[1], 1}, {&ws.x, c.ModelDim}, {&ws.qkv, qkv}, {&ws.attended, attended}, {&ws.hidden, hidden}}
 	total := 0
 	for _, p := range parts {
 		p.view.Off, p.view.Len = total, 4*rows*p.width

@@ -179,6 +179,11 @@ func (s *Session) generate(ctx context.Context, prompt []int32, o *GenerateOptio
 	g.begin(s.tokens, s.Capacity())
 	yielded := len(s.tokens)
 	defer func() { s.endGeneration(yielded) }()
+	if s.batch == nil && g.greedy() {
+		if err := s.beginAhead(ctx, g.limit); err != nil {
+			return err
+		}
+	}
 	for rows := s.logits; ; {
 		// rows is what the last evaluation predicts: what follows the text, and
 		// what follows each token of the draft.
@@ -209,6 +214,7 @@ func (s *Session) endGeneration(n int) {
 	if s.batch != nil {
 		s.batch.withdraw(s)
 	}
+	s.endAhead()
 	s.draft = nil
 	s.rewind(n, max(n-1, 0))
 }

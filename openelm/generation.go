@@ -63,6 +63,12 @@ func (g *generation) begin(text []int32, capacity int) {
 	}
 }
 
+// greedy reports whether each token is the one with the largest logit and nothing
+// else is asked for: then a device can choose it.
+func (g *generation) greedy() bool {
+	return g.sampler.o.argMax() && g.o.Constraint == nil && !g.o.LogProbs && g.o.TopLogProbs == 0 && !g.o.Lookup
+}
+
 // next chooses the token that follows text, which logits predict.
 func (g *generation) next(logits []float32, text []int32) (t Token, err error) {
 	if g.allowed != nil {
@@ -80,24 +86,32 @@ func (g *generation) next(logits []float32, text []int32) (t Token, err error) {
 	if g.o.LogProbs || g.o.TopLogProbs > 0 {
 		t.LogProb, t.Top = g.probs.of(logits, t.ID, g.o.TopLogProbs)
 	}
+	g.decode(&t, len(text))
+	return t, nil
+}
+
+// decode tells what token t adds to a text of n tokens, and whether it ends it.
+func (g *generation) decode(t *Token, n int) {
 	if slices.Contains(g.eos, t.ID) {
 		t.Text, t.Stop = g.text.flush(), StopEOS
-	} else if t.Text, t.Stop = g.text.next(t.ID); t.Stop == "" && len(text)+1 == g.limit {
+	} else if t.Text, t.Stop = g.text.next(t.ID); t.Stop == "" && n+1 == g.limit {
 		t.Text, t.Stop = t.Text+g.text.flush(), StopLength
 	}
-	return t, nil
 }
 
 // advance adds to s the tokens that an evaluation has decided, in g.tokens: what
 // follows the text, and what follows the draft as far as that was right. rows are
-// the predictions. last tells that the generation is over, with or without an
+// the predictions, unless the device has chosen. last tells that the generation is over, with or without an
 // error.
 func (g *generation) advance(s *Session, rows []float32) (last bool, err error) {
 	g.tokens = g.tokens[:0]
 	vocab := len(s.logits)
 	for i := 0; ; i++ {
-		t, err := g.next(rows[i*vocab:(i+1)*vocab], s.tokens)
-		if err != nil {
+		var t Token
+		if id, ok := s.chosen(); ok {
+			t.ID = id
+			g.decode(&t, len(s.tokens))
+		} else if t, err = g.next(rows[i*vocab:(i+1)*vocab], s.tokens); err != nil {
 			return true, err
 		}
 		s.tokens = append(s.tokens, t.ID)

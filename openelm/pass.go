@@ -2,7 +2,6 @@ package openelm
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/go-openelm/go-openelm/kernels"
@@ -14,15 +13,17 @@ type pass struct {
 	segments []segment
 	rows     int
 	adapter  *Adapter
+	chosen   kernels.View // the tokens, if not those of the workspace
 
 	spanBuf []kernels.Span
 	attend  kernels.Attention
 }
 
-// segment is the next rows of one session: those that follow what it has cached.
+// segment is rows of one session, from position from on: those that follow what it
+// has cached, or what the device has been given already.
 type segment struct {
 	*Session
-	rows int
+	from, rows int
 }
 
 // A session that has more than ExactRows tokens to evaluate does so in passes of
@@ -69,14 +70,11 @@ func (m *Model) inPass(ctx context.Context, prompts bool, f func(kernels.Ops, *w
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	ws, err := m.workspaces.take(m, prompts)
+	ws, err := m.takeWorkspace(prompts)
 	if err != nil {
-		return fmt.Errorf("openelm: activations: %w", err)
+		return err
 	}
-	defer func() {
-		clear(ws.pass.segments) // an idle workspace keeps no session
-		m.workspaces.give(ws)
-	}()
+	defer m.giveWorkspace(ws)
 	ops, err := m.parts.Backend.Begin(ctx)
 	if err != nil {
 		return err
@@ -89,7 +87,7 @@ func (m *Model) inPass(ctx context.Context, prompts bool, f func(kernels.Ops, *w
 // of one class and one adapter, those of the first session that has any. It
 // reports whether there were any.
 func (p *pass) fill(ws *workspace, sessions []*Session, limit int) bool {
-	p.segments, p.rows = p.segments[:0], 0
+	p.segments, p.rows, p.chosen = p.segments[:0], 0, kernels.View{}
 	prompts := false
 	for _, s := range sessions {
 		n := s.pending()
@@ -109,7 +107,7 @@ func (p *pass) fill(ws *workspace, sessions []*Session, limit int) bool {
 			continue
 		}
 		s.copyTokens(ws.tokens.Ints()[p.rows : p.rows+n])
-		p.segments = append(p.segments, segment{s, n})
+		p.segments = append(p.segments, segment{s, s.cached, n})
 		p.rows += n
 	}
 	return p.rows > 0
@@ -197,7 +195,7 @@ func (p *pass) locate(row int) (segment, int) {
 // want their logits.
 func (p *pass) wanted(row, most int) int {
 	s, r := p.locate(row)
-	if s.cached+r < s.predictFrom() {
+	if s.from+r < s.predictFrom() {
 		return 0
 	}
 	return min(s.rows-r, most)
@@ -207,7 +205,7 @@ func (p *pass) wanted(row, most int) int {
 // segment, go.
 func (p *pass) destination(row int) []float32 {
 	s, r := p.locate(row)
-	return s.wanted[(s.cached+r-s.predictFrom())*s.model.parts.Config.VocabSize:]
+	return s.wanted[(s.from+r-s.predictFrom())*s.model.parts.Config.VocabSize:]
 }
 
 // attention is layer i's attention with a RoPE table that reaches far enough
@@ -226,7 +224,7 @@ func (p *pass) attention(i int) *kernels.Attention {
 func (p *pass) spans(i int) []kernels.Span {
 	p.spanBuf = p.spanBuf[:0]
 	for _, s := range p.segments {
-		p.spanBuf = append(p.spanBuf, s.cache.span(i, s.cached, s.rows))
+		p.spanBuf = append(p.spanBuf, s.cache.span(i, s.from, s.rows))
 	}
 	return p.spanBuf
 }

@@ -74,6 +74,12 @@ func (o *Sampling) validate(vocab int) error {
 	return nil
 }
 
+// argMax reports whether the token is always that of the largest logit.
+func (o *Sampling) argMax() bool {
+	return o.Temperature == 0 && len(o.LogitBias) == 0 && (o.RepetitionPenalty == 0 || o.RepetitionPenalty == 1) &&
+		o.PresencePenalty == 0 && o.FrequencyPenalty == 0
+}
+
 func finite(v float32) bool { return !math.IsNaN(float64(v)) && !math.IsInf(float64(v), 0) }
 
 // TokenProb is a token and the natural logarithm of its probability.

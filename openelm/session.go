@@ -79,6 +79,7 @@ type Session struct {
 	wanted []float32
 	states []float64 // sums of the hidden states, of an embedding
 	turn   turn      // in the batch
+	ahead  *ahead    // while the device chooses the tokens
 
 	state atomic.Int32 // idle, busy or closed
 	trace func(layer int, x []float32)
@@ -290,17 +291,27 @@ func (s *Session) evaluate(ctx context.Context) error {
 	return s.model.evaluate(ctx, sessions[:])
 }
 
-// evaluateAhead begins an evaluation that await waits for: at once in a batch,
-// while the caller looks at its token, and not before await without one.
+// evaluateAhead begins an evaluation that await waits for: at once in a batch and
+// where the device chooses the tokens, while the caller looks at its token, and
+// otherwise not before await.
 func (s *Session) evaluateAhead() {
-	if s.batch != nil {
+	switch {
+	case s.batch != nil:
 		s.batch.submit(s)
+	case s.ahead != nil:
+		s.ahead.start()
 	}
 }
 
 func (s *Session) await(ctx context.Context) error {
 	if s.batch != nil {
 		return s.batch.wait(ctx, s)
+	}
+	if s.ahead != nil {
+		if err := s.ahead.take(ctx); err != nil || s.ahead.token >= 0 {
+			return err
+		}
+		s.endAhead() // the CPU is to say what is wrong with the prediction
 	}
 	return s.evaluate(ctx)
 }

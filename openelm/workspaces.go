@@ -1,6 +1,7 @@
 package openelm
 
 import (
+	"fmt"
 	"sync"
 
 	"github.com/go-openelm/go-openelm/kernels"
@@ -13,10 +14,11 @@ type workspaces struct {
 	idle []*workspace
 }
 
-// take returns a workspace for decoding, or a large one for prompts. A decode
-// takes a small one even where a large one is idle, so that steady decoding
+// takeWorkspace returns a workspace for decoding, or a large one for prompts. A
+// decode takes a small one even where a large one is idle, so that steady decoding
 // touches little memory.
-func (w *workspaces) take(m *Model, prompts bool) (*workspace, error) {
+func (m *Model) takeWorkspace(prompts bool) (*workspace, error) {
+	w := &m.workspaces
 	rows := kernels.ExactRows
 	if prompts {
 		rows = max(m.parts.Backend.PassRows(), minPassRows)
@@ -32,10 +34,16 @@ func (w *workspaces) take(m *Model, prompts bool) (*workspace, error) {
 		}
 	}
 	w.mu.Unlock()
-	return m.newWorkspace(rows)
+	ws, err := m.newWorkspace(rows)
+	if err != nil {
+		return nil, fmt.Errorf("openelm: activations: %w", err)
+	}
+	return ws, nil
 }
 
-func (w *workspaces) give(ws *workspace) {
+func (m *Model) giveWorkspace(ws *workspace) {
+	clear(ws.pass.segments) // an idle workspace keeps no session
+	w := &m.workspaces
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.idle = append(w.idle, ws)

@@ -32,7 +32,7 @@ the KV cache. Counts are the same on every GPU; no speed was measured.
 *Bytes* are what the kernels read and write, each byte counted once a dispatch: what memory has to deliver as long as a few
 kilobytes of activations stay in a cache. *Requested* counts every load of every thread for itself; a cache serves the repeated
 ones, and fewer of them are no merit: dividing a product among more threadgroups raises the count and keeps more cores of a
-large GPU busy. Both are given relative to the weights and the live KV cache, which no implementation can avoid reading. One token is one command buffer and one wait.
+large GPU busy. Both are given relative to the weights and the live KV cache, which no implementation can avoid reading. One token is one wait, and none where the GPU chooses the tokens.
 
 The unfused graph is the model's definition with every norm, rotation, copy and addition an operation of its own, and
 attention one: 17 dispatches a layer. Its bytes are the same weights and cache, and the activations that pass between its

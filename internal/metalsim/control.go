@@ -164,12 +164,21 @@ type Dispatch struct {
 // Dispatches lists those executed since Reset, in order of execution.
 func (s *Simulator) Dispatches() []Dispatch { return decode[[]Dispatch](s, "metalsim_dispatches_json") }
 
+// Event is the commit of a command buffer, or its completion.
+type Event struct {
+	CommandBuffer uint64
+	Completed     bool
+}
+
+// Events lists those since Reset, in the order in which they happened.
+func (s *Simulator) Events() []Event { return decode[[]Event](s, "metalsim_events_json") }
+
 // Objects counts the living Objective-C objects by class.
 func (s *Simulator) Objects() map[string]int64 {
 	return decode[map[string]int64](s, "metalsim_objects_json")
 }
 
-// Reset forgets violations, counters and faults, and brings back a lost device. Settings and objects stay.
+// Reset forgets violations, counters, faults and times, and brings back a lost device. Settings and objects stay.
 func (s *Simulator) Reset() { s.lib.call("metalsim_reset") }
 
 // Line is a source line of a kernel that has code.
@@ -205,6 +214,12 @@ const (
 // fail, too, until Reset.
 func (s *Simulator) FailAt(kind Fault, n uint64, code int) {
 	s.lib.callText("metalsim_fail_at", string(kind), uintptr(n), uintptr(code))
+}
+
+// SetTime makes a dispatch of a kernel, in threadgroups of so many threads, take so long by the GPU's clock, until Reset; it
+// is executed as ever, or not. A command buffer that has one takes what its dispatches take by this clock.
+func (s *Simulator) SetTime(kernel string, threads int, d time.Duration) {
+	s.lib.callText("metalsim_set_time", kernel, uintptr(threads), uintptr(d))
 }
 
 // SetSeed chooses the order in which threadgroups, SIMD-groups, and dispatches between barriers run; 0 is ascending.

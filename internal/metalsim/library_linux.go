@@ -50,7 +50,7 @@ func (l library) call(name string) string {
 
 var returnsText = map[string]bool{
 	"metalsim_violations_json": true, "metalsim_counters_json": true, "metalsim_objects_json": true, "metalsim_methods_json": true,
-	"metalsim_coverage_json": true, "metalsim_dispatches_json": true,
+	"metalsim_coverage_json": true, "metalsim_dispatches_json": true, "metalsim_events_json": true,
 }
 
 // callText calls a function whose first argument is a string.

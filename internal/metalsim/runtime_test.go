@@ -68,6 +68,15 @@ func TestCounters(t *testing.T) {
 	if got.Bytes.Read != bytes+got.Labels["setBytes"].Read {
 		t.Errorf("in all %+v", got.Bytes)
 	}
+	events := c.sim.Events()
+	if len(events) != 6 {
+		t.Fatalf("%d events of 3 command buffers", len(events))
+	}
+	for i := 0; i < len(events); i += 2 {
+		if e := events[i : i+2]; e[0].Completed || !e[1].Completed || e[0].CommandBuffer != e[1].CommandBuffer || e[0].CommandBuffer != events[0].CommandBuffer+uint64(i/2) {
+			t.Errorf("events %+v, want a command buffer's commit and its completion", e)
+		}
+	}
 	stage := -1
 	for i, d := range c.sim.Dispatches() { // of serial encoders: each a stage
 		threads := []int{128, 100}[i%2]
@@ -77,7 +86,7 @@ func TestCounters(t *testing.T) {
 		stage = d.Stage
 	}
 	c.sim.Reset()
-	if got := c.sim.Counters(); got.Dispatches != 0 || len(got.Kernels) != 0 || len(got.Labels) != 0 {
+	if got := c.sim.Counters(); got.Dispatches != 0 || len(got.Kernels) != 0 || len(got.Labels) != 0 || len(c.sim.Events()) != 0 {
 		t.Errorf("after reset: %+v", got)
 	}
 }

@@ -35,6 +35,7 @@ type Backend struct {
 	// compiling counts compilations that use device.
 	compiling sync.WaitGroup
 	closed    atomic.Bool
+	underWay  atomic.Int64 // command buffers that were committed and not waited for
 	stats     counters
 
 	mu   sync.Mutex
@@ -137,7 +138,6 @@ func (b *Backend) Begin(ctx context.Context) (kernels.Ops, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	b.standing.use()
 	p := b.takePass()
 	p.ctx = ctx
 	return p, nil
@@ -170,6 +170,13 @@ type Stats struct {
 }
 
 type counters struct{ commandBuffers, dispatches, barriers, gpuTime atomic.Int64 }
+
+func (c *counters) add(s *started) {
+	c.commandBuffers.Add(1)
+	c.dispatches.Add(s.dispatches)
+	c.barriers.Add(s.barriers)
+	c.gpuTime.Add(int64(s.GPUTime()))
+}
 
 // Stats returns the counts so far. Only passes whose Run has returned count.
 func (b *Backend) Stats() Stats {

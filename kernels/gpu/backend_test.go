@@ -327,7 +327,7 @@ func TestRecordingDoesNotAllocate(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if all > once {
+	if all > 2*once { // there are two command buffers
 		t.Errorf("recording allocates: %v allocations for 20 layers, %v for one", all, once)
 	}
 }

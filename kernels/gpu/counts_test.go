@@ -8,7 +8,8 @@ import (
 
 // TestDispatchesPerToken pins what one token costs to launch, for all sizes of
 // OpenELM: five dispatches a layer and the two ends, six a layer once keys are
-// split among threadgroups, in one command buffer that is waited for once.
+// split among threadgroups, in two command buffers, since an idle GPU begins while
+// the rest is recorded; in one while kernels compile.
 func TestDispatchesPerToken(t *testing.T) {
 	for _, name := range []string{"270M", "450M", "1_1B", "3B"} {
 		t.Run(name, func(t *testing.T) {
@@ -38,11 +39,15 @@ func TestDispatchesPerToken(t *testing.T) {
 				if got := after.Dispatches - before.Dispatches; got != at.dispatches {
 					t.Errorf("a token with %d cached: %d dispatches, want %d", at.cached, got, at.dispatches)
 				}
-				if got := after.Barriers - before.Barriers; got != at.dispatches-1 {
-					t.Errorf("a token with %d cached: %d barriers, want one between dispatches", at.cached, got)
+				buffers := int64(2)
+				if at.cached == 0 {
+					buffers = 1
 				}
-				if now.Commits-seen.Commits != 1 || now.Waits-seen.Waits != 1 || after.CommandBuffers-before.CommandBuffers != 1 {
-					t.Errorf("a token with %d cached: %d commits, %d waits, want one of each", at.cached, now.Commits-seen.Commits, now.Waits-seen.Waits)
+				if got := after.Barriers - before.Barriers; got != at.dispatches-buffers {
+					t.Errorf("a token with %d cached: %d barriers, want one between dispatches of a command buffer", at.cached, got)
+				}
+				if n := now.Commits - seen.Commits; int64(n) != buffers || now.Waits-seen.Waits != n || after.CommandBuffers-before.CommandBuffers != buffers {
+					t.Errorf("a token with %d cached: %d commits, %d waits, want %d of each", at.cached, n, now.Waits-seen.Waits, buffers)
 				}
 			}
 		})

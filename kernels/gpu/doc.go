@@ -9,6 +9,7 @@
 //	attend_decode   Attend for up to as many rows
 //	attend_prefill  Attend for more rows
 //	embed           Embed
+//	choose          Choose of [kernels.AsyncOps]
 //	trial           nothing: it tells Open whether the GPU runs such kernels
 //
 // The sources are compiled on the machine, for the weight format and the
@@ -18,16 +19,21 @@
 // # Passes
 //
 // Recording an operation checks its operands and notes its dispatches; Run
-// encodes them into one command buffer, commits it and waits once. The encoder
+// encodes them into a command buffer, commits it and waits. The encoder
 // is a concurrent one with a barrier before each operation, since every
 // operation needs the one before it; what one operation dispatches for several
 // sequences or adapters overlaps. One token of L layers is 5·L + 2 dispatches,
-// L more when a sequence is longer than 128 positions, and one more for each
-// adapted matrix.
+// L more when a sequence is longer than 128 positions, one more for each
+// adapted matrix, and one more where the GPU chooses the token.
+//
+// The GPU is not to wait for the CPU. While it has nothing to do, the first few
+// layers of a pass are committed, as a command buffer of their own, when they are
+// recorded. And passes are [kernels.AsyncOps]: where the GPU itself chooses the
+// next token, the next pass is committed while one runs.
 //
 // A pass cannot be stopped once it is committed. It is a fraction of a second
-// long where its rows are no more than [Backend.PassRows] says, and Run waits
-// for it, so that no memory is touched after Run has returned.
+// long where its rows are no more than [Backend.PassRows] says; Run and End wait
+// for it, so that no memory is touched after they have returned.
 //
 // # Exactness
 //

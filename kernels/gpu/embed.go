@@ -33,7 +33,15 @@ type embedArgs struct{ vocabulary, cols, rowBytes, rank uint32 }
 
 // Embed records x[r] = table[token[r]].
 func (p *pass) Embed(x kernels.View, l kernels.Linear, tokens kernels.View, rows int) {
-	const op = "Embed"
+	p.embed("Embed", x, l, tokens, rows, true)
+}
+
+// EmbedChosen is Embed of tokens that are not known yet.
+func (p *pass) EmbedChosen(x kernels.View, l kernels.Linear, tokens kernels.View, rows int) {
+	p.embed("EmbedChosen", x, l, tokens, rows, false)
+}
+
+func (p *pass) embed(op string, x kernels.View, l kernels.Linear, tokens kernels.View, rows int, known bool) {
 	if !p.ready() || !p.checkRows(op, rows) {
 		return
 	}
@@ -45,9 +53,11 @@ func (p *pass) Embed(x kernels.View, l kernels.Linear, tokens kernels.View, rows
 	if p.err != nil {
 		return
 	}
-	if err := kernels.CheckTokens(tokens, rows, table); err != nil {
-		p.fail(fmt.Errorf("gpu: %s: %w", op, err))
-		return
+	if known {
+		if err := kernels.CheckTokens(tokens, rows, table); err != nil {
+			p.fail(fmt.Errorf("gpu: %s: %w", op, err))
+			return
+		}
 	}
 	affine := table.Format.Affine()
 	key := kernelKey{

@@ -35,8 +35,8 @@ template <typename F>
     return;
   const Matrix table = {data, affine ? scales : nullptr, affine ? biases : nullptr,
                         args.row_bytes, args.cols};
-  // The launcher has refused other tokens; this keeps a change of them since
-  // then from reading outside the table.
+  // The launcher has refused other tokens, as far as the CPU knows them; choose
+  // sets -1 where there is none.
   const uint token = min(uint(tokens[row]), args.vocabulary - 1);
   float4 v[F::unit / 4];
   unpack<F>(table, token, unit, v);

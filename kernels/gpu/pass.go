@@ -9,22 +9,34 @@ import (
 	"github.com/go-openelm/go-openelm/metal"
 )
 
-// pass implements kernels.Ops: it records dispatches, which Run encodes.
+// pass implements kernels.AsyncOps: it records dispatches, which Start encodes.
 type pass struct {
 	backend *Backend
 	ctx     context.Context
-	err     error // the first of recording
+	err     error // the first of recording and starting
 
 	dispatches []dispatch
 	barrier    bool // the next dispatch needs what was dispatched before
+	started    []started
 
 	scratch     *metal.Buffer
 	scratchSize int // bytes that the dispatches need
 }
 
-var _ kernels.Ops = (*pass)(nil)
+var _ kernels.AsyncOps = (*pass)(nil)
+
+// started is a command buffer that was committed and not yet waited for.
+type started struct {
+	*metal.CommandBuffer
+	dispatches, barriers int64
+}
 
 const (
+	// An idle GPU is given the first earlyDispatches while the rest is recorded
+	// and encoded, which takes a fraction of the time that a GPU needs. One that
+	// is at work already needs no more command buffers than there are passes.
+	earlyDispatches = 16
+
 	maxBindings = 17
 	simdWidth   = 32 // lanes of a SIMD-group of every Apple GPU
 )
@@ -52,12 +64,29 @@ func (p *pass) fail(err error) {
 	}
 }
 
-// ready reports whether the next operation is to be recorded.
+// ready reports whether the next operation is to be recorded. Between operations
+// is where an early start divides a pass.
 func (p *pass) ready() bool {
 	if p.err == nil {
 		p.err = context.Cause(p.ctx)
 	}
+	if p.err == nil && p.early() {
+		p.err = p.commit()
+	}
 	return p.err == nil
+}
+
+// early reports whether the GPU has nothing to do and could begin.
+func (p *pass) early() bool {
+	if len(p.dispatches) < earlyDispatches || p.backend.underWay.Load() > 0 {
+		return false
+	}
+	for i := range p.dispatches {
+		if p.dispatches[i].compiling() {
+			return false // the rest had better compile beside it
+		}
+	}
+	return true
 }
 
 // depends makes the next dispatch wait for all before it.
@@ -108,15 +137,30 @@ func (p *pass) allot(used *int, n int) binding {
 	return binding{off: at}
 }
 
-// Run executes what was recorded, as one command buffer.
+// Run executes what was recorded and waits for it.
 func (p *pass) Run() error {
-	defer p.reset()
-	if !p.ready() {
-		return p.err
+	err := p.Start()
+	if failed := p.wait(); err == nil {
+		err = failed
 	}
-	if len(p.dispatches) == 0 {
-		return nil
+	p.reset()
+	return err
+}
+
+// Start executes what was recorded.
+func (p *pass) Start() error {
+	if p.err == nil {
+		p.err = p.commit()
 	}
+	return p.err
+}
+
+// commit has the GPU execute the dispatches, as one command buffer.
+func (p *pass) commit() error {
+	if err := context.Cause(p.ctx); err != nil || len(p.dispatches) == 0 {
+		return err
+	}
+	p.backend.standing.use()
 	if err := p.growScratch(); err != nil {
 		return err
 	}
@@ -135,11 +179,33 @@ func (p *pass) Run() error {
 	if err := cb.Commit(); err != nil {
 		return fmt.Errorf("gpu: %w", err)
 	}
-	if err := cb.WaitUntilCompleted(); err != nil {
-		return fmt.Errorf("gpu: %w", err)
+	p.backend.underWay.Add(1)
+	s := started{CommandBuffer: cb, dispatches: int64(len(p.dispatches))}
+	for i := range p.dispatches {
+		if p.dispatches[i].barrier {
+			s.barriers++
+		}
 	}
-	p.count(cb)
+	p.started = append(p.started, s)
+	p.forget()
 	return nil
+}
+
+// wait waits for all that was started and returns the first error. It begins with
+// the last command buffer: the others are complete when that one is.
+func (p *pass) wait() (err error) {
+	for i := len(p.started) - 1; i >= 0; i-- {
+		s := &p.started[i]
+		if failed := s.WaitUntilCompleted(); failed != nil {
+			err = fmt.Errorf("gpu: %w", failed)
+		} else {
+			p.backend.stats.add(s)
+		}
+		*s = started{}
+		p.backend.underWay.Add(-1)
+	}
+	p.started = p.started[:0]
+	return err
 }
 
 // encode waits for the pipelines and writes the dispatches into cb.
@@ -204,26 +270,20 @@ func (p *pass) growScratch() error {
 	return nil
 }
 
-func (p *pass) count(cb *metal.CommandBuffer) {
-	s := &p.backend.stats
-	s.commandBuffers.Add(1)
-	s.dispatches.Add(int64(len(p.dispatches)))
-	for i := range p.dispatches {
-		if p.dispatches[i].barrier {
-			s.barriers.Add(1)
-		}
-	}
-	s.gpuTime.Add(int64(cb.GPUTime()))
+// forget drops what was recorded.
+func (p *pass) forget() {
+	p.barrier, p.scratchSize = false, 0
+	p.dispatches = p.dispatches[:0]
 }
 
-// reset forgets what was recorded.
 func (p *pass) reset() {
-	p.err, p.barrier, p.scratchSize = nil, false, 0
-	p.dispatches = p.dispatches[:0]
+	p.err = nil
+	p.forget()
 }
 
 // End gives the pass back to the backend.
 func (p *pass) End() {
+	p.wait()
 	p.reset()
 	clear(p.dispatches[:cap(p.dispatches)]) // keep no buffers alive
 	p.ctx = nil

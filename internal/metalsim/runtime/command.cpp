@@ -78,6 +78,7 @@ void commit(CommandBuffer *self, SEL) {
   }
   if (config().execute) self->flight = Flight::commit(self);
   counters().commits++;
+  record_event({self->serial, false});
   std::shared_ptr<Worker> w = self->queue->worker;
   std::unique_lock lock(w->mutex);
   w->committed++;
@@ -127,7 +128,9 @@ Queue::~Queue() {
   worker->changed.notify_all();
 }
 
-CommandBuffer::CommandBuffer(Queue *q, bool r) : Labelled(classes.command_buffer), queue(q), retains(r) {
+static std::atomic<uint64_t> serials;
+
+CommandBuffer::CommandBuffer(Queue *q, bool r) : Labelled(classes.command_buffer), queue(q), retains(r), serial(++serials) {
   commands.reserve(128);
   bound.reserve(1024);
 }
@@ -141,6 +144,7 @@ CommandBuffer::~CommandBuffer() {
 }
 
 void CommandBuffer::complete(int64_t code) {
+  record_event({serial, true});
   std::vector<Block *> calls;
   {
     std::lock_guard lock(mutex);

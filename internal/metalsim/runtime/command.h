@@ -54,6 +54,7 @@ struct CommandBuffer : Labelled {
 
   Ref<Queue> queue;
   const bool retains;  // its resources (commandBuffer), or not (commandBufferWithUnretainedReferences)
+  const uint64_t serial;
   std::vector<Ref<Object>> retained;
   Encoder *open = nullptr;
 

@@ -30,6 +30,8 @@ struct State {
   std::map<std::string, KernelCounters> kernels;
   std::map<std::string, Traffic> labels;
   std::vector<DispatchRecord> dispatches;
+  std::vector<EventRecord> events;
+  std::map<std::pair<std::string, uint64_t>, double> times;  // by kernel and threads of a threadgroup
   uint64_t stage = 0;
   FaultPlan faults[static_cast<int>(Fault::kCount)];
   std::set<std::string> lacks;  // selectors
@@ -165,6 +167,19 @@ void record_dispatch(DispatchRecord d) {
   s.dispatches.push_back(std::move(d));
 }
 
+void record_event(EventRecord e) {
+  State &s = state();
+  std::lock_guard lock(s.mutex);
+  if (s.events.size() < kMaxRecords) s.events.push_back(e);
+}
+
+double time_of(const std::string &kernel, uint64_t threads) {
+  State &s = state();
+  std::lock_guard lock(s.mutex);
+  auto t = s.times.find({kernel, threads});
+  return t == s.times.end() ? 0 : t->second;
+}
+
 void next_stage() {
   State &s = state();
   std::lock_guard lock(s.mutex);
@@ -297,6 +312,18 @@ METALSIM_EXPORT const char *metalsim_dispatches_json() {
   return hand_out(out + "]");
 }
 
+// Commits and completions since the last reset, in order, as a JSON array.
+METALSIM_EXPORT const char *metalsim_events_json() {
+  State &s = state();
+  std::lock_guard lock(s.mutex);
+  std::string out = "[";
+  for (auto &e : s.events) {
+    if (out.size() > 1) out += ",";
+    out += object(field("CommandBuffer", e.command_buffer) + "\"Completed\":" + (e.completed ? "true" : "false") + ",");
+  }
+  return hand_out(out + "]");
+}
+
 // Live objects by class, as a JSON object: what a client that has released everything leaked.
 METALSIM_EXPORT const char *metalsim_objects_json() {
   std::vector<std::pair<std::string, int64_t>> live;
@@ -345,6 +372,8 @@ METALSIM_EXPORT void metalsim_reset() {
   s.kernels.clear();
   s.labels.clear();
   s.dispatches.clear();
+  s.events.clear();
+  s.times.clear();
   s.stage = 0;
   for (auto &f : s.faults) f = {};
   config().lost = 0;
@@ -364,6 +393,15 @@ METALSIM_EXPORT int metalsim_fail_at(const char *kind, uint64_t n, int64_t code)
     }
   }
   return -1;
+}
+
+// Makes each dispatch of a kernel in threadgroups of so many threads take so many nanoseconds of the GPU's clock, executed or
+// not, until the next reset.
+METALSIM_EXPORT int metalsim_set_time(const char *kernel, uint64_t threads, uint64_t nanoseconds) {
+  State &s = state();
+  std::lock_guard lock(s.mutex);
+  s.times[{kernel, threads}] = 1e-9 * static_cast<double>(nanoseconds);
+  return 0;
 }
 
 // Sets one configuration value; the keys are the METALSIM_ environment variables in lower case. 0: ok.

@@ -58,6 +58,14 @@ struct DispatchRecord {
   double in_flight = 0;
 };
 void record_dispatch(DispatchRecord d);
+// A command buffer was committed or has completed, in the order in which that happened.
+struct EventRecord {
+  uint64_t command_buffer = 0;  // counted since the process began
+  bool completed = false;
+};
+void record_event(EventRecord e);
+// What a dispatch of a kernel in threadgroups of so many threads takes by a test's word, in seconds; 0 if it gave none.
+double time_of(const std::string &kernel, uint64_t threads);
 // Dispatches from here on are not of the same stage as earlier ones.
 void next_stage();
 

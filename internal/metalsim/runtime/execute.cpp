@@ -170,9 +170,12 @@ int64_t CommandBuffer::execute() {
   if (flight) flight->start();
   if (config().execute && !x.all() && failed_with == 0) failed_with = kInvalidResource;
   if (flight) flight->finish();
+  double given = 0;
+  for (const Command &c : commands)
+    if (c.what == Command::kDispatch && c.pipeline && c.pipeline->magic == Object::kLive) given += time_of(c.pipeline->info->name, c.threads.width * c.threads.height * c.threads.depth);
   std::lock_guard lock(mutex);
   gpu_start = start;
-  gpu_end = now();
+  gpu_end = given > 0 ? start + given : now();
   return failed_with;
 }
 
