@@ -1,5 +1,5 @@
 // Command openelm runs OpenELM models from the command line: generate, chat,
-// inspect, tokenize, score, serve, convert, perplexity, models and bench. Run
+// inspect, tokenize, score, serve, convert, perplexity, models, bench and tune. Run
 // it with --help.
 package main
 
@@ -111,7 +111,7 @@ story-teller that is part of this program is used.`,
 		hideUseless(cmd)
 		help(cmd, args)
 	})
-	cmd.AddCommand(generateCommand(&m), chatCommand(&m, s), inspectCommand(&m), tokenizeCommand(&m), scoreCommand(&m), serveCommand(&m, s), convertCommand(&m), perplexityCommand(&m), modelsCommand(&m), benchCommand(&m))
+	cmd.AddCommand(generateCommand(&m), chatCommand(&m, s), inspectCommand(&m), tokenizeCommand(&m), scoreCommand(&m), serveCommand(&m, s), convertCommand(&m), perplexityCommand(&m), modelsCommand(&m), benchCommand(&m), tuneCommand(&m))
 	return cmd
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"github.com/go-openelm/go-openelm/kernels"
 	"github.com/go-openelm/go-openelm/kernels/cpu"
-	"github.com/go-openelm/go-openelm/kernels/gpu"
 	"github.com/go-openelm/go-openelm/loader"
 	"github.com/go-openelm/go-openelm/loader/hub"
 	"github.com/go-openelm/go-openelm/openelm"
@@ -52,7 +51,7 @@ func (f *modelFlags) loaderOptions(cmd *cobra.Command) *loader.Options {
 func (f *modelFlags) open(cmd *cobra.Command) (*opened, error) {
 	o := f.loaderOptions(cmd)
 	var err error
-	if o.Backend, err = f.openBackend(); err != nil {
+	if o.Backend, err = f.openBackend(o.Logger); err != nil {
 		return nil, err
 	}
 	m := &opened{backend: o.Backend}
@@ -122,10 +121,10 @@ func (f *modelFlags) check(cmd *cobra.Command) error {
 }
 
 // openBackend is the backend that was asked for, nil for the loader's choice.
-func (f *modelFlags) openBackend() (kernels.Backend, error) {
+func (f *modelFlags) openBackend(log *slog.Logger) (kernels.Backend, error) {
 	switch {
 	case f.backend == "metal":
-		return gpu.Open(gpu.Options{})
+		return openGPU(log)
 	case f.backend == "auto" && f.threads == 0:
 		return nil, nil
 	}

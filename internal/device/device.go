@@ -5,6 +5,7 @@ package device
 import (
 	"log/slog"
 
+	"github.com/go-openelm/go-openelm/internal/tuning"
 	"github.com/go-openelm/go-openelm/kernels"
 	"github.com/go-openelm/go-openelm/kernels/cpu"
 	"github.com/go-openelm/go-openelm/kernels/gpu"
@@ -16,6 +17,7 @@ func Default(log *slog.Logger) (kernels.Backend, error) {
 	b, err := gpu.Open(gpu.Options{})
 	switch {
 	case err == nil:
+		tuning.Use(b, log)
 		return b, nil
 	case gpu.Unusable(err):
 		log.Warn("running on the CPU", "reason", err)

@@ -35,6 +35,7 @@ type Backend struct {
 	// compiling counts compilations that use device.
 	compiling sync.WaitGroup
 	closed    atomic.Bool
+	geometry  atomic.Pointer[geometry]
 	underWay  atomic.Int64 // command buffers that were committed and not waited for
 	stats     counters
 
@@ -49,6 +50,7 @@ var _ kernels.Backend = (*Backend)(nil)
 // kernels a [*DeviceError]; see [Unusable].
 func Open(o Options) (*Backend, error) {
 	b := &Backend{device: o.Device}
+	b.geometry.Store(defaultGeometry())
 	if b.device == nil {
 		d, err := metal.SystemDefaultDevice()
 		if err != nil {
@@ -146,12 +148,14 @@ func (b *Backend) Begin(ctx context.Context) (kernels.Ops, error) {
 func (b *Backend) takePass() *pass {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n := len(b.idle)
-	if n == 0 {
-		return &pass{backend: b}
+	var p *pass
+	if n := len(b.idle); n > 0 {
+		p = b.idle[n-1]
+		b.idle = b.idle[:n-1]
+	} else {
+		p = &pass{backend: b}
 	}
-	p := b.idle[n-1]
-	b.idle = b.idle[:n-1]
+	p.geometry = b.geometry.Load()
 	return p
 }
 

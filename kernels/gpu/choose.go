@@ -12,7 +12,7 @@ var chooseText string
 
 var chooseSource = source{name: "choose.metal", headers: []string{"sums.h", sumsHeader}, text: chooseText, number: -1, threads: chooseThreads}
 
-// chooseThreads is a whole core's: one threadgroup reads a row.
+// chooseThreads is a whole core's, unless tuned: one threadgroup reads a row.
 const chooseThreads = 1024
 
 // chooseArgs is ChooseArgs of choose.metal.
@@ -36,6 +36,6 @@ func (p *pass) Choose(tokens, logits kernels.View, rows, n int) {
 	d := p.launch(kernelKey{libraryKey: libraryKey{source: &chooseSource}, function: "choose"})
 	d.bind(0, to)
 	d.bind(1, from)
-	d.threads, d.groups = chooseThreads, [3]int{rows, 1, 1}
+	d.threads, d.groups = p.geometry.chooseThreads, [3]int{rows, 1, 1}
 	setArgs(d, 2, chooseArgs{uint32(n)})
 }

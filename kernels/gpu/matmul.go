@@ -19,7 +19,7 @@ const (
 	matmulThreads = 128
 	matmulOuts    = 64
 	// Tiles of 64 rows read W and threadgroup memory half as often as tiles of
-	// 32, where there are enough of them for the cores of a large GPU.
+	// 32, where there are enough of them for the cores of a large GPU (unless tuned).
 	matmulRows      = 64
 	matmulRowsFew   = 32
 	matmulMinGroups = 128
@@ -33,7 +33,7 @@ func (p *pass) launchMatmul(l *product, key kernelKey) *dispatch {
 	}
 	groups := [3]int{ceilDiv(l.w.Rows, outs), ceilDiv(l.rows, matmulRows), 1}
 	key.source, key.function = &matmulSource, "matmul_64"
-	if groups[0]*groups[1] < matmulMinGroups {
+	if groups[0]*groups[1] < p.geometry.matmulGroups {
 		groups[1], key.function = ceilDiv(l.rows, matmulRowsFew), "matmul_32"
 	}
 	d := p.launch(key)

@@ -11,14 +11,15 @@ var matvecSource = source{
 	text:      matvecText,
 	constants: linearConstants,
 	number:    constScaleLayout,
-	threads:   matvecSimdgroups * simdWidth,
+	threads:   matvecMaxSimdgroups * simdWidth,
 }
 
 const (
-	// matvecSimdgroups is how many SIMD-groups a threadgroup has. Nothing is
-	// shared in one; what counts is that there are hundreds, so that every core of
-	// a large GPU has several and their loads cover the latency of memory.
-	matvecSimdgroups = 2
+	// matvecSimdgroups is how many SIMD-groups a threadgroup has, unless tuned.
+	// Nothing is shared in one; what counts is that there are hundreds, so that every
+	// core of a large GPU has several and their loads cover the latency of memory.
+	matvecSimdgroups    = 2
+	matvecMaxSimdgroups = 8
 	// matvecOuts is how many rows of W a SIMD-group works on, as in matvec.metal.
 	matvecOuts = 4
 )
@@ -39,13 +40,17 @@ func (p *pass) launchMatvec(l *product, key kernelKey) *dispatch {
 		}
 	}
 	key.function = f.name
-	outs := matvecOuts * matvecSimdgroups
+	outs, gated := matvecOuts, 0
 	if l.up != nil {
-		outs /= 2
+		outs, gated = outs/2, 1
+	}
+	all, simdgroups := ceilDiv(l.w.Rows, outs), matvecSimdgroups
+	if f.rows == 1 {
+		simdgroups = p.geometry.matvec[l.w.Format][gated][matvecClass(all)]
 	}
 	d := p.launch(key)
-	d.threads = matvecSimdgroups * simdWidth
-	d.groups = [3]int{ceilDiv(l.w.Rows, outs) * ceilDiv(l.rows, f.rows), 1, 1}
+	d.threads = simdgroups * simdWidth
+	d.groups = [3]int{ceilDiv(all, simdgroups) * ceilDiv(l.rows, f.rows), 1, 1}
 	return d
 }
 

@@ -3,6 +3,7 @@ package gpu
 import (
 	"context"
 	"fmt"
+	"time"
 	"unsafe"
 
 	"github.com/go-openelm/go-openelm/kernels"
@@ -18,6 +19,8 @@ type pass struct {
 	dispatches []dispatch
 	barrier    bool // the next dispatch needs what was dispatched before
 	started    []started
+	gpuTime    time.Duration // of what was waited for since Begin
+	geometry   *geometry
 
 	scratch     *metal.Buffer
 	scratchSize int // bytes that the dispatches need
@@ -200,6 +203,7 @@ func (p *pass) wait() (err error) {
 			err = fmt.Errorf("gpu: %w", failed)
 		} else {
 			p.backend.stats.add(s)
+			p.gpuTime += s.GPUTime()
 		}
 		*s = started{}
 		p.backend.underWay.Add(-1)
@@ -286,6 +290,6 @@ func (p *pass) End() {
 	p.wait()
 	p.reset()
 	clear(p.dispatches[:cap(p.dispatches)]) // keep no buffers alive
-	p.ctx = nil
+	p.ctx, p.gpuTime = nil, 0
 	p.backend.putPass(p)
 }

@@ -38,7 +38,7 @@ var allowed = map[string][]string{
 	"loader/tokenizer": {},
 	"loader/hub":       {"internal", "golang.org/x/sys"},
 	"story":            {"loader", "openelm"},
-	"internal/device":  {"kernels", "kernels/cpu", "kernels/gpu"},
+	"internal/device":  {"kernels", "kernels/cpu", "kernels/gpu", "internal"},
 	// Not of the core, which must not import it: it has a dependency that the
 	// library's users should not compile.
 	"server": {"openelm", "chat", "schema", "kernels", "loader/tokenizer", "internal", "github.com/prometheus/client_golang"},
