@@ -1,6 +1,9 @@
 package schema
 
-import "slices"
+import (
+	"slices"
+	"sort"
+)
 
 // frame is where a value stands that has begun.
 type frame struct {
@@ -163,14 +166,10 @@ func (m *machine) literal(c *cell, b byte) {
 
 // narrow is the part of a sorted range whose byte is b.
 func narrow(low, high int32, at func(int32) int, b byte) (int32, int32) {
-	for low < high && at(low) < int(b) {
-		low++
+	from := func(least int) int32 {
+		return low + int32(sort.Search(int(high-low), func(i int) bool { return at(low+int32(i)) >= least }))
 	}
-	end := low
-	for end < high && at(end) == int(b) {
-		end++
-	}
-	return low, end
+	return from(int(b)), from(int(b) + 1)
 }
 
 // byteAt is −1 behind the end.

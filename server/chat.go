@@ -39,7 +39,7 @@ func (p *chatParams) fields(f fields) fields {
 	f["max_completion_tokens"] = integer(&p.maxCompletion, 1, math.MaxInt32)
 	f["logprobs"] = boolean(&p.logprobs)
 	f["top_logprobs"] = integer(&p.top, 0, maxTop)
-	f["response_format"] = only(`{"type":"text"}`)
+	f["response_format"] = p.responseFormat
 	f["modalities"] = only(`["text"]`)
 	f["tools"] = only("[]")
 	f["functions"] = only("[]")
@@ -155,6 +155,14 @@ func (m *Model) conversation(messages []chat.Message) ([]int32, error) {
 	return m.Template.Encode(m.Model, messages)
 }
 
+// stopTurns ends a reply before the next turn. JSON ends by itself, and may say
+// anything in its strings.
+func (p *params) stopTurns(m *Model) {
+	if p.format == nil {
+		p.options.Stop = append(p.options.Stop, m.Template.Stop...)
+	}
+}
+
 // recent is conversation without the oldest messages, other than the system's and
 // the last, as far as the context has no room for them and for a token of a reply.
 func (m *Model) recent(messages []chat.Message, context int) (prompt []int32, err error) {
@@ -250,7 +258,7 @@ func (s *Server) chat(w *response, r *http.Request) error {
 	if _, err := p.capacity(m, len(prompt)); err != nil {
 		return err
 	}
-	p.options.Stop = append(p.options.Stop, m.Template.Stop...)
+	p.stopTurns(m)
 	object := "chat.completion"
 	if p.stream {
 		object += ".chunk"

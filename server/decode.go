@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	maxDepth    = 16               // of the JSON of a request
+	maxDepth    = 100              // of the JSON of a request
 	bodyTimeout = 30 * time.Second // for a request to arrive
 )
 

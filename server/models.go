@@ -6,10 +6,12 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/go-openelm/go-openelm/chat"
 	"github.com/go-openelm/go-openelm/loader/tokenizer"
 	"github.com/go-openelm/go-openelm/openelm"
+	"github.com/go-openelm/go-openelm/schema"
 )
 
 // Model is what a server offers under a name: a model, bare or with an adapter.
@@ -26,6 +28,8 @@ type Model struct {
 	tokens pieces
 	// longest is the most bytes of text that a token stands for.
 	longest int
+	// vocabulary is made when a request wants structured output.
+	vocabulary func() (*schema.Vocabulary, error)
 }
 
 // pieces is what a server needs to know of a tokenizer, as those of package
@@ -62,9 +66,13 @@ func (s *Server) Add(m Model) error {
 	for id := range tokens.VocabSize() {
 		m.longest = max(m.longest, len(strings.ReplaceAll(tokens.Piece(int32(id)), "▁", " ")))
 	}
+	m.vocabulary = sync.OnceValues(func() (*schema.Vocabulary, error) { return schema.NewVocabulary(m.Model) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, other := range s.models {
+		if other.Model == m.Model {
+			m.vocabulary = other.vocabulary
+		}
 		if other.Name == m.Name {
 			return fmt.Errorf("server: %w: two models with the name %s", openelm.ErrArgument, m.Name)
 		}

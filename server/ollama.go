@@ -75,7 +75,7 @@ func newOllama() (*ollamaParams, fields) {
 		"model":        modelName(&p.model),
 		"stream":       boolean(&p.stream),
 		"options":      p.optionFields().inside,
-		"format":       only(`""`),
+		"format":       p.ollamaFormat,
 		"logprobs":     boolean(&p.logprobs),
 		"top_logprobs": integer(&p.top, 0, maxTop),
 		"keep_alive":   keepAlive,
@@ -277,7 +277,7 @@ func (s *Server) ollamaGenerate(w *response, r *http.Request) error {
 			list = append(list, chat.Message{Role: chat.System, Text: p.system})
 		}
 		prompt, err = m.conversation(append(list, chat.Message{Role: chat.User, Text: p.prompt}))
-		p.options.Stop = append(p.options.Stop, m.Template.Stop...)
+		p.stopTurns(m)
 	}
 	if err != nil {
 		return err
@@ -314,7 +314,7 @@ func (s *Server) ollamaChat(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	p.options.Stop = append(p.options.Stop, m.Template.Stop...)
+	p.stopTurns(m)
 	return a.answer(r, s, m, prompt)
 }
 

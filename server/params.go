@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/go-openelm/go-openelm/openelm"
+	"github.com/go-openelm/go-openelm/schema"
 )
 
 // params are the parameters that completions and chats have in common.
@@ -17,6 +18,8 @@ type params struct {
 	maxTokens    int // −1: as many as fit
 	context      int // tokens, if fewer than the model's; 0: the model's
 	seed         *int64
+	format       *schema.Schema // of the text; nil for any text
+	vocabulary   *schema.Vocabulary
 	options      openelm.GenerateOptions
 }
 
@@ -65,6 +68,15 @@ func newParams() (*params, fields) {
 
 // check holds the parameters against each other and against the model.
 func (p *params) check(m *Model) error {
+	if p.format != nil {
+		if p.options.IgnoreEOS {
+			return invalid("ignore_eos", "ignore_eos: a text with a schema ends when its value is complete")
+		}
+		var err error
+		if p.vocabulary, err = m.vocabulary(); err != nil {
+			return err
+		}
+	}
 	if p.includeUsage && !p.stream {
 		return invalid("stream_options", "stream_options: only for a stream")
 	}
@@ -87,6 +99,9 @@ func (p *params) check(m *Model) error {
 func (p *params) choice(i int) openelm.GenerateOptions {
 	o := p.options
 	o.Seed = uint64(*p.seed) + uint64(i)
+	if p.format != nil {
+		o.Constraint = p.vocabulary.Constraint(p.format)
+	}
 	return o
 }
 

@@ -32,7 +32,11 @@ func TestParameters(t *testing.T) {
 		"/v1/chat/completions": {
 			"messages": {nil, []any{}, "Hi", []any{"Hi"}, []any{object{"role": "user"}}, []any{object{"role": "tool", "content": "x"}}, []any{object{"content": "x"}}, []any{object{"role": "user", "content": 1}}, []any{object{"role": "user", "content": "x", "name": "me"}},
 				[]any{object{"role": "user", "content": []any{object{"type": "image_url"}}}}, []any{object{"role": "user", "content": []any{1}}}},
-			"response_format": {object{"type": "json_object"}}, "tools": {[]any{object{}}}, "tool_choice": {"required"}, "logprobs": {1}, "top_logprobs": {21, 2},
+			"response_format": {
+				object{"type": "xml"}, object{}, "json_object", object{"type": "json_schema"}, object{"type": "json_object", "json_schema": object{"schema": object{}}},
+				object{"type": "json_schema", "json_schema": object{"name": "x"}}, object{"type": "json_schema", "json_schema": object{"name": "x", "schema": object{"pattern": "a"}}},
+				object{"type": "json_schema", "json_schema": object{"name": "x", "schema": 1}},
+			}, "tools": {[]any{object{}}}, "tool_choice": {"required"}, "logprobs": {1}, "top_logprobs": {21, 2},
 			"max_completion_tokens": {0}, "reasoning_effort": {"low"}, "audio": {object{}}, "prediction": {object{}}, "modalities": {[]any{"audio"}},
 			"functions": {[]any{1}}, "function_call": {"f"}, "parallel_tool_calls": {1}, "verbosity": {"low"}, "web_search_options": {object{}},
 		},

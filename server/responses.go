@@ -43,7 +43,10 @@ func newResponseParams() (*responseParams, fields) {
 			return nil
 		},
 		"text": fields{
-			"format":    only(`{"type":"text"}`),
+			"format": func(v json.RawMessage) error {
+				p.echo["text.format"] = v
+				return p.textFormat(v)
+			},
 			"verbosity": only(),
 		}.inside,
 		"reasoning":           fields{"effort": only(), "summary": only(), "generate_summary": only()}.inside,
@@ -207,7 +210,7 @@ func (s *Server) responses(w *response, r *http.Request) error {
 	if _, err := p.capacity(m, len(prompt)); err != nil {
 		return err
 	}
-	p.options.Stop = append(p.options.Stop, m.Template.Stop...)
+	p.stopTurns(m)
 	q, end, err := s.begin(r.Context(), m, p.params, "resp_", "response")
 	if err != nil {
 		return err
@@ -254,7 +257,7 @@ func newResponseWriter(q *request, p *responseParams, w *response) *responseWrit
 		answer: responseObject{
 			ID: q.head.ID, Object: q.head.Object, CreatedAt: q.head.Created, Status: "in_progress", Model: q.head.Model,
 			Output: []outputMessage{}, Tools: []struct{}{}, TopLogprobs: p.top,
-			Text: map[string]any{"format": map[string]string{"type": "text"}},
+			Text: map[string]any{"format": repeated("text.format", `{"type":"text"}`)},
 
 			Instructions: repeated("instructions", "null"), MaxOutputTokens: repeated("max_output_tokens", "null"),
 			ParallelToolCalls: repeated("parallel_tool_calls", "true"), Temperature: repeated("temperature", "1"),

@@ -87,7 +87,7 @@ func TestResponses(t *testing.T) {
 	call[responseAnswer](t, f, "/v1/responses", auto)
 	for param, list := range map[string][]any{
 		"input": {nil, []any{}, 1, []object{{"type": "function_call_output"}}}, "truncation": {"x"}, "include": {[]string{"x"}, 1}, "top_logprobs": {1},
-		"text": {object{"format": object{"type": "x"}}, object{"verbosity": "low"}}, "reasoning": {object{"effort": "low"}}, "tools": {[]any{object{}}},
+		"text": {object{"format": object{"type": "x"}}, object{"format": object{"strict": true, "type": "json_schema"}}, object{"format": object{"type": "json_schema", "schema": object{"not": object{}}}}, object{"verbosity": "low"}}, "reasoning": {object{"effort": "low"}}, "tools": {[]any{object{}}},
 		"store": {true}, "previous_response_id": {"x"}, "conversation": {"x"}, "background": {true}, "max_output_tokens": {0}, "foo": {1}, "n": {1},
 	} {
 		for _, v := range list {
