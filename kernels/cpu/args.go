@@ -97,6 +97,7 @@ type int8x3Args struct {
 	index  *int32 // the order of each 32 elements
 	blocks int
 	factor float32
+	flat   bool // kernels write one kind of records
 }
 
 // tileArgs: C[16·i + r][16·j + o] (+)= Σ A_i[r]·B_j[o] for i < 1 or 2 and j < 2,
@@ -145,10 +146,11 @@ type bf16x3Args struct {
 //
 // Of each block, the first 16 digits stand in one vector of 64 bytes, and the
 // other 16 in the next, at 16 times the number of the block: so weights that are
-// multiplied with both add into the same lanes.
+// multiplied with both add into the same lanes. In a flat record the digits of a
+// block are 32 bytes one after the other, at 32 times its number.
 type record struct {
 	digits [3][2][64]int8
-	sums   [16]float32 // of n in each four bytes of both vectors, times a factor
+	sums   [16]float32 // of n in each four bytes of both vectors, times a factor; flat: in each eight bytes
 	unit   float32     // of the row: NaN if an element is infinite or not a number
 	_      [15]float32
 }

@@ -26,9 +26,9 @@
 // Decoding is limited by reading the weights. They are widened in registers, straight
 // from where the checkpoint is mapped. AVX2 converts quantised weights where they are
 // in a word, without a shuffle; the layout of the activations follows from that.
-// AVX-512 and NEON's dot products multiply quantised weights as the bytes they are,
-// with activations as int8×3: products and sums are exact integers until a block's
-// scale is applied.
+// AVX-512 and NEON's dot products, and AVX2 for K-quants, multiply quantised weights as
+// the bytes they are, with activations as int8×3: products and sums are exact integers
+// until a block's scale is applied.
 //
 // # Matmul
 //

@@ -27,7 +27,7 @@ func int8x3(a *int8x3Args) {
 		}
 		out[i] = record{unit: unit}
 		if inverse > 0 {
-			out[i].set(x[:n], index, inverse, a.factor)
+			out[i].set(x[:n], index, inverse, a.factor, a.flat)
 		}
 		x = x[n:]
 	}
@@ -45,15 +45,19 @@ func unitOf(top uint32) (unit, inverse float32) {
 	return math.Float32frombits(uint32(exponent) << 23), math.Float32frombits(uint32(254-exponent) << 23)
 }
 
-func (r *record) set(x []float32, index []int32, inverse, factor float32) {
+func (r *record) set(x []float32, index []int32, inverse, factor float32, flat bool) {
 	var sums [16]int32
 	for i := range x {
 		block, place := i/32, i%32
 		n := int32(math.RoundToEven(float64(x[32*block+int(index[place])] * inverse)))
-		at := 16*block + place%16
-		sums[at/4] += n
+		half, at := place/16, 16*block+place%16
+		sum := at / 4
+		if flat {
+			half, at, sum = block/2, (32*block+place)%64, (32*block+place)/8
+		}
+		sums[sum] += n
 		for d, v := range [3]uint32{uint32(n+0x808080) >> 16, uint32(n+0x808080) >> 8, uint32(n + 0x808080)} {
-			r.digits[d][place/16][at] = int8(v ^ 0x80)
+			r.digits[d][half][at] = int8(v ^ 0x80)
 		}
 	}
 	for i, s := range sums {

@@ -18,6 +18,7 @@ type layout struct {
 	// int8x3: the activations become records instead, in the order index; the
 	// sums are those of a record times factor.
 	int8x3 bool
+	flat   bool // the digits of a block one after the other
 }
 
 // layoutOf is a layout from the column and the power of its element i.
@@ -72,6 +73,7 @@ var (
 	eights      = int8x3Layout(1, inEights)
 	eights4     = int8x3Layout(4, inEights)
 	eights32    = int8x3Layout(32, inEights)
+	flat        = func() *layout { a := int8x3Layout(1, inPlace); a.flat = true; return a }()
 
 	// q4_0 subtracts 8 from each weight, which is a sum in each of eight lanes;
 	// q4_1 adds a minimum.

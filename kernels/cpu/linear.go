@@ -121,7 +121,7 @@ func (t *layoutRows) run(lo, hi int, s *scratch) {
 	for r := lo; r < hi; r++ {
 		from, to := t.from[r*t.cols:(r+1)*t.cols], t.to.x[r*t.to.stride:(r+1)*t.to.stride]
 		if t.layout.int8x3 {
-			s.int8x3Args = int8x3Args{dst: ptr(to), x: ptr(from), index: &t.layout.index[0], blocks: t.cols / 32, factor: t.layout.factor}
+			s.int8x3Args = int8x3Args{dst: ptr(to), x: ptr(from), index: &t.layout.index[0], blocks: t.cols / 32, factor: t.layout.factor, flat: t.layout.flat}
 			s.int8x3(&s.int8x3Args)
 			continue
 		}

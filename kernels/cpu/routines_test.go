@@ -356,7 +356,7 @@ func TestDigits(t *testing.T) {
 						x[i] *= []float32{1e-38, 1e-28}[special-4]
 					}
 				}
-				a := int8x3Args{dst: ptr(got), x: ptr(x), index: &layout.index[0], blocks: blocks, factor: layout.factor}
+				a := int8x3Args{dst: ptr(got), x: ptr(x), index: &layout.index[0], blocks: blocks, factor: layout.factor, flat: layout.flat}
 				r.int8x3(&a)
 				a.dst = ptr(want)
 				int8x3(&a)

@@ -60,24 +60,6 @@ func matvec1xF32AVX2(a *matvecArgs)
 func matvec1xF16AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec1xIQ4_XSAVX2(a *matvecArgs)
-
-//go:noescape
-func matvec1xQ2_KAVX2(a *matvecArgs)
-
-//go:noescape
-func matvec1xQ3_KAVX2(a *matvecArgs)
-
-//go:noescape
-func matvec1xQ5_KAVX2(a *matvecArgs)
-
-//go:noescape
-func matvec1xQ4_KAVX2(a *matvecArgs)
-
-//go:noescape
-func matvec1xQ6_KAVX2(a *matvecArgs)
-
-//go:noescape
 func matvec1xBF16AVX2(a *matvecArgs)
 
 //go:noescape
@@ -96,6 +78,9 @@ func matvec1xQ5_0AVX2(a *matvecArgs)
 func matvec1xQ5_1AVX2(a *matvecArgs)
 
 //go:noescape
+func matvec1xIQ4_XSAVX2(a *matvecArgs)
+
+//go:noescape
 func matvec1xIQ4_NLAVX2(a *matvecArgs)
 
 //go:noescape
@@ -105,28 +90,25 @@ func matvec1xAffine4AVX2(a *matvecArgs)
 func matvec1xAffine8AVX2(a *matvecArgs)
 
 //go:noescape
+func matvec1xQ2_KAVX2(a *matvecArgs)
+
+//go:noescape
+func matvec1xQ3_KAVX2(a *matvecArgs)
+
+//go:noescape
+func matvec1xQ4_KAVX2(a *matvecArgs)
+
+//go:noescape
+func matvec1xQ5_KAVX2(a *matvecArgs)
+
+//go:noescape
+func matvec1xQ6_KAVX2(a *matvecArgs)
+
+//go:noescape
 func matvec2xF32AVX2(a *matvecArgs)
 
 //go:noescape
 func matvec2xF16AVX2(a *matvecArgs)
-
-//go:noescape
-func matvec2xIQ4_XSAVX2(a *matvecArgs)
-
-//go:noescape
-func matvec2xQ2_KAVX2(a *matvecArgs)
-
-//go:noescape
-func matvec2xQ3_KAVX2(a *matvecArgs)
-
-//go:noescape
-func matvec2xQ5_KAVX2(a *matvecArgs)
-
-//go:noescape
-func matvec2xQ4_KAVX2(a *matvecArgs)
-
-//go:noescape
-func matvec2xQ6_KAVX2(a *matvecArgs)
 
 //go:noescape
 func matvec2xBF16AVX2(a *matvecArgs)
@@ -147,6 +129,9 @@ func matvec2xQ5_0AVX2(a *matvecArgs)
 func matvec2xQ5_1AVX2(a *matvecArgs)
 
 //go:noescape
+func matvec2xIQ4_XSAVX2(a *matvecArgs)
+
+//go:noescape
 func matvec2xIQ4_NLAVX2(a *matvecArgs)
 
 //go:noescape
@@ -156,28 +141,25 @@ func matvec2xAffine4AVX2(a *matvecArgs)
 func matvec2xAffine8AVX2(a *matvecArgs)
 
 //go:noescape
+func matvec2xQ2_KAVX2(a *matvecArgs)
+
+//go:noescape
+func matvec2xQ3_KAVX2(a *matvecArgs)
+
+//go:noescape
+func matvec2xQ4_KAVX2(a *matvecArgs)
+
+//go:noescape
+func matvec2xQ5_KAVX2(a *matvecArgs)
+
+//go:noescape
+func matvec2xQ6_KAVX2(a *matvecArgs)
+
+//go:noescape
 func matvec4xF32AVX2(a *matvecArgs)
 
 //go:noescape
 func matvec4xF16AVX2(a *matvecArgs)
-
-//go:noescape
-func matvec4xIQ4_XSAVX2(a *matvecArgs)
-
-//go:noescape
-func matvec4xQ2_KAVX2(a *matvecArgs)
-
-//go:noescape
-func matvec4xQ3_KAVX2(a *matvecArgs)
-
-//go:noescape
-func matvec4xQ5_KAVX2(a *matvecArgs)
-
-//go:noescape
-func matvec4xQ4_KAVX2(a *matvecArgs)
-
-//go:noescape
-func matvec4xQ6_KAVX2(a *matvecArgs)
 
 //go:noescape
 func matvec4xBF16AVX2(a *matvecArgs)
@@ -198,6 +180,9 @@ func matvec4xQ5_0AVX2(a *matvecArgs)
 func matvec4xQ5_1AVX2(a *matvecArgs)
 
 //go:noescape
+func matvec4xIQ4_XSAVX2(a *matvecArgs)
+
+//go:noescape
 func matvec4xIQ4_NLAVX2(a *matvecArgs)
 
 //go:noescape
@@ -205,6 +190,21 @@ func matvec4xAffine4AVX2(a *matvecArgs)
 
 //go:noescape
 func matvec4xAffine8AVX2(a *matvecArgs)
+
+//go:noescape
+func matvec4xQ2_KAVX2(a *matvecArgs)
+
+//go:noescape
+func matvec4xQ3_KAVX2(a *matvecArgs)
+
+//go:noescape
+func matvec4xQ4_KAVX2(a *matvecArgs)
+
+//go:noescape
+func matvec4xQ5_KAVX2(a *matvecArgs)
+
+//go:noescape
+func matvec4xQ6_KAVX2(a *matvecArgs)
 
 //go:noescape
 func gemm1x16AVX2(a *gemmArgs)
@@ -247,6 +247,9 @@ func permuteAVX2(a *permuteArgs)
 
 //go:noescape
 func maximumAVX2(a *vectorArgs)
+
+//go:noescape
+func int8x3AVX2(a *int8x3Args)
 
 //go:noescape
 func matvec1xF32RunAVX512(a *matvecArgs)

@@ -64,22 +64,27 @@ var avx2 = isaTable{
 		kernels.Q2_K: {
 			matvec: [3]matvecKernel{{matvec1xQ2_KAVX2, 2}, {matvec2xQ2_KAVX2, 2}, {matvec4xQ2_KAVX2, 2}},
 			widen:  widenQ2_KAVX2,
+			layout: flat,
 		},
 		kernels.Q3_K: {
 			matvec: [3]matvecKernel{{matvec1xQ3_KAVX2, 2}, {matvec2xQ3_KAVX2, 2}, {matvec4xQ3_KAVX2, 2}},
 			widen:  widenQ3_KAVX2,
+			layout: flat,
 		},
 		kernels.Q4_K: {
-			matvec: [3]matvecKernel{{matvec1xQ4_KAVX2, 4}, {matvec2xQ4_KAVX2, 2}, {matvec4xQ4_KAVX2, 2}},
+			matvec: [3]matvecKernel{{matvec1xQ4_KAVX2, 2}, {matvec2xQ4_KAVX2, 2}, {matvec4xQ4_KAVX2, 2}},
 			widen:  widenQ4_KAVX2,
+			layout: flat,
 		},
 		kernels.Q5_K: {
 			matvec: [3]matvecKernel{{matvec1xQ5_KAVX2, 2}, {matvec2xQ5_KAVX2, 2}, {matvec4xQ5_KAVX2, 2}},
 			widen:  widenQ5_KAVX2,
+			layout: flat,
 		},
 		kernels.Q6_K: {
 			matvec: [3]matvecKernel{{matvec1xQ6_KAVX2, 2}, {matvec2xQ6_KAVX2, 2}, {matvec4xQ6_KAVX2, 2}},
 			widen:  widenQ6_KAVX2,
+			layout: flat,
 		},
 		kernels.IQ4_NL: {
 			matvec: [3]matvecKernel{{matvec1xIQ4_NLAVX2, 2}, {matvec2xIQ4_NLAVX2, 2}, {matvec4xIQ4_NLAVX2, 2}},
@@ -89,6 +94,7 @@ var avx2 = isaTable{
 		kernels.IQ4_XS: {
 			matvec: [3]matvecKernel{{matvec1xIQ4_XSAVX2, 2}, {matvec2xIQ4_XSAVX2, 2}, {matvec4xIQ4_XSAVX2, 2}},
 			widen:  widenIQ4_XSAVX2,
+			layout: signedBytes,
 		},
 		kernels.Affine4: {
 			matvec: [3]matvecKernel{{matvec1xAffine4AVX2, 2}, {matvec2xAffine4AVX2, 2}, {matvec4xAffine4AVX2, 2}},
@@ -112,4 +118,5 @@ var avx2 = isaTable{
 	rope:     ropeAVX2,
 	maximum:  maximumAVX2,
 	permute:  permuteAVX2,
+	int8x3:   int8x3AVX2,
 }

@@ -28,6 +28,11 @@ type blocks struct {
 	affine bool
 	shift  func(part, lane int) int
 	d, m   func(*routine, *stream) reg.VecVirtual
+
+	// A K-quant: groups of 32 columns in a block, whose scales prepare leaves in the
+	// stream's table.
+	groups  int
+	prepare func(*routine, *constants, *stream)
 }
 
 // blockLoad reads 32 weights.
@@ -78,6 +83,12 @@ var blockFormats = []blocks{
 	{name: "Q4_1", bytes: 20, load: sameWords(4), part: nibblePart(ggufShift), biased: true, shift: ggufShift, d: halfAt(0), m: halfAt(2)},
 	{name: "Q5_0", bytes: 22, load: fiveBits(2, true), part: signedBytes, shift: func(int, int) int { return 24 }, d: halfAt(0)},
 	{name: "Q5_1", bytes: 24, load: fiveBits(4, false), part: unsignedBytes, biased: true, shift: func(i, _ int) int { return 8 * i % 24 }, d: halfAt(0), m: halfAt(2)},
+	{name: "IQ4_XS", bytes: 136, load: iq4Values(8), part: signedBytes, shift: func(int, int) int { return 24 }, groups: 8, prepare: scalesIQ4XS(1),
+		d: func(r *routine, s *stream) reg.VecVirtual {
+			d := r.YMM()
+			r.VBROADCASTSS(s.table.Offset(4*s.group), d)
+			return d
+		}},
 	{name: "IQ4_NL", bytes: 18, load: iq4Values(2), part: signedBytes, shift: func(int, int) int { return 24 }, d: halfAt(0)},
 	{name: "Affine4", bytes: 16, load: sameWords(0), part: nibblePart(affineShift), biased: true, affine: true, shift: affineShift, d: groupAt(scaleOf), m: groupAt(biasOf)},
 	{name: "Affine8", bytes: 32, load: wholeWords(0), part: unsignedBytes, biased: true, affine: true, shift: func(i, _ int) int { return 8 * i % 24 }, d: groupAt(scaleOf), m: groupAt(biasOf)},
@@ -146,10 +157,10 @@ func fiveBits(disp int, signed bool) blockLoad {
 	}
 }
 
-// iq4Values looks up the values of 32 nibbles.
+// iq4Values looks up the values of 32 nibbles, those of the stream's group.
 func iq4Values(disp int) blockLoad {
 	return func(r *routine, c *constants, s *stream) reg.VecVirtual {
-		index, v := nibblesInOrder(disp)(r, c, s), r.YMM()
+		index, v := nibblesInOrder(disp+16*s.group)(r, c, s), r.YMM()
 		r.VMOVDQU(c.iq4(), v)
 		r.VPSHUFB(index, v, v)
 		return v

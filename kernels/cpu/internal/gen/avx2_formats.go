@@ -13,6 +13,7 @@ type stream struct {
 	// What prepare left for the block at w.
 	d     reg.VecVirtual
 	table operand.Mem // of a K-quant: scales (and minima); of others: the bias, in all lanes
+	group int         // of a K-quant: which is read
 }
 
 // column is eight consecutive weights, widened, and their place in the block.
@@ -90,7 +91,7 @@ var formats = []format{
 	{name: "IQ4_NL", cols: 32, bytes: 18, prepare: halfScale, steps: 1, step: func(r *routine, c *constants, s *stream, i int) []column {
 		return r.signed32(s, iq4Values(2)(r, c, s))
 	}},
-	{name: "IQ4_XS", cols: 256, bytes: 136, tableSize: 32, prepare: scalesIQ4XS, steps: 16, step: stepIQ4XS},
+	{name: "IQ4_XS", cols: 256, bytes: 136, tableSize: 32, prepare: scalesIQ4XS(0x1p-24), steps: 16, step: stepIQ4XS},
 	{name: "Q2_K", cols: 256, bytes: 84, tableSize: 128, prepare: scalesQ2K, steps: 16, step: stepQ2K},
 	{name: "Q3_K", cols: 256, bytes: 110, tableSize: 64, prepare: scalesQ3K, steps: 16, step: stepQ3K},
 	{name: "Q5_K", cols: 256, bytes: 176, tableSize: 64, prepare: scalesQ4K, steps: 16, step: stepQ5K},
@@ -318,6 +319,15 @@ func (r *routine) bitPair(c *constants, v reg.VecVirtual, run int) reg.VecVirtua
 // scalesQ3K leaves d·(s − 32) of the sixteen groups in the table.
 func scalesQ3K(r *routine, c *constants, s *stream) {
 	d := r.half(at(s.w, 108))
+	for i, v := range r.sixBitsQ3K(c, s) {
+		r.VCVTDQ2PS(v, v)
+		r.VMULPS(d, v, v)
+		r.VMOVUPS(v, s.table.Offset(32*i))
+	}
+}
+
+// sixBitsQ3K are the sixteen s − 32.
+func (r *routine) sixBitsQ3K(c *constants, s *stream) [2]reg.VecVirtual {
 	lo, hi := r.nibbles(c, at(s.w, 96))
 	for i, v := range []reg.VecVirtual{lo, hi} {
 		upper := r.YMM()
@@ -325,10 +335,8 @@ func scalesQ3K(r *routine, c *constants, s *stream) {
 		r.VPSRLVD(c.vector(func(lane int) uint32 { return uint32(8*(lane%4) + 2*(2*i+lane/4)) }), upper, upper)
 		r.bits(c, v, upper, 0, 2, 4)
 		r.VPSUBD(c.bits(32), v, v)
-		r.VCVTDQ2PS(v, v)
-		r.VMULPS(d, v, v)
-		r.VMOVUPS(v, s.table.Offset(32*i))
 	}
+	return [2]reg.VecVirtual{lo, hi}
 }
 
 // stepQ3K is stepQ2K with a third bit from the first 32 bytes.
@@ -350,20 +358,24 @@ func stepQ3K(r *routine, c *constants, s *stream, i int) (cols []column) {
 	return cols
 }
 
-// scalesIQ4XS leaves d·(s − 32)·2⁻²⁴ of the eight groups in the table.
-func scalesIQ4XS(r *routine, c *constants, s *stream) {
-	v, upper, d := r.YMM(), r.YMM(), r.half(at(s.w, 0))
-	r.VPBROADCASTD(at(s.w, 4), v)
-	r.VPSRLVD(c.vector(func(lane int) uint32 { return uint32(4 * lane) }), v, v)
-	r.VPAND(c.bits(15), v, v)
-	r.VPBROADCASTW(at(s.w, 2), upper)
-	r.VPSRLVD(c.vector(func(lane int) uint32 { return uint32(2 * lane) }), upper, upper)
-	r.bits(c, v, upper, 0, 2, 4)
-	r.VPSUBD(c.bits(32), v, v)
-	r.VCVTDQ2PS(v, v)
-	r.VMULPS(c.float(0x1p-24), d, d)
-	r.VMULPS(d, v, v)
-	r.VMOVUPS(v, s.table)
+// scalesIQ4XS leaves d·(s − 32)·factor of the eight groups in the table.
+func scalesIQ4XS(factor float32) func(*routine, *constants, *stream) {
+	return func(r *routine, c *constants, s *stream) {
+		v, upper, d := r.YMM(), r.YMM(), r.half(at(s.w, 0))
+		r.VPBROADCASTD(at(s.w, 4), v)
+		r.VPSRLVD(c.vector(func(lane int) uint32 { return uint32(4 * lane) }), v, v)
+		r.VPAND(c.bits(15), v, v)
+		r.VPBROADCASTW(at(s.w, 2), upper)
+		r.VPSRLVD(c.vector(func(lane int) uint32 { return uint32(2 * lane) }), upper, upper)
+		r.bits(c, v, upper, 0, 2, 4)
+		r.VPSUBD(c.bits(32), v, v)
+		r.VCVTDQ2PS(v, v)
+		if factor != 1 {
+			r.VMULPS(c.float(factor), d, d)
+		}
+		r.VMULPS(d, v, v)
+		r.VMOVUPS(v, s.table)
+	}
 }
 
 // stepIQ4XS looks up the low and the high nibbles of 8 bytes: the values come to

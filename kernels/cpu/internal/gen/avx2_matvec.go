@@ -16,13 +16,16 @@ func avx2Matvec(ctx *build.Context, c *constants) {
 	for _, xs := range []int{1, 2, 4} {
 		for _, f := range formats {
 			switch f.name {
-			case "F32", "F16", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS":
+			case "F32", "F16":
 				matvecColumns(ctx, c, &f, xs)
 			}
 		}
 		matvecColumns(ctx, c, &bf16Pairs, xs)
 		for i := range blockFormats {
 			matvecBlocks(ctx, c, &blockFormats[i], xs)
+		}
+		for i := range superBlocks {
+			matvecIntegers(ctx, c, &superBlocks[i], xs)
 		}
 	}
 }
@@ -138,23 +141,17 @@ func (p *product) store(k int, acc []reg.VecVirtual) {
 
 // streams is how many rows of weights a product reads side by side. A multiplication
 // waits four cycles for the one before it in its chain, and a core begins two in a
-// cycle: eight chains keep it busy, one for each output. Where widening takes longer
-// than multiplying, fewer do.
-func (f *format) streams(xs int) int {
-	if xs == 4 || f.cols > unrolled && (xs == 2 || f.name != "Q4_K") {
+// cycle: eight chains keep it busy, one for each output.
+func streams(xs int) int {
+	if xs == 4 {
 		return 2
 	}
 	return 4
 }
 
-// matvecColumns emits the product for a format that is widened to float32 whole.
+// matvecColumns emits the product for a floating-point format.
 func matvecColumns(ctx *build.Context, c *constants, f *format, xs int) {
-	p := beginProduct(ctx, f.name, f.affine, xs, f.streams(xs))
-	for k := range p.s {
-		if f.tableSize > 0 {
-			p.s[k].table = ctx.AllocLocal(f.tableSize)
-		}
-	}
+	p := beginProduct(ctx, f.name, false, xs, streams(xs))
 	p.loopRows(func() {
 		acc := p.zeros(xs)
 		x := p.get(matvecX)
@@ -180,9 +177,7 @@ func matvecColumns(ctx *build.Context, c *constants, f *format, xs int) {
 			}
 		}, func(cols int) { p.ADDQ(operand.I32(4*cols), x) })
 		for k := range p.s {
-			if f.cols < unrolled {
-				p.ADDQ(p.field(matvecSkip), p.s[k].w)
-			}
+			p.ADDQ(p.field(matvecSkip), p.s[k].w)
 			p.store(k, acc[k])
 		}
 	})
@@ -191,10 +186,20 @@ func matvecColumns(ctx *build.Context, c *constants, f *format, xs int) {
 
 // eachBlock emits the loop over the blocks of a row: groups of them for affine
 // formats, which are as many as cols says.
-func (f *blocks) eachBlock(p *product, body func()) {
+func (f *blocks) eachBlock(p *product, c *constants, body func()) {
 	block := func() {
 		p.prefetch(f.bytes)
-		body()
+		for k := range p.s {
+			if f.groups > 0 {
+				f.prepare(p.routine, c, &p.s[k])
+			}
+		}
+		for g := range max(1, f.groups) {
+			for k := range p.s {
+				p.s[k].group = g
+			}
+			body()
+		}
 		for k := range p.s {
 			p.ADDQ(operand.I32(f.bytes), p.s[k].w)
 		}
@@ -225,6 +230,11 @@ func matvecBlocks(ctx *build.Context, c *constants, f *blocks, xs int) {
 		panic("zero is not the number of lanes")
 	}
 	p := beginProduct(ctx, f.name, f.affine, xs, 2)
+	for k := range p.s {
+		if f.groups > 0 {
+			p.s[k].table = ctx.AllocLocal(4 * f.groups)
+		}
+	}
 	mask := c.masks()
 	if xs == 1 {
 		mask = p.keep(c, f)
@@ -262,7 +272,7 @@ func matvecBlocks(ctx *build.Context, c *constants, f *blocks, xs int) {
 			}
 			return d, m
 		}
-		f.eachBlock(p, func() {
+		f.eachBlock(p, c, func() {
 			if xs == 1 { // both streams share what is loaded of x
 				v := [2]reg.VecVirtual{f.load(p.routine, c, &p.s[0]), f.load(p.routine, c, &p.s[1])}
 				g := [2][]reg.VecVirtual{{p.YMM(), p.YMM()}, {p.YMM(), p.YMM()}}

@@ -35,6 +35,7 @@ func main() {
 		avx2Matvec(ctx, c)
 		avx2GEMM(ctx)
 		avx2Vector(ctx, c)
+		digitsAVX2(ctx, c)
 	}, false))
 	must("AVX-512", write(at("avx512_amd64.s"), avx512, true))
 	must("AMX", writeAMX(at("amx_amd64.s")))
