@@ -43,6 +43,7 @@ soak: tools ## Run the long forms of tests that CI runs reduced
 	OPENELM_SOAK=1 CGO_ENABLED=0 $(GO) test -timeout 6h -v -run '^(TestSweep|TestExactProducts)$$' ./kernels/gpu
 	OPENELM_SOAK=1 CGO_ENABLED=0 $(GO) test -timeout 6h -v -run '^TestExact$$' ./openelm
 	OPENELM_SOAK=1 CGO_ENABLED=0 $(GO) test -timeout 6h -v -run '^TestGenerated$$' ./schema
+	OPENELM_SOAK=1 CGO_ENABLED=0 $(GO) test -timeout 1h -v -run '^TestMLX$$' ./loader/convert
 
 BENCH_MODELS ?= story random:270M:bf16 random:270M:q8_0 random:270M:mlx4 random:1.1B:bf16
 BENCH_FLAGS ?= --prefill 512 --decode 10,2000 --batch 8 --start --paper

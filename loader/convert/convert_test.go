@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -27,7 +28,7 @@ import (
 
 func open(t testing.TB, name, adapter string) *openelm.Model {
 	t.Helper()
-	b := cpu.New(cpu.Options{Threads: 2})
+	b := cpu.New(cpu.Options{Threads: 1})
 	t.Cleanup(func() { b.Close() })
 	m, err := loader.Open(t.Context(), name, &loader.Options{Backend: b, Adapter: adapter, NoTokenizer: true})
 	if err != nil {
@@ -79,12 +80,17 @@ func beside(p *golden.Pack) fs.FS {
 }
 
 // TestGolden: what is converted without loss, an adapter included, reproduces the
-// reference logits as the original does.
+// reference logits as the original does. The packs take turns with the formats;
+// those whose models differ in more than their weights take both.
 func TestGolden(t *testing.T) {
-	b := cpu.New(cpu.Options{Threads: 2})
+	b := cpu.New(cpu.Options{Threads: 1})
 	defer b.Close()
-	for _, p := range golden.Packs(t) {
-		for _, name := range []string{"safetensors-f32", "gguf-f32"} {
+	formats := []string{"safetensors-f32", "gguf-f32"}
+	for i, p := range golden.Packs(t) {
+		for j, name := range formats {
+			if (i+j)%len(formats) != 0 && !structural(p) {
+				continue
+			}
 			t.Run(p.Name+"/"+name, func(t *testing.T) {
 				f := format(t, name)
 				path := place(t, f)
@@ -98,6 +104,12 @@ func TestGolden(t *testing.T) {
 			})
 		}
 	}
+}
+
+// structural reports whether a pack is there for what its model is made of, or for
+// its adapter, and not for the format of its weights.
+func structural(p *golden.Pack) bool {
+	return strings.HasPrefix(p.Name, "tiny-") || p.Adapter() != ""
 }
 
 // TestStored: a model that is in the format already is copied bit for bit.
@@ -162,8 +174,8 @@ func contents(t *testing.T, path string) map[string]string {
 	return all
 }
 
-// TestFormats: every pack in every format opens as the same model, with weights
-// within two of the format's steps. Of n bits, one is for the sign: the steps of
+// TestFormats: every model in every format, and one from every format in every
+// fourth, opens as the same model, with weights within two of the format's steps. Of n bits, one is for the sign: the steps of
 // the K formats, whose range need not be the same on both sides of zero, are at
 // most the largest weight over 2ⁿ⁻¹−1.
 func TestFormats(t *testing.T) {
@@ -171,9 +183,13 @@ func TestFormats(t *testing.T) {
 		"safetensors-f32": 0, "safetensors-f16": 0x1p-11, "safetensors-bf16": 0x1p-8, "mlx-8": 1.0 / 64, "mlx-4": 1.0 / 4, "mlx-4-g32-bf16": 1.0 / 4,
 		"gguf-f32": 0, "gguf-f16": 0x1p-11, "gguf-bf16": 0x1p-8, "gguf-q8_0": 2.0 / 127, "gguf-q6_k": 2.0 / 31, "gguf-q5_k_m": 2.0 / 15, "gguf-q4_k_m": 2.0 / 7, "gguf-q4_0": 2.0 / 7,
 	}
-	for _, p := range golden.Packs(t) {
+	for i, p := range golden.Packs(t) {
 		m := open(t, p.Path(), "")
-		for name, step := range steps {
+		for j, name := range slices.Sorted(maps.Keys(steps)) {
+			if (i+j)%4 != 0 && !strings.HasPrefix(p.Name, "tiny-") {
+				continue
+			}
+			step := steps[name]
 			t.Run(p.Name+"/"+name, func(t *testing.T) {
 				f := format(t, name)
 				path := place(t, f)

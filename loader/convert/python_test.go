@@ -9,36 +9,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
-	"runtime"
 	"slices"
-	"strings"
 	"testing"
 
+	"github.com/go-openelm/go-openelm/internal/testing/pyenv"
 	"github.com/go-openelm/go-openelm/kernels"
 	"github.com/go-openelm/go-openelm/loader"
 	"github.com/go-openelm/go-openelm/loader/convert"
 	"github.com/go-openelm/go-openelm/story"
 )
-
-// newPython is a Python with the gguf package, in a folder of the test.
-func newPython(t *testing.T) string {
-	t.Helper()
-	venv := filepath.Join(t.TempDir(), "venv")
-	bin, system := "bin/python", "python3"
-	if runtime.GOOS == "windows" {
-		bin, system = "Scripts/python.exe", "python"
-	}
-	program := filepath.Join(venv, bin)
-	for _, args := range [][]string{
-		{system, "-m", "venv", venv},
-		{program, "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check", "gguf==0.19.0", "numpy==2.4.6"},
-	} {
-		if output, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("this test needs Python 3 with venv and pip, and a package index: %s: %v\n%s", strings.Join(args, " "), err, output)
-		}
-	}
-	return program
-}
 
 type pythonFile struct {
 	Fields  map[string]any
@@ -52,24 +31,31 @@ type pythonFile struct {
 // TestPython: the gguf package reads what is written here, sees the values that we
 // see, and makes the same bytes of the same weights where it can write a format.
 func TestPython(t *testing.T) {
-	python := newPython(t)
+	python := pyenv.New(t, "gguf==0.19.0", "numpy==2.4.6")
 	m := openStory(t)
-	exact := filepath.Join(t.TempDir(), "exact.gguf")
-	write(t, exact, m, &convert.Options{Format: format(t, "gguf-f32"), Beside: story.FS()})
-	for name, number := range map[string]float64{"gguf-f32": 0, "gguf-f16": 1, "gguf-q8_0": 7, "gguf-q4_0": 2, "gguf-bf16": 32} {
-		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "story.gguf")
-			write(t, path, m, &convert.Options{Format: format(t, name), Beside: story.FS()})
-			output, err := exec.CommandContext(t.Context(), python, "testdata/check.py", path, exact).Output()
-			if err != nil {
-				t.Fatalf("%v\n%s", err, err.(*exec.ExitError).Stderr)
-			}
-			var got pythonFile
-			if err := json.Unmarshal(output, &got); err != nil {
-				t.Fatal(err)
-			}
+	formats := []struct {
+		name   string
+		number float64 // general.file_type
+	}{{"gguf-f32", 0}, {"gguf-f16", 1}, {"gguf-q8_0", 7}, {"gguf-q4_0", 2}, {"gguf-bf16", 32}}
+	args := []string{"testdata/check.py"}
+	for _, f := range formats {
+		args = append(args, filepath.Join(t.TempDir(), "story.gguf"))
+		write(t, args[len(args)-1], m, &convert.Options{Format: format(t, f.name), Beside: story.FS()})
+	}
+	output, err := exec.CommandContext(t.Context(), python, args...).Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, err.(*exec.ExitError).Stderr)
+	}
+	all := map[string]pythonFile{}
+	if err := json.Unmarshal(output, &all); err != nil {
+		t.Fatal(err)
+	}
+	for i, f := range formats {
+		t.Run(f.name, func(t *testing.T) {
+			path := args[1+i]
+			got := all[path]
 			for key, want := range map[string]any{
-				"general.architecture": "openelm", "general.name": "story", "general.size_label": "4.3M", "general.file_type": number,
+				"general.architecture": "openelm", "general.name": "story", "general.size_label": "4.3M", "general.file_type": f.number,
 				"general.quantization_version": 2.0, "openelm.block_count": 6.0, "openelm.attention.head_count": []any{2., 4., 4., 4., 4., 4.},
 				"openelm.context_length": 512.0, "tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": 2048.0, "tokenizer.ggml.scores": 2048.0,
 				"tokenizer.ggml.token_type": 2048.0, "tokenizer.ggml.bos_token_id": 1.0, "tokenizer.ggml.eos_token_id": 2.0,
@@ -88,7 +74,7 @@ func TestPython(t *testing.T) {
 					t.Errorf("%s, %s: the gguf package makes other bytes of it", tensor, x.Type)
 				}
 			}
-			if matrices := 1 + 5*6; name != "gguf-f32" && name != "gguf-q4_0" && theirs != matrices || name == "gguf-q4_0" && theirs != matrices-1 {
+			if matrices := 1 + 5*6; f.name != "gguf-f32" && f.name != "gguf-q4_0" && theirs != matrices || f.name == "gguf-q4_0" && theirs != matrices-1 {
 				t.Errorf("%d tensors were compared", theirs)
 			}
 			opened, err := loader.Open(t.Context(), path, nil)

@@ -4,11 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/go-openelm/go-openelm/internal/testing/hubtest"
+	"github.com/go-openelm/go-openelm/internal/testing/pyenv"
 	"github.com/go-openelm/go-openelm/loader/hub"
 )
 
@@ -28,6 +30,7 @@ var pythonReleases = []string{"2.4.0", "0.34.4"}
 func TestPython(t *testing.T) {
 	for _, release := range pythonReleases {
 		t.Run(release, func(t *testing.T) {
+			t.Parallel()
 			py := newPython(t, release)
 			t.Run("PythonReadsOurs", func(t *testing.T) { pythonReadsOurs(t, py) })
 			t.Run("WeReadPythons", func(t *testing.T) { weReadPythons(t, py) })
@@ -42,73 +45,95 @@ func TestPython(t *testing.T) {
 	}
 }
 
-// python is an environment with huggingface_hub.
+// python is an environment with huggingface_hub: a process that answers, and how
+// to start others.
 type python struct {
 	program, script string
-	env             []string
+	ask             io.Writer
+	answers         *bufio.Reader
+	cache, endpoint string
 }
 
-// newPython installs huggingface_hub from the package index, into a folder of the test.
+// newPython has huggingface_hub from the package index.
 func newPython(t *testing.T, release string) *python {
 	t.Helper()
-	venv := filepath.Join(t.TempDir(), "venv")
-	run := func(name string, args ...string) {
-		if output, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput(); err != nil {
-			t.Fatalf("this test needs Python 3 with venv and pip, and a package index: %s %s: %v\n%s", name, strings.Join(args, " "), err, output)
-		}
-	}
-	bin, system := "bin/python", "python3"
-	if runtime.GOOS == "windows" {
-		bin, system = "Scripts/python.exe", "python"
-	}
-	run(system, "-m", "venv", venv)
-	py := &python{program: filepath.Join(venv, bin)}
-	run(py.program, "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check", "huggingface_hub=="+release)
+	py := &python{program: pyenv.New(t, "huggingface_hub=="+release)}
 	var err error
 	if py.script, err = filepath.Abs("testdata/interop.py"); err != nil {
 		t.Fatal(err)
 	}
-	var version string
-	py.call(t, &version, "version", nil)
-	if version != release {
-		t.Fatalf("version is %s, want %s", version, release)
+	cmd := py.of(&hub.Client{CacheDir: t.TempDir()}).command(t)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
 	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		_ = cmd.Wait() // it may have been killed with the test
+	})
+	py.ask, py.answers = in, bufio.NewReader(out)
 	return py
 }
 
 // of returns the environment with the cache and hub of a client.
-func (py *python) of(c *hub.Client, more ...string) *python {
-	env := append(os.Environ(), "HF_HUB_CACHE="+c.CacheDir, "HF_HOME="+filepath.Join(c.CacheDir, "home"), "HF_ENDPOINT="+c.Endpoint,
-		"HF_HUB_DISABLE_XET=1", "HF_HUB_DISABLE_TELEMETRY=1", "HF_HUB_DISABLE_PROGRESS_BARS=1", "NO_PROXY=127.0.0.1")
-	return &python{py.program, py.script, append(env, more...)}
+func (py *python) of(c *hub.Client) *python {
+	other := *py
+	other.cache, other.endpoint = c.CacheDir, c.Endpoint
+	return &other
 }
 
-func (py *python) command(t *testing.T, name string, args map[string]any) *exec.Cmd {
-	t.Helper()
-	if args == nil {
-		args = map[string]any{}
-	}
-	data, err := json.Marshal(args)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), py.program, py.script, name, string(data))
-	cmd.Env = py.env
+// command starts a process of its own, with settings in its environment.
+func (py *python) command(t *testing.T, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(t.Context(), py.program, append([]string{py.script}, args...)...)
+	cmd.Env = append(os.Environ(), "HF_HUB_CACHE="+py.cache, "HF_HOME="+filepath.Join(py.cache, "home"), "HF_ENDPOINT="+py.endpoint,
+		"HF_HUB_DISABLE_XET=1", "HF_HUB_DISABLE_TELEMETRY=1", "HF_HUB_DISABLE_PROGRESS_BARS=1", "NO_PROXY=127.0.0.1")
 	return cmd
 }
 
+// call asks the process that answers.
 func (py *python) call(t *testing.T, result any, name string, args map[string]any) {
 	t.Helper()
-	cmd := py.command(t, name, args)
+	all := map[string]any{"cache_dir": py.cache, "endpoint": py.endpoint}
+	maps.Copy(all, args)
+	line, err := json.Marshal([]any{name, all})
+	if err == nil {
+		_, err = py.ask.Write(append(line, '\n'))
+	}
+	if err == nil {
+		line, err = py.answers.ReadBytes('\n')
+	}
+	if err == nil {
+		err = json.Unmarshal(line, result)
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+}
+
+// offlineSnapshot is what snapshot_download finds with settings of its own.
+func (py *python) offlineSnapshot(t *testing.T, settings ...string) (snapshot string) {
+	t.Helper()
+	cmd := py.command(t, "snapshot", `{"repo": "`+testID+`", "local_files_only": true}`)
+	cmd.Env = append(cmd.Env, "HF_HUB_OFFLINE=1")
+	cmd.Env = append(cmd.Env, settings...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	output, err := cmd.Output()
 	if err == nil {
-		err = json.Unmarshal(output, result)
+		err = json.Unmarshal(output, &snapshot)
 	}
 	if err != nil {
-		t.Fatalf("%s: %v\n%s%s", name, err, output, &stderr)
+		t.Fatalf("snapshot: %v\n%s%s", err, output, &stderr)
 	}
+	return snapshot
 }
 
 type scanReport struct {
@@ -150,7 +175,7 @@ func pythonReadsOurs(t *testing.T, py *python) {
 	wantError(t, err, hub.ErrFileNotFound)
 	srv.Requests()
 
-	offline := py.of(c, "HF_HUB_OFFLINE=1")
+	offline := py.of(c)
 	want := map[string]string{"absent.json": "no such file"}
 	for _, name := range names() {
 		want[name] = filepath.Join(dir, filepath.FromSlash(name))
@@ -160,9 +185,7 @@ func pythonReadsOurs(t *testing.T, py *python) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("try_to_load_from_cache (-want +got):\n%s", diff)
 	}
-	var snapshot string
-	offline.call(t, &snapshot, "snapshot", map[string]any{"repo": testID, "local_files_only": true})
-	if snapshot != dir {
+	if snapshot := offline.offlineSnapshot(t); snapshot != dir {
 		t.Errorf("snapshot_download is %s, want %s", snapshot, dir)
 	}
 	offline.checkScan(t, commit)
@@ -259,7 +282,7 @@ func bothUpdateOne(t *testing.T, py *python) {
 	second := srv.Push(t, hubtest.Repo{ID: testID, Files: changed})
 	path := mustFile(t, c, testRepo, "config.json")
 	checkContents(t, path, []byte("second"))
-	py.of(c, "HF_HUB_OFFLINE=1").call(t, &result, "cached", map[string]any{"repo": testID, "names": []string{"config.json"}})
+	py.of(c).call(t, &result, "cached", map[string]any{"repo": testID, "names": []string{"config.json"}})
 	if result["config.json"] != path || !strings.Contains(path, second) {
 		t.Errorf("Python finds %s, we %s", result["config.json"], path)
 	}
@@ -344,7 +367,7 @@ func shareLocks(t *testing.T, py *python) {
 	if err := os.RemoveAll(filepath.Join(c.CacheDir, "models--org--Tiny-Model")); err != nil {
 		t.Fatal(err)
 	}
-	holder := py.of(c).command(t, "hold", map[string]any{"path": lock})
+	holder := py.of(c).command(t, "hold", fmt.Sprintf(`{"path": %q}`, lock))
 	stdin, err := holder.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -395,10 +418,8 @@ func pythonReadsCopies(t *testing.T, py *python) {
 	for _, name := range names() {
 		mustFile(t, c, testRepo, name)
 	}
-	offline := py.of(c, "HF_HUB_OFFLINE=1", "HF_HUB_DISABLE_SYMLINKS=1")
-	offline.checkScan(t, commit)
-	var snapshot string
-	offline.call(t, &snapshot, "snapshot", map[string]any{"repo": testID, "local_files_only": true})
+	py.of(c).checkScan(t, commit)
+	snapshot := py.of(c).offlineSnapshot(t, "HF_HUB_DISABLE_SYMLINKS=1")
 	checkContents(t, filepath.Join(snapshot, "model.safetensors"), weights)
 }
 

@@ -1,24 +1,25 @@
-"""What the tests ask Python's huggingface_hub. Arguments: a command and its JSON; prints JSON."""
+"""What the tests ask Python's huggingface_hub: a command and the JSON of its
+arguments, from the command line or, since Python takes a second to import it,
+line by line from standard input. Answers in JSON, a line each."""
 
 import fnmatch
 import json
 import sys
 
-import huggingface_hub
 from huggingface_hub import hf_hub_download, scan_cache_dir, snapshot_download, try_to_load_from_cache
 from huggingface_hub.utils import HFValidationError, WeakFileLock, validate_repo_id
 
 
-def cached(repo, names):
+def cached(repo, names, cache_dir, endpoint):
     found = {}
     for name in names:
-        path = try_to_load_from_cache(repo, name)
+        path = try_to_load_from_cache(repo, name, cache_dir)
         found[name] = path if path is None or isinstance(path, str) else "no such file"
     return found
 
 
-def scan():
-    report = scan_cache_dir()
+def scan(cache_dir, endpoint):
+    report = scan_cache_dir(cache_dir)
     return {
         "warnings": [str(w) for w in report.warnings],
         "repos": {
@@ -35,14 +36,18 @@ def scan():
     }
 
 
-def delete(commits):
-    strategy = scan_cache_dir().delete_revisions(*commits)
+def delete(commits, cache_dir, endpoint):
+    strategy = scan_cache_dir(cache_dir).delete_revisions(*commits)
     freed = strategy.expected_freed_size
     strategy.execute()
     return freed
 
 
-def valid(ids):
+def download(repo, names, **place):
+    return {name: hf_hub_download(repo, name, **place) for name in names}
+
+
+def valid(ids, **_):
     result = {}
     for repo_id in ids:
         try:
@@ -60,7 +65,7 @@ def hold(path):
         sys.stdin.read()
 
 
-def is_locked(path):
+def is_locked(path, **_):
     from filelock import Timeout
 
     try:
@@ -71,17 +76,25 @@ def is_locked(path):
 
 
 commands = {
-    "version": lambda: huggingface_hub.__version__,
     "cached": cached,
     "scan": scan,
     "snapshot": lambda repo, **options: snapshot_download(repo, **options),
-    "download": lambda repo, names: {name: hf_hub_download(repo, name) for name in names},
+    "download": download,
     "delete": delete,
     "valid": valid,
-    "match": lambda cases: [fnmatch.fnmatchcase(name, pattern) for pattern, name in cases],
+    "match": lambda cases, **_: [fnmatch.fnmatchcase(name, pattern) for pattern, name in cases],
     "hold": hold,
     "is_locked": is_locked,
 }
 
-result = commands[sys.argv[1]](**json.loads(sys.argv[2]))
-print(json.dumps(result))
+
+
+def answer(command, args):
+    print(json.dumps(commands[command](**args)), flush=True)
+
+
+if sys.argv[1:]:
+    answer(sys.argv[1], json.loads(sys.argv[2]))
+else:
+    for line in sys.stdin:
+        answer(*json.loads(line))
