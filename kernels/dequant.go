@@ -241,6 +241,24 @@ func float(f Format, b []byte, i int) float32 {
 	return v[0]
 }
 
+// PutFloat stores v in a floating-point format, rounded to nearest, even where it is
+// halfway, and returns what was stored.
+func PutFloat(dst []byte, v float32, f Format) float32 {
+	switch f {
+	case F32:
+		binary.LittleEndian.PutUint32(dst, math.Float32bits(v))
+		return v
+	case F16:
+		h := ToF16(v)
+		binary.LittleEndian.PutUint16(dst, h)
+		return FromF16(h)
+	default:
+		h := ToBF16(v)
+		binary.LittleEndian.PutUint16(dst, h)
+		return FromBF16(h)
+	}
+}
+
 // FromF16 widens an IEEE 754 binary16 value, exactly.
 func FromF16(h uint16) float32 {
 	sign, exp, frac := uint32(h>>15)<<31, uint32(h>>10&31), uint32(h&1023)

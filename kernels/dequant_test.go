@@ -150,6 +150,20 @@ func TestReadRowFloats(t *testing.T) {
 	}
 }
 
+// TestPutFloat: what is returned is what Widen reads.
+func TestPutFloat(t *testing.T) {
+	for _, f := range []kernels.Format{kernels.F32, kernels.F16, kernels.BF16} {
+		for _, v := range []float32{0, 1, -0.1, 65504, 1e-7} {
+			var b [4]byte
+			var read [1]float32
+			stored := kernels.PutFloat(b[:], v, f)
+			if kernels.Widen(read[:], b[:], f); read[0] != stored || math.Abs(float64(stored-v)) > math.Abs(float64(v))/128 && f != kernels.F16 {
+				t.Errorf("%s: %v is stored as %v, said %v", f, v, read[0], stored)
+			}
+		}
+	}
+}
+
 // TestRounding holds ToF16 and ToBF16 to be the nearest value, halves to even.
 func TestRounding(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))

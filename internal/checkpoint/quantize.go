@@ -25,7 +25,7 @@ func Encode(dst []byte, row []float32, f kernels.Format) {
 	case f.Float():
 		size := f.BlockBytes()
 		for i, v := range row {
-			putFloat(dst[i*size:], v, f)
+			kernels.PutFloat(dst[i*size:], v, f)
 		}
 		return
 	}
@@ -51,8 +51,8 @@ func EncodeAffine(q, scales, biases []byte, row []float32, bits, group int, f ke
 	for g := 0; g*group < len(row); g++ {
 		x := row[g*group : (g+1)*group]
 		low, high := minMax(x)
-		bias := putFloat(biases[g*size:], low, f)
-		scale := putFloat(scales[g*size:], (high-bias)/top, f)
+		bias := kernels.PutFloat(biases[g*size:], low, f)
+		scale := kernels.PutFloat(scales[g*size:], (high-bias)/top, f)
 		for i, v := range x {
 			c := g*group + i
 			q[c*bits/8] |= quantum(v-bias, scale, 0, top) << (c * bits % 8)
@@ -86,32 +86,15 @@ func extreme(x []float32) float32 {
 	return high
 }
 
-// putFloat stores v and returns what was stored.
-func putFloat(dst []byte, v float32, f kernels.Format) float32 {
-	switch f {
-	case kernels.F16:
-		h := kernels.ToF16(v)
-		binary.LittleEndian.PutUint16(dst, h)
-		return kernels.FromF16(h)
-	case kernels.BF16:
-		h := kernels.ToBF16(v)
-		binary.LittleEndian.PutUint16(dst, h)
-		return kernels.FromBF16(h)
-	default:
-		binary.LittleEndian.PutUint32(dst, math.Float32bits(v))
-		return v
-	}
-}
-
 func encodeQ8_0(dst []byte, x []float32) {
-	d := putFloat(dst, float32(math.Abs(float64(extreme(x))))/127, kernels.F16)
+	d := kernels.PutFloat(dst, float32(math.Abs(float64(extreme(x))))/127, kernels.F16)
 	for i, v := range x {
 		dst[2+i] = quantum(v, d, -127, 127)
 	}
 }
 
 func encodeQ4_0(dst []byte, x []float32) {
-	d := putFloat(dst, extreme(x)/-8, kernels.F16)
+	d := kernels.PutFloat(dst, extreme(x)/-8, kernels.F16)
 	for i := range 16 {
 		dst[2+i] = quantum(x[i]+float32(8*d), d, 0, 15) | quantum(x[i+16]+float32(8*d), d, 0, 15)<<4
 	}
@@ -119,22 +102,22 @@ func encodeQ4_0(dst []byte, x []float32) {
 
 func encodeQ4_1(dst []byte, x []float32) {
 	low, high := minMax(x)
-	m := putFloat(dst[2:], low, kernels.F16)
-	d := putFloat(dst, (high-m)/15, kernels.F16)
+	m := kernels.PutFloat(dst[2:], low, kernels.F16)
+	d := kernels.PutFloat(dst, (high-m)/15, kernels.F16)
 	for i := range 16 {
 		dst[4+i] = quantum(x[i]-m, d, 0, 15) | quantum(x[i+16]-m, d, 0, 15)<<4
 	}
 }
 
 func encodeQ5_0(dst []byte, x []float32) {
-	d := putFloat(dst, extreme(x)/-16, kernels.F16)
+	d := kernels.PutFloat(dst, extreme(x)/-16, kernels.F16)
 	putFiveBits(dst[2:], x, float32(16*d), d)
 }
 
 func encodeQ5_1(dst []byte, x []float32) {
 	low, high := minMax(x)
-	m := putFloat(dst[2:], low, kernels.F16)
-	d := putFloat(dst, (high-m)/31, kernels.F16)
+	m := kernels.PutFloat(dst[2:], low, kernels.F16)
+	d := kernels.PutFloat(dst, (high-m)/31, kernels.F16)
 	putFiveBits(dst[4:], x, -m, d)
 }
 
@@ -161,8 +144,8 @@ func minima(units []byte, x []float32, group int, top, most float32) (d, dmin fl
 	}
 	_, maxScale := minMax(scales)
 	_, maxMin := minMax(minima)
-	d = putFloat(units, maxScale/most, kernels.F16)
-	dmin = putFloat(units[2:], maxMin/most, kernels.F16)
+	d = kernels.PutFloat(units, maxScale/most, kernels.F16)
+	dmin = kernels.PutFloat(units[2:], maxMin/most, kernels.F16)
 	for j := range n {
 		scale = append(scale, quantum(scales[j], d, 0, most))
 		minimum = append(minimum, quantum(minima[j], dmin, 0, most))
@@ -211,7 +194,7 @@ func signedScales(unit []byte, x []float32, group int, low, most float32) (d flo
 	for j := range n {
 		wide[j] = extreme(x[group*j:group*(j+1)]) / low
 	}
-	d = putFloat(unit, extreme(wide)/-most, kernels.F16)
+	d = kernels.PutFloat(unit, extreme(wide)/-most, kernels.F16)
 	for _, s := range wide {
 		scales = append(scales, int8(quantum(s, d, -most, most-1)))
 	}
@@ -219,7 +202,7 @@ func signedScales(unit []byte, x []float32, group int, low, most float32) (d flo
 }
 
 func encodeIQ4_NL(dst []byte, x []float32) {
-	d := putFloat(dst, extreme(x)/-127, kernels.F16)
+	d := kernels.PutFloat(dst, extreme(x)/-127, kernels.F16)
 	putIQ4(dst[2:], x, d)
 }
 

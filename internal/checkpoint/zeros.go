@@ -7,19 +7,11 @@ import (
 	"github.com/go-openelm/go-openelm/openelm"
 )
 
-// Layout is how the matrices of a model are stored.
-type Layout struct {
-	Format kernels.Format
-	// Affine formats only.
-	Group       int
-	ScaleFormat kernels.Format
-}
-
 // Zeros makes a model of zeros in one buffer of b, which takes no memory until
 // it is written to: for counting what a token costs, whatever the weights. read
 // is the bytes of the weights that a token reads whole, which is all of them but
 // the embedding of an untied head.
-func Zeros(b kernels.Backend, c *openelm.Config, l Layout) (m *openelm.Model, read int64, err error) {
+func Zeros(b kernels.Backend, c *openelm.Config, l kernels.Layout) (m *openelm.Model, read int64, err error) {
 	w := openelm.Weights{Layers: make([]openelm.LayerWeights, len(c.Layers))}
 	var views []*kernels.View
 	for t := range w.Tensors(c) {
@@ -29,13 +21,9 @@ func Zeros(b kernels.Backend, c *openelm.Config, l Layout) (m *openelm.Model, re
 			views = append(views, t.Vector)
 			continue
 		}
-		*m = kernels.Matrix{Rows: t.Rows, Cols: t.Cols, Format: l.Format}
-		m.Data.Len = t.Rows * m.RowBytes()
+		*m = l.Matrix(t.Rows, t.Cols)
 		views = append(views, &m.Data)
 		if l.Format.Affine() {
-			m.Group, m.ScaleFormat = l.Group, l.ScaleFormat
-			m.Scales.Len = t.Rows * (t.Cols / l.Group) * l.ScaleFormat.BlockBytes()
-			m.Biases.Len = m.Scales.Len
 			views = append(views, &m.Scales, &m.Biases)
 		}
 	}

@@ -31,12 +31,12 @@ var sizes = []string{"270M", "450M", "1_1B", "3B"}
 
 var layouts = []struct {
 	name string
-	checkpoint.Layout
+	kernels.Layout
 }{
-	{"bf16", checkpoint.Layout{Format: kernels.BF16}},
-	{"Q8_0", checkpoint.Layout{Format: kernels.Q8_0}},
-	{"Q4_0", checkpoint.Layout{Format: kernels.Q4_0}},
-	{"MLX 4-bit, group 64", checkpoint.Layout{Format: kernels.Affine4, Group: 64, ScaleFormat: kernels.F16}},
+	{"bf16", kernels.Layout{Format: kernels.BF16}},
+	{"Q8_0", kernels.Layout{Format: kernels.Q8_0}},
+	{"Q4_0", kernels.Layout{Format: kernels.Q4_0}},
+	{"MLX 4-bit, group 64", kernels.Layout{Format: kernels.Affine4, Group: 64, ScaleFormat: kernels.F16}},
 }
 
 func main() {
@@ -114,7 +114,7 @@ type row struct {
 }
 
 // count runs one token after cached others.
-func count(sim *metalsim.Simulator, b kernels.Backend, c *openelm.Config, l checkpoint.Layout) (*row, error) {
+func count(sim *metalsim.Simulator, b kernels.Backend, c *openelm.Config, l kernels.Layout) (*row, error) {
 	m, weights, err := checkpoint.Zeros(b, c, l)
 	if err != nil {
 		return nil, err

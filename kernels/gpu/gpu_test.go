@@ -61,7 +61,7 @@ func config(t testing.TB, name string) *openelm.Config {
 // reads whole.
 func model(t testing.TB, b kernels.Backend, c *openelm.Config, format kernels.Format) (*openelm.Model, int64) {
 	t.Helper()
-	m, read, err := checkpoint.Zeros(b, c, checkpoint.Layout{Format: format})
+	m, read, err := checkpoint.Zeros(b, c, kernels.Layout{Format: format})
 	if err != nil {
 		t.Fatal(err)
 	}

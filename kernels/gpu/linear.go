@@ -169,7 +169,7 @@ func (p *pass) linear(l *product, gate, up kernels.Linear) {
 	p.depends()
 	l.gateAdapter = p.lowRank(l, gate, &used)
 	l.upAdapter = p.lowRank(l, up, &used)
-	if l.up != nil && !sameLayout(l.w, l.up) {
+	if l.up != nil && l.w.Layout() != l.up.Layout() {
 		u := *l
 		u.w, u.up, u.gateAdapter = l.up, nil, l.upAdapter
 		u.y, u.flags = p.allot(&used, l.rows*l.w.Rows), l.flags&^(1<<constSilu)
@@ -201,12 +201,6 @@ func (p *pass) lowRank(l *product, w kernels.Linear, used *int) adapter {
 	p.multiply(&product{op: l.op, rows: l.rows, x: l.x, y: a.t, w: &r.A,
 		flags: l.flags & (1 << constNorm), norm: l.norm, eps: l.eps})
 	return a
-}
-
-// sameLayout reports whether one launch can read rows of both matrices.
-func sameLayout(a, b *kernels.Matrix) bool {
-	return a.Format == b.Format &&
-		(!a.Format.Affine() || a.Group == b.Group && a.ScaleFormat == b.ScaleFormat)
 }
 
 // multiply records one launch: matvec for few rows, matmul for many.

@@ -17,7 +17,7 @@ import (
 var soak = os.Getenv("OPENELM_SOAK") != ""
 
 // layouts are the ways to store a matrix that have kernels.
-var layouts = []checkpoint.Layout{
+var layouts = []kernels.Layout{
 	{Format: kernels.BF16}, {Format: kernels.F16}, {Format: kernels.F32},
 	{Format: kernels.Q8_0}, {Format: kernels.Q4_0}, {Format: kernels.Q4_1}, {Format: kernels.Q5_0}, {Format: kernels.Q5_1},
 	{Format: kernels.Q2_K}, {Format: kernels.Q3_K}, {Format: kernels.Q4_K}, {Format: kernels.Q5_K}, {Format: kernels.Q6_K},
@@ -74,7 +74,7 @@ type sweep struct {
 	adapter *openelm.Adapter
 }
 
-func newSweep(t *testing.T, sim *metalsim.Simulator, b *gpu.Backend, name string, layout checkpoint.Layout) *sweep {
+func newSweep(t *testing.T, sim *metalsim.Simulator, b *gpu.Backend, name string, layout kernels.Layout) *sweep {
 	if !sim.Simulated() {
 		t.Skip("only the simulator can leave out the work")
 	}

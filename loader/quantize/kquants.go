@@ -278,8 +278,8 @@ func (b *superblock) quanta() []uint8 {
 // packScales writes what Q4_K and Q5_K begin with: d, dmin, and eight 6-bit
 // scales and minima in twelve bytes; see kernels.ReadRow.
 func (b *superblock) packScales(dst []byte) {
-	putFloat(dst, float32(b.d), kernels.F16)
-	putFloat(dst[2:], float32(b.dmin), kernels.F16)
+	kernels.PutFloat(dst, float32(b.d), kernels.F16)
+	kernels.PutFloat(dst[2:], float32(b.dmin), kernels.F16)
 	packed := dst[4:16]
 	clear(packed)
 	for j := range b.groups {
@@ -334,7 +334,7 @@ func encodeQ6_K(dst []byte, x, w []float32) {
 	for j, s := range b.scale {
 		scales[j] = uint8(int8(s))
 	}
-	putFloat(dst[208:], float32(b.d), kernels.F16)
+	kernels.PutFloat(dst[208:], float32(b.d), kernels.F16)
 	for c, q := range b.quanta() {
 		half, run, i := c/128, c%128/32, c%32
 		low[64*half+32*(run%2)+i] |= q & 15 << (4 * (run / 2))

@@ -1,7 +1,6 @@
 package quantize
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -42,7 +41,7 @@ func Row(dst []byte, x []float32, f kernels.Format, importance []float32) error 
 	}
 	if f.Float() {
 		for i, v := range x {
-			putFloat(dst[i*size:], v, f)
+			kernels.PutFloat(dst[i*size:], v, f)
 		}
 		return nil
 	}
@@ -100,8 +99,8 @@ func Affine(q, scales, biases []byte, x []float32, bits, group int, kind kernels
 	for g := 0; g*group < len(x); g++ {
 		values := x[g*group : (g+1)*group]
 		scale, bias := affineScale(values, top)
-		putFloat(scales[g*size:], scale, kind)
-		putFloat(biases[g*size:], bias, kind)
+		kernels.PutFloat(scales[g*size:], scale, kind)
+		kernels.PutFloat(biases[g*size:], bias, kind)
 		for i, v := range values {
 			c := g*group + i
 			n := math.RoundToEven(float64((v - bias) / scale))
@@ -134,23 +133,6 @@ func affineScale(x []float32, top float32) (scale, bias float32) {
 
 func abs(v float32) float32 { return float32(math.Abs(float64(v))) }
 
-// putFloat stores v and returns what was stored.
-func putFloat(dst []byte, v float32, f kernels.Format) float32 {
-	switch f {
-	case kernels.F16:
-		h := kernels.ToF16(v)
-		binary.LittleEndian.PutUint16(dst, h)
-		return kernels.FromF16(h)
-	case kernels.BF16:
-		h := kernels.ToBF16(v)
-		binary.LittleEndian.PutUint16(dst, h)
-		return kernels.FromBF16(h)
-	default:
-		binary.LittleEndian.PutUint32(dst, math.Float32bits(v))
-		return v
-	}
-}
-
 // encodeQ8_0: the largest weight becomes ±127; halves are rounded away from zero.
 func encodeQ8_0(dst []byte, x, _ []float32) {
 	var top float32
@@ -158,7 +140,7 @@ func encodeQ8_0(dst []byte, x, _ []float32) {
 		top = max(top, abs(v))
 	}
 	d := top / 127
-	putFloat(dst, d, kernels.F16)
+	kernels.PutFloat(dst, d, kernels.F16)
 	inverse := float32(0)
 	if d != 0 {
 		inverse = 1 / d
@@ -177,7 +159,7 @@ func encodeQ4_0(dst []byte, x, _ []float32) {
 		}
 	}
 	d := extreme / -8
-	putFloat(dst, d, kernels.F16)
+	kernels.PutFloat(dst, d, kernels.F16)
 	inverse := float32(0)
 	if d != 0 {
 		inverse = 1 / d

@@ -110,7 +110,7 @@ func TestSameBytesAsMLX(t *testing.T) {
 					row := make([]float32, cols) // in the type that MLX was given
 					for c := range x {
 						var b [4]byte
-						row[c] = putFloat(b[:], x[c], kind)
+						row[c] = kernels.PutFloat(b[:], x[c], kind)
 					}
 					n := cols / group * kind.BlockBytes()
 					q, s, b := make([]byte, cols*bits/8), make([]byte, n), make([]byte, n)

@@ -28,7 +28,7 @@ func Conformance(t *testing.T, b kernels.Backend, caches ...kernels.Format) {
 		t.Run("NormSwiGLU/"+l.String(), func(t *testing.T) { check(t, b, l, normSwiGLU) })
 	}
 	for _, f := range caches {
-		t.Run("Attend/"+f.String(), func(t *testing.T) { check(t, b, Layout{Format: f}, attend) })
+		t.Run("Attend/"+f.String(), func(t *testing.T) { check(t, b, kernels.Layout{Format: f}, attend) })
 	}
 	t.Run("Errors", func(t *testing.T) { testErrors(t, b) })
 }
@@ -36,11 +36,11 @@ func Conformance(t *testing.T, b kernels.Backend, caches ...kernels.Format) {
 type shape struct{ rows, outs, cols int }
 
 // check draws shapes and runs one operation on each.
-func check(t *testing.T, b kernels.Backend, l Layout, op func(*maker, kernels.Ops, Layout, shape)) {
+func check(t *testing.T, b kernels.Backend, l kernels.Layout, op func(*maker, kernels.Ops, kernels.Layout, shape)) {
 	rapid.Check(t, func(r *rapid.T) {
 		s := shape{rows: rapid.SampledFrom(rowCounts).Draw(r, "rows"), outs: rapid.IntRange(1, 80).Draw(r, "outs")}
 		if l.Format.Valid() {
-			unit := l.unitCols()
+			unit := l.UnitCols()
 			s.cols = unit * rapid.IntRange(1, max(1, 320/unit)).Draw(r, "blocks")
 		}
 		m := &maker{t: scope{TB: t, r: r, cleanups: new([]func())}, b: b, rng: rand.New(rand.NewPCG(rapid.Uint64().Draw(r, "seed"), 1))}
@@ -88,7 +88,7 @@ func (m *maker) run(ops kernels.Ops) {
 	}
 }
 
-func embed(m *maker, ops kernels.Ops, l Layout, s shape) {
+func embed(m *maker, ops kernels.Ops, l kernels.Layout, s shape) {
 	table := m.matrix(l, s.outs, s.cols)
 	tokens := m.buffer(4 * s.rows)
 	for i := range tokens.Ints() {
@@ -122,15 +122,15 @@ func normed(x [][]float64, n kernels.Norm) [][]float64 {
 	return y
 }
 
-func normQKV(m *maker, ops kernels.Ops, l Layout, s shape) {
+func normQKV(m *maker, ops kernels.Ops, l kernels.Layout, s shape) {
 	normLinear(m, ops, l, s, "NormQKV", ops.NormQKV)
 }
 
-func normLogits(m *maker, ops kernels.Ops, l Layout, s shape) {
+func normLogits(m *maker, ops kernels.Ops, l kernels.Layout, s shape) {
 	normLinear(m, ops, l, s, "NormLogits", ops.NormLogits)
 }
 
-func normLinear(m *maker, ops kernels.Ops, l Layout, s shape, name string, op func(y, x kernels.View, rows int, n kernels.Norm, w kernels.Linear)) {
+func normLinear(m *maker, ops kernels.Ops, l kernels.Layout, s shape, name string, op func(y, x kernels.View, rows int, n kernels.Norm, w kernels.Linear)) {
 	w := m.matrix(l, s.outs, s.cols)
 	lin := kernels.Linear{W: w, LoRA: m.lowRank(w)}
 	x, norm := m.floats(s.rows*s.cols, 3), m.norm(s.cols)
@@ -141,7 +141,7 @@ func normLinear(m *maker, ops kernels.Ops, l Layout, s shape, name string, op fu
 	m.compare(name, y, s.outs, func(r, o int) value { return d.product(o, n[r]) })
 }
 
-func projAdd(m *maker, ops kernels.Ops, l Layout, s shape) {
+func projAdd(m *maker, ops kernels.Ops, l kernels.Layout, s shape) {
 	w := m.matrix(l, s.outs, s.cols)
 	lin := kernels.Linear{W: w, LoRA: m.lowRank(w)}
 	in, x := m.floats(s.rows*s.cols, 1), m.floats(s.rows*s.outs, 1)
@@ -157,7 +157,7 @@ func projAdd(m *maker, ops kernels.Ops, l Layout, s shape) {
 	})
 }
 
-func normSwiGLU(m *maker, ops kernels.Ops, l Layout, s shape) {
+func normSwiGLU(m *maker, ops kernels.Ops, l kernels.Layout, s shape) {
 	gw := m.matrix(l, s.outs, s.cols)
 	gate, up := kernels.Linear{W: gw, LoRA: m.lowRank(gw)}, kernels.Linear{}
 	if m.rng.IntN(4) > 0 {
@@ -183,7 +183,7 @@ func normSwiGLU(m *maker, ops kernels.Ops, l Layout, s shape) {
 
 // attend runs one to three sequences at different positions, with caches of l's
 // format, head_dim even and otherwise free.
-func attend(m *maker, ops kernels.Ops, l Layout, s shape) {
+func attend(m *maker, ops kernels.Ops, l kernels.Layout, s shape) {
 	positions := 90
 	if m.rng.IntN(4) == 0 {
 		positions = 600 // contexts that a backend may cut
@@ -289,7 +289,7 @@ func norm2(x []float64) float64 {
 // that the backend goes on after it.
 func testErrors(t *testing.T, b kernels.Backend) {
 	m := &maker{t: t, b: b, rng: rand.New(rand.NewPCG(1, 1))}
-	f32 := Layout{Format: kernels.F32}
+	f32 := kernels.Layout{Format: kernels.F32}
 	w := m.matrix(f32, 8, 16)
 	x, y := m.floats(2*16, 1), m.floats(2*8, 1)
 	norm := m.norm(16)

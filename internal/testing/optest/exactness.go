@@ -54,7 +54,7 @@ func exactProducts(t *testing.T, reference, b kernels.Backend) {
 			name, op := op.name, op.run
 			t.Run(name+"/"+l.String(), func(t *testing.T) {
 				m := &maker{t: t, b: reference, rng: rand.New(rand.NewPCG(uint64(l.Format), uint64(l.Group+len(name))))}
-				unit := l.unitCols()
+				unit := l.UnitCols()
 				random := func() rowsCase { return op(m, l, 1+m.rng.IntN(40), unit*(1+m.rng.IntN(max(2, 400/unit)))) }
 				for _, n := range decodeRows() {
 					m.exactRows(b, random(), n, kernels.ExactRows, 1)
@@ -86,7 +86,7 @@ func ExactAttention(t *testing.T, reference, b kernels.Backend, caches ...kernel
 }
 
 // rowsOp makes operands of an operation on rows.
-type rowsOp func(m *maker, l Layout, outs, cols int) rowsCase
+type rowsOp func(m *maker, l kernels.Layout, outs, cols int) rowsCase
 
 // rowsCase is an operation on rows of x; y begins with rows that it may add to.
 type rowsCase struct {
@@ -94,25 +94,25 @@ type rowsCase struct {
 	run        func(ops kernels.Ops, y, x kernels.View, rows int)
 }
 
-func exactNormQKV(m *maker, l Layout, outs, cols int) rowsCase {
+func exactNormQKV(m *maker, l kernels.Layout, outs, cols int) rowsCase {
 	w := m.matrix(l, outs, cols)
 	lin, norm := kernels.Linear{W: w, LoRA: m.lowRank(w)}, m.norm(cols)
 	return rowsCase{outs, cols, func(ops kernels.Ops, y, x kernels.View, rows int) { ops.NormQKV(y, x, rows, norm, lin) }}
 }
 
-func exactNormLogits(m *maker, l Layout, outs, cols int) rowsCase {
+func exactNormLogits(m *maker, l kernels.Layout, outs, cols int) rowsCase {
 	w := m.matrix(l, outs, cols)
 	lin, norm := kernels.Linear{W: w, LoRA: m.lowRank(w)}, m.norm(cols)
 	return rowsCase{outs, cols, func(ops kernels.Ops, y, x kernels.View, rows int) { ops.NormLogits(y, x, rows, norm, lin) }}
 }
 
-func exactProjAdd(m *maker, l Layout, outs, cols int) rowsCase {
+func exactProjAdd(m *maker, l kernels.Layout, outs, cols int) rowsCase {
 	w := m.matrix(l, outs, cols)
 	lin := kernels.Linear{W: w, LoRA: m.lowRank(w)}
 	return rowsCase{outs, cols, func(ops kernels.Ops, y, x kernels.View, rows int) { ops.ProjAdd(y, x, rows, lin) }}
 }
 
-func exactNormSwiGLU(m *maker, l Layout, outs, cols int) rowsCase {
+func exactNormSwiGLU(m *maker, l kernels.Layout, outs, cols int) rowsCase {
 	gw, norm := m.matrix(l, outs, cols), m.norm(cols)
 	gate, up := kernels.Linear{W: gw, LoRA: m.lowRank(gw)}, kernels.Linear{}
 	if m.rng.IntN(4) > 0 {

@@ -2,7 +2,6 @@ package optest
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -61,46 +60,27 @@ func (m *maker) norm(n int) kernels.Norm {
 	return kernels.Norm{Weight: m.floats(n, 1), Eps: eps}
 }
 
-// Layout is a weight format with the parameters that affine formats have.
-type Layout struct {
-	Format      kernels.Format
-	Group       int
-	ScaleFormat kernels.Format
-}
-
 // Layouts are all formats a matrix can have: affine ones with every group and
 // every format of scales, not with every pair of them.
-func Layouts() []Layout {
-	l := []Layout{}
+func Layouts() []kernels.Layout {
+	l := []kernels.Layout{}
 	for f := kernels.F32; !f.Affine(); f++ {
-		l = append(l, Layout{Format: f})
+		l = append(l, kernels.Layout{Format: f})
 	}
 	scales := []kernels.Format{kernels.F32, kernels.F16, kernels.BF16}
 	for i, f := range []kernels.Format{kernels.Affine4, kernels.Affine8} {
 		for j, group := range []int{32, 64, 128} {
-			l = append(l, Layout{f, group, scales[(i+j)%len(scales)]})
+			l = append(l, kernels.Layout{Format: f, Group: group, ScaleFormat: scales[(i+j)%len(scales)]})
 		}
 	}
 	return l
 }
 
-func (l Layout) String() string {
-	if !l.Format.Affine() {
-		return l.Format.String()
-	}
-	return fmt.Sprintf("%s/%03d/%s", l.Format, l.Group, l.ScaleFormat)
-}
-
-// unitCols is what the number of columns must be a multiple of.
-func (l Layout) unitCols() int {
-	return max(l.Format.BlockCols(), l.Group)
-}
-
 // matrix is a random matrix: every bit pattern of the quantised weights, and
 // scales for which the widened values are of order one.
-func (m *maker) matrix(l Layout, rows, cols int) *kernels.Matrix {
-	w := &kernels.Matrix{Rows: rows, Cols: cols, Format: l.Format, Group: l.Group, ScaleFormat: l.ScaleFormat}
-	w.Data = m.buffer(rows * w.RowBytes())
+func (m *maker) matrix(l kernels.Layout, rows, cols int) *kernels.Matrix {
+	w := l.Matrix(rows, cols)
+	w.Data = m.buffer(w.Data.Len)
 	data := w.Data.Bytes()
 	switch l.Format {
 	case kernels.F32, kernels.F16, kernels.BF16:
@@ -112,15 +92,14 @@ func (m *maker) matrix(l Layout, rows, cols int) *kernels.Matrix {
 		m.blockScales(data, l.Format)
 	}
 	if l.Format.Affine() {
-		n := rows * cols / l.Group * l.ScaleFormat.BlockBytes()
-		w.Scales, w.Biases = m.buffer(n), m.buffer(n)
+		w.Scales, w.Biases = m.buffer(w.Scales.Len), m.buffer(w.Biases.Len)
 		m.fill(w.Scales.Bytes(), l.ScaleFormat, 1.0/8)
 		m.fill(w.Biases.Bytes(), l.ScaleFormat, 1)
 	}
 	if err := w.Validate(); err != nil {
 		m.t.Fatal(err)
 	}
-	return w
+	return &w
 }
 
 // HalfScales tells where in a block of a GGUF format the f16 scales are, and a size
@@ -184,7 +163,7 @@ func (m *maker) lowRank(w *kernels.Matrix) *kernels.LowRank {
 		return nil
 	}
 	rank := 1 + m.rng.IntN(40)
-	f32 := Layout{Format: kernels.F32}
+	f32 := kernels.Layout{Format: kernels.F32}
 	l := &kernels.LowRank{A: *m.matrix(f32, rank, w.Cols), B: *m.matrix(f32, w.Rows, rank)}
 	if kind == 2 {
 		l.RowScale = m.floats(w.Rows, 1)
