@@ -54,7 +54,7 @@ func otherWeights(name string) string {
 		return "Keras's"
 	case strings.HasSuffix(base, ".msgpack"):
 		return "Flax's"
-	case strings.HasSuffix(base, ".pt"), strings.HasSuffix(base, ".pth"), strings.HasSuffix(base, ".ckpt"),
+	case strings.HasSuffix(base, ".pth"), strings.HasSuffix(base, ".ckpt"), // whole models in .pt files and pytorch_model.bin are read
 		strings.HasSuffix(base, ".bin") && (strings.HasPrefix(base, "pytorch_model") || strings.HasPrefix(base, "adapter_model")):
 		return "PyTorch's"
 	}

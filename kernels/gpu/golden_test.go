@@ -23,6 +23,13 @@ func TestGoldenInPasses(t *testing.T) {
 	pack(t, "tiny-f32").Test(t, shortPasses{b})
 }
 
+// TestExact compares bits of whole models: alone, in company, in pieces, with guesses.
+func TestExact(t *testing.T) {
+	sim, b := open(t)
+	sim.Set(t, "mode", "plain")
+	golden.Exact(t, b, golden.Load{Packs: []string{"gguf-q4_0"}, Prompts: []int{3, 17, 40}, Company: []int{2, 17}, Tokens: 2})
+}
+
 // shortPasses takes as few rows as a workspace has.
 type shortPasses struct{ *gpu.Backend }
 
