@@ -21,6 +21,10 @@ import (
 func sampleReport() *Report {
 	r := &Report{Version: Version, Machine: Machine{CPU: "A processor", OS: "linux", Arch: "amd64", Cores: 2, Memory: 1 << 30, Go: "go1"}}
 	r.Memory = []ThreadLimit{{Threads: 2, Level: "AVX2", Limit: summarizeLimits([]LimitSample{{1e9, 2e9}, {3e9, 4e9}})}}
+	r.Tuning = []Tuning{{
+		Device: "Apple M2", Trials: []Trial{{Kernel: "k", Launch: "l", Variants: []Variant{{"a", 1e-5}, {"b", 2e-5}}, Chosen: 1}},
+		Sweep: []SweepPoint{{Threadgroups: 4, SIMDGroups: 1, Bytes: 1 << 20, Seconds: 1e-5}},
+	}}
 	s := Subject{Engine: Engine, Model: "a/b c, d=4-2", Format: "BF16", Device: "cpu", Threads: 2, Parameters: 10, WeightBytes: 20, Norms: 5, Operations: 7}
 	for i, k := range []Kind{Prefill, Decode, Batch, Load, NormsAlone, FirstToken, Steady, Peak} {
 		result := Result{Subject: s, Test: Test{Kind: k, Tokens: i}, Samples: []float64{1 + float64(i), 2, 1.5}}

@@ -57,6 +57,10 @@ type Options struct {
 	// parameters, and OpenELM with norms that run one by one.
 	Paper bool
 
+	// Tune first finds out which ways to launch kernels are fastest on devices that
+	// can tell, which use them from then on, and puts that into the report.
+	Tune bool
+
 	// Peers are other engines to run on the same checkpoints.
 	Peers []Peer
 
@@ -91,6 +95,10 @@ type Device struct {
 	// Limits takes one sample of the device's limits: the rate at which it
 	// reads weights, and its rate of float32 multiply-adds. Nil if unknown.
 	Limits func(ctx context.Context, weights [][]byte, threads int) (LimitSample, error)
+
+	// Tune tunes the device, before Open; say is told what is going on. Nil if there
+	// is nothing to tune.
+	Tune func(ctx context.Context, say func(what string)) (Tuning, error)
 }
 
 const cpuName = "cpu"

@@ -24,6 +24,9 @@ type Report struct {
 	// number of threads.
 	Memory []ThreadLimit `json:"memory"`
 
+	// Tuning is what was found out about devices before they ran, with Options.Tune.
+	Tuning []Tuning `json:"tuning,omitempty"`
+
 	Results []Result `json:"results"`
 	Ratios  []Ratio  `json:"ratios"`
 	Notes   []string `json:"notes"`
@@ -35,6 +38,37 @@ type Settings struct {
 	Repetitions int     `json:"repetitions"`
 	Warmup      int     `json:"warmup"`
 	MinSeconds  float64 `json:"min_seconds"`
+}
+
+// Tuning is which ways to launch kernels a device was found to be fastest with, and
+// how fast so many of its cores read.
+type Tuning struct {
+	Device string       `json:"device"` // its own name, such as "Apple M2"
+	Trials []Trial      `json:"trials"`
+	Sweep  []SweepPoint `json:"sweep"`
+}
+
+// Trial is a launch whose variants were timed.
+type Trial struct {
+	Kernel   string    `json:"kernel"`
+	Launch   string    `json:"launch"`
+	Variants []Variant `json:"variants"`
+	Chosen   int       `json:"chosen"` // index of the one that is used
+}
+
+// Variant is a way to launch a kernel.
+type Variant struct {
+	Name    string  `json:"name"`
+	Seconds float64 `json:"seconds"`
+}
+
+// SweepPoint is a product of one row and bfloat16 weights that was timed, each
+// SIMD-group with the same to do: what internal/gpumodel reads.
+type SweepPoint struct {
+	Threadgroups int     `json:"threadgroups"`
+	SIMDGroups   int     `json:"simdgroups"` // of a threadgroup
+	Bytes        int     `json:"bytes"`      // of weights
+	Seconds      float64 `json:"seconds"`
 }
 
 // ThreadLimit is what the processor can do with a number of threads.

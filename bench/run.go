@@ -72,6 +72,11 @@ func (r *run) say(format string, args ...any) {
 
 // plan opens every side and lists the steps of a turn.
 func (r *run) plan(ctx context.Context) error {
+	if r.Tune {
+		if err := r.tune(ctx); err != nil {
+			return err
+		}
+	}
 	for _, threads := range r.Threads {
 		r.planMemory(threads)
 	}
@@ -83,6 +88,23 @@ func (r *run) plan(ctx context.Context) error {
 		if err := r.planModel(ctx, m); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func (r *run) tune(ctx context.Context) error {
+	for _, d := range r.Devices {
+		if d.Tune == nil {
+			continue
+		}
+		t, err := d.Tune(ctx, func(what string) { r.say("tuning %s: %s", d.Name, what) })
+		if err != nil {
+			return err
+		}
+		r.report.Tuning = append(r.report.Tuning, t)
+	}
+	if len(r.report.Tuning) == 0 {
+		r.note("none of the devices can be tuned; a Mac's GPU can")
 	}
 	return nil
 }

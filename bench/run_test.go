@@ -211,3 +211,30 @@ func TestRandomModel(t *testing.T) {
 		t.Errorf("%+v", side.Subject)
 	}
 }
+
+// TestTune: devices that can be tuned are, before anything runs; without one the
+// report says so.
+func TestTune(t *testing.T) {
+	why := errors.New("no GPU")
+	r := &run{Options: Options{Devices: []Device{CPU()}, Progress: func(Progress) {}}, report: &Report{}}
+	if err := r.tune(t.Context()); err != nil || len(r.report.Notes) != 1 || !strings.Contains(r.report.Notes[0], "can be tuned") {
+		t.Errorf("a CPU: %v, notes %q", err, r.report.Notes)
+	}
+	r.report = &Report{}
+	var said []string
+	r.Progress = func(p Progress) { said = append(said, p.What) }
+	r.Devices = append(r.Devices, Device{Name: "gpu", Tune: func(_ context.Context, say func(string)) (Tuning, error) {
+		say("one")
+		return Tuning{Device: "a GPU"}, nil
+	}})
+	if err := r.tune(t.Context()); err != nil || len(r.report.Notes) != 0 || len(r.report.Tuning) != 1 || r.report.Tuning[0].Device != "a GPU" {
+		t.Errorf("a GPU: %v, report %+v", err, r.report)
+	}
+	if len(said) != 1 || said[0] != "tuning gpu: one" {
+		t.Errorf("said %q", said)
+	}
+	r.Devices[1].Tune = func(context.Context, func(string)) (Tuning, error) { return Tuning{}, why }
+	if err := r.tune(t.Context()); !errors.Is(err, why) {
+		t.Errorf("got %v", err)
+	}
+}

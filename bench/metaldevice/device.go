@@ -12,7 +12,42 @@ import (
 
 // New is the system's default GPU. Opening it fails where there is none.
 func New() bench.Device {
-	return bench.Device{Name: "metal", Open: open, Limits: fullSize.limits}
+	return bench.Device{Name: "metal", Open: open, Limits: fullSize.limits, Tune: tune}
+}
+
+// tune tunes the GPU, keeps what it finds for whoever opens the GPU from now on, and
+// sweeps.
+func tune(ctx context.Context, say func(string)) (bench.Tuning, error) {
+	b, err := gpu.Open(gpu.Options{})
+	if err != nil {
+		return bench.Tuning{}, err
+	}
+	defer b.Close()
+	return tuneFormats(ctx, b, nil, say)
+}
+
+func tuneFormats(ctx context.Context, b *gpu.Backend, formats []kernels.Format, say func(string)) (bench.Tuning, error) {
+	found := bench.Tuning{Device: b.Name()}
+	t, err := b.Tune(ctx, &gpu.TuneOptions{Formats: formats, Progress: func(t gpu.Trial) {
+		say(t.Kernel + ", " + t.Launch)
+		trial := bench.Trial{Kernel: t.Kernel, Launch: t.Launch, Chosen: t.Chosen}
+		for _, v := range t.Variants {
+			trial.Variants = append(trial.Variants, bench.Variant{Name: v.Name, Seconds: v.Time.Seconds()})
+		}
+		found.Trials = append(found.Trials, trial)
+	}})
+	if err != nil {
+		return found, err
+	}
+	if _, err := tuning.Save(ctx, b, t); err != nil {
+		return found, err
+	}
+	say("threadgroups and SIMD-groups")
+	points, err := b.Sweep(ctx)
+	for _, p := range points {
+		found.Sweep = append(found.Sweep, bench.SweepPoint(p))
+	}
+	return found, err
 }
 
 func open(int) (kernels.Backend, error) {
@@ -20,7 +55,7 @@ func open(int) (kernels.Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	tuning.Use(b, slog.New(slog.DiscardHandler)) // whoever asks for a report has just tuned
+	tuning.Use(b, slog.New(slog.DiscardHandler)) // a broken file is the one that Tune replaces
 	return counting{b}, nil
 }
 

@@ -4,11 +4,15 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/go-openelm/go-openelm/bench"
 	"github.com/go-openelm/go-openelm/internal/metalsim"
+	"github.com/go-openelm/go-openelm/internal/tuning"
+	"github.com/go-openelm/go-openelm/kernels"
+	"github.com/go-openelm/go-openelm/kernels/gpu"
 )
 
 // TestKernels: both kernels do all of the work that the limits count.
@@ -74,5 +78,40 @@ func TestRun(t *testing.T) {
 	// and at least one launch for each operation is what must be seen here.
 	if c := result.PerPass; c == nil || c.CommandBuffers != 1 || c.Dispatches < float64(result.Operations) {
 		t.Errorf("counts of a token: %+v, of %d operations", c, result.Operations)
+	}
+}
+
+// TestTune: what the tuner finds is kept, and what it and the sweep measure is
+// reported.
+func TestTune(t *testing.T) {
+	sim := metalsim.Start(t)
+	dir := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", dir)
+	t.Setenv("HOME", dir)
+	b, err := gpu.Open(gpu.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	sim.Set(t, "execute", "0")
+	sim.SetTime("matvec_1", 64, 20*time.Microsecond)
+	sim.SetTime("matvec_1", 128, 10*time.Microsecond)
+	said := 0
+	got, err := tuneFormats(t.Context(), b, []kernels.Format{kernels.BF16}, func(string) { said++ })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Device != b.Name() || len(got.Trials) != 6+6+1 || len(got.Sweep) != 32 || said != len(got.Trials)+1 {
+		t.Errorf("%s: %d trials, %d points, %d steps", got.Device, len(got.Trials), len(got.Sweep), said)
+	}
+	if v := got.Trials[0].Variants[1]; sim.Simulated() && (v.Name != "2 SIMD-groups" || math.Abs(v.Seconds-20e-6) > 1e-7) {
+		t.Errorf("%+v", v)
+	}
+	path, err := tuning.Path(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Error(err)
 	}
 }

@@ -69,6 +69,7 @@ slows the machine for a while slows all of them, and ratios stay true.`,
 	fl.IntVar(&f.o.Warmup, "warmup", 1, "turns before that do not count")
 	fl.DurationVar(&f.o.MinTime, "min-time", 200*time.Millisecond, "least time of a sample")
 	fl.BoolVar(&f.o.Paper, "paper", false, "the OpenELM paper's comparison: OLMo-shaped, and norms one by one")
+	fl.BoolVar(&f.o.Tune, "tune", false, "first tune the GPU, as openelm tune does, and time one product over threadgroups and SIMD-groups")
 	fl.StringVar(&f.peers, "peers", "none", "other engines: none, all that are found, llama.cpp or torch")
 	fl.StringVar(&f.llama, "llama-bench", "", "llama.cpp's llama-bench (default: on the PATH, or from scripts/peers.sh)")
 	fl.StringVar(&f.python, "python", "", "Python with PyTorch (default: from scripts/peers.sh, or python3)")
