@@ -101,9 +101,9 @@ func (b *Backend) open() error {
 // Name is the GPU's name, such as "Apple M2".
 func (b *Backend) Name() string { return b.device.Name() }
 
-// PassRows is 128: a done context waits for the whole pass, and the system kills
-// work that keeps the GPU for long.
-func (b *Backend) PassRows() int { return 128 }
+// PassRows is 512, which reads the weights once for as many rows and gives the cores
+// of a large GPU enough tiles. A done context does not wait for the whole pass.
+func (b *Backend) PassRows() int { return 512 }
 
 // Device is the GPU.
 func (b *Backend) Device() *metal.Device { return b.device }

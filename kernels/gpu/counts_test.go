@@ -1,6 +1,8 @@
 package gpu_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 
 	"github.com/go-openelm/go-openelm/kernels"
@@ -53,6 +55,74 @@ func TestDispatchesPerToken(t *testing.T) {
 		})
 	}
 }
+
+// TestPieces records a hundred operations on many rows: the GPU has them in pieces,
+// two at a time, and a done context ends that.
+func TestPieces(t *testing.T) {
+	sim, b := open(t)
+	sim.Set(t, "mode", "plain")
+	const rows, width = kernels.ExactRows + 1, 16
+	buf, err := b.NewBuffer(4 * width * (width + 2*rows))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer buf.Release()
+	all := kernels.Whole(buf)
+	w := kernels.Linear{W: &kernels.Matrix{Rows: width, Cols: width, Format: kernels.F32, Data: all.Slice(0, 4*width*width)}}
+	x, in := all.Slice(4*width*width, 4*width*rows), all.Slice(4*width*(width+rows), 4*width*rows)
+	for i := range width {
+		w.W.Data.Floats()[i*width+i] = 1
+	}
+	for i := range in.Floats() {
+		in.Floats()[i] = float32(i)
+	}
+	why := errors.New("no longer wanted")
+	for _, stop := range []int{100, 50} {
+		clear(x.Bytes())
+		sim.Reset()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		ops, err := b.Begin(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 100 {
+			if i == stop {
+				cancel(why)
+			}
+			ops.ProjAdd(x, in, rows, w)
+		}
+		err = ops.Run()
+		ops.End()
+		cancel(nil)
+		if stop < 100 != errors.Is(err, why) {
+			t.Errorf("stopped at %d: error %v", stop, err)
+		}
+		if stop == 100 {
+			for i, v := range x.Floats() {
+				if v != 100*in.Floats()[i] {
+					t.Fatalf("element %d is %v, want %v", i, v, 100*in.Floats()[i])
+				}
+			}
+		}
+		if !sim.Simulated() {
+			continue
+		}
+		if n, want := sim.Counters().Commits, uint64((stop+pieceOf-1)/pieceOf); stop == 100 && n != want || stop < 100 && n >= want {
+			t.Errorf("stopped at %d: %d command buffers, %d are all until then", stop, n, want)
+		}
+		flying := 0
+		for _, e := range sim.Events() {
+			if e.Completed {
+				flying--
+			} else if flying++; flying > 2 {
+				t.Errorf("stopped at %d: %d pieces at a time", stop, flying)
+			}
+		}
+	}
+}
+
+// pieceOf is how many dispatches a piece of a pass has.
+const pieceOf = 16
 
 // TestCompiledAhead has a prompt and a text after it, past the position where
 // threadgroups begin to share keys: the prompt compiles all that the text needs.

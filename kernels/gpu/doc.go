@@ -31,8 +31,9 @@
 // recorded. And passes are [kernels.AsyncOps]: where the GPU itself chooses the
 // next token, the next pass is committed while one runs.
 //
-// A pass cannot be stopped once it is committed. It is a fraction of a second
-// long where its rows are no more than [Backend.PassRows] says; Run and End wait
+// What is committed cannot be stopped. A pass of many rows is committed in pieces of
+// a few layers, of which the GPU has two at a time, so that it is a fraction of a
+// second long where rows are no more than [Backend.PassRows] says; Run and End wait
 // for it, so that no memory is touched after they have returned.
 //
 // # Exactness

@@ -137,6 +137,7 @@ func (p *pass) NormSwiGLU(h, x kernels.View, rows int, norm kernels.Norm, gate, 
 }
 
 func (p *pass) checkRows(op string, rows int) bool {
+	p.rows = max(p.rows, rows)
 	if err := kernels.CheckRows(rows); err != nil {
 		p.fail(fmt.Errorf("gpu: %s: %w", op, err))
 	}

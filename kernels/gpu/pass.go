@@ -3,6 +3,7 @@ package gpu
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -16,6 +17,7 @@ type pass struct {
 	ctx     context.Context
 	err     error // the first of recording and starting
 
+	rows       int // of the operations, at most
 	dispatches []dispatch
 	barrier    bool // the next dispatch needs what was dispatched before
 	started    []started
@@ -35,10 +37,15 @@ type started struct {
 }
 
 const (
-	// An idle GPU is given the first earlyDispatches while the rest is recorded
+	// An idle GPU is given the first pieceDispatches while the rest is recorded
 	// and encoded, which takes a fraction of the time that a GPU needs. One that
 	// is at work already needs no more command buffers than there are passes.
-	earlyDispatches = 16
+	//
+	// A pass of many rows is given to the GPU in pieces of as many dispatches,
+	// piecesAhead of which are under way at most: a done context is noticed between
+	// them, and none is so long that the system takes it for hung.
+	pieceDispatches = 16
+	piecesAhead     = 2
 
 	maxBindings = 17
 	simdWidth   = 32 // lanes of a SIMD-group of every Apple GPU
@@ -68,7 +75,7 @@ func (p *pass) fail(err error) {
 }
 
 // ready reports whether the next operation is to be recorded. Between operations
-// is where an early start divides a pass.
+// is where a pass is divided.
 func (p *pass) ready() bool {
 	if p.err == nil {
 		p.err = context.Cause(p.ctx)
@@ -79,9 +86,15 @@ func (p *pass) ready() bool {
 	return p.err == nil
 }
 
-// early reports whether the GPU has nothing to do and could begin.
+// early reports whether the GPU should have what was recorded before the rest is:
+// it has nothing to do, or the whole would be long.
 func (p *pass) early() bool {
-	if len(p.dispatches) < earlyDispatches || p.backend.underWay.Load() > 0 {
+	switch {
+	case len(p.dispatches) < pieceDispatches:
+		return false
+	case p.rows > kernels.ExactRows:
+		return true
+	case p.backend.underWay.Load() > 0:
 		return false
 	}
 	for i := range p.dispatches {
@@ -143,7 +156,7 @@ func (p *pass) allot(used *int, n int) binding {
 // Run executes what was recorded and waits for it.
 func (p *pass) Run() error {
 	err := p.Start()
-	if failed := p.wait(); err == nil {
+	if failed := p.waitFor(len(p.started)); err == nil {
 		err = failed
 	}
 	p.reset()
@@ -164,6 +177,9 @@ func (p *pass) commit() error {
 		return err
 	}
 	p.backend.standing.use()
+	if err := p.waitFor(len(p.started) - piecesAhead + 1); err != nil {
+		return err
+	}
 	if err := p.growScratch(); err != nil {
 		return err
 	}
@@ -194,10 +210,13 @@ func (p *pass) commit() error {
 	return nil
 }
 
-// wait waits for all that was started and returns the first error. It begins with
-// the last command buffer: the others are complete when that one is.
-func (p *pass) wait() (err error) {
-	for i := len(p.started) - 1; i >= 0; i-- {
+// waitFor waits for the first n command buffers that were started and returns the
+// first error. It begins with the last one: the others are complete when that is.
+func (p *pass) waitFor(n int) (err error) {
+	if n <= 0 {
+		return nil
+	}
+	for i := n - 1; i >= 0; i-- {
 		s := &p.started[i]
 		if failed := s.WaitUntilCompleted(); failed != nil {
 			err = fmt.Errorf("gpu: %w", failed)
@@ -205,10 +224,9 @@ func (p *pass) wait() (err error) {
 			p.backend.stats.add(s)
 			p.gpuTime += s.GPUTime()
 		}
-		*s = started{}
 		p.backend.underWay.Add(-1)
 	}
-	p.started = p.started[:0]
+	p.started = slices.Delete(p.started, 0, n)
 	return err
 }
 
@@ -281,13 +299,13 @@ func (p *pass) forget() {
 }
 
 func (p *pass) reset() {
-	p.err = nil
+	p.err, p.rows = nil, 0
 	p.forget()
 }
 
 // End gives the pass back to the backend.
 func (p *pass) End() {
-	p.wait()
+	p.waitFor(len(p.started))
 	p.reset()
 	clear(p.dispatches[:cap(p.dispatches)]) // keep no buffers alive
 	p.ctx, p.gpuTime = nil, 0

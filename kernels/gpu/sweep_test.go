@@ -110,12 +110,15 @@ func (s *sweep) append(n *openelm.Session, tokens int) {
 	}
 }
 
-// prompts has prompts of 1 to 300 tokens, with the logits of the last token and,
+// prompts has prompts of 1 to 300 tokens, and of what is cut into two passes, with the logits of the last token and,
 // up to the rows whose logits are computed at once, of all.
 func (s *sweep) prompts() {
-	n := s.session(300)
+	n := s.session(600)
 	defer n.Close()
-	for rows := 1; rows <= 300; rows++ {
+	for rows := 1; rows <= 550; rows++ {
+		if rows > 300 && rows < 505 {
+			continue
+		}
 		n.Truncate(0)
 		s.append(n, rows)
 		if rows > 20 {
