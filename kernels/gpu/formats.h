@@ -205,16 +205,14 @@ struct Q5_1 {  // f16 d, f16 m, then as Q5_0; w = d·q + m
 // The values of kernels.IQ4Values.
 constant half iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
-inline float4 iq4(uint b) {
-  return float4(iq4_values[b & 15], iq4_values[b >> 8 & 15], iq4_values[b >> 16 & 15], iq4_values[b >> 24 & 15]);
-}
+inline float4 iq4(ushort4 i) { return float4(iq4_values[i.x], iq4_values[i.y], iq4_values[i.z], iq4_values[i.w]); }
 
 struct IQ4_NL {  // f16 d, nibbles as in Q4_0, which are indices of values v; w = d·v
   enum { unit = 8, run = 4, stride = 16, scales = 1, centre = 0 };
   static Scales read(thread const Matrix &m, uint r, uint u, thread float4 *q) {
     device const uchar *b = m.row(r) + u / 4 * 18;
-    const uint i = word(b + 2 + u % 4 * 4);
-    q[0] = iq4(i);
+    const ushort4 i = four_bytes(b + 2 + u % 4 * 4);
+    q[0] = iq4(i & 15);
     q[1] = iq4(i >> 4);
     return {float2(one_half(b)), float2(0.0f)};
   }
@@ -227,8 +225,8 @@ struct IQ4_XS {
   static Scales read(thread const Matrix &m, uint r, uint u, thread float4 *q) {
     device const uchar *b = m.row(r) + u / 32 * 136;
     const uint group = u / 4 % 8;
-    const uint i = word(b + 8 + group * 16 + u % 4 * 4);
-    q[0] = iq4(i);
+    const ushort4 i = four_bytes(b + 8 + group * 16 + u % 4 * 4);
+    q[0] = iq4(i & 15);
     q[1] = iq4(i >> 4);
     const uint upper = *(device const ushort *)(b + 2) >> 2 * group & 3, lower = b[4 + group / 2] >> 4 * (group % 2) & 15;
     const float s = half_bits(ushort(upper << 4 | lower | 0x6400)) - 1056.0f;
