@@ -80,22 +80,21 @@ func (b *builder) small() Dispatch {
 
 // matvec is one row times a matrix of outs rows of k weights.
 //
-// ggml (ggml-metal-device.cpp, N_R0 and N_SG of ggml-metal-impl.h): 16 and 8 bits give two rows to four SIMD-groups, 4 bits
-// four rows to each of two. In 2023 16 bits gave a row to one SIMD-group, 8 bits went as 4. MLX (its gemv and qmv): eight
-// rows to two SIMD-groups.
+// How ggml divides it is known of each format. In 2023 16 bits gave a row to one SIMD-group, all others four rows to each of
+// two. MLX (its gemv and qmv): eight rows to two SIMD-groups.
 func (b *builder) matvec(outs, k int, f Format) Dispatch {
+	kernel := formats[f].kernel
 	d := Dispatch{
 		Bytes: float64(outs*k)*f.BytesPerWeight() + float64(4*k+4*outs), Slots: float64(outs*k) * f.SlotsPerWeight(),
-		Threadgroups: ceil(outs, 8), SIMDGroups: 2, InFlight: 36,
+		Threadgroups: ceil(outs, kernel.outs), SIMDGroups: kernel.simdgroups, InFlight: kernel.inFlight,
 	}
-	wide := !f.Bits4() && f != Affine8
 	switch {
 	case b.engine == MLX:
-		d.InFlight = 64
-	case b.engine == GGML2023 && wide && f != Q8_0:
+		d.Threadgroups, d.SIMDGroups, d.InFlight = ceil(outs, 8), 2, 64
+	case b.engine == GGML2023 && f.Float():
 		d.Threadgroups, d.SIMDGroups, d.InFlight = outs, 1, 64
-	case b.engine != GGML2023 && wide:
-		d.Threadgroups, d.SIMDGroups, d.InFlight = ceil(outs, 2), 4, 64
+	case b.engine == GGML2023:
+		d.Threadgroups, d.SIMDGroups, d.InFlight = ceil(outs, 8), 2, 36
 	}
 	return d
 }

@@ -10,7 +10,8 @@ type Dispatch struct {
 	Bytes        float64 // of device memory, each counted once
 	Slots        float64 // issue slots of all lanes together, in the unit of SlotsPerWeight
 	InFlight     float64 // bytes of independent loads that a lane waits for at a time
-	Prologue     float64 // seconds until its first load of weights: staging, a barrier
+	Prologue     float64 // seconds until its first load of weights: staging, a barrier; an estimate
+	Registers    float64 // 32-bit ones of a lane, an estimate; 0: few enough
 }
 
 // Stage are dispatches between two barriers.
@@ -20,6 +21,7 @@ type Stage []Dispatch
 type Token struct {
 	Stages    []Stage
 	Host      float64 // seconds of the CPU that the GPU waits for
+	HostGuess float64 // the same of a host that no published figure has in it: an estimate
 	StageCost float64 // of the engine's kernels, relative to ggml's: scales t0; 0 means 1
 }
 
@@ -86,8 +88,9 @@ const MLXStageCost = 0.3
 const (
 	lanes        = 128.0 // of a core's units
 	simdWidth    = 32
-	fullALU      = 24.0 // SIMD-groups a core that keep its units busy
-	maxResidents = 48.0 // SIMD-groups a core can hold at all, at 64 registers a lane or so
+	fullALU      = 24.0      // SIMD-groups a core that keep its units busy
+	maxResidents = 48.0      // SIMD-groups a core can hold at all
+	registerFile = 208 << 10 // bytes a core
 )
 
 // time is how long a token takes with these parameters, in seconds.
@@ -100,7 +103,7 @@ func (p parameters) time(c Chip, t Token) float64 {
 	if c.Dies > 1 {
 		start *= p.TwoDies
 	}
-	total := t.Host
+	total := t.Host + t.HostGuess
 	for _, s := range t.Stages {
 		total += start + p.stage(c, s)
 	}
@@ -122,6 +125,9 @@ func (p parameters) stage(c Chip, s Stage) float64 {
 		prologue = max(prologue, d.Prologue)
 		if d.Resident > 0 {
 			residents = min(residents, float64(d.Resident*d.SIMDGroups))
+		}
+		if d.Registers > 0 {
+			residents = min(residents, registerFile/(4*simdWidth*d.Registers))
 		}
 	}
 	if threadgroups == 0 {

@@ -38,18 +38,22 @@ func (r Range) Verdict() string {
 	return "not told apart"
 }
 
-// open are the parameters that published figures bound only, in all combinations, the central one first. Prologues are
-// factors of what a Dispatch says.
-func open(visit func(p parameters, prologue float64)) {
-	visit(fitted, 1)
+// guess is how far estimates are taken to be off: factors of what a Token and its dispatches say.
+type guess struct{ time, registers float64 }
+
+var guesses = []guess{{1. / 3, 0.5}, {1, 1}, {5. / 3, 1.5}}
+
+// open are the parameters that published figures bound only, in all combinations, the central one first.
+func open(visit func(p parameters, g guess)) {
+	visit(fitted, guess{1, 1})
 	for _, port := range []float64{14, 18, 32} {
 		for _, latency := range []float64{0.3e-6, 0.5e-6, 0.8e-6} {
 			for _, start := range []float64{0.75, 1, 1.25} {
-				for _, prologue := range []float64{1. / 3, 1, 5. / 3} {
+				for _, g := range guesses {
 					p := fitted
 					p.Port, p.Latency = port, latency
 					p.Start *= start
-					visit(p, prologue)
+					visit(p, g)
 				}
 			}
 		}
@@ -57,11 +61,11 @@ func open(visit func(p parameters, prologue float64)) {
 }
 
 // over is the range of f over the open parameters.
-func over(f func(p parameters, prologue float64) float64) Range {
+func over(f func(p parameters, g guess) float64) Range {
 	var r Range
 	first := true
-	open(func(p parameters, prologue float64) {
-		v := f(p, prologue)
+	open(func(p parameters, g guess) {
+		v := f(p, g)
 		if first {
 			r, first = Range{v, v, v}, false
 		}
@@ -72,25 +76,24 @@ func over(f func(p parameters, prologue float64) float64) Range {
 
 // Speed is tokens a second.
 func Speed(c Chip, t Token) Range {
-	return over(func(p parameters, prologue float64) float64 { return 1 / p.time(c, t.withPrologues(prologue)) })
+	return over(func(p parameters, g guess) float64 { return 1 / p.time(c, t.guessed(g)) })
 }
 
 // Ratio is how many times as fast a is as b, both under the same parameters.
 func Ratio(c Chip, a, b Token) Range {
-	return over(func(p parameters, prologue float64) float64 {
-		return p.time(c, b.withPrologues(prologue)) / p.time(c, a.withPrologues(prologue))
-	})
+	return over(func(p parameters, g guess) float64 { return p.time(c, b.guessed(g)) / p.time(c, a.guessed(g)) })
 }
 
-// withPrologues is t with all prologues that many times as long.
-func (t Token) withPrologues(factor float64) Token {
+// guessed is t with its estimates off by g.
+func (t Token) guessed(g guess) Token {
 	stages := make([]Stage, len(t.Stages))
 	for i, s := range t.Stages {
 		stages[i] = append(Stage(nil), s...)
 		for j := range stages[i] {
-			stages[i][j].Prologue *= factor
+			stages[i][j].Prologue *= g.time
+			stages[i][j].Registers *= g.registers
 		}
 	}
-	t.Stages = stages
+	t.Stages, t.HostGuess = stages, t.HostGuess*g.time
 	return t
 }

@@ -19,7 +19,7 @@ func drawToken(t *rapid.T) Token {
 			Threadgroups: rapid.IntRange(1, 4000).Draw(t, "threadgroups"), SIMDGroups: rapid.IntRange(1, 32).Draw(t, "SIMD-groups"),
 			Resident: rapid.IntRange(0, 8).Draw(t, "resident"), Bytes: rapid.Float64Range(1, 1e9).Draw(t, "bytes"),
 			Slots: rapid.Float64Range(0, 1e10).Draw(t, "slots"), InFlight: rapid.Float64Range(4, 128).Draw(t, "in flight"),
-			Prologue: rapid.Float64Range(0, 5e-6).Draw(t, "prologue"),
+			Prologue: rapid.Float64Range(0, 5e-6).Draw(t, "prologue"), Registers: rapid.Float64Range(0, 128).Draw(t, "registers"),
 		}
 	}), 1, 3)
 	var stages []Stage
@@ -41,15 +41,17 @@ func TestRanges(t *testing.T) {
 		if same := Ratio(chip, token, token); same != (Range{1, 1, 1}) || same.Verdict() != "not told apart" {
 			t.Fatalf("%v of itself: %s", same, same.Verdict())
 		}
-		more := token.withPrologues(1)
+		more := token.guessed(guess{1, 1})
 		d := &more.Stages[0][0]
-		switch rapid.SampledFrom([]string{"bytes", "slots", "host", "stage"}).Draw(t, "more") {
+		switch rapid.SampledFrom([]string{"bytes", "slots", "host", "registers", "stage"}).Draw(t, "more") {
 		case "bytes":
 			d.Bytes *= 2
 		case "slots":
 			d.Slots += 1e9
 		case "host":
-			more.Host += 1e-4
+			more.HostGuess += 1e-4
+		case "registers":
+			d.Registers += 100
 		case "stage":
 			more.Stages = append(more.Stages, Stage{{Threadgroups: 1, SIMDGroups: 1, InFlight: 4}})
 		}

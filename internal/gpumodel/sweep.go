@@ -61,7 +61,7 @@ func (p SweepPoint) token() Token {
 
 // Time is what the model says of a point, in seconds.
 func (p SweepPoint) Time(c Chip) Range {
-	return over(func(q parameters, _ float64) float64 { return q.time(c, p.token()) })
+	return over(func(q parameters, _ guess) float64 { return q.time(c, p.token()) })
 }
 
 // Fit is the port (bytes a cycle that a core takes in) and the latency of a load, in seconds, that explain a sweep of chip c
