@@ -24,8 +24,8 @@ func convertCommand(m *modelFlags) *cobra.Command {
 GGUF for llama.cpp. With --adapter the adapter becomes part of the weights. The
 tokenizer and the configuration go with them.
 
-Formats, the largest files first:
-  ` + strings.Join(convert.Names(), ", ") + `
+Formats, the largest files of each kind first:
+` + formatLines() + `
 MLX's take a group other than 64 and a type of the scales, as in mlx-4-g32-bf16.
 "openelm perplexity" tells what a format costs in quality.`,
 		Example: `  openelm convert --model apple/OpenELM-1_1B --to gguf-q4_k_m --out OpenELM-1_1B-Q4_K_M.gguf
@@ -98,6 +98,21 @@ MLX's take a group other than 64 and a type of the scales, as in mlx-4-g32-bf16.
 	fl.BoolVar(&force, "force", false, "replace what is there, unless it is the model that is converted")
 	fl.StringVar(&calibrate, "calibrate", "", "text file that shows what the K formats should keep most of")
 	return cmd
+}
+
+// formatLines lists the formats, each kind on a line.
+func formatLines() string {
+	var lines []string
+	last := ""
+	for _, name := range convert.Names() {
+		if kind, _, _ := strings.Cut(name, "-"); kind != last {
+			last = kind
+			lines = append(lines, "  "+name)
+			continue
+		}
+		lines[len(lines)-1] += ", " + name
+	}
+	return strings.Join(lines, "\n")
 }
 
 // withForce adds what a person can do about a place that is taken.
