@@ -149,6 +149,17 @@ func (c *cache) drop(i int) {
 	k.leave().Close()
 }
 
+// forget closes the sessions of models.
+func (c *cache) forget(models []*Model) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := len(c.kept) - 1; i >= 0; i-- {
+		if slices.Contains(models, c.kept[i].model) {
+			c.drop(i)
+		}
+	}
+}
+
 // size is how many sessions are kept, and their bytes.
 func (c *cache) size() (sessions int, bytes int64) {
 	c.mu.Lock()

@@ -37,7 +37,7 @@ type completion struct {
 	Usage *usage
 }
 
-func complete(t testing.TB, f *fixture, request object) completion {
+func complete(t testing.TB, f http.Handler, request object) completion {
 	t.Helper()
 	return call[completion](t, f, "/v1/completions", request)
 }

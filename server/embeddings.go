@@ -54,7 +54,7 @@ func (s *Server) embeddings(w *response, r *http.Request) error {
 	if err := p.fields().decode(body); err != nil {
 		return err
 	}
-	m, err := s.lookUp(p.model)
+	m, err := s.use(w, r, p.model)
 	if err != nil {
 		return err
 	}
@@ -124,6 +124,7 @@ type ollamaEmbedRequest struct {
 	input      json.RawMessage
 	truncate   bool
 	dimensions int
+	keep       *time.Duration
 }
 
 // fields are those of /api/embed, or of the older /api/embeddings.
@@ -132,7 +133,7 @@ func (p *ollamaEmbedRequest) fields(input string) fields {
 	f := fields{
 		"model":      modelName(&p.model),
 		input:        func(v json.RawMessage) error { p.input = v; return nil },
-		"keep_alive": keepAlive,
+		"keep_alive": keepAlive(&p.keep),
 		"options":    only("{}"),
 	}
 	if input == "input" {
@@ -151,7 +152,8 @@ func (s *Server) ollamaEmbeddings(w *response, r *http.Request, input string, ea
 	if err := p.fields(input).decode(body); err != nil {
 		return nil, 0, err
 	}
-	if m, err = s.lookUp(p.model); err != nil {
+	w.keep = p.keep
+	if m, err = s.use(w, r, p.model); err != nil {
 		return nil, 0, err
 	}
 	if err := m.checkDimensions(p.dimensions); err != nil {

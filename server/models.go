@@ -1,10 +1,8 @@
 package server
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 
@@ -47,9 +45,24 @@ type pieces interface {
 	VocabSize() int
 }
 
-// Add offers a model. The first one is what tokenizer endpoints use when a request
-// names none.
+// Add offers a model that is there. The first one is what tokenizer endpoints use
+// when a request names none.
 func (s *Server) Add(m Model) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.offers(m.Name) {
+		return fmt.Errorf("server: %w: two models with the name %s", openelm.ErrArgument, m.Name)
+	}
+	if err := m.prepare(s.models); err != nil {
+		return err
+	}
+	s.models = append(s.models, &m)
+	return nil
+}
+
+// prepare checks a model, and makes what requests need of it. It shares what it can
+// with others.
+func (m *Model) prepare(others []*Model) error {
 	if m.Name == "" || m.Model == nil || m.Batch == nil {
 		return fmt.Errorf("server: %w: a model needs a name, a model and a batch", openelm.ErrArgument)
 	}
@@ -67,28 +80,15 @@ func (s *Server) Add(m Model) error {
 		m.longest = max(m.longest, len(strings.ReplaceAll(tokens.Piece(int32(id)), "▁", " ")))
 	}
 	m.vocabulary = sync.OnceValues(func() (*schema.Vocabulary, error) { return schema.NewVocabulary(m.Model) })
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, other := range s.models {
+	for _, other := range others {
 		if other.Model == m.Model {
 			m.vocabulary = other.vocabulary
 		}
-		if other.Name == m.Name {
-			return fmt.Errorf("server: %w: two models with the name %s", openelm.ErrArgument, m.Name)
-		}
 	}
-	s.models = append(s.models, &m)
 	return nil
 }
 
-// all are the models.
-func (s *Server) all() []*Model {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return slices.Clone(s.models)
-}
-
-// lookUp is the model of that name.
+// lookUp is the model of that name that is always there.
 func (s *Server) lookUp(name string) (*Model, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -106,17 +106,12 @@ func (s *Server) lookUp(name string) (*Model, error) {
 	return nil, e
 }
 
-// lookUpOrFirst is lookUp for requests that need not name a model.
-func (s *Server) lookUpOrFirst(name string) (*Model, error) {
-	if name != "" {
-		return s.lookUp(name)
+// useOrFirst is use for requests that need not name a model.
+func (s *Server) useOrFirst(w *response, r *http.Request, name string) (*Model, error) {
+	if all := s.all(); name == "" && len(all) > 0 {
+		name = all[0].name
 	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if len(s.models) == 0 {
-		return nil, errors.New("server: no models")
-	}
-	return s.models[0], nil
+	return s.use(w, r, name)
 }
 
 // checkSize refuses a text that cannot fit into the context, by its bytes, before
@@ -158,11 +153,15 @@ type modelInfo struct {
 	Object      string `json:"object"`
 	Created     int64  `json:"created"`
 	OwnedBy     string `json:"owned_by"`
-	MaxModelLen int    `json:"max_model_len"`
+	MaxModelLen int    `json:"max_model_len,omitempty"` // of a model that is loaded
 }
 
-func (s *Server) info(m *Model) modelInfo {
-	return modelInfo{m.Name, "model", s.started.Unix(), "go-openelm", m.Model.Config().MaxContext}
+func (s *Server) info(o offer) modelInfo {
+	i := modelInfo{ID: o.name, Object: "model", Created: s.started.Unix(), OwnedBy: "go-openelm"}
+	if o.model != nil {
+		i.MaxModelLen = o.model.Model.Config().MaxContext
+	}
+	return i
 }
 
 func (s *Server) listModels(w *response, _ *http.Request) error {
@@ -170,16 +169,19 @@ func (s *Server) listModels(w *response, _ *http.Request) error {
 		Object string      `json:"object"`
 		Data   []modelInfo `json:"data"`
 	}{Object: "list", Data: []modelInfo{}}
-	for _, m := range s.all() {
-		list.Data = append(list.Data, s.info(m))
+	for _, o := range s.all() {
+		list.Data = append(list.Data, s.info(o))
 	}
 	return w.json(http.StatusOK, list)
 }
 
 func (s *Server) showModel(w *response, r *http.Request) error {
-	m, err := s.lookUp(strings.TrimPrefix(r.URL.Path, modelsPath))
-	if err != nil {
-		return err
+	name := strings.TrimPrefix(r.URL.Path, modelsPath)
+	for _, o := range s.all() {
+		if o.name == name {
+			return w.json(http.StatusOK, s.info(o))
+		}
 	}
-	return w.json(http.StatusOK, s.info(m))
+	_, err := s.lookUp(name) // there is none
+	return err
 }

@@ -64,6 +64,7 @@ type ollamaParams struct {
 	raw            bool
 
 	noPenalties bool
+	keep        *time.Duration
 }
 
 // newOllama returns the parameters with Ollama's defaults, and what reads them.
@@ -78,7 +79,7 @@ func newOllama() (*ollamaParams, fields) {
 		"format":       p.ollamaFormat,
 		"logprobs":     boolean(&p.logprobs),
 		"top_logprobs": integer(&p.top, 0, maxTop),
-		"keep_alive":   keepAlive,
+		"keep_alive":   keepAlive(&p.keep),
 		"think":        only("false"),
 		"shift":        only("false"),
 	}
@@ -189,17 +190,29 @@ var withoutInOllama = []string{
 	"num_keep", "num_batch", "num_gpu", "main_gpu", "num_thread", "use_mmap", "use_mlock", "numa", "low_vram", "f16_kv",
 }
 
-// keepAlive reads how long a model is to stay loaded: seconds, or a duration.
-func keepAlive(v json.RawMessage) error {
-	if s, ok := strictjson.String(v); ok {
-		if _, err := time.ParseDuration(s); err == nil {
-			return nil
+// keepAlive reads how long a model is to stay loaded: seconds, or a duration. Less
+// than nothing is for ever.
+func keepAlive(p **time.Duration) field {
+	return func(v json.RawMessage) error {
+		var d time.Duration
+		if s, ok := strictjson.String(v); ok {
+			var err error
+			if d, err = time.ParseDuration(s); err != nil {
+				return errKeepAlive
+			}
+		} else {
+			x, err := strconv.ParseFloat(string(v), 64)
+			if err != nil || math.Abs(x) > 1e9 {
+				return errKeepAlive
+			}
+			d = time.Duration(x * float64(time.Second))
 		}
-	} else if _, err := strconv.ParseFloat(string(v), 64); err == nil {
+		*p = &d
 		return nil
 	}
-	return errors.New(`must be a number of seconds, or a duration such as "5m"`)
 }
+
+var errKeepAlive = errors.New(`must be a number of seconds, or a duration such as "5m"`)
 
 // ollamaHead is what answers begin with.
 type ollamaHead struct {
@@ -248,11 +261,12 @@ func (s *Server) ollamaGenerate(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m, err := s.lookUp(p.model)
+	w.keep = p.keep
+	m, err := s.use(w, r, p.model)
 	if err != nil {
 		return err
 	}
-	a := &ollamaWriter{p: p, out: w, started: start, text: func(a *ollamaAnswer, text string) { a.Response = &text }}
+	a := &ollamaWriter{p: p, out: w, started: start, load: time.Since(start), text: func(a *ollamaAnswer, text string) { a.Response = &text }}
 	if p.prompt == "" {
 		return a.loaded(m)
 	}
@@ -295,11 +309,12 @@ func (s *Server) ollamaChat(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m, err := s.lookUp(p.model)
+	w.keep = p.keep
+	m, err := s.use(w, r, p.model)
 	if err != nil {
 		return err
 	}
-	a := &ollamaWriter{p: p, out: w, started: start, text: func(a *ollamaAnswer, text string) {
+	a := &ollamaWriter{p: p, out: w, started: start, load: time.Since(start), text: func(a *ollamaAnswer, text string) {
 		a.Message = &ollamaMessage{"assistant", text}
 	}}
 	if len(p.messages) == 0 {
@@ -324,6 +339,7 @@ type ollamaWriter struct {
 	out     *response
 	text    func(a *ollamaAnswer, text string) // where the text of an answer goes
 	started time.Time
+	load    time.Duration // until the model was there
 }
 
 func (a *ollamaWriter) head(m *Model) ollamaHead {
@@ -333,6 +349,9 @@ func (a *ollamaWriter) head(m *Model) ollamaHead {
 // loaded answers a request that only wants the model to be there.
 func (a *ollamaWriter) loaded(m *Model) error {
 	answer := ollamaAnswer{ollamaHead: a.head(m), Done: true, DoneReason: "load"}
+	if a.p.keep != nil && *a.p.keep == 0 {
+		answer.DoneReason = "unload"
+	}
 	a.text(&answer, "")
 	return a.out.json(http.StatusOK, answer)
 }
@@ -396,7 +415,7 @@ func (a *ollamaWriter) answer(r *http.Request, s *Server, m *Model, prompt []int
 	a.text(&last, whole.String())
 	now := time.Now()
 	last.ollamaMetrics = &ollamaMetrics{
-		Total: now.Sub(a.started), PromptTokens: q.usage.PromptTokens, Prompt: first.Sub(q.start),
+		Total: now.Sub(a.started), Load: a.load, PromptTokens: q.usage.PromptTokens, Prompt: first.Sub(q.start),
 		Tokens: q.usage.CompletionTokens, Evaluation: now.Sub(first),
 	}
 	if p.stream {
@@ -436,17 +455,19 @@ type ollamaDetails struct {
 	Quantisation string   `json:"quantization_level"`
 }
 
-func (s *Server) ollamaModel(m *Model) ollamaModel {
+func (o offer) ollama() ollamaModel {
 	// Clients show the beginning of a digest; it is that of the name.
-	digest := sha256.Sum256([]byte(m.Name))
-	bytes, parameters := m.weights()
-	return ollamaModel{
-		Name: m.Name + latest, Model: m.Name + latest, Size: bytes, Digest: hex.EncodeToString(digest[:]),
-		Details: ollamaDetails{
-			Format: "openelm", Family: "openelm", Families: []string{"openelm"}, Parameters: millions(parameters),
-			Quantisation: m.Model.Weights().Layers[0].QKV.Format.String(),
-		},
+	digest := sha256.Sum256([]byte(o.name))
+	l := ollamaModel{
+		Name: o.name + latest, Model: o.name + latest, Size: o.bytes, Digest: hex.EncodeToString(digest[:]),
+		Details: ollamaDetails{Format: "openelm", Family: "openelm", Families: []string{"openelm"}},
 	}
+	if o.model != nil {
+		_, parameters := o.model.weights()
+		l.Details.Parameters = millions(parameters)
+		l.Details.Quantisation = o.model.Model.Weights().Layers[0].QKV.Format.String()
+	}
+	return l
 }
 
 // weights are the bytes of a model's weights, and their number.
@@ -468,8 +489,8 @@ func millions(n int64) string {
 
 func (s *Server) ollamaTags(w *response, _ *http.Request) error {
 	list := []ollamaModel{}
-	for _, m := range s.all() {
-		l := s.ollamaModel(m)
+	for _, o := range s.all() {
+		l := o.ollama()
 		l.ModifiedAt = &s.started
 		list = append(list, l)
 	}
@@ -478,9 +499,15 @@ func (s *Server) ollamaTags(w *response, _ *http.Request) error {
 
 func (s *Server) ollamaRunning(w *response, _ *http.Request) error {
 	list := []ollamaModel{}
-	for _, m := range s.all() {
-		l := s.ollamaModel(m)
-		l.ollamaState = &ollamaState{ExpiresAt: farAway, ContextLength: m.Model.Config().MaxContext}
+	for _, o := range s.all() {
+		if o.model == nil {
+			continue
+		}
+		if o.until.IsZero() {
+			o.until = farAway
+		}
+		l := o.ollama()
+		l.ollamaState = &ollamaState{ExpiresAt: o.until, ContextLength: o.model.Model.Config().MaxContext}
 		list = append(list, l)
 	}
 	return w.json(http.StatusOK, map[string]any{"models": list})
@@ -505,13 +532,13 @@ func (s *Server) ollamaShow(w *response, r *http.Request) error {
 	if model == "" {
 		model = name
 	}
-	m, err := s.lookUp(model)
+	m, err := s.use(w, r, model)
 	if err != nil {
 		return err
 	}
 	c := m.Model.Config()
-	l := s.ollamaModel(m)
-	_, parameters := m.weights()
+	bytes, parameters := m.weights()
+	l := offer{name: m.Name, model: m, bytes: bytes}.ollama()
 	return w.json(http.StatusOK, map[string]any{
 		"details": l.Details, "modified_at": s.started, "capabilities": []string{"completion", "embedding"},
 		"modelfile": "", "parameters": "", "template": "", "license": "",

@@ -191,7 +191,7 @@ func (s *Server) responses(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m, err := s.lookUp(p.model)
+	m, err := s.use(w, r, p.model)
 	if err != nil {
 		return err
 	}

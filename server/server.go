@@ -37,6 +37,13 @@ type Options struct {
 	// CacheBytes is how much memory the sessions of finished requests may keep, for
 	// requests that begin alike; 0 means 512 MiB, less than 0 none.
 	CacheBytes int64
+	// MemoryBytes is how much memory the weights of models may take, those that are
+	// always there included; 0 means any. Models of a [Source] that nobody uses make
+	// way for others.
+	MemoryBytes int64
+	// IdleTime is how long the models of a [Source] stay when nobody uses them; 0
+	// means 5 minutes, less than 0 for ever.
+	IdleTime time.Duration
 	// TokenizeBOS makes /tokenize put the begin-of-text token in front whatever it
 	// is asked, for evaluations whose tokenizer client does not ask.
 	TokenizeBOS bool
@@ -55,12 +62,13 @@ type Server struct {
 	inHand  atomic.Int64
 	active  sync.WaitGroup
 
-	mu     sync.RWMutex
-	models []*Model // the first is the default
-	ready  bool
-	closed bool
-	stop   context.Context // done when the server is closed
-	end    context.CancelCauseFunc
+	mu      sync.RWMutex
+	models  []*Model // that are always there; the first is the default
+	sources []*source
+	ready   bool
+	closed  bool
+	stop    context.Context // done when the server is closed
+	end     context.CancelCauseFunc
 }
 
 // handler answers a request, or returns why not.
@@ -79,6 +87,9 @@ func New(o Options) *Server {
 	}
 	if o.MaxRequests == 0 {
 		o.MaxRequests = 256
+	}
+	if o.IdleTime == 0 {
+		o.IdleTime = 5 * time.Minute
 	}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = 512 << 20
@@ -115,8 +126,8 @@ func (s *Server) Ready() {
 }
 
 // Close ends the requests that are under way, with an error, waits for them and
-// releases the sessions that were kept. The models are their owner's to close,
-// afterwards.
+// releases the sessions that were kept and the models of sources. Other models are
+// their owner's to close, afterwards.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -124,6 +135,13 @@ func (s *Server) Close() error {
 	s.end(errStopped)
 	s.active.Wait()
 	s.cache.close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, src := range s.sources {
+		if src.models != nil {
+			s.unload(src)
+		}
+	}
 	return nil
 }
 
@@ -149,6 +167,7 @@ func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	err := s.enter()
 	if err == nil {
 		defer s.active.Done()
+		defer w.finish()
 		ctx, cancel := context.WithCancelCause(r.Context())
 		defer context.AfterFunc(s.stop, func() { cancel(errStopped) })()
 		defer cancel(nil)

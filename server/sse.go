@@ -30,6 +30,16 @@ type response struct {
 	dialect *dialect
 	buf     bytes.Buffer
 	quiet   *time.Timer // until a comment is due
+
+	after []func()       // when the answer is over
+	keep  *time.Duration // how long its model is to stay loaded
+}
+
+// finish ends the answer.
+func (w *response) finish() {
+	for _, f := range w.after {
+		f()
+	}
 }
 
 func newResponse(w http.ResponseWriter) *response {

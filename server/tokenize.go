@@ -109,7 +109,7 @@ func (s *Server) tokenizerRequest(w *response, r *http.Request, f fields, model 
 	if err := f.decode(body); err != nil {
 		return nil, err
 	}
-	return s.lookUpOrFirst(*model)
+	return s.useOrFirst(w, r, *model)
 }
 
 // detokenize spells control tokens out, as vLLM does.
@@ -145,7 +145,7 @@ func (s *Server) detokenize(w *response, r *http.Request) error {
 
 // tokenizerInfo is what lm-eval asks for.
 func (s *Server) tokenizerInfo(w *response, r *http.Request) error {
-	m, err := s.lookUpOrFirst(r.URL.Query().Get("model"))
+	m, err := s.useOrFirst(w, r, r.URL.Query().Get("model"))
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -49,6 +50,11 @@ func (f *modelFlags) loaderOptions(cmd *cobra.Command) *loader.Options {
 
 // open opens the model. The caller closes what it gets.
 func (f *modelFlags) open(cmd *cobra.Command) (*opened, error) {
+	return f.openContext(cmd.Context(), cmd)
+}
+
+// openContext is open for less long than the command runs.
+func (f *modelFlags) openContext(ctx context.Context, cmd *cobra.Command) (*opened, error) {
 	o := f.loaderOptions(cmd)
 	var err error
 	if o.Backend, err = f.openBackend(o.Logger); err != nil {
@@ -62,9 +68,9 @@ func (f *modelFlags) open(cmd *cobra.Command) (*opened, error) {
 		if !f.quiet {
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s\n\n", story.Notice)
 		}
-		m.Model, err = story.Open(cmd.Context(), o)
+		m.Model, err = story.Open(ctx, o)
 	} else {
-		m.Model, err = loader.Open(cmd.Context(), f.name, o)
+		m.Model, err = loader.Open(ctx, f.name, o)
 	}
 	if err != nil {
 		m.Close()

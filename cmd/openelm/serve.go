@@ -33,8 +33,10 @@ const (
 type serveFlags struct {
 	addr, unix, keyFile, name, layout string
 	noKey                             bool
-	adapters                          []string
+	adapters, also                    []string
 	places, queue, cacheMiB           int
+	memoryMiB                         int64
+	idle                              time.Duration
 	drain                             time.Duration
 	o                                 server.Options
 }
@@ -43,10 +45,10 @@ func serveCommand(m *modelFlags, s *signals) *cobra.Command {
 	f := &serveFlags{}
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Serve a model over HTTP, with OpenAI's API",
-		Long: `Serve a model to the programs of this machine, with OpenAI's API: completions,
-chat completions and models, and what evaluations need. docs/server.md in the
-repository lists endpoints and parameters.
+		Short: "Serve models over HTTP, with OpenAI's and Ollama's APIs",
+		Long: `Serve models to the programs of this machine, with the APIs of OpenAI and Ollama,
+and what evaluations need. docs/server.md in the repository lists endpoints and
+parameters.
 
 The address is the first line on standard output. Only this machine reaches the
 default one, ` + defaultAddr + `; any other needs a key, in the environment
@@ -55,6 +57,7 @@ default one, ` + defaultAddr + `; any other needs a key, in the environment
 The first interrupt or SIGTERM lets requests finish, the second ends at once.`,
 		Example: `  openelm serve
   openelm serve --model apple/OpenELM-1_1B-Instruct --adapter pirate=adapters/pirate
+  openelm serve --model apple/OpenELM-3B-Instruct --also small=apple/OpenELM-270M-Instruct
   OPENELM_API_KEY=secret openelm serve --addr 0.0.0.0:8642 --allow-host models.example.org`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, m, s) },
@@ -66,6 +69,9 @@ The first interrupt or SIGTERM lets requests finish, the second ends at once.`,
 	fl.BoolVar(&f.noKey, "no-key", false, "let everybody who reaches the address use it, without a key")
 	fl.StringArrayVar(&f.o.AllowHosts, "allow-host", nil, "a name besides localhost under which the server is reached, and whose web pages may use it; may be given several times")
 	fl.StringArrayVar(&f.adapters, "adapter", nil, "name=folder: a LoRA or DoRA adapter, chosen by its name as the model; may be given several times")
+	fl.StringArrayVar(&f.also, "also", nil, "name=checkpoint: another model, opened when a request names it; may be given several times")
+	fl.DurationVar(&f.idle, "idle", 5*time.Minute, "how long models of --also stay open when nobody uses them; less than 0: for ever")
+	fl.Int64Var(&f.memoryMiB, "memory", 0, "MiB that the weights of all open models may take; 0: any")
 	fl.StringVar(&f.name, "name", "", "what clients call the model (default: the end of --model, or story)")
 	fl.StringVar(&f.layout, "template", "auto", "how chats are laid out: auto, instruct or plain")
 	fl.IntVar(&f.places, "parallel", 16, "requests that generate at a time")
@@ -86,6 +92,10 @@ func (f *serveFlags) check(cmd *cobra.Command) error {
 		return fmt.Errorf("--queue %d makes no sense", f.queue)
 	case f.cacheMiB < 0:
 		return fmt.Errorf("--cache %d makes no sense", f.cacheMiB)
+	case f.memoryMiB < 0:
+		return fmt.Errorf("--memory %d makes no sense", f.memoryMiB)
+	case f.idle == 0:
+		return errors.New("--idle 0 makes no sense: a model that is opened stays for a while")
 	case f.drain < 0:
 		return fmt.Errorf("--drain %v makes no sense", f.drain)
 	case f.unix != "" && cmd.Flags().Changed("addr"):
@@ -93,9 +103,14 @@ func (f *serveFlags) check(cmd *cobra.Command) error {
 	case f.layout != "auto" && f.layout != "instruct" && f.layout != "plain":
 		return fmt.Errorf("no template %q; there are auto, instruct and plain", f.layout)
 	}
-	for _, a := range f.adapters {
-		if name, folder, ok := strings.Cut(a, "="); !ok || name == "" || folder == "" {
-			return fmt.Errorf("--adapter %q: write name=folder", a)
+	for _, pairs := range []struct {
+		flag, what string
+		list       []string
+	}{{"--adapter", "folder", f.adapters}, {"--also", "checkpoint", f.also}} {
+		for _, p := range pairs.list {
+			if name, value, ok := strings.Cut(p, "="); !ok || name == "" || value == "" {
+				return fmt.Errorf("%s %q: write name=%s", pairs.flag, p, pairs.what)
+			}
 		}
 	}
 	f.o.Key = os.Getenv(keyVariable)
@@ -181,6 +196,7 @@ func (f *serveFlags) run(cmd *cobra.Command, m *modelFlags, signals *signals) er
 	if f.o.CacheBytes = int64(f.cacheMiB) << 20; f.cacheMiB == 0 {
 		f.o.CacheBytes = -1
 	}
+	f.o.MemoryBytes, f.o.IdleTime = f.memoryMiB<<20, f.idle
 	s := server.New(f.o)
 	if _, err := fmt.Fprintln(cmd.OutOrStdout(), address); err != nil {
 		return err
@@ -206,6 +222,9 @@ func (f *serveFlags) run(cmd *cobra.Command, m *modelFlags, signals *signals) er
 		var close func()
 		close, err = f.add(cmd, s, m, model.Model)
 		defer close()
+	}
+	if err == nil {
+		err = f.addOthers(cmd, s, m)
 	}
 	if err != nil {
 		h.Close()
@@ -238,17 +257,9 @@ func (f *serveFlags) add(cmd *cobra.Command, s *server.Server, m *modelFlags, mo
 			}
 		}
 	}
-	queue := f.queue
-	if queue == 0 {
-		queue = -1
-	}
-	batch, err := openelm.NewBatch(model, &openelm.BatchOptions{Places: f.places, Queue: queue})
+	offer, err := f.offer(f.modelName(m.name), m.name, model)
 	if err != nil {
 		return close, err
-	}
-	offer := server.Model{Name: f.modelName(m.name), Model: model, Batch: batch, Template: chat.Plain}
-	if f.layout == "instruct" || f.layout == "auto" && strings.Contains(strings.ToLower(m.name), "instruct") {
-		offer.Template = chat.Instruct
 	}
 	if err := s.Add(offer); err != nil {
 		return close, err
@@ -266,6 +277,49 @@ func (f *serveFlags) add(cmd *cobra.Command, s *server.Server, m *modelFlags, mo
 		}
 	}
 	return close, nil
+}
+
+// offer is a model under a name. checkpoint is where it comes from.
+func (f *serveFlags) offer(name, checkpoint string, model *openelm.Model) (server.Model, error) {
+	queue := f.queue
+	if queue == 0 {
+		queue = -1
+	}
+	batch, err := openelm.NewBatch(model, &openelm.BatchOptions{Places: f.places, Queue: queue})
+	o := server.Model{Name: name, Model: model, Batch: batch, Template: chat.Plain}
+	if f.layout == "instruct" || f.layout == "auto" && strings.Contains(strings.ToLower(checkpoint), "instruct") {
+		o.Template = chat.Instruct
+	}
+	return o, err
+}
+
+// addOthers offers the models that are opened at need. What is wrong with a
+// checkpoint is told now.
+func (f *serveFlags) addOthers(cmd *cobra.Command, s *server.Server, m *modelFlags) error {
+	for _, arg := range f.also {
+		name, checkpoint, _ := strings.Cut(arg, "=")
+		other := *m
+		other.name, other.adapter = checkpoint, ""
+		info, err := loader.Inspect(cmd.Context(), checkpoint, other.loaderOptions(cmd))
+		if err == nil {
+			err = info.Problem
+		}
+		if err != nil {
+			return fmt.Errorf("--also %s: %w", name, err)
+		}
+		open := func(ctx context.Context) ([]server.Model, func() error, error) {
+			model, err := other.openContext(ctx, cmd)
+			if err != nil {
+				return nil, nil, err
+			}
+			o, err := f.offer(name, checkpoint, model.Model)
+			return []server.Model{o}, func() error { model.Close(); return nil }, err
+		}
+		if err := s.AddSource(server.Source{Names: []string{name}, Bytes: info.WeightBytes, Open: open}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // modelName is what clients call the model.

@@ -62,14 +62,18 @@ func TestServeRefuses(t *testing.T) {
 	defer l.Close()
 	t.Setenv(keyVariable, "")
 	for args, want := range map[string]string{
-		"--addr 0.0.0.0:0":            "give a key",
-		"--addr nowhere":              "write address:port",
-		"--adapter folder":            "write name=folder",
-		"--unix " + socket:            "another program listens",
-		"--unix x --addr 127.0.0.1:0": "choose one",
-		"--parallel 0":                "makes no sense",
-		"--key-file /nowhere":         "--key-file",
-		"--template x":                "no template",
+		"--addr 0.0.0.0:0":                     "give a key",
+		"--addr nowhere":                       "write address:port",
+		"--adapter folder":                     "write name=folder",
+		"--also checkpoint":                    "write name=checkpoint",
+		"--also x=/nowhere --addr 127.0.0.1:0": "--also x: ",
+		"--idle 0":                             "makes no sense",
+		"--memory -1":                          "makes no sense",
+		"--unix " + socket:                     "another program listens",
+		"--unix x --addr 127.0.0.1:0":          "choose one",
+		"--parallel 0":                         "makes no sense",
+		"--key-file /nowhere":                  "--key-file",
+		"--template x":                         "no template",
 	} {
 		if _, _, err := try(t, "", append([]string{"serve"}, strings.Fields(args)...)...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("serve %s: %v, want %q", args, err, want)

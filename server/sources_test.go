@@ -1,0 +1,173 @@
+package server_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-openelm/go-openelm/chat"
+	"github.com/go-openelm/go-openelm/openelm"
+	"github.com/go-openelm/go-openelm/server"
+	"github.com/go-openelm/go-openelm/story"
+)
+
+// opener counts what is opened and closed.
+type opener struct {
+	opened, open atomic.Int32
+	fail         atomic.Bool
+	wait         chan struct{} // Open waits for it, if it is not nil
+}
+
+const storyBytes = 8_536_064
+
+func (o *opener) source(names ...string) server.Source {
+	return server.Source{Names: names, Bytes: storyBytes, Open: func(ctx context.Context) (list []server.Model, done func() error, err error) {
+		o.opened.Add(1)
+		if o.wait != nil {
+			select {
+			case <-o.wait:
+			case <-ctx.Done():
+				return nil, nil, context.Cause(ctx)
+			}
+		}
+		if o.fail.Load() {
+			return nil, nil, errors.New("a failure; secret details")
+		}
+		m, err := story.Open(ctx, nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		b, err := openelm.NewBatch(m, nil)
+		for _, name := range names {
+			list = append(list, server.Model{Name: name, Model: m, Batch: b, Template: chat.Plain})
+		}
+		o.open.Add(1)
+		return list, func() error { o.open.Add(-1); return m.Close() }, err
+	}}
+}
+
+// loaded are the names that /api/ps tells.
+func loaded(t testing.TB, s http.Handler) (names []string) {
+	t.Helper()
+	var list struct{ Models []struct{ Name string } }
+	if err := json.Unmarshal(serve(s, newRequest("GET", "/api/ps", "")).Body.Bytes(), &list); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range list.Models {
+		names = append(names, strings.TrimSuffix(m.Name, ":latest"))
+	}
+	return names
+}
+
+// TestSources: models are opened at need, once for all who wait, and say what they
+// would if they were always there; they make way for each other, and go when idle.
+func TestSources(t *testing.T) {
+	f := newFixture(t, server.Options{}, openelm.BatchOptions{})
+	request := object{"model": "story", "prompt": longPrompt, "max_tokens": 5, "seed": 1}
+	want := complete(t, f, request).Choices[0].Text
+
+	s := server.New(server.Options{MemoryBytes: 2*storyBytes + storyBytes/2, IdleTime: -1})
+	var openers [3]opener
+	for i, names := range [][]string{{"a", "a2"}, {"b"}, {"c"}} {
+		if err := s.AddSource(openers[i].source(names...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.AddSource((&opener{}).source("b")); !errors.Is(err, openelm.ErrArgument) {
+		t.Errorf("a name twice: %v", err)
+	}
+	large := openers[0].source("large")
+	large.Bytes *= 3
+	if err := s.AddSource(large); !errors.Is(err, openelm.ErrMemory) {
+		t.Errorf("a model that never fits: %v", err)
+	}
+	s.Ready()
+	var list struct{ Data []struct{ ID string } }
+	if err := json.Unmarshal(serve(s, newRequest("GET", "/v1/models", "")).Body.Bytes(), &list); err != nil || len(list.Data) != 4 || loaded(t, s) != nil {
+		t.Errorf("%+v %v", list, loaded(t, s))
+	}
+	ask := func(name string) {
+		t.Helper()
+		request := object{"model": name, "prompt": longPrompt, "max_tokens": 5, "seed": 1}
+		if a := complete(t, s, request); a.Choices[0].Text != want {
+			t.Errorf("%s says %q, want %q", name, a.Choices[0].Text, want)
+		}
+	}
+	var wg sync.WaitGroup
+	for _, name := range []string{"a", "a", "a2", "a2", "a"} {
+		wg.Go(func() { ask(name) })
+	}
+	wg.Wait()
+	ask("b")
+	if got := loaded(t, s); !slices.Equal(got, []string{"a", "a2", "b"}) || openers[0].opened.Load() != 1 {
+		t.Errorf("loaded %v, opened %d times", got, openers[0].opened.Load())
+	}
+	ask("a")
+	ask("c") // b was not used for longest
+	if got := loaded(t, s); !slices.Equal(got, []string{"a", "a2", "c"}) || openers[1].open.Load() != 0 {
+		t.Errorf("loaded %v", got)
+	}
+	ask("b")
+	call[ollamaAnswer](t, s, "/api/generate", object{"model": "b", "keep_alive": "1ms"})
+	for slices.Contains(loaded(t, s), "b") {
+		time.Sleep(time.Millisecond)
+	}
+	if a := call[ollamaAnswer](t, s, "/api/generate", object{"model": "c", "keep_alive": 0}); a.DoneReason != "unload" || slices.Contains(loaded(t, s), "c") {
+		t.Errorf("%+v, loaded %v", a, loaded(t, s))
+	}
+	openers[1].fail.Store(true)
+	wantError(t, serve(s, newRequest("POST", "/v1/completions", `{"model":"b","prompt":"x"}`)), http.StatusInternalServerError, "")
+	openers[1].fail.Store(false)
+	ask("b")
+	s.Close()
+	for i := range openers {
+		if n := openers[i].open.Load(); n != 0 {
+			t.Errorf("source %d: %d are open", i, n)
+		}
+	}
+	wantError(t, serve(s, newRequest("POST", "/v1/completions", `{"model":"b","prompt":"x"}`)), http.StatusServiceUnavailable, "")
+}
+
+// TestSourcesBusy: a model that is being opened, or used, keeps its memory; who
+// waits for it may leave, and Close ends the wait.
+func TestSourcesBusy(t *testing.T) {
+	s := server.New(server.Options{MemoryBytes: storyBytes + 1})
+	slow, other := opener{wait: make(chan struct{})}, opener{}
+	for _, src := range []server.Source{slow.source("slow"), other.source("other")} {
+		if err := s.AddSource(src); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Ready()
+	ctx, leave := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		serve(s, newRequest("POST", "/v1/completions", `{"model":"slow","prompt":"x"}`).WithContext(ctx))
+	})
+	for slow.opened.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	w := serve(s, newRequest("POST", "/v1/completions", `{"model":"other","prompt":"x"}`))
+	wantError(t, w, http.StatusServiceUnavailable, "")
+	if w.Header().Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	leave()
+	wg.Wait()
+	wg.Go(func() {
+		wantError(t, serve(s, newRequest("POST", "/v1/completions", `{"model":"slow","prompt":"x"}`)), http.StatusServiceUnavailable, "")
+	})
+	time.Sleep(5 * time.Millisecond) // so that it waits, most likely; both ways are right
+	s.Close()
+	wg.Wait()
+	if slow.open.Load() != 0 {
+		t.Error("it is open")
+	}
+}
