@@ -2,11 +2,11 @@ package cpu
 
 import "math"
 
-// layout is how activations stand for the kernels of a format: an order of 32 columns and a power of two for each. Weights of
-// quantised formats are cheapest to widen where they are in a 32-bit word: as
-// integers times a power of two, in an order that follows from the format. The
-// activations are brought into the same order, and divided by the same powers,
-// once for all rows of weights.
+// layout is how activations stand in memory for the kernels of a format: an order of
+// 32 columns and a power of two for each. Weights of quantised formats are cheapest to
+// widen where they are in a 32-bit word: as integers times a power of two, in an order
+// that follows from the format. The activations are brought into the same order, and
+// divided by the same powers, once for all rows of weights.
 //
 // With them go the sums of the activations, for what a format adds to all
 // weights of a block: times factor, as the routines put them into eight lanes.

@@ -279,7 +279,7 @@ func (s *scratch) mul(dst []float32, stride int, w *kernels.Matrix, lo, n int, i
 		log := min(bits.Len(uint(rows-r)), 3) - 1
 		f := &s.formats[w.Format].matvec[log]
 		xs = 1 << log
-		// Streams that are far from each other: a processor foresees each of them.
+		// The streams lie far apart, so that the hardware prefetches each of them.
 		count := n / f.streams
 		if count > 0 {
 			run(f.run, r, 0, count%n, max(0, f.streams-2)*count, count) // rows1 of a single stream does not matter

@@ -167,9 +167,9 @@ func (p *pass) toBlocks(x []float32, rows, cols int) blocks {
 	return b
 }
 
-// prefetchPanel asks for what panel widens next: tileCols rows of m from o on, their
-// columns from k on, or the first columns of the rows after them. It reads
-// short pieces in many places, which a processor does not foresee.
+// prefetchPanel prefetches what panel widens next: tileCols rows of m from o on, their
+// columns from k on, or the first columns of the rows after them. These are short
+// pieces in many places, which the hardware does not prefetch by itself.
 func (s *scratch) prefetchPanel(m *kernels.Matrix, o, k int) {
 	if k >= m.Cols {
 		o, k = o+s.tileCols, 0

@@ -30,7 +30,7 @@ type pass struct {
 
 	normed   []float32    // rmsnorm(x), all rows
 	laidOut  [2][]float32 // activations in the layout of a format
-	blocked  []float32    // activations as panels or tiles want them
+	blocked  []float32    // activations in the layout of panels or tiles
 	lowRank  [2][]float32 // A·x of adapters, all rows
 	partials []float32    // attention over splits of the context
 }

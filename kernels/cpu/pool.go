@@ -48,7 +48,7 @@ type job struct {
 
 const sleeping = 1 << 32
 
-// parked and stop are what a worker's job is when it sleeps and when it shall end.
+// parked is the job of a worker that sleeps, stop that of one that is to end.
 var parked, stop = new(job), new(job)
 
 const (

@@ -21,7 +21,7 @@ type isaTable struct {
 	tileCols int // 16 or 32
 	// pack transposes packRows rows into gemm's B, or half of it.
 	pack func(*packArgs)
-	// prefetch asks for n bytes of each of 16 rows; it changes nothing.
+	// prefetch prefetches n bytes of each of 16 rows.
 	prefetch func(*packArgs)
 	// depth is how many columns are packed at once, where there is a widen.
 	depth int

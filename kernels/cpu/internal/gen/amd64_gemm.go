@@ -179,7 +179,7 @@ func (r *routine) transpose4(v [4]reg.VecVirtual) [4]reg.VecVirtual {
 	return out
 }
 
-// prefetch asks for the lines of n bytes of each of 16 rows.
+// prefetch emits the prefetch of n bytes of each of 16 rows.
 func prefetch(ctx *build.Context) {
 	r := begin(ctx, "prefetchAVX2", "prefetchAVX2 asks for parts of 16 rows.")
 	src, stride := r.get(packSrc), r.get(packStride)

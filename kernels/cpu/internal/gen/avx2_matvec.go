@@ -112,7 +112,7 @@ func (p *product) loopRows(body func()) {
 	p.JNZ(operand.LabelRef(top))
 }
 
-// prefetch asks for the lines of the next n bytes of each stream, ahead of them.
+// prefetch emits prefetches of the lines of the next n bytes of each stream, ahead of them.
 func (p *product) prefetch(n int) {
 	p.Comment("Ask for what comes later.")
 	for line := 0; line < n; line += 64 {

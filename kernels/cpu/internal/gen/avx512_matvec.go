@@ -86,7 +86,7 @@ func (r *routine) zeroWide() reg.VecVirtual {
 	return v
 }
 
-// prefetch asks for the lines of n bytes of each row, ahead of their positions.
+// prefetch emits prefetches of the lines of n bytes of each row, ahead of their positions.
 func (p *wide) prefetch(n int) {
 	if !p.ahead {
 		return
@@ -255,9 +255,9 @@ func avx512(ctx *build.Context, c *constants) {
 	}
 }
 
-// matvecWide emits the product for a floating-point format. Its twin that reads one
-// run, without asking for anything ahead, is for processors that foresee such a
-// run themselves.
+// matvecWide emits the product for a floating-point format. The variant
+// that reads one stream, without prefetching, is for processors that prefetch such
+// a stream themselves.
 func matvecWide(ctx *build.Context, c *constants, format, xs, runs int) {
 	var high reg.VecVirtual
 	f := wideFormats(func() reg.VecVirtual { return high })[format]

@@ -178,7 +178,7 @@ func (n *neon) half(r, off, v int) {
 	n.op("FCVTHS F%d, F%[1]d", v)
 }
 
-// prefetch asks for the line R(ahead) bytes from R(r).
+// prefetch emits prefetches of the line R(ahead) bytes from R(r).
 func (n *neon) prefetch(r, ahead int) {
 	n.arm(0xf8a06800|uint32(ahead)<<16|uint32(r)<<5, "PRFM PLDL1KEEP, [X%d, X%d]", r, ahead)
 }

@@ -138,7 +138,7 @@ func (p *neonProduct) advance(bytes, cols int) {
 	}
 }
 
-// prefetchStreams asks for the lines of the next n bytes of each stream, ahead of it.
+// prefetchStreams emits prefetches of the lines of the next n bytes of each stream, ahead of it.
 func (p *neonProduct) prefetchStreams(n int) {
 	p.comment("Ask for what comes later.")
 	ahead := 14
@@ -154,7 +154,7 @@ func (p *neonProduct) prefetchStreams(n int) {
 }
 
 // mul: V0 … V15 are sums, V16 … V23 eight weights of each stream, V24, V25 eight
-// activations. Four multipliers with a latency of four cycles want sixteen sums: two
+// activations. Four multipliers with a latency of four cycles are kept busy by sixteen sums: two
 // for each output, of four streams with one and two activation rows and of two
 // with four. One row has eight, which is more than memory gives weights for.
 func (f *neonFloat) mul(n *neon, xs int) {
