@@ -13,7 +13,7 @@ import (
 )
 
 // TestEmbed: an embedding has a length of 1, is the same bit by bit in company,
-// and tells texts apart. The values are internal/golden's matter.
+// and tells texts apart. The values are internal/testing/golden's matter.
 func TestEmbed(t *testing.T) {
 	m, err := story.Open(t.Context(), nil)
 	if err != nil {
