@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-openelm/go-openelm/openelm"
@@ -248,4 +249,42 @@ func TestClose(t *testing.T) {
 	f.Close()
 	wantError(t, <-done, http.StatusServiceUnavailable, "")
 	wantError(t, f.do("POST", "/v1/completions", `{"model":"story","prompt":"Once"}`), http.StatusServiceUnavailable, "")
+}
+
+// TestSoonFree: the place of a reader who stalls is free after a second, and that
+// of one who vanishes at once, by a clock that only waiting moves.
+func TestSoonFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, server.Options{}, openelm.BatchOptions{Places: 1, Queue: -1})
+		listener := newPipes()
+		h := &http.Server{Handler: f}
+		served := make(chan error)
+		go func() { served <- h.Serve(listener) }()
+		defer func() {
+			h.Close()
+			<-served
+		}()
+		const body = `{"model":"story","prompt":"Once upon","max_tokens":400,"ignore_eos":true,"stream":true}`
+		for _, vanish := range []bool{false, true} {
+			c := listener.dial(t)
+			fmt.Fprintf(c, "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+			if _, err := bufio.NewReader(c).ReadString('\n'); err != nil {
+				t.Fatal(err)
+			}
+			limit := time.Second
+			if vanish {
+				c.Close()
+				limit = 0
+			}
+			start := time.Now()
+			synctest.Wait()
+			for f.do("POST", "/v1/completions", `{"model":"story","prompt":"Once","max_tokens":1}`).Code != http.StatusOK {
+				time.Sleep(time.Millisecond)
+			}
+			if d := time.Since(start); d > limit || !vanish && d < limit/2 {
+				t.Errorf("vanished: %v; the place was free after %v", vanish, d)
+			}
+			c.Close()
+		}
+	})
 }

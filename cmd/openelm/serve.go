@@ -213,7 +213,7 @@ func (f *serveFlags) run(cmd *cobra.Command, m *modelFlags, signals *signals) er
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // of connections; s logs what matters
 	}
 	served := make(chan error, 1)
-	go func() { served <- h.Serve(listener) }()
+	go func() { served <- h.Serve(limit(listener, maxConnections)) }()
 
 	// Requests come from here on, and are told that the model is being loaded.
 	model, err := m.open(cmd)
