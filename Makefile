@@ -42,6 +42,7 @@ amx: tools ## Run the CPU kernels' tests on an emulated processor with AMX (buil
 soak: tools ## Run the long forms of tests that CI runs reduced
 	OPENELM_SOAK=1 CGO_ENABLED=0 $(GO) test -timeout 6h -v -run '^(TestSweep|TestExactProducts)$$' ./kernels/gpu
 	OPENELM_SOAK=1 CGO_ENABLED=0 $(GO) test -timeout 6h -v -run '^TestExact$$' ./openelm
+	OPENELM_SOAK=1 CGO_ENABLED=0 $(GO) test -timeout 30m -v -run '^TestLoad$$' ./server
 	OPENELM_SOAK=1 CGO_ENABLED=0 $(GO) test -timeout 6h -v -run '^(TestGenerated|TestLLGuidance)$$' ./schema
 	OPENELM_SOAK=1 CGO_ENABLED=0 $(GO) test -timeout 1h -v -run '^TestMLX$$' ./loader/convert
 
