@@ -55,6 +55,14 @@ func TestMistakes(t *testing.T) {
 		{"values.metal", "vector_shift", "undefined arithmetic", 1},
 		{"values.metal", "signed_overflow", "undefined arithmetic", 1},
 		{"values.metal", "lane_past", "lane out of range", 1},
+		{"values.metal", "matrix", "uninitialised variable", 1},
+		{"values.metal", "variable", "uninitialised variable", 1},
+		{"values.metal", "array", "uninitialised variable", 1},
+		{"values.metal", "chosen", "out of bounds", 1},
+		{"values.metal", "shuffled", "uninitialised variable", 1},
+		{"values.metal", "wrapped_index", "wrapped index", 1},
+		{"values.metal", "not_a_number", "NaN produced", 1},
+		{"values.metal", "pointer_past", "out of bounds", 1},
 	}
 	libraries := map[string]uintptr{}
 	sources := map[string]string{}

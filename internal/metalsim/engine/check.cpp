@@ -9,6 +9,9 @@
 
 #include "dispatch.h"
 
+extern "C" METALSIM_API unsigned msl_nan_read;   // named by the code that the build adds (instrument.cpp)
+unsigned msl_nan_read;
+
 namespace metalsim {
 
 // What is known of the accesses to one granule of memory. Together this is exact within a threadgroup: the last write, and
@@ -150,6 +153,19 @@ void check_race(const Region &r, uint64_t offset, uint64_t size, uint32_t site, 
   }
 }
 
+// The arrays of a thread's own that it has made pointers to.
+struct Local {
+  char *base;
+  uint64_t size;
+};
+constexpr unsigned kLocals = 64;
+Local locals[kMaxThreads][kLocals];
+
+const Local *find_local(uint64_t tag) {
+  const Thread &t = *the.current;
+  return tag - MSL_TAG_LOCAL < t.locals ? &locals[t.self.index_in_threadgroup][tag - MSL_TAG_LOCAL] : nullptr;
+}
+
 Region *find_region(uint64_t tag) {
   if (tag >= MSL_TAG_BUFFER && tag - MSL_TAG_BUFFER < (uint64_t)METALSIM_MAX_BUFFERS) return &the.buffers[tag - MSL_TAG_BUFFER];
   if (tag >= MSL_TAG_THREADGROUP && tag - MSL_TAG_THREADGROUP < the.memories.size()) return &the.memories[tag - MSL_TAG_THREADGROUP];
@@ -167,7 +183,19 @@ char *resolve(void *pointer, uint64_t size, uint32_t site, bool write) {
     return nullptr;
   }
   // Switched off by a function constant: kernels may name the argument in code whose results they do not use.
-  if (tag - MSL_TAG_INACTIVE < (uint64_t)METALSIM_MAX_BUFFERS && !write) return inactive;
+  if (tag - MSL_TAG_INACTIVE < (uint64_t)METALSIM_MAX_BUFFERS && !write) {
+    msl_note_nan();
+    return inactive;
+  }
+  if (tag >= MSL_TAG_LOCAL) {
+    const Local *l = find_local(tag);
+    uint64_t offset = (address & kLow) - (l ? (uint64_t)l->base : 0);
+    if (l && size <= l->size && offset <= l->size - size) return l->base + offset;
+    char b[160];
+    std::snprintf(b, sizeof b, "%s of %lu bytes at offset %ld of an array of the thread that has %lu bytes", write ? "write" : "read", (unsigned long)size, (long)offset, l ? (unsigned long)l->size : 0);
+    violation(METALSIM_OUT_OF_BOUNDS, site, b);
+    return nullptr;
+  }
   Region *r = find_region(tag);
   if (!r) {
     char b[96];
@@ -276,6 +304,7 @@ void make_buffer_shadows() {
 
 void prepare_memory() {
   std::memset(inactive, 0xff, sizeof inactive);
+  msl_nan_read = 0;
   const metalsim_kernel &k = *the.kernel;
   const metalsim_dispatch_args &a = *the.args;
   bool tagged = k.mode != METALSIM_MODE_PLAIN;
@@ -439,10 +468,30 @@ METALSIM_API void *msl_count_slow(void *pointer, unsigned long size, unsigned wr
   return sink;
 }
 
+METALSIM_API void msl_note_nan() { msl_nan_read = 1; }
+
+METALSIM_API void *msl_local(void *pointer, void *array, unsigned long size) {
+  Thread &t = *the.current;
+  Local *list = locals[t.self.index_in_threadgroup];
+  unsigned i = 0;
+  while (i < t.locals && (list[i].base != array || list[i].size != size)) i++;
+  if (i == kLocals || (uint64_t)pointer >> MSL_TAG_SHIFT) return pointer;
+  if (i == t.locals) list[t.locals++] = {(char *)array, size};
+  return (void *)((uint64_t)pointer | (uint64_t)(MSL_TAG_LOCAL + i) << MSL_TAG_SHIFT);
+}
+
 METALSIM_API void msl_copy(void *to, void *from, unsigned long size, unsigned site_to, unsigned site_from) {
   if (!size) return;
   char *source = resolve(from, size, site_from, false), *target = resolve(to, size, site_to, true);
   if (!target) return;
+  // Whatever may be a NaN in a struct counts as one.
+  uint64_t tag = (uint64_t)from >> MSL_TAG_SHIFT;
+  bool buffer = source && tag && tag < MSL_TAG_THREADGROUP;
+  for (uint64_t i = 0; buffer && !msl_nan_read && i + 2 <= size; i += 2) {
+    uint16_t word;
+    std::memcpy(&word, source + i, 2);
+    if ((word & 0x7fff) > 0x7c00) msl_note_nan();
+  }
   if (source) std::memmove(target, source, size);
   else std::memset(target, 0, size);
 }
@@ -461,7 +510,10 @@ METALSIM_API void msl_undefined(unsigned kind, unsigned site) {
               {METALSIM_ARITHMETIC, "shift by a negative amount or by the width of the type or more"},
               {METALSIM_ARITHMETIC, "floating-point value does not fit the integer type it is converted to"},
               {METALSIM_ARITHMETIC, "signed integer overflow"},
-              {METALSIM_LANE, "lane past the end of the SIMD-group or quad-group"}};
+              {METALSIM_LANE, "lane past the end of the SIMD-group or quad-group"},
+              {METALSIM_WRAPPED_INDEX, "the address was computed from an unsigned 32-bit product that did not fit"},
+              {METALSIM_NAN, "a NaN is written though none was read: inf - inf, 0 * inf, 0 / 0 or the like, which fast math leaves undefined"},
+              {METALSIM_UNINITIALISED_VALUE, "a value from a variable that was not initialised is written"}};
   violation(list[kind].kind, site, list[kind].text);
 }
 }

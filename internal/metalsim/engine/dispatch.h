@@ -26,6 +26,7 @@ struct Thread {
   void *stack;
   ThreadState state;
   uint8_t operation;    // MSL_OP_...
+  uint8_t locals;       // arrays that msl_local knows of
   uint32_t site, mem_flags, size;
   const void *value;    // what it gives to a SIMD-group operation
 };

@@ -149,6 +149,9 @@ typedef enum {
   METALSIM_BAD_OFFSET,               // binding offset past the end or not aligned for the argument
   METALSIM_ARITHMETIC,               // integer division by zero, shift out of range, float to int overflow, signed overflow
   METALSIM_LANE,                     // a shuffle names a lane that does not exist
+  METALSIM_WRAPPED_INDEX,            // an address from a 32-bit product that did not fit
+  METALSIM_NAN,                      // under fast math, a NaN is written that no input was
+  METALSIM_UNINITIALISED_VALUE,      // a variable read before it was written decides, addresses or is stored
 } metalsim_violation_kind;
 
 // One thread's place in a dispatch.

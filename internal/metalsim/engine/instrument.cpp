@@ -4,6 +4,7 @@
 #include <cctype>
 
 #include "msl/abi.h"
+#include "wrap.h"
 
 namespace metalsim {
 
@@ -49,6 +50,33 @@ size_t operand_end(string_view s, size_t at) {
 unsigned number_after(string_view s, string_view key, unsigned otherwise) {
   size_t i = s.rfind(key);
   return i == npos ? otherwise : (unsigned)std::strtoul(string(s.substr(i + key.size(), 12)).c_str(), nullptr, 10);
+}
+
+// "read.4.float" notes that a <4 x float> has a NaN, "write.1.half" reports one. A NaN whose bits are all set comes from a
+// variable that was not initialised (uninitialised()).
+string nan_function(const string &name, bool finite) {
+  bool write = name[0] == 'w';
+  size_t dot = name.find('.');
+  string count = name.substr(dot + 1, name.find('.', dot + 1) - dot - 1), element = name.substr(name.rfind('.') + 1);
+  bool vector = count != "1";
+  auto several = [&](const string &t) { return vector ? "<" + count + " x " + t + ">" : t; };
+  auto any = [&](const string &from, const string &to) { return "  " + to + " = " + (vector ? "call i1 @llvm.vector.reduce.or.v" + count + "i1(" + several("i1") + " " + from + ")\n" : "or i1 " + from + ", false\n"); };
+  string type = several(element);
+  string r = "define internal void @msl_nan." + name + "(" + type + " %v" + (write ? ", i32 %site" : "") + ") alwaysinline nounwind {\n  %n = fcmp uno " + type + " %v, " + (vector ? "zeroinitializer" : "%v") + "\n" +
+             any("%n", "%c") + "  br i1 %c, label %some, label %none, !prof !{!\"branch_weights\", i32 1, i32 100000}\nsome:\n";
+  if (!write) return r + "  store i32 1, ptr @msl_nan_read\n  br label %none\nnone:\n  ret void\n}\n";
+  // The bits that are left of it in any conversion: to half and bfloat, and of either.
+  string word = several(element == "float" ? "i32" : "i16"), mask = element == "float" ? "2147418112" : element == "half" ? "32760" : "32767", masks = mask;
+  if (vector) {
+    masks = "<";
+    for (int i = 0; i < std::atoi(count.c_str()); i++) masks += string(i ? ", " : "") + (element == "float" ? "i32 " : "i16 ") + mask;
+    masks += ">";
+  }
+  r += "  %known = load i32, ptr @msl_nan_read\n  %fresh = icmp eq i32 %known, 0\n  br i1 %fresh, label %report, label %none\nreport:\n  %w = bitcast " + type + " %v to " + word + "\n  %m = and " + word + " %w, " + masks +
+       "\n  %e = icmp eq " + word + " %m, " + masks + "\n" + any("%e", "%u");
+  string value = std::to_string(MSL_BAD_VALUE), nan = std::to_string(MSL_BAD_NAN);
+  if (finite) return r + "  %k = select i1 %u, i32 " + value + ", i32 " + nan + "\n  call void @msl_undefined(i32 %k, i32 %site)\n  br label %none\nnone:\n  ret void\n}\n";
+  return r + "  br i1 %u, label %bad, label %none\nbad:\n  call void @msl_undefined(i32 " + value + ", i32 %site)\n  br label %none\nnone:\n  ret void\n}\n";
 }
 
 string_view result_name(string_view l) {
@@ -140,6 +168,16 @@ void Instrumenter::note_private(string_view l) {
     if (at != npos && pointer_at(rest, at, p)) own = private_.count(p.value) > 0 || (p.value[0] == '@' && p.space != 3);
   }
   if (own) private_.insert(name);
+  if (starts_with(rest, "alloca ptr,")) pointers_.insert(name);
+  if (starts_with(rest, "alloca [")) {
+    size_t end = type_end(rest, 7);
+    arrays_[name] = {name, module_.layout(rest.substr(7, end - 7)).size};
+  } else if (starts_with(rest, "getelementptr ")) {
+    Pointer p;
+    size_t comma = find_outside(rest, ", ptr", 0);
+    if (comma != npos && pointer_at(rest, comma + 2, p))
+      if (auto a = arrays_.find(p.value); a != arrays_.end()) arrays_[name] = Array(a->second);
+  }
 }
 
 int Instrumenter::site(string_view l, const Site *access) {
@@ -188,6 +226,50 @@ string Instrumenter::access(string_view l, const Pointer &p, string_view type, b
     changed.replace(align, end - align, ", align 1");
   }
   return out + changed;
+}
+
+// A NaN that no input was is written: under fast math there are none; else, only what was not initialised is reported.
+string Instrumenter::nan_check(string_view type, string_view value, bool write, string_view l) {
+  string_view element = type[0] == '<' ? type.substr(type.find(" x ") + 3, type.size() - type.find(" x ") - 4) : type;
+  if (mode_ != METALSIM_MODE_CHECK || value.empty() || value[0] != '%' || (element != "float" && element != "half" && element != "bfloat")) return "";
+  string name = string(write ? "write." : "read.") + (type[0] == '<' ? string(type.substr(1, type.find(' ') - 1)) : "1") + "." + string(element);
+  nan_types_.insert(name);
+  return "  call void @msl_nan." + name + "(" + string(type) + " " + string(value) + (write ? ", i32 " + std::to_string(site(l)) : "") + ")\n";
+}
+
+// Pointers into the thread's arrays that go into a pointer variable, where their array is no longer known, get a tag.
+string Instrumenter::hand_out_arrays(string_view l, size_t from) {
+  string out, changed(l.substr(0, from));
+  size_t done = from;
+  for (size_t i = l.find("ptr ", from); i != npos; i = l.find("ptr ", i + 1)) {
+    Pointer p;
+    if (!pointer_at(l, i, p) || p.space) continue;
+    auto a = arrays_.find(p.value);
+    if (a == arrays_.end()) continue;
+    used_.insert("msl_local");
+    string name = "%msl.a" + std::to_string(fresh_++);
+    out += "  " + name + " = call ptr @msl_local(ptr " + string(p.value) + ", ptr " + string(a->second.name) + ", i64 " + std::to_string(a->second.size) + ")\n";
+    size_t at = p.value.data() - l.data();
+    changed += string(l.substr(done, at - done)) + name;
+    done = at + p.value.size();
+  }
+  return out + changed + string(l.substr(done));
+}
+
+// Variables start with all bits set, which is a NaN of each type. Where every path writes first the optimiser drops this.
+string Instrumenter::uninitialised(const std::vector<string_view> &lines, size_t end) {
+  string out;
+  for (size_t i = 0; i < end; i++) {
+    string_view l = lines[i], name = result_name(l);
+    size_t at = l.find(" = alloca ");
+    if (at == npos || name.find(".addr") != npos || starts_with(name, "%retval") || starts_with(name, "%msl")) continue;
+    string_view type = l.substr(at + 10, type_end(l, at + 10) - at - 10);
+    auto size = module_.layout(type).size;
+    if (starts_with(type, "ptr") || starts_with(type, "%struct.msl_") || starts_with(type, "%class.anon") || !size) continue;
+    used_.insert("llvm.memset");
+    out += "  call void @llvm.memset.p0.i64(ptr " + string(name) + ", i8 -1, i64 " + std::to_string(size) + ", i1 false)\n";
+  }
+  return out;
 }
 
 string Instrumenter::memory_intrinsic(string_view l) {
@@ -318,7 +400,7 @@ string Instrumenter::line(string_view l) {
   bool instrument = mode_ == METALSIM_MODE_CHECK || counting_;
   size_t eq = l.find(" = ");
   string_view op = l.substr(eq == npos ? std::min<size_t>(2, l.size()) : eq + 3);
-  if (!counting_ && (l.find("@msl_barrier(") != npos || l.find("@msl_exchange(") != npos || l.find("@msl_undefined(") != npos) && (starts_with(op, "call ") || starts_with(op, "tail call "))) {
+  if (!counting_ && (l.find("@msl_barrier(") != npos || l.find("@msl_exchange(") != npos || l.find("@msl_undefined(") != npos || l.find("@msl_undefined_if(") != npos) && (starts_with(op, "call ") || starts_with(op, "tail call "))) {
     size_t zero = l.rfind("i32 noundef 0)");
     if (zero != npos) return string(l.substr(0, zero)) + "i32 noundef " + std::to_string(site(l)) + string(l.substr(zero + 13));
   }
@@ -362,7 +444,8 @@ string Instrumenter::line(string_view l) {
         p.end = p.value.data() - l.data() + space;
       }
     }
-    if (checked(p)) return access(l, p, l.substr(start, comma - start), true, false, atomic);
+    string_view type = l.substr(start, comma - start);
+    if (checked(p)) return access(l, p, type, true, false, atomic) + (atomic || !p.space || p.space == 3 ? "" : "\n" + nan_check(type, result_name(l), false, l));
   } else if (starts_with(op, "store ")) {
     bool atomic = starts_with(op, "store atomic ");
     size_t start = op.data() - l.data() + 6;
@@ -377,7 +460,10 @@ string Instrumenter::line(string_view l) {
         p.end = p.value.data() - l.data() + space;
       }
     }
-    if (checked(p)) return access(l, p, l.substr(start, type_end(l, start) - start), false, true, atomic);
+    size_t end = type_end(l, start);
+    string_view type = l.substr(start, end - start), value = l.substr(end + 1, comma - end - 1);
+    if (checked(p)) return (atomic || !p.space || p.space == 3 || widened_.count(value) ? "" : nan_check(type, value, true, l)) + access(l, p, type, false, true, atomic);
+    if (mode_ == METALSIM_MODE_CHECK && type == "ptr" && pointers_.count(p.value)) return hand_out_arrays(l, start);
   } else if (starts_with(op, "atomicrmw ") || starts_with(op, "cmpxchg ")) {
     size_t at = l.find(" ptr", op.data() - l.data());
     if (at == npos || !pointer_at(l, at + 1, p)) return string(l);
@@ -385,6 +471,8 @@ string Instrumenter::line(string_view l) {
     if (checked(p)) return access(l, p, l.substr(start, type_end(l, start) - start), true, true, true);
   } else if (starts_with(op, "call void @llvm.mem") || starts_with(op, "tail call void @llvm.mem")) {
     return memory_intrinsic(l);
+  } else if (starts_with(op, "shufflevector ") && (op.find("i32 poison") != npos || op.find("i32 undef") != npos)) {
+    widened_.insert(result_name(l));   // three elements as four
   }
   return string(l);
 }
@@ -417,7 +505,12 @@ string Instrumenter::block_coverage(const std::vector<string_view> &lines, size_
 
 string Instrumenter::function(string_view body, bool user) {
   private_.clear();
-  string out;
+  arrays_.clear();
+  pointers_.clear();
+  widened_.clear();
+  string out, watched;
+  bool check = mode_ == METALSIM_MODE_CHECK && user && !counting_;
+  if (check) body = watched = watch_wrapping(body, multiplies_);
   std::vector<string_view> lines;
   for (size_t i = 0; i < body.size();) {
     size_t n = body.find('\n', i);
@@ -425,9 +518,13 @@ string Instrumenter::function(string_view body, bool user) {
     lines.push_back(body.substr(i, n - i));
     i = n + 1;
   }
-  bool block_start = true;
+  bool block_start = true, allocas = check;
   for (size_t i = 0; i < lines.size(); i++) {
     string_view l = lines[i];
+    if (allocas && l.size() > 2 && l[0] == ' ' && l.find(" = alloca ") == npos) {
+      out += uninitialised(lines, i);
+      allocas = false;
+    }
     bool instruction = l.size() > 2 && l[0] == ' ' && l[1] == ' ';
     if (!instruction || l[2] == ' ') {   // labels, "}", the cases of a switch
       out += finish(string(l)) + "\n";
@@ -447,7 +544,10 @@ string Instrumenter::function(string_view body, bool user) {
 }
 
 string Instrumenter::globals() const {
-  return kernel_.blocks.empty() ? "" : "@msl_covered = global [" + std::to_string(kernel_.blocks.size()) + " x i8] zeroinitializer\n";
+  string r;
+  if (!nan_types_.empty()) r += "@msl_nan_read = external global i32\n";
+  for (auto &name : nan_types_) r += nan_function(name, finite_);
+  return r + (kernel_.blocks.empty() ? "" : "@msl_covered = global [" + std::to_string(kernel_.blocks.size()) + " x i8] zeroinitializer\n");
 }
 
 string Instrumenter::declarations(const std::function<bool(string_view)> &known) const {
@@ -456,10 +556,15 @@ string Instrumenter::declarations(const std::function<bool(string_view)> &known)
       {"msl_copy", "declare void @msl_copy(ptr, ptr, i64, i32, i32)\n"},
       {"msl_fill", "declare void @msl_fill(ptr, i8, i64, i32)\n"},
       {"msl_undefined", "declare void @msl_undefined(i32, i32)\n"},
+      {"llvm.memset", "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)\n"},
+      {"msl_local", "declare ptr @msl_local(ptr, ptr, i64)\n"},
   };
   string r;
   for (auto &name : used_)
-    if (all.count(name) && !known("@" + name)) r += all.at(name);
+    if (all.count(name) && !known(name == "llvm.memset" ? "@llvm.memset.p0.i64" : "@" + name)) r += all.at(name);
+  for (string name : {"llvm.umul.with.overflow.i32", "llvm.smul.with.overflow.i32"})
+    if (multiplies_ && !known("@" + name)) r += "declare { i32, i1 } @" + name + "(i32, i32)\n";
+  if (!nan_types_.empty() && !used_.count("msl_undefined") && !known("@msl_undefined")) r += all.at("msl_undefined");
   return r;
 }
 
@@ -516,7 +621,7 @@ string Instrumenter::metadata(string_view text) const {
 
 void Module::count_accesses(KernelModule &kernel, string optimised) {
   Module module(std::move(optimised));
-  Instrumenter instrument(module, kernel, METALSIM_MODE_COUNT, false, true);
+  Instrumenter instrument(module, kernel, METALSIM_MODE_COUNT, false, false, true);
   string out;
   for (auto line : module.heading_) (out += line) += '\n';
   for (auto name : module.global_order_)

@@ -5,7 +5,9 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <unordered_set>
+#include <vector>
 
 #include "module.h"
 
@@ -18,8 +20,8 @@ std::string replace_names(std::string_view text, const std::map<std::string_view
 
 class Instrumenter {
  public:
-  Instrumenter(const Module &module, KernelModule &kernel, metalsim_mode mode, bool coverage, bool counting = false)
-      : module_(module), kernel_(kernel), mode_(mode), coverage_(coverage), counting_(counting) {}
+  Instrumenter(const Module &module, KernelModule &kernel, metalsim_mode mode, bool coverage, bool finite, bool counting = false)
+      : module_(module), kernel_(kernel), mode_(mode), coverage_(coverage), finite_(finite), counting_(counting) {}
 
   // The body of a function, after its "define" line. `user`: not one of the runtime's own functions.
   std::string function(std::string_view body, bool user);
@@ -34,10 +36,20 @@ class Instrumenter {
   KernelModule &kernel_;
   metalsim_mode mode_;
   bool coverage_;
+  bool finite_;      // no NaN is meant to be written
+  bool multiplies_ = false;   // watch_wrapping() has used its intrinsic
   bool counting_;    // second pass of mode COUNT: barriers are numbered already
   int fresh_ = 0;
   std::set<std::string> used_;                       // runtime functions called
+  std::set<std::string> nan_types_;                  // of values held against NaN
   std::unordered_set<std::string_view> private_;     // values that point into the thread's own memory
+  struct Array {
+    std::string_view name;
+    uint64_t size;
+  };
+  std::unordered_set<std::string_view> widened_;         // vectors of three elements as vectors of four
+  std::unordered_map<std::string_view, Array> arrays_;   // the thread's arrays, and pointers into them
+  std::unordered_set<std::string_view> pointers_;        // its pointer variables
 
   struct Pointer {
     size_t begin, end;       // "ptr addrspace(1) %x"
@@ -56,6 +68,9 @@ class Instrumenter {
   std::string pointer_difference(std::string_view line, size_t pointer);
   std::string generic(const Pointer &p, std::string &value);
   std::string undefined_if_any(const std::string &lanes, const std::string &type, int kind, std::string_view line);
+  std::string nan_check(std::string_view type, std::string_view value, bool write, std::string_view line);
+  std::string hand_out_arrays(std::string_view line, size_t from);
+  std::string uninitialised(const std::vector<std::string_view> &lines, size_t end);
   void note_private(std::string_view line);
   std::string finish(std::string line) const;
   std::string block_coverage(const std::vector<std::string_view> &lines, size_t first, size_t last);

@@ -205,7 +205,7 @@ metalsim_kernel *metalsim_specialise(metalsim_library *l, const char *function, 
   }
   std::string stem = cache_path(h.hex()), text;
   if (access((stem + ".so").c_str(), R_OK) != 0 || !read_file(stem + ".kernel", text) || !deserialise(text, k->module)) {
-    k->module = l->compiled.module->build(number, constants, k->mode, k->coverage);
+    k->module = l->compiled.module->build(number, constants, k->mode, k->coverage, l->options.fast_math);
     if (!generate(k->module, l->options, stem, message)) return fail("metalsim: the compiler's back end failed for kernel '" + k->name + "': " + message);
     k->module.ir.clear();
     write_file(stem + ".kernel", serialise(k->module));

@@ -420,7 +420,7 @@ std::string internal_define(std::string_view line) {
 
 }  // namespace
 
-KernelModule Module::build(int number, const std::map<int, ConstantValue> &constants, metalsim_mode mode, bool coverage) const {
+KernelModule Module::build(int number, const std::map<int, ConstantValue> &constants, metalsim_mode mode, bool coverage, bool fast_math) const {
   KernelModule k;
   std::string entry = "@msl_entry_" + std::to_string(number), reflect = "@msl_reflect_" + std::to_string(number);
   std::vector<std::string_view> roots = {entry, reflect};
@@ -480,7 +480,15 @@ KernelModule Module::build(int number, const std::map<int, ConstantValue> &const
   }
   if (mode == METALSIM_MODE_COUNT) out += "@llvm.used = appending global [2 x ptr] [ptr @msl_count_read, ptr @msl_count_write], section \"llvm.metadata\"\n";
 
-  Instrumenter instrument(*this, k, mode, coverage);
+  // A kernel that names a NaN means to write some.
+  bool finite = mode == METALSIM_MODE_CHECK && fast_math;
+  for (auto name : function_order_) {
+    if (!finite || !keep.count(name)) continue;
+    const Function &f = functions_.at(name);
+    std::string_view body = std::string_view(text_).substr(f.begin, f.end - f.begin);
+    for (const char *nan : {"0x7FF8", "0x7FFC", "0xFFF8", "0xH7E", "0xR7FC"}) finite = finite && body.find(nan) == std::string_view::npos;
+  }
+  Instrumenter instrument(*this, k, mode, coverage, finite);
   for (auto name : function_order_) {
     if (!keep.count(name)) continue;
     const Function &f = functions_.at(name);

@@ -55,7 +55,7 @@ class Module {
 
   // The IR of kernel entry `number`. Mode COUNT leaves debug locations in: count_accesses() adds the counting to the
   // optimised IR.
-  KernelModule build(int number, const std::map<int, ConstantValue> &constants, metalsim_mode mode, bool coverage) const;
+  KernelModule build(int number, const std::map<int, ConstantValue> &constants, metalsim_mode mode, bool coverage, bool fast_math) const;
 
   // Adds the counting code of mode COUNT to optimised IR; sites continue in `kernel`.
   static void count_accesses(KernelModule &kernel, std::string optimised);

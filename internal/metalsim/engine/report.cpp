@@ -25,6 +25,9 @@ const char *kind_name(uint32_t kind) {
     case METALSIM_BAD_OFFSET: return "binding offset";
     case METALSIM_ARITHMETIC: return "undefined arithmetic";
     case METALSIM_LANE: return "lane out of range";
+    case METALSIM_WRAPPED_INDEX: return "wrapped index";
+    case METALSIM_NAN: return "NaN produced";
+    case METALSIM_UNINITIALISED_VALUE: return "uninitialised variable";
   }
   return "violation";
 }

@@ -156,6 +156,7 @@ void straight_main() {
     unsigned i = the.args->seed ? (k * 37u + (unsigned)random_state) % the.thread_count : k;
     if (the.args->seed && the.thread_count % 37 == 0) i = k;
     the.current = &threads[i];
+    the.current->locals = 0;
     msl_current = &threads[i].self;
     the.kernel->code.entry();
   }
@@ -174,6 +175,7 @@ void run_threadgroup() {
   }
   for (unsigned i = 0; i < the.thread_count; i++) {
     threads[i].state = ThreadState::ready;
+    threads[i].locals = 0;
     threads[i].stack = prepare_stack(i, fiber_main);
   }
   unsigned groups = (the.thread_count + 31) / 32;

@@ -43,6 +43,7 @@ enum {
   MSL_TAG_INACTIVE = 32,      // + buffer index: an argument that its [[function_constant]] switches off
   MSL_TAG_THREADGROUP = 64,   // + threadgroup argument index
   MSL_TAG_VARIABLE = 128,     // + number of the threadgroup variable in the kernel
+  MSL_TAG_LOCAL = 1024,       // + number of one of the thread's own arrays that a pointer was made to
 };
 // The address part of a threadgroup pointer is this plus its offset, so that negative offsets keep their tag.
 #define MSL_THREADGROUP_ORIGIN (1ul << 46)
@@ -85,8 +86,15 @@ enum {
   MSL_BAD_CONVERSION,
   MSL_BAD_OVERFLOW,
   MSL_BAD_LANE,
+  MSL_BAD_WRAP,
+  MSL_BAD_NAN,
+  MSL_BAD_VALUE,
 };
 void msl_undefined(unsigned kind, unsigned site);
+// A NaN came into the dispatch, from memory or made of bits.
+void msl_note_nan(void);
+// A pointer into one of the thread's arrays, tagged so that accesses through it can be held to the array.
+void *msl_local(void *pointer, void *array, unsigned long size);
 // The slow way of the counting code: first touch of a page, or out of bounds.
 void *msl_count_slow(void *pointer, unsigned long size, unsigned write, unsigned site);
 

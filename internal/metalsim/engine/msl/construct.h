@@ -62,7 +62,17 @@ template <class V, class A> MSL_INLINE constexpr V msl_cast_to(A a) {
 namespace metal {
 template <class T, class A> MSL_INLINE constexpr T as_type(A a) {
   static_assert(sizeof(T) == sizeof(A), "as_type needs types of the same size");
-  return __builtin_bit_cast(T, a);
+  T r = __builtin_bit_cast(T, a);
+#ifdef MSL_CHECKED
+  if constexpr (msl_vector<T>::size == 0 && is_floating_point_v<T>) {
+    if (!__builtin_is_constant_evaluated() && __builtin_expect(r != r, 0)) msl_note_nan();
+  } else if constexpr (is_floating_point_v<typename msl_vector<T>::element>) {
+    if (!__builtin_is_constant_evaluated())
+      for (int i = 0; i < msl_vector<T>::size; i++)
+        if (__builtin_expect(r[i] != r[i], 0)) msl_note_nan();
+  }
+#endif
+  return r;
 }
 }
 using metal::as_type;   // an operator of the language

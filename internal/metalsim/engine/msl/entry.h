@@ -112,7 +112,8 @@ extern "C" MSL_INLINE __attribute__((used)) void msl_undefined_if(bool wrong, un
 // threadgroup memory have nothing but their tags.
 extern "C" MSL_INLINE __attribute__((used)) unsigned long msl_address(void *pointer) {
   unsigned long address = (unsigned long)pointer;
-  return address >> MSL_TAG_SHIFT < MSL_TAG_THREADGROUP ? address & ((1ul << MSL_TAG_SHIFT) - 1) : address;
+  unsigned long tag = address >> MSL_TAG_SHIFT;
+  return tag < MSL_TAG_THREADGROUP || tag >= MSL_TAG_LOCAL ? address & ((1ul << MSL_TAG_SHIFT) - 1) : address;
 }
 
 // Mode COUNT: every access to a tagged pointer goes through one of these two, called from the code that the build adds.
