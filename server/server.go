@@ -59,6 +59,7 @@ type Server struct {
 	metrics *metrics
 	cache   cache
 	routes  map[string]route
+	page    map[string]route // of routes, those that anybody may see
 	inHand  atomic.Int64
 	active  sync.WaitGroup
 
@@ -115,6 +116,8 @@ func New(o Options) *Server {
 		"/tokenizer_info":      {http.MethodGet: s.tokenizerInfo},
 	}
 	maps.Copy(s.routes, s.ollamaRoutes())
+	s.page = pageRoutes()
+	maps.Copy(s.routes, s.page)
 	return s
 }
 
@@ -231,7 +234,7 @@ func (s *Server) serve(w *response, r *http.Request, at route) error {
 		}
 		return refuse(http.StatusMethodNotAllowed, "", "%.20s is not for this endpoint", r.Method)
 	}
-	open := r.URL.Path == "/health"
+	open := r.URL.Path == "/health" || s.page[r.URL.Path] != nil
 	if !open && !s.authorized(r) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		return newError(http.StatusUnauthorized, "authentication_error", "invalid_api_key", "this server needs its key: Authorization: Bearer KEY")
@@ -266,7 +269,8 @@ func (s *Server) authorized(r *http.Request) bool {
 
 // admit refuses requests that a web page may have made a browser send: those to a
 // name that anybody could have given this machine's address (DNS rebinding), and
-// those from pages that are not of this machine.
+// those from pages that are not of this machine. Its own page may be reached by any
+// name that the server may.
 func (s *Server) admit(w http.ResponseWriter, r *http.Request) error {
 	if !s.allowedHost(r.Host) {
 		return newError(http.StatusForbidden, "permission_error", "", "the host %.100q is not allowed here (see --allow-host)", r.Host)
@@ -276,7 +280,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	u, err := url.Parse(origin)
-	local := err == nil && (u.Scheme == "http" || u.Scheme == "https") && s.allowedOrigin(u.Hostname())
+	local := err == nil && (u.Scheme == "http" || u.Scheme == "https") && (u.Host == r.Host || s.allowedOrigin(u.Hostname()))
 	if !local {
 		return newError(http.StatusForbidden, "permission_error", "", "web pages of the origin %.100q are not allowed here (see --allow-host)", origin)
 	}

@@ -37,6 +37,7 @@ func TestHostsAndOrigins(t *testing.T) {
 		{"localhost", "http://localhost:3000", 200}, {"localhost", "http://127.0.0.1:3000", 200}, {"localhost", "https://[::1]", 200},
 		{"localhost", "https://evil.example", 403}, {"localhost", "null", 403}, {"localhost", "http://192.168.1.5", 403}, {"localhost", "file://localhost", 403},
 		{"localhost", "http://localhost.evil.example", 403},
+		{"192.168.1.5:8642", "http://192.168.1.5:8642", 200}, {"192.168.1.5:8642", "http://192.168.1.6:8642", 403}, {"evil.example", "http://evil.example", 403},
 	} {
 		r := newRequest("GET", "/health", "")
 		if r.Host = c.host; c.origin != "" {
@@ -78,8 +79,11 @@ func TestKey(t *testing.T) {
 			wantError(t, w, 401, "")
 		}
 	}
-	if w := serve(s, newRequest("GET", "/health", "")); w.Code != 200 {
-		t.Errorf("/health needs a key: %d", w.Code)
+	for path, kind := range map[string]string{"/health": "application/json", "/": "text/html", "/page.css": "text/css", "/page.js": "text/javascript"} {
+		w := serve(s, newRequest("GET", path, ""))
+		if w.Code != 200 || !strings.HasPrefix(w.Header().Get("Content-Type"), kind) {
+			t.Errorf("%s without a key: %d %v", path, w.Code, w.Header())
+		}
 	}
 }
 

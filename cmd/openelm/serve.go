@@ -32,7 +32,7 @@ const (
 // serveFlags say what to serve, where and to whom.
 type serveFlags struct {
 	addr, unix, keyFile, name, layout string
-	noKey                             bool
+	noKey, open                       bool
 	adapters, also                    []string
 	places, queue, cacheMiB           int
 	memoryMiB                         int64
@@ -55,7 +55,7 @@ default one, ` + defaultAddr + `; any other needs a key, in the environment
 (` + keyVariable + `) or in a file, or --no-key.
 
 The first interrupt or SIGTERM lets requests finish, the second ends at once.`,
-		Example: `  openelm serve
+		Example: `  openelm serve --open
   openelm serve --model apple/OpenELM-1_1B-Instruct --adapter pirate=adapters/pirate
   openelm serve --model apple/OpenELM-3B-Instruct --also small=apple/OpenELM-270M-Instruct
   OPENELM_API_KEY=secret openelm serve --addr 0.0.0.0:8642 --allow-host models.example.org`,
@@ -66,6 +66,7 @@ The first interrupt or SIGTERM lets requests finish, the second ends at once.`,
 	fl.StringVar(&f.addr, "addr", defaultAddr, "address and port to listen on; port 0 picks a free one")
 	fl.StringVar(&f.unix, "unix", "", "listen on this Unix socket instead, which only you may use")
 	fl.StringVar(&f.keyFile, "key-file", "", "file with the key that clients must present (default: what "+keyVariable+" holds)")
+	fl.BoolVar(&f.open, "open", false, "show a page in the browser to talk to the model")
 	fl.BoolVar(&f.noKey, "no-key", false, "let everybody who reaches the address use it, without a key")
 	fl.StringArrayVar(&f.o.AllowHosts, "allow-host", nil, "a name besides localhost under which the server is reached, and whose web pages may use it; may be given several times")
 	fl.StringArrayVar(&f.adapters, "adapter", nil, "name=folder: a LoRA or DoRA adapter, chosen by its name as the model; may be given several times")
@@ -98,6 +99,8 @@ func (f *serveFlags) check(cmd *cobra.Command) error {
 		return errors.New("--idle 0 makes no sense: a model that is opened stays for a while")
 	case f.drain < 0:
 		return fmt.Errorf("--drain %v makes no sense", f.drain)
+	case f.open && f.unix != "":
+		return errors.New("--open: a browser cannot reach a socket; leave --unix out")
 	case f.unix != "" && cmd.Flags().Changed("addr"):
 		return errors.New("--addr and --unix are two places to listen; choose one")
 	case f.layout != "auto" && f.layout != "instruct" && f.layout != "plain":
@@ -211,6 +214,11 @@ func (f *serveFlags) run(cmd *cobra.Command, m *modelFlags, signals *signals) er
 	h := &http.Server{
 		Handler: s, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeaders,
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // of connections; s logs what matters
+	}
+	if f.open {
+		if err := browse(cmd.Context(), pageOf(listener.Addr())); err != nil {
+			fmt.Fprintf(cmd.ErrOrStderr(), "no browser was opened (%v); the page is %s\n", err, pageOf(listener.Addr()))
+		}
 	}
 	served := make(chan error, 1)
 	go func() { served <- h.Serve(limit(listener, maxConnections)) }()

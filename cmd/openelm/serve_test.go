@@ -53,6 +53,21 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// TestPageOf: a browser is sent to this machine, whatever the server listens on.
+func TestPageOf(t *testing.T) {
+	for addr, want := range map[string]string{
+		"127.0.0.1:80": "http://127.0.0.1:80/", "0.0.0.0:80": "http://127.0.0.1:80/", "[::]:80": "http://127.0.0.1:80/", "[::1]:80": "http://[::1]:80/",
+	} {
+		a, err := net.ResolveTCPAddr("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := pageOf(a); got != want {
+			t.Errorf("%s: %s, want %s", addr, got, want)
+		}
+	}
+}
+
 func TestServeRefuses(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "s")
 	l, err := net.Listen("unix", socket)
@@ -67,6 +82,7 @@ func TestServeRefuses(t *testing.T) {
 		"--adapter folder":                     "write name=folder",
 		"--also checkpoint":                    "write name=checkpoint",
 		"--also x=/nowhere --addr 127.0.0.1:0": "--also x: ",
+		"--open --unix x":                      "leave --unix out",
 		"--idle 0":                             "makes no sense",
 		"--memory -1":                          "makes no sense",
 		"--unix " + socket:                     "another program listens",
