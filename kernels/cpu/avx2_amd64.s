@@ -3477,566 +3477,6 @@ DATA lanes_ff000000<>+24(SB)/4, $0xff000000
 DATA lanes_ff000000<>+28(SB)/4, $0xff000000
 GLOBL lanes_ff000000<>(SB), RODATA|NOPTR, $32
 
-// func matvec1xQ4_0AVX2(a *uint64)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·matvec1xQ4_0AVX2(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    16(AX), CX
-	MOVQ    24(AX), DX
-	MOVQ    104(AX), BX
-	VMOVUPS lanes_0000000f_000000f0<>+0(SB), Y0
-	VMOVUPS lanes_00000f00_0000f000<>+0(SB), Y1
-	VMOVUPS lanes_000f0000_00f00000<>+0(SB), Y2
-	VMOVUPS lanes_00f00000_0f000000<>+0(SB), Y3
-
-	// Each row of the streams.
-row1:
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
-	TESTQ  R8, R8
-	JZ     done3
-
-loop2:
-	// Ask for what comes later.
-	PREFETCHT0     (CX)(BX*1)
-	PREFETCHT0     (DX)(BX*1)
-	VBROADCASTF128 2(CX), Y6
-	VBROADCASTF128 2(DX), Y7
-
-	// Part 0 of 32 weights.
-	VMOVUPS      (SI), Y9
-	VPAND        Y0, Y6, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS (DI), Y8
-	VFMSUB231PS  Y9, Y10, Y8
-	VPAND        Y0, Y7, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS (DI), Y10
-	VFMSUB231PS  Y9, Y11, Y10
-
-	// Part 1 of 32 weights.
-	VMOVUPS   32(SI), Y11
-	VPAND     Y1, Y6, Y9
-	VCVTDQ2PS Y9, Y9
-	VMULPS    Y11, Y9, Y9
-	VPAND     Y1, Y7, Y12
-	VCVTDQ2PS Y12, Y12
-	VMULPS    Y11, Y12, Y11
-
-	// Part 2 of 32 weights.
-	VMOVUPS     64(SI), Y12
-	VPAND       Y2, Y6, Y13
-	VCVTDQ2PS   Y13, Y13
-	VFMADD231PS Y12, Y13, Y8
-	VPAND       Y2, Y7, Y13
-	VCVTDQ2PS   Y13, Y13
-	VFMADD231PS Y12, Y13, Y10
-
-	// Part 3 of 32 weights.
-	VMOVUPS      96(SI), Y12
-	VPSRLD       $0x04, Y6, Y6
-	VPAND        Y3, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMADD231PS  Y12, Y6, Y9
-	VPSRLD       $0x04, Y7, Y6
-	VPAND        Y3, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMADD231PS  Y12, Y6, Y11
-	VPBROADCASTW (CX), X6
-	VCVTPH2PS    X6, Y6
-
-	// The block's sum, scaled, for activation row 0.
-	VADDPS       Y9, Y8, Y8
-	VFMADD231PS  Y6, Y8, Y4
-	VPBROADCASTW (DX), X6
-	VCVTPH2PS    X6, Y6
-
-	// The block's sum, scaled, for activation row 0.
-	VADDPS      Y11, Y10, Y10
-	VFMADD231PS Y6, Y10, Y5
-	ADDQ        $+128, SI
-	ADDQ        $+4, DI
-	ADDQ        $+18, CX
-	ADDQ        $+18, DX
-	DECQ        R8
-	JNZ         loop2
-
-done3:
-	// Add the lanes and store.
-	VHADDPS      Y4, Y4, Y4
-	VHADDPS      Y4, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X6
-	VADDPS       X6, X4, X6
-	MOVQ         (AX), SI
-	ADDQ         112(AX), SI
-	VMOVSS       X6, (SI)
-
-	// Add the lanes and store.
-	VHADDPS      Y5, Y5, Y4
-	VHADDPS      Y4, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VADDPS       X5, X4, X5
-	MOVQ         8(AX), SI
-	ADDQ         112(AX), SI
-	VMOVSS       X5, (SI)
-
-	// Next row.
-	ADDQ $+4, 112(AX)
-	DECQ 64(AX)
-	JNZ  row1
-	VZEROUPPER
-	RET
-
-DATA lanes_0000000f_000000f0<>+0(SB)/4, $0x0000000f
-DATA lanes_0000000f_000000f0<>+4(SB)/4, $0x0000000f
-DATA lanes_0000000f_000000f0<>+8(SB)/4, $0x0000000f
-DATA lanes_0000000f_000000f0<>+12(SB)/4, $0x0000000f
-DATA lanes_0000000f_000000f0<>+16(SB)/4, $0x000000f0
-DATA lanes_0000000f_000000f0<>+20(SB)/4, $0x000000f0
-DATA lanes_0000000f_000000f0<>+24(SB)/4, $0x000000f0
-DATA lanes_0000000f_000000f0<>+28(SB)/4, $0x000000f0
-GLOBL lanes_0000000f_000000f0<>(SB), RODATA|NOPTR, $32
-
-DATA lanes_00000f00_0000f000<>+0(SB)/4, $0x00000f00
-DATA lanes_00000f00_0000f000<>+4(SB)/4, $0x00000f00
-DATA lanes_00000f00_0000f000<>+8(SB)/4, $0x00000f00
-DATA lanes_00000f00_0000f000<>+12(SB)/4, $0x00000f00
-DATA lanes_00000f00_0000f000<>+16(SB)/4, $0x0000f000
-DATA lanes_00000f00_0000f000<>+20(SB)/4, $0x0000f000
-DATA lanes_00000f00_0000f000<>+24(SB)/4, $0x0000f000
-DATA lanes_00000f00_0000f000<>+28(SB)/4, $0x0000f000
-GLOBL lanes_00000f00_0000f000<>(SB), RODATA|NOPTR, $32
-
-DATA lanes_000f0000_00f00000<>+0(SB)/4, $0x000f0000
-DATA lanes_000f0000_00f00000<>+4(SB)/4, $0x000f0000
-DATA lanes_000f0000_00f00000<>+8(SB)/4, $0x000f0000
-DATA lanes_000f0000_00f00000<>+12(SB)/4, $0x000f0000
-DATA lanes_000f0000_00f00000<>+16(SB)/4, $0x00f00000
-DATA lanes_000f0000_00f00000<>+20(SB)/4, $0x00f00000
-DATA lanes_000f0000_00f00000<>+24(SB)/4, $0x00f00000
-DATA lanes_000f0000_00f00000<>+28(SB)/4, $0x00f00000
-GLOBL lanes_000f0000_00f00000<>(SB), RODATA|NOPTR, $32
-
-DATA lanes_00f00000_0f000000<>+0(SB)/4, $0x00f00000
-DATA lanes_00f00000_0f000000<>+4(SB)/4, $0x00f00000
-DATA lanes_00f00000_0f000000<>+8(SB)/4, $0x00f00000
-DATA lanes_00f00000_0f000000<>+12(SB)/4, $0x00f00000
-DATA lanes_00f00000_0f000000<>+16(SB)/4, $0x0f000000
-DATA lanes_00f00000_0f000000<>+20(SB)/4, $0x0f000000
-DATA lanes_00f00000_0f000000<>+24(SB)/4, $0x0f000000
-DATA lanes_00f00000_0f000000<>+28(SB)/4, $0x0f000000
-GLOBL lanes_00f00000_0f000000<>(SB), RODATA|NOPTR, $32
-
-// func matvec1xQ4_1AVX2(a *uint64)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·matvec1xQ4_1AVX2(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    16(AX), CX
-	MOVQ    24(AX), DX
-	MOVQ    104(AX), BX
-	VMOVUPS lanes_0000000f_000000f0<>+0(SB), Y0
-	VMOVUPS lanes_00000f00_0000f000<>+0(SB), Y1
-	VMOVUPS lanes_000f0000_00f00000<>+0(SB), Y2
-	VMOVUPS lanes_00f00000_0f000000<>+0(SB), Y3
-
-	// Each row of the streams.
-row1:
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
-	TESTQ  R8, R8
-	JZ     done3
-
-loop2:
-	// Ask for what comes later.
-	PREFETCHT0     (CX)(BX*1)
-	PREFETCHT0     (DX)(BX*1)
-	VBROADCASTF128 4(CX), Y6
-	VBROADCASTF128 4(DX), Y7
-
-	// Part 0 of 32 weights.
-	VMOVUPS   (SI), Y9
-	VPAND     Y0, Y6, Y8
-	VCVTDQ2PS Y8, Y8
-	VMULPS    Y9, Y8, Y8
-	VPAND     Y0, Y7, Y10
-	VCVTDQ2PS Y10, Y10
-	VMULPS    Y9, Y10, Y10
-
-	// Part 1 of 32 weights.
-	VMOVUPS   32(SI), Y11
-	VPAND     Y1, Y6, Y9
-	VCVTDQ2PS Y9, Y9
-	VMULPS    Y11, Y9, Y9
-	VPAND     Y1, Y7, Y12
-	VCVTDQ2PS Y12, Y12
-	VMULPS    Y11, Y12, Y11
-
-	// Part 2 of 32 weights.
-	VMOVUPS     64(SI), Y12
-	VPAND       Y2, Y6, Y13
-	VCVTDQ2PS   Y13, Y13
-	VFMADD231PS Y12, Y13, Y8
-	VPAND       Y2, Y7, Y13
-	VCVTDQ2PS   Y13, Y13
-	VFMADD231PS Y12, Y13, Y10
-
-	// Part 3 of 32 weights.
-	VMOVUPS      96(SI), Y12
-	VPSRLD       $0x04, Y6, Y6
-	VPAND        Y3, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMADD231PS  Y12, Y6, Y9
-	VPSRLD       $0x04, Y7, Y6
-	VPAND        Y3, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMADD231PS  Y12, Y6, Y11
-	VPBROADCASTW (CX), X6
-	VCVTPH2PS    X6, Y6
-	VPBROADCASTW 2(CX), X7
-	VCVTPH2PS    X7, Y7
-
-	// The block's sum, scaled, for activation row 0.
-	VADDPS       Y9, Y8, Y8
-	VFMADD231PS  Y6, Y8, Y4
-	VBROADCASTSS (DI), Y6
-	VFMADD231PS  Y7, Y6, Y4
-	VPBROADCASTW (DX), X6
-	VCVTPH2PS    X6, Y6
-	VPBROADCASTW 2(DX), X7
-	VCVTPH2PS    X7, Y7
-
-	// The block's sum, scaled, for activation row 0.
-	VADDPS       Y11, Y10, Y10
-	VFMADD231PS  Y6, Y10, Y5
-	VBROADCASTSS (DI), Y6
-	VFMADD231PS  Y7, Y6, Y5
-	ADDQ         $+128, SI
-	ADDQ         $+4, DI
-	ADDQ         $+20, CX
-	ADDQ         $+20, DX
-	DECQ         R8
-	JNZ          loop2
-
-done3:
-	// Add the lanes and store.
-	VHADDPS      Y4, Y4, Y4
-	VHADDPS      Y4, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X6
-	VADDPS       X6, X4, X6
-	MOVQ         (AX), SI
-	ADDQ         112(AX), SI
-	VMOVSS       X6, (SI)
-
-	// Add the lanes and store.
-	VHADDPS      Y5, Y5, Y4
-	VHADDPS      Y4, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VADDPS       X5, X4, X5
-	MOVQ         8(AX), SI
-	ADDQ         112(AX), SI
-	VMOVSS       X5, (SI)
-
-	// Next row.
-	ADDQ $+4, 112(AX)
-	DECQ 64(AX)
-	JNZ  row1
-	VZEROUPPER
-	RET
-
-// func matvec1xQ5_0AVX2(a *uint64)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·matvec1xQ5_0AVX2(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    16(AX), CX
-	MOVQ    24(AX), DX
-	MOVQ    104(AX), BX
-	VMOVUPS lanes_ff000000<>+0(SB), Y0
-
-	// Each row of the streams.
-row1:
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
-	TESTQ  R8, R8
-	JZ     done3
-
-loop2:
-	// Ask for what comes later.
-	PREFETCHT0     (CX)(BX*1)
-	PREFETCHT0     (DX)(BX*1)
-	VBROADCASTF128 6(CX), Y3
-	VPSRLVD        lanes_00000000_00000004<>+0(SB), Y3, Y3
-	VPAND          lanes_0f0f0f0f<>+0(SB), Y3, Y3
-	VPBROADCASTD   2(CX), Y4
-	VPSHUFB        lanes_00000000_01010101_02020202_03030303<>+0(SB), Y4, Y4
-	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y4, Y4
-	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y4, Y4
-	VPANDN         lanes_f0f0f0f0<>+0(SB), Y4, Y4
-	VPOR           Y4, Y3, Y3
-	VBROADCASTF128 6(DX), Y4
-	VPSRLVD        lanes_00000000_00000004<>+0(SB), Y4, Y4
-	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
-	VPBROADCASTD   2(DX), Y5
-	VPSHUFB        lanes_00000000_01010101_02020202_03030303<>+0(SB), Y5, Y5
-	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
-	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
-	VPANDN         lanes_f0f0f0f0<>+0(SB), Y5, Y5
-	VPOR           Y5, Y4, Y4
-
-	// Part 0 of 32 weights.
-	VMOVUPS   (SI), Y6
-	VPSLLD    $0x18, Y3, Y5
-	VCVTDQ2PS Y5, Y5
-	VMULPS    Y6, Y5, Y5
-	VPSLLD    $0x18, Y4, Y7
-	VCVTDQ2PS Y7, Y7
-	VMULPS    Y6, Y7, Y7
-
-	// Part 1 of 32 weights.
-	VMOVUPS   32(SI), Y8
-	VPSLLD    $0x10, Y3, Y6
-	VPAND     Y0, Y6, Y6
-	VCVTDQ2PS Y6, Y6
-	VMULPS    Y8, Y6, Y6
-	VPSLLD    $0x10, Y4, Y9
-	VPAND     Y0, Y9, Y9
-	VCVTDQ2PS Y9, Y9
-	VMULPS    Y8, Y9, Y8
-
-	// Part 2 of 32 weights.
-	VMOVUPS     64(SI), Y9
-	VPSLLD      $0x08, Y3, Y10
-	VPAND       Y0, Y10, Y10
-	VCVTDQ2PS   Y10, Y10
-	VFMADD231PS Y9, Y10, Y5
-	VPSLLD      $0x08, Y4, Y10
-	VPAND       Y0, Y10, Y10
-	VCVTDQ2PS   Y10, Y10
-	VFMADD231PS Y9, Y10, Y7
-
-	// Part 3 of 32 weights.
-	VMOVUPS      96(SI), Y9
-	VPAND        Y0, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMADD231PS  Y9, Y3, Y6
-	VPAND        Y0, Y4, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMADD231PS  Y9, Y3, Y8
-	VPBROADCASTW (CX), X3
-	VCVTPH2PS    X3, Y3
-
-	// The block's sum, scaled, for activation row 0.
-	VADDPS       Y6, Y5, Y5
-	VFMADD231PS  Y3, Y5, Y1
-	VPBROADCASTW (DX), X3
-	VCVTPH2PS    X3, Y3
-
-	// The block's sum, scaled, for activation row 0.
-	VADDPS      Y8, Y7, Y7
-	VFMADD231PS Y3, Y7, Y2
-	ADDQ        $+128, SI
-	ADDQ        $+4, DI
-	ADDQ        $+22, CX
-	ADDQ        $+22, DX
-	DECQ        R8
-	JNZ         loop2
-
-done3:
-	// Add the lanes and store.
-	VHADDPS      Y1, Y1, Y1
-	VHADDPS      Y1, Y1, Y1
-	VEXTRACTF128 $0x01, Y1, X3
-	VADDPS       X3, X1, X3
-	MOVQ         (AX), SI
-	ADDQ         112(AX), SI
-	VMOVSS       X3, (SI)
-
-	// Add the lanes and store.
-	VHADDPS      Y2, Y2, Y1
-	VHADDPS      Y1, Y1, Y1
-	VEXTRACTF128 $0x01, Y1, X2
-	VADDPS       X2, X1, X2
-	MOVQ         8(AX), SI
-	ADDQ         112(AX), SI
-	VMOVSS       X2, (SI)
-
-	// Next row.
-	ADDQ $+4, 112(AX)
-	DECQ 64(AX)
-	JNZ  row1
-	VZEROUPPER
-	RET
-
-// func matvec1xQ5_1AVX2(a *uint64)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·matvec1xQ5_1AVX2(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), AX
-	MOVQ    16(AX), CX
-	MOVQ    24(AX), DX
-	MOVQ    104(AX), BX
-	VMOVUPS lanes_000000ff<>+0(SB), Y0
-	VMOVUPS lanes_0000ff00<>+0(SB), Y1
-	VMOVUPS lanes_00ff0000<>+0(SB), Y2
-
-	// Each row of the streams.
-row1:
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
-	TESTQ  R8, R8
-	JZ     done3
-
-loop2:
-	// Ask for what comes later.
-	PREFETCHT0     (CX)(BX*1)
-	PREFETCHT0     (DX)(BX*1)
-	VBROADCASTF128 8(CX), Y5
-	VPSRLVD        lanes_00000000_00000004<>+0(SB), Y5, Y5
-	VPAND          lanes_0f0f0f0f<>+0(SB), Y5, Y5
-	VPBROADCASTD   4(CX), Y6
-	VPSHUFB        lanes_00000000_01010101_02020202_03030303<>+0(SB), Y6, Y6
-	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y6, Y6
-	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y6, Y6
-	VPAND          lanes_10101010<>+0(SB), Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VBROADCASTF128 8(DX), Y6
-	VPSRLVD        lanes_00000000_00000004<>+0(SB), Y6, Y6
-	VPAND          lanes_0f0f0f0f<>+0(SB), Y6, Y6
-	VPBROADCASTD   4(DX), Y7
-	VPSHUFB        lanes_00000000_01010101_02020202_03030303<>+0(SB), Y7, Y7
-	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y7, Y7
-	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y7, Y7
-	VPAND          lanes_10101010<>+0(SB), Y7, Y7
-	VPOR           Y7, Y6, Y6
-
-	// Part 0 of 32 weights.
-	VMOVUPS   (SI), Y8
-	VPAND     Y0, Y5, Y7
-	VCVTDQ2PS Y7, Y7
-	VMULPS    Y8, Y7, Y7
-	VPAND     Y0, Y6, Y9
-	VCVTDQ2PS Y9, Y9
-	VMULPS    Y8, Y9, Y9
-
-	// Part 1 of 32 weights.
-	VMOVUPS   32(SI), Y10
-	VPAND     Y1, Y5, Y8
-	VCVTDQ2PS Y8, Y8
-	VMULPS    Y10, Y8, Y8
-	VPAND     Y1, Y6, Y11
-	VCVTDQ2PS Y11, Y11
-	VMULPS    Y10, Y11, Y10
-
-	// Part 2 of 32 weights.
-	VMOVUPS     64(SI), Y11
-	VPAND       Y2, Y5, Y12
-	VCVTDQ2PS   Y12, Y12
-	VFMADD231PS Y11, Y12, Y7
-	VPAND       Y2, Y6, Y12
-	VCVTDQ2PS   Y12, Y12
-	VFMADD231PS Y11, Y12, Y9
-
-	// Part 3 of 32 weights.
-	VMOVUPS      96(SI), Y11
-	VPSRLD       $0x18, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VFMADD231PS  Y11, Y5, Y8
-	VPSRLD       $0x18, Y6, Y5
-	VCVTDQ2PS    Y5, Y5
-	VFMADD231PS  Y11, Y5, Y10
-	VPBROADCASTW (CX), X5
-	VCVTPH2PS    X5, Y5
-	VPBROADCASTW 2(CX), X6
-	VCVTPH2PS    X6, Y6
-
-	// The block's sum, scaled, for activation row 0.
-	VADDPS       Y8, Y7, Y7
-	VFMADD231PS  Y5, Y7, Y3
-	VBROADCASTSS (DI), Y5
-	VFMADD231PS  Y6, Y5, Y3
-	VPBROADCASTW (DX), X5
-	VCVTPH2PS    X5, Y5
-	VPBROADCASTW 2(DX), X6
-	VCVTPH2PS    X6, Y6
-
-	// The block's sum, scaled, for activation row 0.
-	VADDPS       Y10, Y9, Y9
-	VFMADD231PS  Y5, Y9, Y4
-	VBROADCASTSS (DI), Y5
-	VFMADD231PS  Y6, Y5, Y4
-	ADDQ         $+128, SI
-	ADDQ         $+4, DI
-	ADDQ         $+24, CX
-	ADDQ         $+24, DX
-	DECQ         R8
-	JNZ          loop2
-
-done3:
-	// Add the lanes and store.
-	VHADDPS      Y3, Y3, Y3
-	VHADDPS      Y3, Y3, Y3
-	VEXTRACTF128 $0x01, Y3, X5
-	VADDPS       X5, X3, X5
-	MOVQ         (AX), SI
-	ADDQ         112(AX), SI
-	VMOVSS       X5, (SI)
-
-	// Add the lanes and store.
-	VHADDPS      Y4, Y4, Y3
-	VHADDPS      Y3, Y3, Y3
-	VEXTRACTF128 $0x01, Y3, X4
-	VADDPS       X4, X3, X4
-	MOVQ         8(AX), SI
-	ADDQ         112(AX), SI
-	VMOVSS       X4, (SI)
-
-	// Next row.
-	ADDQ $+4, 112(AX)
-	DECQ 64(AX)
-	JNZ  row1
-	VZEROUPPER
-	RET
-
-DATA lanes_000000ff<>+0(SB)/4, $0x000000ff
-DATA lanes_000000ff<>+4(SB)/4, $0x000000ff
-DATA lanes_000000ff<>+8(SB)/4, $0x000000ff
-DATA lanes_000000ff<>+12(SB)/4, $0x000000ff
-DATA lanes_000000ff<>+16(SB)/4, $0x000000ff
-DATA lanes_000000ff<>+20(SB)/4, $0x000000ff
-DATA lanes_000000ff<>+24(SB)/4, $0x000000ff
-DATA lanes_000000ff<>+28(SB)/4, $0x000000ff
-GLOBL lanes_000000ff<>(SB), RODATA|NOPTR, $32
-
-DATA lanes_0000ff00<>+0(SB)/4, $0x0000ff00
-DATA lanes_0000ff00<>+4(SB)/4, $0x0000ff00
-DATA lanes_0000ff00<>+8(SB)/4, $0x0000ff00
-DATA lanes_0000ff00<>+12(SB)/4, $0x0000ff00
-DATA lanes_0000ff00<>+16(SB)/4, $0x0000ff00
-DATA lanes_0000ff00<>+20(SB)/4, $0x0000ff00
-DATA lanes_0000ff00<>+24(SB)/4, $0x0000ff00
-DATA lanes_0000ff00<>+28(SB)/4, $0x0000ff00
-GLOBL lanes_0000ff00<>(SB), RODATA|NOPTR, $32
-
-DATA lanes_00ff0000<>+0(SB)/4, $0x00ff0000
-DATA lanes_00ff0000<>+4(SB)/4, $0x00ff0000
-DATA lanes_00ff0000<>+8(SB)/4, $0x00ff0000
-DATA lanes_00ff0000<>+12(SB)/4, $0x00ff0000
-DATA lanes_00ff0000<>+16(SB)/4, $0x00ff0000
-DATA lanes_00ff0000<>+20(SB)/4, $0x00ff0000
-DATA lanes_00ff0000<>+24(SB)/4, $0x00ff0000
-DATA lanes_00ff0000<>+28(SB)/4, $0x00ff0000
-GLOBL lanes_00ff0000<>(SB), RODATA|NOPTR, $32
-
 // func matvec1xIQ4_XSAVX2(a *uint64)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·matvec1xIQ4_XSAVX2(SB), NOSPLIT, $64-8
@@ -5019,6 +4459,1240 @@ done3:
 	MOVQ         8(AX), R10
 	ADDQ         112(AX), R10
 	VMOVSS       X4, (R10)
+
+	// Next row.
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
+	JNZ  row1
+	VZEROUPPER
+	RET
+
+DATA lanes_000000ff<>+0(SB)/4, $0x000000ff
+DATA lanes_000000ff<>+4(SB)/4, $0x000000ff
+DATA lanes_000000ff<>+8(SB)/4, $0x000000ff
+DATA lanes_000000ff<>+12(SB)/4, $0x000000ff
+DATA lanes_000000ff<>+16(SB)/4, $0x000000ff
+DATA lanes_000000ff<>+20(SB)/4, $0x000000ff
+DATA lanes_000000ff<>+24(SB)/4, $0x000000ff
+DATA lanes_000000ff<>+28(SB)/4, $0x000000ff
+GLOBL lanes_000000ff<>(SB), RODATA|NOPTR, $32
+
+DATA lanes_0000ff00<>+0(SB)/4, $0x0000ff00
+DATA lanes_0000ff00<>+4(SB)/4, $0x0000ff00
+DATA lanes_0000ff00<>+8(SB)/4, $0x0000ff00
+DATA lanes_0000ff00<>+12(SB)/4, $0x0000ff00
+DATA lanes_0000ff00<>+16(SB)/4, $0x0000ff00
+DATA lanes_0000ff00<>+20(SB)/4, $0x0000ff00
+DATA lanes_0000ff00<>+24(SB)/4, $0x0000ff00
+DATA lanes_0000ff00<>+28(SB)/4, $0x0000ff00
+GLOBL lanes_0000ff00<>(SB), RODATA|NOPTR, $32
+
+DATA lanes_00ff0000<>+0(SB)/4, $0x00ff0000
+DATA lanes_00ff0000<>+4(SB)/4, $0x00ff0000
+DATA lanes_00ff0000<>+8(SB)/4, $0x00ff0000
+DATA lanes_00ff0000<>+12(SB)/4, $0x00ff0000
+DATA lanes_00ff0000<>+16(SB)/4, $0x00ff0000
+DATA lanes_00ff0000<>+20(SB)/4, $0x00ff0000
+DATA lanes_00ff0000<>+24(SB)/4, $0x00ff0000
+DATA lanes_00ff0000<>+28(SB)/4, $0x00ff0000
+GLOBL lanes_00ff0000<>(SB), RODATA|NOPTR, $32
+
+// func matvec1xQ4_0AVX2(a *uint64)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·matvec1xQ4_0AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 16(AX), CX
+	MOVQ 24(AX), DX
+	MOVQ 104(AX), BX
+
+	// Each row of the streams.
+row1:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   32(AX), SI
+	MOVQ   48(AX), DI
+	MOVQ   48(AX), R8
+	SHRQ   $0x02, DI
+	TESTQ  DI, DI
+	JZ     done3
+
+loop2:
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+	PREFETCHT0 64(CX)(BX*1)
+	PREFETCHT0 64(DX)(BX*1)
+
+	// Blocks of stream 0.
+	VBROADCASTI128 2(CX), Y2
+	VINSERTI128    $0x01, 20(CX), Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y3
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y2
+	VPBROADCASTW   (CX), X4
+	VPBROADCASTW   18(CX), X5
+	VPBLENDD       $0x0c, X5, X4, X4
+	VCVTPH2PS      X4, Y4
+	VPMADDUBSW     (SI), Y3, Y5
+	VPMADDUBSW     64(SI), Y2, Y6
+	VPADDW         Y6, Y5, Y5
+	VPMADDWD       lanes_01000100<>+0(SB), Y5, Y5
+	VPMADDUBSW     128(SI), Y3, Y6
+	VPMADDUBSW     192(SI), Y2, Y7
+	VPADDW         Y7, Y6, Y6
+	VPMADDWD       lanes_00010001<>+0(SB), Y6, Y6
+	VPADDD         Y6, Y5, Y5
+	VPSLLD         $0x08, Y5, Y5
+	VPMADDUBSW     256(SI), Y3, Y3
+	VPMADDUBSW     320(SI), Y2, Y2
+	VPADDW         Y2, Y3, Y3
+	VPMADDWD       lanes_00010001<>+0(SB), Y3, Y3
+	VPADDD         Y3, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VSUBPS         384(SI), Y5, Y5
+	VFMADD231PS    Y4, Y5, Y0
+	ADDQ           $+36, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 2(DX), Y2
+	VINSERTI128    $0x01, 20(DX), Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y3
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y2
+	VPBROADCASTW   (DX), X4
+	VPBROADCASTW   18(DX), X5
+	VPBLENDD       $0x0c, X5, X4, X4
+	VCVTPH2PS      X4, Y4
+	VPMADDUBSW     (SI), Y3, Y5
+	VPMADDUBSW     64(SI), Y2, Y6
+	VPADDW         Y6, Y5, Y5
+	VPMADDWD       lanes_01000100<>+0(SB), Y5, Y5
+	VPMADDUBSW     128(SI), Y3, Y6
+	VPMADDUBSW     192(SI), Y2, Y7
+	VPADDW         Y7, Y6, Y6
+	VPMADDWD       lanes_00010001<>+0(SB), Y6, Y6
+	VPADDD         Y6, Y5, Y5
+	VPSLLD         $0x08, Y5, Y5
+	VPMADDUBSW     256(SI), Y3, Y3
+	VPMADDUBSW     320(SI), Y2, Y2
+	VPADDW         Y2, Y3, Y3
+	VPMADDWD       lanes_00010001<>+0(SB), Y3, Y3
+	VPADDD         Y3, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VSUBPS         384(SI), Y5, Y5
+	VFMADD231PS    Y4, Y5, Y1
+	ADDQ           $+36, DX
+
+	// Blocks of stream 0.
+	VBROADCASTI128 2(CX), Y2
+	VINSERTI128    $0x01, 20(CX), Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y3
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y2
+	VPBROADCASTW   (CX), X4
+	VPBROADCASTW   18(CX), X5
+	VPBLENDD       $0x0c, X5, X4, X4
+	VCVTPH2PS      X4, Y4
+	VPMADDUBSW     32(SI), Y3, Y5
+	VPMADDUBSW     96(SI), Y2, Y6
+	VPADDW         Y6, Y5, Y5
+	VPMADDWD       lanes_01000100<>+0(SB), Y5, Y5
+	VPMADDUBSW     160(SI), Y3, Y6
+	VPMADDUBSW     224(SI), Y2, Y7
+	VPADDW         Y7, Y6, Y6
+	VPMADDWD       lanes_00010001<>+0(SB), Y6, Y6
+	VPADDD         Y6, Y5, Y5
+	VPSLLD         $0x08, Y5, Y5
+	VPMADDUBSW     288(SI), Y3, Y3
+	VPMADDUBSW     352(SI), Y2, Y2
+	VPADDW         Y2, Y3, Y3
+	VPMADDWD       lanes_00010001<>+0(SB), Y3, Y3
+	VPADDD         Y3, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VSUBPS         416(SI), Y5, Y5
+	VFMADD231PS    Y4, Y5, Y0
+	ADDQ           $+36, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 2(DX), Y2
+	VINSERTI128    $0x01, 20(DX), Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y3
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y2
+	VPBROADCASTW   (DX), X4
+	VPBROADCASTW   18(DX), X5
+	VPBLENDD       $0x0c, X5, X4, X4
+	VCVTPH2PS      X4, Y4
+	VPMADDUBSW     32(SI), Y3, Y5
+	VPMADDUBSW     96(SI), Y2, Y6
+	VPADDW         Y6, Y5, Y5
+	VPMADDWD       lanes_01000100<>+0(SB), Y5, Y5
+	VPMADDUBSW     160(SI), Y3, Y6
+	VPMADDUBSW     224(SI), Y2, Y7
+	VPADDW         Y7, Y6, Y6
+	VPMADDWD       lanes_00010001<>+0(SB), Y6, Y6
+	VPADDD         Y6, Y5, Y5
+	VPSLLD         $0x08, Y5, Y5
+	VPMADDUBSW     288(SI), Y3, Y3
+	VPMADDUBSW     352(SI), Y2, Y2
+	VPADDW         Y2, Y3, Y3
+	VPMADDWD       lanes_00010001<>+0(SB), Y3, Y3
+	VPADDD         Y3, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VSUBPS         416(SI), Y5, Y5
+	VFMADD231PS    Y4, Y5, Y1
+	ADDQ           $+36, DX
+	ADDQ           $+512, SI
+	DECQ           DI
+	JNZ            loop2
+
+done3:
+	ANDQ  $+3, R8
+	TESTQ R8, R8
+	JZ    done5
+
+loop4:
+	// Blocks of stream 0.
+	VBROADCASTI128 2(CX), Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y3
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y2
+	VPBROADCASTW   (CX), X4
+	VCVTPH2PS      X4, Y4
+	VPMADDUBSW     (SI), Y3, Y5
+	VPMADDUBSW     64(SI), Y2, Y6
+	VPADDW         Y6, Y5, Y5
+	VPMADDWD       lanes_01000100<>+0(SB), Y5, Y5
+	VPMADDUBSW     128(SI), Y3, Y6
+	VPMADDUBSW     192(SI), Y2, Y7
+	VPADDW         Y7, Y6, Y6
+	VPMADDWD       lanes_00010001<>+0(SB), Y6, Y6
+	VPADDD         Y6, Y5, Y5
+	VPSLLD         $0x08, Y5, Y5
+	VPMADDUBSW     256(SI), Y3, Y3
+	VPMADDUBSW     320(SI), Y2, Y2
+	VPADDW         Y2, Y3, Y3
+	VPMADDWD       lanes_00010001<>+0(SB), Y3, Y3
+	VPADDD         Y3, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VSUBPS         384(SI), Y5, Y5
+	VFMADD231PS    Y4, Y5, Y0
+	ADDQ           $+18, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 2(DX), Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y3
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y2
+	VPBROADCASTW   (DX), X4
+	VCVTPH2PS      X4, Y4
+	VPMADDUBSW     (SI), Y3, Y5
+	VPMADDUBSW     64(SI), Y2, Y6
+	VPADDW         Y6, Y5, Y5
+	VPMADDWD       lanes_01000100<>+0(SB), Y5, Y5
+	VPMADDUBSW     128(SI), Y3, Y6
+	VPMADDUBSW     192(SI), Y2, Y7
+	VPADDW         Y7, Y6, Y6
+	VPMADDWD       lanes_00010001<>+0(SB), Y6, Y6
+	VPADDD         Y6, Y5, Y5
+	VPSLLD         $0x08, Y5, Y5
+	VPMADDUBSW     256(SI), Y3, Y3
+	VPMADDUBSW     320(SI), Y2, Y2
+	VPADDW         Y2, Y3, Y3
+	VPMADDWD       lanes_00010001<>+0(SB), Y3, Y3
+	VPADDD         Y3, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VSUBPS         384(SI), Y5, Y5
+	VFMADD231PS    Y4, Y5, Y1
+	ADDQ           $+18, DX
+	ADDQ           $+512, SI
+	DECQ           R8
+	JNZ            loop4
+
+done5:
+	MOVQ         32(AX), SI
+	VBROADCASTSS 448(SI), Y2
+	VMULPS       Y2, Y0, Y0
+
+	// Add the lanes and store.
+	VHADDPS      Y0, Y0, Y0
+	VHADDPS      Y0, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X2
+	VADDPS       X2, X0, X2
+	MOVQ         (AX), DI
+	ADDQ         112(AX), DI
+	VMOVSS       X2, (DI)
+	VBROADCASTSS 448(SI), Y0
+	VMULPS       Y0, Y1, Y1
+
+	// Add the lanes and store.
+	VHADDPS      Y1, Y1, Y0
+	VHADDPS      Y0, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	MOVQ         8(AX), SI
+	ADDQ         112(AX), SI
+	VMOVSS       X1, (SI)
+
+	// Next row.
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
+	JNZ  row1
+	VZEROUPPER
+	RET
+
+DATA lanes_01000100<>+0(SB)/4, $0x01000100
+DATA lanes_01000100<>+4(SB)/4, $0x01000100
+DATA lanes_01000100<>+8(SB)/4, $0x01000100
+DATA lanes_01000100<>+12(SB)/4, $0x01000100
+DATA lanes_01000100<>+16(SB)/4, $0x01000100
+DATA lanes_01000100<>+20(SB)/4, $0x01000100
+DATA lanes_01000100<>+24(SB)/4, $0x01000100
+DATA lanes_01000100<>+28(SB)/4, $0x01000100
+GLOBL lanes_01000100<>(SB), RODATA|NOPTR, $32
+
+DATA lanes_00010001<>+0(SB)/4, $0x00010001
+DATA lanes_00010001<>+4(SB)/4, $0x00010001
+DATA lanes_00010001<>+8(SB)/4, $0x00010001
+DATA lanes_00010001<>+12(SB)/4, $0x00010001
+DATA lanes_00010001<>+16(SB)/4, $0x00010001
+DATA lanes_00010001<>+20(SB)/4, $0x00010001
+DATA lanes_00010001<>+24(SB)/4, $0x00010001
+DATA lanes_00010001<>+28(SB)/4, $0x00010001
+GLOBL lanes_00010001<>(SB), RODATA|NOPTR, $32
+
+// func matvec1xQ4_1AVX2(a *uint64)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·matvec1xQ4_1AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 16(AX), CX
+	MOVQ 24(AX), DX
+	MOVQ 104(AX), BX
+
+	// Each row of the streams.
+row1:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   32(AX), SI
+	MOVQ   48(AX), DI
+	MOVQ   48(AX), R8
+	SHRQ   $0x02, DI
+	TESTQ  DI, DI
+	JZ     done3
+
+loop2:
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+	PREFETCHT0 64(CX)(BX*1)
+	PREFETCHT0 64(DX)(BX*1)
+
+	// Blocks of stream 0.
+	VBROADCASTI128 4(CX), Y2
+	VINSERTI128    $0x01, 24(CX), Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y3
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y2
+	VPBROADCASTW   (CX), X4
+	VPBROADCASTW   20(CX), X5
+	VPBLENDD       $0x0c, X5, X4, X4
+	VCVTPH2PS      X4, Y4
+	VPBROADCASTW   2(CX), X5
+	VPBROADCASTW   22(CX), X6
+	VPBLENDD       $0x0c, X6, X5, X5
+	VCVTPH2PS      X5, Y5
+	VPMADDUBSW     (SI), Y3, Y6
+	VPMADDUBSW     64(SI), Y2, Y7
+	VPADDW         Y7, Y6, Y6
+	VPMADDWD       lanes_01000100<>+0(SB), Y6, Y6
+	VPMADDUBSW     128(SI), Y3, Y7
+	VPMADDUBSW     192(SI), Y2, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_00010001<>+0(SB), Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VPSLLD         $0x08, Y6, Y6
+	VPMADDUBSW     256(SI), Y3, Y3
+	VPMADDUBSW     320(SI), Y2, Y2
+	VPADDW         Y2, Y3, Y3
+	VPMADDWD       lanes_00010001<>+0(SB), Y3, Y3
+	VPADDD         Y3, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    384(SI), Y5, Y0
+	VFMADD231PS    Y4, Y6, Y0
+	ADDQ           $+40, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 4(DX), Y2
+	VINSERTI128    $0x01, 24(DX), Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y3
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y2
+	VPBROADCASTW   (DX), X4
+	VPBROADCASTW   20(DX), X5
+	VPBLENDD       $0x0c, X5, X4, X4
+	VCVTPH2PS      X4, Y4
+	VPBROADCASTW   2(DX), X5
+	VPBROADCASTW   22(DX), X6
+	VPBLENDD       $0x0c, X6, X5, X5
+	VCVTPH2PS      X5, Y5
+	VPMADDUBSW     (SI), Y3, Y6
+	VPMADDUBSW     64(SI), Y2, Y7
+	VPADDW         Y7, Y6, Y6
+	VPMADDWD       lanes_01000100<>+0(SB), Y6, Y6
+	VPMADDUBSW     128(SI), Y3, Y7
+	VPMADDUBSW     192(SI), Y2, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_00010001<>+0(SB), Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VPSLLD         $0x08, Y6, Y6
+	VPMADDUBSW     256(SI), Y3, Y3
+	VPMADDUBSW     320(SI), Y2, Y2
+	VPADDW         Y2, Y3, Y3
+	VPMADDWD       lanes_00010001<>+0(SB), Y3, Y3
+	VPADDD         Y3, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    384(SI), Y5, Y1
+	VFMADD231PS    Y4, Y6, Y1
+	ADDQ           $+40, DX
+
+	// Blocks of stream 0.
+	VBROADCASTI128 4(CX), Y2
+	VINSERTI128    $0x01, 24(CX), Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y3
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y2
+	VPBROADCASTW   (CX), X4
+	VPBROADCASTW   20(CX), X5
+	VPBLENDD       $0x0c, X5, X4, X4
+	VCVTPH2PS      X4, Y4
+	VPBROADCASTW   2(CX), X5
+	VPBROADCASTW   22(CX), X6
+	VPBLENDD       $0x0c, X6, X5, X5
+	VCVTPH2PS      X5, Y5
+	VPMADDUBSW     32(SI), Y3, Y6
+	VPMADDUBSW     96(SI), Y2, Y7
+	VPADDW         Y7, Y6, Y6
+	VPMADDWD       lanes_01000100<>+0(SB), Y6, Y6
+	VPMADDUBSW     160(SI), Y3, Y7
+	VPMADDUBSW     224(SI), Y2, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_00010001<>+0(SB), Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VPSLLD         $0x08, Y6, Y6
+	VPMADDUBSW     288(SI), Y3, Y3
+	VPMADDUBSW     352(SI), Y2, Y2
+	VPADDW         Y2, Y3, Y3
+	VPMADDWD       lanes_00010001<>+0(SB), Y3, Y3
+	VPADDD         Y3, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    416(SI), Y5, Y0
+	VFMADD231PS    Y4, Y6, Y0
+	ADDQ           $+40, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 4(DX), Y2
+	VINSERTI128    $0x01, 24(DX), Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y3
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y2
+	VPBROADCASTW   (DX), X4
+	VPBROADCASTW   20(DX), X5
+	VPBLENDD       $0x0c, X5, X4, X4
+	VCVTPH2PS      X4, Y4
+	VPBROADCASTW   2(DX), X5
+	VPBROADCASTW   22(DX), X6
+	VPBLENDD       $0x0c, X6, X5, X5
+	VCVTPH2PS      X5, Y5
+	VPMADDUBSW     32(SI), Y3, Y6
+	VPMADDUBSW     96(SI), Y2, Y7
+	VPADDW         Y7, Y6, Y6
+	VPMADDWD       lanes_01000100<>+0(SB), Y6, Y6
+	VPMADDUBSW     160(SI), Y3, Y7
+	VPMADDUBSW     224(SI), Y2, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_00010001<>+0(SB), Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VPSLLD         $0x08, Y6, Y6
+	VPMADDUBSW     288(SI), Y3, Y3
+	VPMADDUBSW     352(SI), Y2, Y2
+	VPADDW         Y2, Y3, Y3
+	VPMADDWD       lanes_00010001<>+0(SB), Y3, Y3
+	VPADDD         Y3, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    416(SI), Y5, Y1
+	VFMADD231PS    Y4, Y6, Y1
+	ADDQ           $+40, DX
+	ADDQ           $+512, SI
+	DECQ           DI
+	JNZ            loop2
+
+done3:
+	ANDQ  $+3, R8
+	TESTQ R8, R8
+	JZ    done5
+
+loop4:
+	// Blocks of stream 0.
+	VBROADCASTI128 4(CX), Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y3
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y2
+	VPBROADCASTW   (CX), X4
+	VCVTPH2PS      X4, Y4
+	VPBROADCASTW   2(CX), X5
+	VCVTPH2PS      X5, Y5
+	VPMADDUBSW     (SI), Y3, Y6
+	VPMADDUBSW     64(SI), Y2, Y7
+	VPADDW         Y7, Y6, Y6
+	VPMADDWD       lanes_01000100<>+0(SB), Y6, Y6
+	VPMADDUBSW     128(SI), Y3, Y7
+	VPMADDUBSW     192(SI), Y2, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_00010001<>+0(SB), Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VPSLLD         $0x08, Y6, Y6
+	VPMADDUBSW     256(SI), Y3, Y3
+	VPMADDUBSW     320(SI), Y2, Y2
+	VPADDW         Y2, Y3, Y3
+	VPMADDWD       lanes_00010001<>+0(SB), Y3, Y3
+	VPADDD         Y3, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    384(SI), Y5, Y0
+	VFMADD231PS    Y4, Y6, Y0
+	ADDQ           $+20, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 4(DX), Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y3
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y2
+	VPBROADCASTW   (DX), X4
+	VCVTPH2PS      X4, Y4
+	VPBROADCASTW   2(DX), X5
+	VCVTPH2PS      X5, Y5
+	VPMADDUBSW     (SI), Y3, Y6
+	VPMADDUBSW     64(SI), Y2, Y7
+	VPADDW         Y7, Y6, Y6
+	VPMADDWD       lanes_01000100<>+0(SB), Y6, Y6
+	VPMADDUBSW     128(SI), Y3, Y7
+	VPMADDUBSW     192(SI), Y2, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_00010001<>+0(SB), Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VPSLLD         $0x08, Y6, Y6
+	VPMADDUBSW     256(SI), Y3, Y3
+	VPMADDUBSW     320(SI), Y2, Y2
+	VPADDW         Y2, Y3, Y3
+	VPMADDWD       lanes_00010001<>+0(SB), Y3, Y3
+	VPADDD         Y3, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    384(SI), Y5, Y1
+	VFMADD231PS    Y4, Y6, Y1
+	ADDQ           $+20, DX
+	ADDQ           $+512, SI
+	DECQ           R8
+	JNZ            loop4
+
+done5:
+	MOVQ         32(AX), SI
+	VBROADCASTSS 448(SI), Y2
+	VMULPS       Y2, Y0, Y0
+
+	// Add the lanes and store.
+	VHADDPS      Y0, Y0, Y0
+	VHADDPS      Y0, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X2
+	VADDPS       X2, X0, X2
+	MOVQ         (AX), DI
+	ADDQ         112(AX), DI
+	VMOVSS       X2, (DI)
+	VBROADCASTSS 448(SI), Y0
+	VMULPS       Y0, Y1, Y1
+
+	// Add the lanes and store.
+	VHADDPS      Y1, Y1, Y0
+	VHADDPS      Y0, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	MOVQ         8(AX), SI
+	ADDQ         112(AX), SI
+	VMOVSS       X1, (SI)
+
+	// Next row.
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
+	JNZ  row1
+	VZEROUPPER
+	RET
+
+// func matvec1xQ5_0AVX2(a *uint64)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·matvec1xQ5_0AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 16(AX), CX
+	MOVQ 24(AX), DX
+	MOVQ 104(AX), BX
+
+	// Each row of the streams.
+row1:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   32(AX), SI
+	MOVQ   48(AX), DI
+	MOVQ   48(AX), R8
+	SHRQ   $0x02, DI
+	TESTQ  DI, DI
+	JZ     done3
+
+loop2:
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+	PREFETCHT0 64(CX)(BX*1)
+	PREFETCHT0 64(DX)(BX*1)
+
+	// Blocks of stream 0.
+	VBROADCASTI128 6(CX), Y2
+	VINSERTI128    $0x01, 28(CX), Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y3
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y2
+	VPBROADCASTD   2(CX), Y4
+	VPBROADCASTD   24(CX), Y5
+	VPBLENDD       $0xf0, Y5, Y4, Y4
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y4, Y5
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
+	VPAND          lanes_10101010<>+0(SB), Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y4, Y4
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y4, Y4
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y4, Y4
+	VPAND          lanes_10101010<>+0(SB), Y4, Y4
+	VPOR           Y4, Y2, Y2
+	VPBROADCASTW   (CX), X4
+	VPBROADCASTW   22(CX), X5
+	VPBLENDD       $0x0c, X5, X4, X4
+	VCVTPH2PS      X4, Y4
+	VPMADDUBSW     (SI), Y3, Y5
+	VPMADDUBSW     64(SI), Y2, Y6
+	VPADDW         Y6, Y5, Y5
+	VPMADDWD       lanes_01000100<>+0(SB), Y5, Y5
+	VPMADDUBSW     128(SI), Y3, Y6
+	VPMADDUBSW     192(SI), Y2, Y7
+	VPADDW         Y7, Y6, Y6
+	VPMADDWD       lanes_00010001<>+0(SB), Y6, Y6
+	VPADDD         Y6, Y5, Y5
+	VPSLLD         $0x08, Y5, Y5
+	VPMADDUBSW     256(SI), Y3, Y3
+	VPMADDUBSW     320(SI), Y2, Y2
+	VPADDW         Y2, Y3, Y3
+	VPMADDWD       lanes_00010001<>+0(SB), Y3, Y3
+	VPADDD         Y3, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VSUBPS         384(SI), Y5, Y5
+	VFMADD231PS    Y4, Y5, Y0
+	ADDQ           $+44, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 6(DX), Y2
+	VINSERTI128    $0x01, 28(DX), Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y3
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y2
+	VPBROADCASTD   2(DX), Y4
+	VPBROADCASTD   24(DX), Y5
+	VPBLENDD       $0xf0, Y5, Y4, Y4
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y4, Y5
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
+	VPAND          lanes_10101010<>+0(SB), Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y4, Y4
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y4, Y4
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y4, Y4
+	VPAND          lanes_10101010<>+0(SB), Y4, Y4
+	VPOR           Y4, Y2, Y2
+	VPBROADCASTW   (DX), X4
+	VPBROADCASTW   22(DX), X5
+	VPBLENDD       $0x0c, X5, X4, X4
+	VCVTPH2PS      X4, Y4
+	VPMADDUBSW     (SI), Y3, Y5
+	VPMADDUBSW     64(SI), Y2, Y6
+	VPADDW         Y6, Y5, Y5
+	VPMADDWD       lanes_01000100<>+0(SB), Y5, Y5
+	VPMADDUBSW     128(SI), Y3, Y6
+	VPMADDUBSW     192(SI), Y2, Y7
+	VPADDW         Y7, Y6, Y6
+	VPMADDWD       lanes_00010001<>+0(SB), Y6, Y6
+	VPADDD         Y6, Y5, Y5
+	VPSLLD         $0x08, Y5, Y5
+	VPMADDUBSW     256(SI), Y3, Y3
+	VPMADDUBSW     320(SI), Y2, Y2
+	VPADDW         Y2, Y3, Y3
+	VPMADDWD       lanes_00010001<>+0(SB), Y3, Y3
+	VPADDD         Y3, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VSUBPS         384(SI), Y5, Y5
+	VFMADD231PS    Y4, Y5, Y1
+	ADDQ           $+44, DX
+
+	// Blocks of stream 0.
+	VBROADCASTI128 6(CX), Y2
+	VINSERTI128    $0x01, 28(CX), Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y3
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y2
+	VPBROADCASTD   2(CX), Y4
+	VPBROADCASTD   24(CX), Y5
+	VPBLENDD       $0xf0, Y5, Y4, Y4
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y4, Y5
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
+	VPAND          lanes_10101010<>+0(SB), Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y4, Y4
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y4, Y4
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y4, Y4
+	VPAND          lanes_10101010<>+0(SB), Y4, Y4
+	VPOR           Y4, Y2, Y2
+	VPBROADCASTW   (CX), X4
+	VPBROADCASTW   22(CX), X5
+	VPBLENDD       $0x0c, X5, X4, X4
+	VCVTPH2PS      X4, Y4
+	VPMADDUBSW     32(SI), Y3, Y5
+	VPMADDUBSW     96(SI), Y2, Y6
+	VPADDW         Y6, Y5, Y5
+	VPMADDWD       lanes_01000100<>+0(SB), Y5, Y5
+	VPMADDUBSW     160(SI), Y3, Y6
+	VPMADDUBSW     224(SI), Y2, Y7
+	VPADDW         Y7, Y6, Y6
+	VPMADDWD       lanes_00010001<>+0(SB), Y6, Y6
+	VPADDD         Y6, Y5, Y5
+	VPSLLD         $0x08, Y5, Y5
+	VPMADDUBSW     288(SI), Y3, Y3
+	VPMADDUBSW     352(SI), Y2, Y2
+	VPADDW         Y2, Y3, Y3
+	VPMADDWD       lanes_00010001<>+0(SB), Y3, Y3
+	VPADDD         Y3, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VSUBPS         416(SI), Y5, Y5
+	VFMADD231PS    Y4, Y5, Y0
+	ADDQ           $+44, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 6(DX), Y2
+	VINSERTI128    $0x01, 28(DX), Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y3
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y2
+	VPBROADCASTD   2(DX), Y4
+	VPBROADCASTD   24(DX), Y5
+	VPBLENDD       $0xf0, Y5, Y4, Y4
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y4, Y5
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
+	VPAND          lanes_10101010<>+0(SB), Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y4, Y4
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y4, Y4
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y4, Y4
+	VPAND          lanes_10101010<>+0(SB), Y4, Y4
+	VPOR           Y4, Y2, Y2
+	VPBROADCASTW   (DX), X4
+	VPBROADCASTW   22(DX), X5
+	VPBLENDD       $0x0c, X5, X4, X4
+	VCVTPH2PS      X4, Y4
+	VPMADDUBSW     32(SI), Y3, Y5
+	VPMADDUBSW     96(SI), Y2, Y6
+	VPADDW         Y6, Y5, Y5
+	VPMADDWD       lanes_01000100<>+0(SB), Y5, Y5
+	VPMADDUBSW     160(SI), Y3, Y6
+	VPMADDUBSW     224(SI), Y2, Y7
+	VPADDW         Y7, Y6, Y6
+	VPMADDWD       lanes_00010001<>+0(SB), Y6, Y6
+	VPADDD         Y6, Y5, Y5
+	VPSLLD         $0x08, Y5, Y5
+	VPMADDUBSW     288(SI), Y3, Y3
+	VPMADDUBSW     352(SI), Y2, Y2
+	VPADDW         Y2, Y3, Y3
+	VPMADDWD       lanes_00010001<>+0(SB), Y3, Y3
+	VPADDD         Y3, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VSUBPS         416(SI), Y5, Y5
+	VFMADD231PS    Y4, Y5, Y1
+	ADDQ           $+44, DX
+	ADDQ           $+512, SI
+	DECQ           DI
+	JNZ            loop2
+
+done3:
+	ANDQ  $+3, R8
+	TESTQ R8, R8
+	JZ    done5
+
+loop4:
+	// Blocks of stream 0.
+	VBROADCASTI128 6(CX), Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y3
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y2
+	VPBROADCASTD   2(CX), Y4
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y4, Y5
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
+	VPAND          lanes_10101010<>+0(SB), Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y4, Y4
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y4, Y4
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y4, Y4
+	VPAND          lanes_10101010<>+0(SB), Y4, Y4
+	VPOR           Y4, Y2, Y2
+	VPBROADCASTW   (CX), X4
+	VCVTPH2PS      X4, Y4
+	VPMADDUBSW     (SI), Y3, Y5
+	VPMADDUBSW     64(SI), Y2, Y6
+	VPADDW         Y6, Y5, Y5
+	VPMADDWD       lanes_01000100<>+0(SB), Y5, Y5
+	VPMADDUBSW     128(SI), Y3, Y6
+	VPMADDUBSW     192(SI), Y2, Y7
+	VPADDW         Y7, Y6, Y6
+	VPMADDWD       lanes_00010001<>+0(SB), Y6, Y6
+	VPADDD         Y6, Y5, Y5
+	VPSLLD         $0x08, Y5, Y5
+	VPMADDUBSW     256(SI), Y3, Y3
+	VPMADDUBSW     320(SI), Y2, Y2
+	VPADDW         Y2, Y3, Y3
+	VPMADDWD       lanes_00010001<>+0(SB), Y3, Y3
+	VPADDD         Y3, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VSUBPS         384(SI), Y5, Y5
+	VFMADD231PS    Y4, Y5, Y0
+	ADDQ           $+22, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 6(DX), Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y3
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y2
+	VPBROADCASTD   2(DX), Y4
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y4, Y5
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
+	VPAND          lanes_10101010<>+0(SB), Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y4, Y4
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y4, Y4
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y4, Y4
+	VPAND          lanes_10101010<>+0(SB), Y4, Y4
+	VPOR           Y4, Y2, Y2
+	VPBROADCASTW   (DX), X4
+	VCVTPH2PS      X4, Y4
+	VPMADDUBSW     (SI), Y3, Y5
+	VPMADDUBSW     64(SI), Y2, Y6
+	VPADDW         Y6, Y5, Y5
+	VPMADDWD       lanes_01000100<>+0(SB), Y5, Y5
+	VPMADDUBSW     128(SI), Y3, Y6
+	VPMADDUBSW     192(SI), Y2, Y7
+	VPADDW         Y7, Y6, Y6
+	VPMADDWD       lanes_00010001<>+0(SB), Y6, Y6
+	VPADDD         Y6, Y5, Y5
+	VPSLLD         $0x08, Y5, Y5
+	VPMADDUBSW     256(SI), Y3, Y3
+	VPMADDUBSW     320(SI), Y2, Y2
+	VPADDW         Y2, Y3, Y3
+	VPMADDWD       lanes_00010001<>+0(SB), Y3, Y3
+	VPADDD         Y3, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VSUBPS         384(SI), Y5, Y5
+	VFMADD231PS    Y4, Y5, Y1
+	ADDQ           $+22, DX
+	ADDQ           $+512, SI
+	DECQ           R8
+	JNZ            loop4
+
+done5:
+	MOVQ         32(AX), SI
+	VBROADCASTSS 448(SI), Y2
+	VMULPS       Y2, Y0, Y0
+
+	// Add the lanes and store.
+	VHADDPS      Y0, Y0, Y0
+	VHADDPS      Y0, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X2
+	VADDPS       X2, X0, X2
+	MOVQ         (AX), DI
+	ADDQ         112(AX), DI
+	VMOVSS       X2, (DI)
+	VBROADCASTSS 448(SI), Y0
+	VMULPS       Y0, Y1, Y1
+
+	// Add the lanes and store.
+	VHADDPS      Y1, Y1, Y0
+	VHADDPS      Y0, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	MOVQ         8(AX), SI
+	ADDQ         112(AX), SI
+	VMOVSS       X1, (SI)
+
+	// Next row.
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
+	JNZ  row1
+	VZEROUPPER
+	RET
+
+DATA lanes_00000000_01010101_00000000_01010101<>+0(SB)/4, $0x00000000
+DATA lanes_00000000_01010101_00000000_01010101<>+4(SB)/4, $0x00000000
+DATA lanes_00000000_01010101_00000000_01010101<>+8(SB)/4, $0x01010101
+DATA lanes_00000000_01010101_00000000_01010101<>+12(SB)/4, $0x01010101
+DATA lanes_00000000_01010101_00000000_01010101<>+16(SB)/4, $0x00000000
+DATA lanes_00000000_01010101_00000000_01010101<>+20(SB)/4, $0x00000000
+DATA lanes_00000000_01010101_00000000_01010101<>+24(SB)/4, $0x01010101
+DATA lanes_00000000_01010101_00000000_01010101<>+28(SB)/4, $0x01010101
+GLOBL lanes_00000000_01010101_00000000_01010101<>(SB), RODATA|NOPTR, $32
+
+DATA lanes_02020202_03030303_02020202_03030303<>+0(SB)/4, $0x02020202
+DATA lanes_02020202_03030303_02020202_03030303<>+4(SB)/4, $0x02020202
+DATA lanes_02020202_03030303_02020202_03030303<>+8(SB)/4, $0x03030303
+DATA lanes_02020202_03030303_02020202_03030303<>+12(SB)/4, $0x03030303
+DATA lanes_02020202_03030303_02020202_03030303<>+16(SB)/4, $0x02020202
+DATA lanes_02020202_03030303_02020202_03030303<>+20(SB)/4, $0x02020202
+DATA lanes_02020202_03030303_02020202_03030303<>+24(SB)/4, $0x03030303
+DATA lanes_02020202_03030303_02020202_03030303<>+28(SB)/4, $0x03030303
+GLOBL lanes_02020202_03030303_02020202_03030303<>(SB), RODATA|NOPTR, $32
+
+// func matvec1xQ5_1AVX2(a *uint64)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·matvec1xQ5_1AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 16(AX), CX
+	MOVQ 24(AX), DX
+	MOVQ 104(AX), BX
+
+	// Each row of the streams.
+row1:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   32(AX), SI
+	MOVQ   48(AX), DI
+	MOVQ   48(AX), R8
+	SHRQ   $0x02, DI
+	TESTQ  DI, DI
+	JZ     done3
+
+loop2:
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+	PREFETCHT0 64(CX)(BX*1)
+	PREFETCHT0 64(DX)(BX*1)
+
+	// Blocks of stream 0.
+	VBROADCASTI128 8(CX), Y2
+	VINSERTI128    $0x01, 32(CX), Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y3
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y2
+	VPBROADCASTD   4(CX), Y4
+	VPBROADCASTD   28(CX), Y5
+	VPBLENDD       $0xf0, Y5, Y4, Y4
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y4, Y5
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
+	VPAND          lanes_10101010<>+0(SB), Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y4, Y4
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y4, Y4
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y4, Y4
+	VPAND          lanes_10101010<>+0(SB), Y4, Y4
+	VPOR           Y4, Y2, Y2
+	VPBROADCASTW   (CX), X4
+	VPBROADCASTW   24(CX), X5
+	VPBLENDD       $0x0c, X5, X4, X4
+	VCVTPH2PS      X4, Y4
+	VPBROADCASTW   2(CX), X5
+	VPBROADCASTW   26(CX), X6
+	VPBLENDD       $0x0c, X6, X5, X5
+	VCVTPH2PS      X5, Y5
+	VPMADDUBSW     (SI), Y3, Y6
+	VPMADDUBSW     64(SI), Y2, Y7
+	VPADDW         Y7, Y6, Y6
+	VPMADDWD       lanes_01000100<>+0(SB), Y6, Y6
+	VPMADDUBSW     128(SI), Y3, Y7
+	VPMADDUBSW     192(SI), Y2, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_00010001<>+0(SB), Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VPSLLD         $0x08, Y6, Y6
+	VPMADDUBSW     256(SI), Y3, Y3
+	VPMADDUBSW     320(SI), Y2, Y2
+	VPADDW         Y2, Y3, Y3
+	VPMADDWD       lanes_00010001<>+0(SB), Y3, Y3
+	VPADDD         Y3, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    384(SI), Y5, Y0
+	VFMADD231PS    Y4, Y6, Y0
+	ADDQ           $+48, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 8(DX), Y2
+	VINSERTI128    $0x01, 32(DX), Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y3
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y2
+	VPBROADCASTD   4(DX), Y4
+	VPBROADCASTD   28(DX), Y5
+	VPBLENDD       $0xf0, Y5, Y4, Y4
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y4, Y5
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
+	VPAND          lanes_10101010<>+0(SB), Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y4, Y4
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y4, Y4
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y4, Y4
+	VPAND          lanes_10101010<>+0(SB), Y4, Y4
+	VPOR           Y4, Y2, Y2
+	VPBROADCASTW   (DX), X4
+	VPBROADCASTW   24(DX), X5
+	VPBLENDD       $0x0c, X5, X4, X4
+	VCVTPH2PS      X4, Y4
+	VPBROADCASTW   2(DX), X5
+	VPBROADCASTW   26(DX), X6
+	VPBLENDD       $0x0c, X6, X5, X5
+	VCVTPH2PS      X5, Y5
+	VPMADDUBSW     (SI), Y3, Y6
+	VPMADDUBSW     64(SI), Y2, Y7
+	VPADDW         Y7, Y6, Y6
+	VPMADDWD       lanes_01000100<>+0(SB), Y6, Y6
+	VPMADDUBSW     128(SI), Y3, Y7
+	VPMADDUBSW     192(SI), Y2, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_00010001<>+0(SB), Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VPSLLD         $0x08, Y6, Y6
+	VPMADDUBSW     256(SI), Y3, Y3
+	VPMADDUBSW     320(SI), Y2, Y2
+	VPADDW         Y2, Y3, Y3
+	VPMADDWD       lanes_00010001<>+0(SB), Y3, Y3
+	VPADDD         Y3, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    384(SI), Y5, Y1
+	VFMADD231PS    Y4, Y6, Y1
+	ADDQ           $+48, DX
+
+	// Blocks of stream 0.
+	VBROADCASTI128 8(CX), Y2
+	VINSERTI128    $0x01, 32(CX), Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y3
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y2
+	VPBROADCASTD   4(CX), Y4
+	VPBROADCASTD   28(CX), Y5
+	VPBLENDD       $0xf0, Y5, Y4, Y4
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y4, Y5
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
+	VPAND          lanes_10101010<>+0(SB), Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y4, Y4
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y4, Y4
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y4, Y4
+	VPAND          lanes_10101010<>+0(SB), Y4, Y4
+	VPOR           Y4, Y2, Y2
+	VPBROADCASTW   (CX), X4
+	VPBROADCASTW   24(CX), X5
+	VPBLENDD       $0x0c, X5, X4, X4
+	VCVTPH2PS      X4, Y4
+	VPBROADCASTW   2(CX), X5
+	VPBROADCASTW   26(CX), X6
+	VPBLENDD       $0x0c, X6, X5, X5
+	VCVTPH2PS      X5, Y5
+	VPMADDUBSW     32(SI), Y3, Y6
+	VPMADDUBSW     96(SI), Y2, Y7
+	VPADDW         Y7, Y6, Y6
+	VPMADDWD       lanes_01000100<>+0(SB), Y6, Y6
+	VPMADDUBSW     160(SI), Y3, Y7
+	VPMADDUBSW     224(SI), Y2, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_00010001<>+0(SB), Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VPSLLD         $0x08, Y6, Y6
+	VPMADDUBSW     288(SI), Y3, Y3
+	VPMADDUBSW     352(SI), Y2, Y2
+	VPADDW         Y2, Y3, Y3
+	VPMADDWD       lanes_00010001<>+0(SB), Y3, Y3
+	VPADDD         Y3, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    416(SI), Y5, Y0
+	VFMADD231PS    Y4, Y6, Y0
+	ADDQ           $+48, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 8(DX), Y2
+	VINSERTI128    $0x01, 32(DX), Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y3
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y2
+	VPBROADCASTD   4(DX), Y4
+	VPBROADCASTD   28(DX), Y5
+	VPBLENDD       $0xf0, Y5, Y4, Y4
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y4, Y5
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
+	VPAND          lanes_10101010<>+0(SB), Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y4, Y4
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y4, Y4
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y4, Y4
+	VPAND          lanes_10101010<>+0(SB), Y4, Y4
+	VPOR           Y4, Y2, Y2
+	VPBROADCASTW   (DX), X4
+	VPBROADCASTW   24(DX), X5
+	VPBLENDD       $0x0c, X5, X4, X4
+	VCVTPH2PS      X4, Y4
+	VPBROADCASTW   2(DX), X5
+	VPBROADCASTW   26(DX), X6
+	VPBLENDD       $0x0c, X6, X5, X5
+	VCVTPH2PS      X5, Y5
+	VPMADDUBSW     32(SI), Y3, Y6
+	VPMADDUBSW     96(SI), Y2, Y7
+	VPADDW         Y7, Y6, Y6
+	VPMADDWD       lanes_01000100<>+0(SB), Y6, Y6
+	VPMADDUBSW     160(SI), Y3, Y7
+	VPMADDUBSW     224(SI), Y2, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_00010001<>+0(SB), Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VPSLLD         $0x08, Y6, Y6
+	VPMADDUBSW     288(SI), Y3, Y3
+	VPMADDUBSW     352(SI), Y2, Y2
+	VPADDW         Y2, Y3, Y3
+	VPMADDWD       lanes_00010001<>+0(SB), Y3, Y3
+	VPADDD         Y3, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    416(SI), Y5, Y1
+	VFMADD231PS    Y4, Y6, Y1
+	ADDQ           $+48, DX
+	ADDQ           $+512, SI
+	DECQ           DI
+	JNZ            loop2
+
+done3:
+	ANDQ  $+3, R8
+	TESTQ R8, R8
+	JZ    done5
+
+loop4:
+	// Blocks of stream 0.
+	VBROADCASTI128 8(CX), Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y3
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y2
+	VPBROADCASTD   4(CX), Y4
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y4, Y5
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
+	VPAND          lanes_10101010<>+0(SB), Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y4, Y4
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y4, Y4
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y4, Y4
+	VPAND          lanes_10101010<>+0(SB), Y4, Y4
+	VPOR           Y4, Y2, Y2
+	VPBROADCASTW   (CX), X4
+	VCVTPH2PS      X4, Y4
+	VPBROADCASTW   2(CX), X5
+	VCVTPH2PS      X5, Y5
+	VPMADDUBSW     (SI), Y3, Y6
+	VPMADDUBSW     64(SI), Y2, Y7
+	VPADDW         Y7, Y6, Y6
+	VPMADDWD       lanes_01000100<>+0(SB), Y6, Y6
+	VPMADDUBSW     128(SI), Y3, Y7
+	VPMADDUBSW     192(SI), Y2, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_00010001<>+0(SB), Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VPSLLD         $0x08, Y6, Y6
+	VPMADDUBSW     256(SI), Y3, Y3
+	VPMADDUBSW     320(SI), Y2, Y2
+	VPADDW         Y2, Y3, Y3
+	VPMADDWD       lanes_00010001<>+0(SB), Y3, Y3
+	VPADDD         Y3, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    384(SI), Y5, Y0
+	VFMADD231PS    Y4, Y6, Y0
+	ADDQ           $+24, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 8(DX), Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y3
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y2, Y2
+	VPBROADCASTD   4(DX), Y4
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y4, Y5
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
+	VPAND          lanes_10101010<>+0(SB), Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y4, Y4
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y4, Y4
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y4, Y4
+	VPAND          lanes_10101010<>+0(SB), Y4, Y4
+	VPOR           Y4, Y2, Y2
+	VPBROADCASTW   (DX), X4
+	VCVTPH2PS      X4, Y4
+	VPBROADCASTW   2(DX), X5
+	VCVTPH2PS      X5, Y5
+	VPMADDUBSW     (SI), Y3, Y6
+	VPMADDUBSW     64(SI), Y2, Y7
+	VPADDW         Y7, Y6, Y6
+	VPMADDWD       lanes_01000100<>+0(SB), Y6, Y6
+	VPMADDUBSW     128(SI), Y3, Y7
+	VPMADDUBSW     192(SI), Y2, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_00010001<>+0(SB), Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VPSLLD         $0x08, Y6, Y6
+	VPMADDUBSW     256(SI), Y3, Y3
+	VPMADDUBSW     320(SI), Y2, Y2
+	VPADDW         Y2, Y3, Y3
+	VPMADDWD       lanes_00010001<>+0(SB), Y3, Y3
+	VPADDD         Y3, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    384(SI), Y5, Y1
+	VFMADD231PS    Y4, Y6, Y1
+	ADDQ           $+24, DX
+	ADDQ           $+512, SI
+	DECQ           R8
+	JNZ            loop4
+
+done5:
+	MOVQ         32(AX), SI
+	VBROADCASTSS 448(SI), Y2
+	VMULPS       Y2, Y0, Y0
+
+	// Add the lanes and store.
+	VHADDPS      Y0, Y0, Y0
+	VHADDPS      Y0, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X2
+	VADDPS       X2, X0, X2
+	MOVQ         (AX), DI
+	ADDQ         112(AX), DI
+	VMOVSS       X2, (DI)
+	VBROADCASTSS 448(SI), Y0
+	VMULPS       Y0, Y1, Y1
+
+	// Add the lanes and store.
+	VHADDPS      Y1, Y1, Y0
+	VHADDPS      Y0, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	MOVQ         8(AX), SI
+	ADDQ         112(AX), SI
+	VMOVSS       X1, (SI)
 
 	// Next row.
 	ADDQ $+4, 112(AX)
@@ -8167,554 +8841,6 @@ done3:
 	VZEROUPPER
 	RET
 
-// func matvec2xQ4_0AVX2(a *uint64)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·matvec2xQ4_0AVX2(SB), NOSPLIT, $0-8
-	MOVQ a+0(FP), AX
-	MOVQ 16(AX), CX
-	MOVQ 24(AX), DX
-	MOVQ 104(AX), BX
-	MOVQ 72(AX), SI
-
-	// Each row of the streams.
-row1:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	MOVQ   32(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   48(AX), R9
-	TESTQ  R9, R9
-	JZ     done3
-
-loop2:
-	// Ask for what comes later.
-	PREFETCHT0 (CX)(BX*1)
-	PREFETCHT0 (DX)(BX*1)
-
-	// 32 weights of stream 0.
-	VBROADCASTF128 2(CX), Y4
-	VPAND          lanes_0000000f_000000f0<>+0(SB), Y4, Y5
-	VCVTDQ2PS      Y5, Y5
-	VPAND          lanes_00000f00_0000f000<>+0(SB), Y4, Y6
-	VCVTDQ2PS      Y6, Y6
-	VPAND          lanes_000f0000_00f00000<>+0(SB), Y4, Y7
-	VCVTDQ2PS      Y7, Y7
-	VPSRLD         $0x04, Y4, Y4
-	VPAND          lanes_00f00000_0f000000<>+0(SB), Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VPBROADCASTW   (CX), X8
-	VCVTPH2PS      X8, Y8
-	VBROADCASTSS   (R8), Y9
-	VFMSUB231PS    (DI), Y5, Y9
-	VMULPS         32(DI), Y6, Y10
-	VFMADD231PS    64(DI), Y7, Y9
-	VFMADD231PS    96(DI), Y4, Y10
-
-	// The block's sum, scaled, for activation row 0.
-	VADDPS       Y10, Y9, Y9
-	VFMADD231PS  Y8, Y9, Y0
-	VBROADCASTSS (R8)(SI*1), Y9
-	VFMSUB231PS  (DI)(SI*1), Y5, Y9
-	VMULPS       32(DI)(SI*1), Y6, Y5
-	VFMADD231PS  64(DI)(SI*1), Y7, Y9
-	VFMADD231PS  96(DI)(SI*1), Y4, Y5
-
-	// The block's sum, scaled, for activation row 1.
-	VADDPS      Y5, Y9, Y9
-	VFMADD231PS Y8, Y9, Y1
-
-	// 32 weights of stream 1.
-	VBROADCASTF128 2(DX), Y4
-	VPAND          lanes_0000000f_000000f0<>+0(SB), Y4, Y5
-	VCVTDQ2PS      Y5, Y5
-	VPAND          lanes_00000f00_0000f000<>+0(SB), Y4, Y6
-	VCVTDQ2PS      Y6, Y6
-	VPAND          lanes_000f0000_00f00000<>+0(SB), Y4, Y7
-	VCVTDQ2PS      Y7, Y7
-	VPSRLD         $0x04, Y4, Y4
-	VPAND          lanes_00f00000_0f000000<>+0(SB), Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VPBROADCASTW   (DX), X8
-	VCVTPH2PS      X8, Y8
-	VBROADCASTSS   (R8), Y9
-	VFMSUB231PS    (DI), Y5, Y9
-	VMULPS         32(DI), Y6, Y10
-	VFMADD231PS    64(DI), Y7, Y9
-	VFMADD231PS    96(DI), Y4, Y10
-
-	// The block's sum, scaled, for activation row 0.
-	VADDPS       Y10, Y9, Y9
-	VFMADD231PS  Y8, Y9, Y2
-	VBROADCASTSS (R8)(SI*1), Y9
-	VFMSUB231PS  (DI)(SI*1), Y5, Y9
-	VMULPS       32(DI)(SI*1), Y6, Y5
-	VFMADD231PS  64(DI)(SI*1), Y7, Y9
-	VFMADD231PS  96(DI)(SI*1), Y4, Y5
-
-	// The block's sum, scaled, for activation row 1.
-	VADDPS      Y5, Y9, Y9
-	VFMADD231PS Y8, Y9, Y3
-	ADDQ        $+128, DI
-	ADDQ        $+4, R8
-	ADDQ        $+18, CX
-	ADDQ        $+18, DX
-	DECQ        R9
-	JNZ         loop2
-
-done3:
-	// Add the lanes and store.
-	VHADDPS      Y1, Y0, Y0
-	VHADDPS      Y0, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	MOVQ         (AX), DI
-	ADDQ         112(AX), DI
-	VMOVSS       X1, (DI)
-	ADDQ         80(AX), DI
-	VEXTRACTPS   $0x01, X1, (DI)
-
-	// Add the lanes and store.
-	VHADDPS      Y3, Y2, Y0
-	VHADDPS      Y0, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	MOVQ         8(AX), DI
-	ADDQ         112(AX), DI
-	VMOVSS       X1, (DI)
-	ADDQ         80(AX), DI
-	VEXTRACTPS   $0x01, X1, (DI)
-
-	// Next row.
-	ADDQ $+4, 112(AX)
-	DECQ 64(AX)
-	JNZ  row1
-	VZEROUPPER
-	RET
-
-// func matvec2xQ4_1AVX2(a *uint64)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·matvec2xQ4_1AVX2(SB), NOSPLIT, $0-8
-	MOVQ a+0(FP), AX
-	MOVQ 16(AX), CX
-	MOVQ 24(AX), DX
-	MOVQ 104(AX), BX
-	MOVQ 72(AX), SI
-
-	// Each row of the streams.
-row1:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	MOVQ   32(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   48(AX), R9
-	TESTQ  R9, R9
-	JZ     done3
-
-loop2:
-	// Ask for what comes later.
-	PREFETCHT0 (CX)(BX*1)
-	PREFETCHT0 (DX)(BX*1)
-
-	// 32 weights of stream 0.
-	VBROADCASTF128 4(CX), Y4
-	VPAND          lanes_0000000f_000000f0<>+0(SB), Y4, Y5
-	VCVTDQ2PS      Y5, Y5
-	VPAND          lanes_00000f00_0000f000<>+0(SB), Y4, Y6
-	VCVTDQ2PS      Y6, Y6
-	VPAND          lanes_000f0000_00f00000<>+0(SB), Y4, Y7
-	VCVTDQ2PS      Y7, Y7
-	VPSRLD         $0x04, Y4, Y4
-	VPAND          lanes_00f00000_0f000000<>+0(SB), Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VPBROADCASTW   (CX), X8
-	VCVTPH2PS      X8, Y8
-	VPBROADCASTW   2(CX), X9
-	VCVTPH2PS      X9, Y9
-	VMULPS         (DI), Y5, Y10
-	VMULPS         32(DI), Y6, Y11
-	VFMADD231PS    64(DI), Y7, Y10
-	VFMADD231PS    96(DI), Y4, Y11
-
-	// The block's sum, scaled, for activation row 0.
-	VADDPS       Y11, Y10, Y10
-	VFMADD231PS  Y8, Y10, Y0
-	VBROADCASTSS (R8), Y10
-	VFMADD231PS  Y9, Y10, Y0
-	VMULPS       (DI)(SI*1), Y5, Y5
-	VMULPS       32(DI)(SI*1), Y6, Y6
-	VFMADD231PS  64(DI)(SI*1), Y7, Y5
-	VFMADD231PS  96(DI)(SI*1), Y4, Y6
-
-	// The block's sum, scaled, for activation row 1.
-	VADDPS       Y6, Y5, Y5
-	VFMADD231PS  Y8, Y5, Y1
-	VBROADCASTSS (R8)(SI*1), Y4
-	VFMADD231PS  Y9, Y4, Y1
-
-	// 32 weights of stream 1.
-	VBROADCASTF128 4(DX), Y4
-	VPAND          lanes_0000000f_000000f0<>+0(SB), Y4, Y5
-	VCVTDQ2PS      Y5, Y5
-	VPAND          lanes_00000f00_0000f000<>+0(SB), Y4, Y6
-	VCVTDQ2PS      Y6, Y6
-	VPAND          lanes_000f0000_00f00000<>+0(SB), Y4, Y7
-	VCVTDQ2PS      Y7, Y7
-	VPSRLD         $0x04, Y4, Y4
-	VPAND          lanes_00f00000_0f000000<>+0(SB), Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VPBROADCASTW   (DX), X8
-	VCVTPH2PS      X8, Y8
-	VPBROADCASTW   2(DX), X9
-	VCVTPH2PS      X9, Y9
-	VMULPS         (DI), Y5, Y10
-	VMULPS         32(DI), Y6, Y11
-	VFMADD231PS    64(DI), Y7, Y10
-	VFMADD231PS    96(DI), Y4, Y11
-
-	// The block's sum, scaled, for activation row 0.
-	VADDPS       Y11, Y10, Y10
-	VFMADD231PS  Y8, Y10, Y2
-	VBROADCASTSS (R8), Y10
-	VFMADD231PS  Y9, Y10, Y2
-	VMULPS       (DI)(SI*1), Y5, Y5
-	VMULPS       32(DI)(SI*1), Y6, Y6
-	VFMADD231PS  64(DI)(SI*1), Y7, Y5
-	VFMADD231PS  96(DI)(SI*1), Y4, Y6
-
-	// The block's sum, scaled, for activation row 1.
-	VADDPS       Y6, Y5, Y5
-	VFMADD231PS  Y8, Y5, Y3
-	VBROADCASTSS (R8)(SI*1), Y4
-	VFMADD231PS  Y9, Y4, Y3
-	ADDQ         $+128, DI
-	ADDQ         $+4, R8
-	ADDQ         $+20, CX
-	ADDQ         $+20, DX
-	DECQ         R9
-	JNZ          loop2
-
-done3:
-	// Add the lanes and store.
-	VHADDPS      Y1, Y0, Y0
-	VHADDPS      Y0, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	MOVQ         (AX), DI
-	ADDQ         112(AX), DI
-	VMOVSS       X1, (DI)
-	ADDQ         80(AX), DI
-	VEXTRACTPS   $0x01, X1, (DI)
-
-	// Add the lanes and store.
-	VHADDPS      Y3, Y2, Y0
-	VHADDPS      Y0, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	MOVQ         8(AX), DI
-	ADDQ         112(AX), DI
-	VMOVSS       X1, (DI)
-	ADDQ         80(AX), DI
-	VEXTRACTPS   $0x01, X1, (DI)
-
-	// Next row.
-	ADDQ $+4, 112(AX)
-	DECQ 64(AX)
-	JNZ  row1
-	VZEROUPPER
-	RET
-
-// func matvec2xQ5_0AVX2(a *uint64)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·matvec2xQ5_0AVX2(SB), NOSPLIT, $0-8
-	MOVQ a+0(FP), AX
-	MOVQ 16(AX), CX
-	MOVQ 24(AX), DX
-	MOVQ 104(AX), BX
-	MOVQ 72(AX), SI
-
-	// Each row of the streams.
-row1:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	MOVQ   32(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   48(AX), R9
-	TESTQ  R9, R9
-	JZ     done3
-
-loop2:
-	// Ask for what comes later.
-	PREFETCHT0 (CX)(BX*1)
-	PREFETCHT0 (DX)(BX*1)
-
-	// 32 weights of stream 0.
-	VBROADCASTF128 6(CX), Y4
-	VPSRLVD        lanes_00000000_00000004<>+0(SB), Y4, Y4
-	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
-	VPBROADCASTD   2(CX), Y5
-	VPSHUFB        lanes_00000000_01010101_02020202_03030303<>+0(SB), Y5, Y5
-	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
-	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
-	VPANDN         lanes_f0f0f0f0<>+0(SB), Y5, Y5
-	VPOR           Y5, Y4, Y4
-	VPSLLD         $0x18, Y4, Y5
-	VCVTDQ2PS      Y5, Y5
-	VPSLLD         $0x10, Y4, Y6
-	VPAND          lanes_ff000000<>+0(SB), Y6, Y6
-	VCVTDQ2PS      Y6, Y6
-	VPSLLD         $0x08, Y4, Y7
-	VPAND          lanes_ff000000<>+0(SB), Y7, Y7
-	VCVTDQ2PS      Y7, Y7
-	VPAND          lanes_ff000000<>+0(SB), Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VPBROADCASTW   (CX), X8
-	VCVTPH2PS      X8, Y8
-	VMULPS         (DI), Y5, Y9
-	VMULPS         32(DI), Y6, Y10
-	VFMADD231PS    64(DI), Y7, Y9
-	VFMADD231PS    96(DI), Y4, Y10
-
-	// The block's sum, scaled, for activation row 0.
-	VADDPS      Y10, Y9, Y9
-	VFMADD231PS Y8, Y9, Y0
-	VMULPS      (DI)(SI*1), Y5, Y5
-	VMULPS      32(DI)(SI*1), Y6, Y6
-	VFMADD231PS 64(DI)(SI*1), Y7, Y5
-	VFMADD231PS 96(DI)(SI*1), Y4, Y6
-
-	// The block's sum, scaled, for activation row 1.
-	VADDPS      Y6, Y5, Y5
-	VFMADD231PS Y8, Y5, Y1
-
-	// 32 weights of stream 1.
-	VBROADCASTF128 6(DX), Y4
-	VPSRLVD        lanes_00000000_00000004<>+0(SB), Y4, Y4
-	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
-	VPBROADCASTD   2(DX), Y5
-	VPSHUFB        lanes_00000000_01010101_02020202_03030303<>+0(SB), Y5, Y5
-	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
-	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
-	VPANDN         lanes_f0f0f0f0<>+0(SB), Y5, Y5
-	VPOR           Y5, Y4, Y4
-	VPSLLD         $0x18, Y4, Y5
-	VCVTDQ2PS      Y5, Y5
-	VPSLLD         $0x10, Y4, Y6
-	VPAND          lanes_ff000000<>+0(SB), Y6, Y6
-	VCVTDQ2PS      Y6, Y6
-	VPSLLD         $0x08, Y4, Y7
-	VPAND          lanes_ff000000<>+0(SB), Y7, Y7
-	VCVTDQ2PS      Y7, Y7
-	VPAND          lanes_ff000000<>+0(SB), Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VPBROADCASTW   (DX), X8
-	VCVTPH2PS      X8, Y8
-	VMULPS         (DI), Y5, Y9
-	VMULPS         32(DI), Y6, Y10
-	VFMADD231PS    64(DI), Y7, Y9
-	VFMADD231PS    96(DI), Y4, Y10
-
-	// The block's sum, scaled, for activation row 0.
-	VADDPS      Y10, Y9, Y9
-	VFMADD231PS Y8, Y9, Y2
-	VMULPS      (DI)(SI*1), Y5, Y5
-	VMULPS      32(DI)(SI*1), Y6, Y6
-	VFMADD231PS 64(DI)(SI*1), Y7, Y5
-	VFMADD231PS 96(DI)(SI*1), Y4, Y6
-
-	// The block's sum, scaled, for activation row 1.
-	VADDPS      Y6, Y5, Y5
-	VFMADD231PS Y8, Y5, Y3
-	ADDQ        $+128, DI
-	ADDQ        $+4, R8
-	ADDQ        $+22, CX
-	ADDQ        $+22, DX
-	DECQ        R9
-	JNZ         loop2
-
-done3:
-	// Add the lanes and store.
-	VHADDPS      Y1, Y0, Y0
-	VHADDPS      Y0, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	MOVQ         (AX), DI
-	ADDQ         112(AX), DI
-	VMOVSS       X1, (DI)
-	ADDQ         80(AX), DI
-	VEXTRACTPS   $0x01, X1, (DI)
-
-	// Add the lanes and store.
-	VHADDPS      Y3, Y2, Y0
-	VHADDPS      Y0, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	MOVQ         8(AX), DI
-	ADDQ         112(AX), DI
-	VMOVSS       X1, (DI)
-	ADDQ         80(AX), DI
-	VEXTRACTPS   $0x01, X1, (DI)
-
-	// Next row.
-	ADDQ $+4, 112(AX)
-	DECQ 64(AX)
-	JNZ  row1
-	VZEROUPPER
-	RET
-
-// func matvec2xQ5_1AVX2(a *uint64)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·matvec2xQ5_1AVX2(SB), NOSPLIT, $0-8
-	MOVQ a+0(FP), AX
-	MOVQ 16(AX), CX
-	MOVQ 24(AX), DX
-	MOVQ 104(AX), BX
-	MOVQ 72(AX), SI
-
-	// Each row of the streams.
-row1:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	MOVQ   32(AX), DI
-	MOVQ   40(AX), R8
-	MOVQ   48(AX), R9
-	TESTQ  R9, R9
-	JZ     done3
-
-loop2:
-	// Ask for what comes later.
-	PREFETCHT0 (CX)(BX*1)
-	PREFETCHT0 (DX)(BX*1)
-
-	// 32 weights of stream 0.
-	VBROADCASTF128 8(CX), Y4
-	VPSRLVD        lanes_00000000_00000004<>+0(SB), Y4, Y4
-	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
-	VPBROADCASTD   4(CX), Y5
-	VPSHUFB        lanes_00000000_01010101_02020202_03030303<>+0(SB), Y5, Y5
-	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
-	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
-	VPAND          lanes_10101010<>+0(SB), Y5, Y5
-	VPOR           Y5, Y4, Y4
-	VPAND          lanes_000000ff<>+0(SB), Y4, Y5
-	VCVTDQ2PS      Y5, Y5
-	VPAND          lanes_0000ff00<>+0(SB), Y4, Y6
-	VCVTDQ2PS      Y6, Y6
-	VPAND          lanes_00ff0000<>+0(SB), Y4, Y7
-	VCVTDQ2PS      Y7, Y7
-	VPSRLD         $0x18, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VPBROADCASTW   (CX), X8
-	VCVTPH2PS      X8, Y8
-	VPBROADCASTW   2(CX), X9
-	VCVTPH2PS      X9, Y9
-	VMULPS         (DI), Y5, Y10
-	VMULPS         32(DI), Y6, Y11
-	VFMADD231PS    64(DI), Y7, Y10
-	VFMADD231PS    96(DI), Y4, Y11
-
-	// The block's sum, scaled, for activation row 0.
-	VADDPS       Y11, Y10, Y10
-	VFMADD231PS  Y8, Y10, Y0
-	VBROADCASTSS (R8), Y10
-	VFMADD231PS  Y9, Y10, Y0
-	VMULPS       (DI)(SI*1), Y5, Y5
-	VMULPS       32(DI)(SI*1), Y6, Y6
-	VFMADD231PS  64(DI)(SI*1), Y7, Y5
-	VFMADD231PS  96(DI)(SI*1), Y4, Y6
-
-	// The block's sum, scaled, for activation row 1.
-	VADDPS       Y6, Y5, Y5
-	VFMADD231PS  Y8, Y5, Y1
-	VBROADCASTSS (R8)(SI*1), Y4
-	VFMADD231PS  Y9, Y4, Y1
-
-	// 32 weights of stream 1.
-	VBROADCASTF128 8(DX), Y4
-	VPSRLVD        lanes_00000000_00000004<>+0(SB), Y4, Y4
-	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
-	VPBROADCASTD   4(DX), Y5
-	VPSHUFB        lanes_00000000_01010101_02020202_03030303<>+0(SB), Y5, Y5
-	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
-	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y5, Y5
-	VPAND          lanes_10101010<>+0(SB), Y5, Y5
-	VPOR           Y5, Y4, Y4
-	VPAND          lanes_000000ff<>+0(SB), Y4, Y5
-	VCVTDQ2PS      Y5, Y5
-	VPAND          lanes_0000ff00<>+0(SB), Y4, Y6
-	VCVTDQ2PS      Y6, Y6
-	VPAND          lanes_00ff0000<>+0(SB), Y4, Y7
-	VCVTDQ2PS      Y7, Y7
-	VPSRLD         $0x18, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VPBROADCASTW   (DX), X8
-	VCVTPH2PS      X8, Y8
-	VPBROADCASTW   2(DX), X9
-	VCVTPH2PS      X9, Y9
-	VMULPS         (DI), Y5, Y10
-	VMULPS         32(DI), Y6, Y11
-	VFMADD231PS    64(DI), Y7, Y10
-	VFMADD231PS    96(DI), Y4, Y11
-
-	// The block's sum, scaled, for activation row 0.
-	VADDPS       Y11, Y10, Y10
-	VFMADD231PS  Y8, Y10, Y2
-	VBROADCASTSS (R8), Y10
-	VFMADD231PS  Y9, Y10, Y2
-	VMULPS       (DI)(SI*1), Y5, Y5
-	VMULPS       32(DI)(SI*1), Y6, Y6
-	VFMADD231PS  64(DI)(SI*1), Y7, Y5
-	VFMADD231PS  96(DI)(SI*1), Y4, Y6
-
-	// The block's sum, scaled, for activation row 1.
-	VADDPS       Y6, Y5, Y5
-	VFMADD231PS  Y8, Y5, Y3
-	VBROADCASTSS (R8)(SI*1), Y4
-	VFMADD231PS  Y9, Y4, Y3
-	ADDQ         $+128, DI
-	ADDQ         $+4, R8
-	ADDQ         $+24, CX
-	ADDQ         $+24, DX
-	DECQ         R9
-	JNZ          loop2
-
-done3:
-	// Add the lanes and store.
-	VHADDPS      Y1, Y0, Y0
-	VHADDPS      Y0, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	MOVQ         (AX), DI
-	ADDQ         112(AX), DI
-	VMOVSS       X1, (DI)
-	ADDQ         80(AX), DI
-	VEXTRACTPS   $0x01, X1, (DI)
-
-	// Add the lanes and store.
-	VHADDPS      Y3, Y2, Y0
-	VHADDPS      Y0, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	MOVQ         8(AX), DI
-	ADDQ         112(AX), DI
-	VMOVSS       X1, (DI)
-	ADDQ         80(AX), DI
-	VEXTRACTPS   $0x01, X1, (DI)
-
-	// Next row.
-	ADDQ $+4, 112(AX)
-	DECQ 64(AX)
-	JNZ  row1
-	VZEROUPPER
-	RET
-
 // func matvec2xIQ4_XSAVX2(a *uint64)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·matvec2xIQ4_XSAVX2(SB), NOSPLIT, $64-8
@@ -9783,6 +9909,1646 @@ done3:
 	VMOVSS       X1, (R11)
 	ADDQ         80(AX), R11
 	VEXTRACTPS   $0x01, X1, (R11)
+
+	// Next row.
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
+	JNZ  row1
+	VZEROUPPER
+	RET
+
+// func matvec2xQ4_0AVX2(a *uint64)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·matvec2xQ4_0AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 16(AX), CX
+	MOVQ 24(AX), DX
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
+
+	// Each row of the streams.
+row1:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   32(AX), DI
+	MOVQ   48(AX), R8
+	MOVQ   48(AX), R9
+	SHRQ   $0x02, R8
+	TESTQ  R8, R8
+	JZ     done3
+
+loop2:
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+	PREFETCHT0 64(CX)(BX*1)
+	PREFETCHT0 64(DX)(BX*1)
+
+	// Blocks of stream 0.
+	VBROADCASTI128 2(CX), Y4
+	VINSERTI128    $0x01, 20(CX), Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
+	VPBROADCASTW   (CX), X6
+	VPBROADCASTW   18(CX), X7
+	VPBLENDD       $0x0c, X7, X6, X6
+	VCVTPH2PS      X6, Y6
+	VPMADDUBSW     (DI), Y5, Y7
+	VPMADDUBSW     64(DI), Y4, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_01000100<>+0(SB), Y7, Y7
+	VPMADDUBSW     128(DI), Y5, Y8
+	VPMADDUBSW     192(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSLLD         $0x08, Y7, Y7
+	VPMADDUBSW     256(DI), Y5, Y8
+	VPMADDUBSW     320(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VSUBPS         384(DI), Y7, Y7
+	VFMADD231PS    Y6, Y7, Y0
+	VPMADDUBSW     (DI)(SI*1), Y5, Y7
+	VPMADDUBSW     64(DI)(SI*1), Y4, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_01000100<>+0(SB), Y7, Y7
+	VPMADDUBSW     128(DI)(SI*1), Y5, Y8
+	VPMADDUBSW     192(DI)(SI*1), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSLLD         $0x08, Y7, Y7
+	VPMADDUBSW     256(DI)(SI*1), Y5, Y5
+	VPMADDUBSW     320(DI)(SI*1), Y4, Y4
+	VPADDW         Y4, Y5, Y5
+	VPMADDWD       lanes_00010001<>+0(SB), Y5, Y5
+	VPADDD         Y5, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VSUBPS         384(DI)(SI*1), Y7, Y7
+	VFMADD231PS    Y6, Y7, Y1
+	ADDQ           $+36, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 2(DX), Y4
+	VINSERTI128    $0x01, 20(DX), Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
+	VPBROADCASTW   (DX), X6
+	VPBROADCASTW   18(DX), X7
+	VPBLENDD       $0x0c, X7, X6, X6
+	VCVTPH2PS      X6, Y6
+	VPMADDUBSW     (DI), Y5, Y7
+	VPMADDUBSW     64(DI), Y4, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_01000100<>+0(SB), Y7, Y7
+	VPMADDUBSW     128(DI), Y5, Y8
+	VPMADDUBSW     192(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSLLD         $0x08, Y7, Y7
+	VPMADDUBSW     256(DI), Y5, Y8
+	VPMADDUBSW     320(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VSUBPS         384(DI), Y7, Y7
+	VFMADD231PS    Y6, Y7, Y2
+	VPMADDUBSW     (DI)(SI*1), Y5, Y7
+	VPMADDUBSW     64(DI)(SI*1), Y4, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_01000100<>+0(SB), Y7, Y7
+	VPMADDUBSW     128(DI)(SI*1), Y5, Y8
+	VPMADDUBSW     192(DI)(SI*1), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSLLD         $0x08, Y7, Y7
+	VPMADDUBSW     256(DI)(SI*1), Y5, Y5
+	VPMADDUBSW     320(DI)(SI*1), Y4, Y4
+	VPADDW         Y4, Y5, Y5
+	VPMADDWD       lanes_00010001<>+0(SB), Y5, Y5
+	VPADDD         Y5, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VSUBPS         384(DI)(SI*1), Y7, Y7
+	VFMADD231PS    Y6, Y7, Y3
+	ADDQ           $+36, DX
+
+	// Blocks of stream 0.
+	VBROADCASTI128 2(CX), Y4
+	VINSERTI128    $0x01, 20(CX), Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
+	VPBROADCASTW   (CX), X6
+	VPBROADCASTW   18(CX), X7
+	VPBLENDD       $0x0c, X7, X6, X6
+	VCVTPH2PS      X6, Y6
+	VPMADDUBSW     32(DI), Y5, Y7
+	VPMADDUBSW     96(DI), Y4, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_01000100<>+0(SB), Y7, Y7
+	VPMADDUBSW     160(DI), Y5, Y8
+	VPMADDUBSW     224(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSLLD         $0x08, Y7, Y7
+	VPMADDUBSW     288(DI), Y5, Y8
+	VPMADDUBSW     352(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VSUBPS         416(DI), Y7, Y7
+	VFMADD231PS    Y6, Y7, Y0
+	VPMADDUBSW     32(DI)(SI*1), Y5, Y7
+	VPMADDUBSW     96(DI)(SI*1), Y4, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_01000100<>+0(SB), Y7, Y7
+	VPMADDUBSW     160(DI)(SI*1), Y5, Y8
+	VPMADDUBSW     224(DI)(SI*1), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSLLD         $0x08, Y7, Y7
+	VPMADDUBSW     288(DI)(SI*1), Y5, Y5
+	VPMADDUBSW     352(DI)(SI*1), Y4, Y4
+	VPADDW         Y4, Y5, Y5
+	VPMADDWD       lanes_00010001<>+0(SB), Y5, Y5
+	VPADDD         Y5, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VSUBPS         416(DI)(SI*1), Y7, Y7
+	VFMADD231PS    Y6, Y7, Y1
+	ADDQ           $+36, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 2(DX), Y4
+	VINSERTI128    $0x01, 20(DX), Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
+	VPBROADCASTW   (DX), X6
+	VPBROADCASTW   18(DX), X7
+	VPBLENDD       $0x0c, X7, X6, X6
+	VCVTPH2PS      X6, Y6
+	VPMADDUBSW     32(DI), Y5, Y7
+	VPMADDUBSW     96(DI), Y4, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_01000100<>+0(SB), Y7, Y7
+	VPMADDUBSW     160(DI), Y5, Y8
+	VPMADDUBSW     224(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSLLD         $0x08, Y7, Y7
+	VPMADDUBSW     288(DI), Y5, Y8
+	VPMADDUBSW     352(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VSUBPS         416(DI), Y7, Y7
+	VFMADD231PS    Y6, Y7, Y2
+	VPMADDUBSW     32(DI)(SI*1), Y5, Y7
+	VPMADDUBSW     96(DI)(SI*1), Y4, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_01000100<>+0(SB), Y7, Y7
+	VPMADDUBSW     160(DI)(SI*1), Y5, Y8
+	VPMADDUBSW     224(DI)(SI*1), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSLLD         $0x08, Y7, Y7
+	VPMADDUBSW     288(DI)(SI*1), Y5, Y5
+	VPMADDUBSW     352(DI)(SI*1), Y4, Y4
+	VPADDW         Y4, Y5, Y5
+	VPMADDWD       lanes_00010001<>+0(SB), Y5, Y5
+	VPADDD         Y5, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VSUBPS         416(DI)(SI*1), Y7, Y7
+	VFMADD231PS    Y6, Y7, Y3
+	ADDQ           $+36, DX
+	ADDQ           $+512, DI
+	DECQ           R8
+	JNZ            loop2
+
+done3:
+	ANDQ  $+3, R9
+	TESTQ R9, R9
+	JZ    done5
+
+loop4:
+	// Blocks of stream 0.
+	VBROADCASTI128 2(CX), Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
+	VPBROADCASTW   (CX), X6
+	VCVTPH2PS      X6, Y6
+	VPMADDUBSW     (DI), Y5, Y7
+	VPMADDUBSW     64(DI), Y4, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_01000100<>+0(SB), Y7, Y7
+	VPMADDUBSW     128(DI), Y5, Y8
+	VPMADDUBSW     192(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSLLD         $0x08, Y7, Y7
+	VPMADDUBSW     256(DI), Y5, Y8
+	VPMADDUBSW     320(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VSUBPS         384(DI), Y7, Y7
+	VFMADD231PS    Y6, Y7, Y0
+	VPMADDUBSW     (DI)(SI*1), Y5, Y7
+	VPMADDUBSW     64(DI)(SI*1), Y4, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_01000100<>+0(SB), Y7, Y7
+	VPMADDUBSW     128(DI)(SI*1), Y5, Y8
+	VPMADDUBSW     192(DI)(SI*1), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSLLD         $0x08, Y7, Y7
+	VPMADDUBSW     256(DI)(SI*1), Y5, Y5
+	VPMADDUBSW     320(DI)(SI*1), Y4, Y4
+	VPADDW         Y4, Y5, Y5
+	VPMADDWD       lanes_00010001<>+0(SB), Y5, Y5
+	VPADDD         Y5, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VSUBPS         384(DI)(SI*1), Y7, Y7
+	VFMADD231PS    Y6, Y7, Y1
+	ADDQ           $+18, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 2(DX), Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
+	VPBROADCASTW   (DX), X6
+	VCVTPH2PS      X6, Y6
+	VPMADDUBSW     (DI), Y5, Y7
+	VPMADDUBSW     64(DI), Y4, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_01000100<>+0(SB), Y7, Y7
+	VPMADDUBSW     128(DI), Y5, Y8
+	VPMADDUBSW     192(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSLLD         $0x08, Y7, Y7
+	VPMADDUBSW     256(DI), Y5, Y8
+	VPMADDUBSW     320(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VSUBPS         384(DI), Y7, Y7
+	VFMADD231PS    Y6, Y7, Y2
+	VPMADDUBSW     (DI)(SI*1), Y5, Y7
+	VPMADDUBSW     64(DI)(SI*1), Y4, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_01000100<>+0(SB), Y7, Y7
+	VPMADDUBSW     128(DI)(SI*1), Y5, Y8
+	VPMADDUBSW     192(DI)(SI*1), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSLLD         $0x08, Y7, Y7
+	VPMADDUBSW     256(DI)(SI*1), Y5, Y5
+	VPMADDUBSW     320(DI)(SI*1), Y4, Y4
+	VPADDW         Y4, Y5, Y5
+	VPMADDWD       lanes_00010001<>+0(SB), Y5, Y5
+	VPADDD         Y5, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VSUBPS         384(DI)(SI*1), Y7, Y7
+	VFMADD231PS    Y6, Y7, Y3
+	ADDQ           $+18, DX
+	ADDQ           $+512, DI
+	DECQ           R9
+	JNZ            loop4
+
+done5:
+	MOVQ         32(AX), DI
+	VBROADCASTSS 448(DI), Y4
+	VMULPS       Y4, Y0, Y0
+	VBROADCASTSS 448(DI)(SI*1), Y4
+	VMULPS       Y4, Y1, Y1
+
+	// Add the lanes and store.
+	VHADDPS      Y1, Y0, Y0
+	VHADDPS      Y0, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	MOVQ         (AX), R8
+	ADDQ         112(AX), R8
+	VMOVSS       X1, (R8)
+	ADDQ         80(AX), R8
+	VEXTRACTPS   $0x01, X1, (R8)
+	VBROADCASTSS 448(DI), Y0
+	VMULPS       Y0, Y2, Y2
+	VBROADCASTSS 448(DI)(SI*1), Y0
+	VMULPS       Y0, Y3, Y3
+
+	// Add the lanes and store.
+	VHADDPS      Y3, Y2, Y0
+	VHADDPS      Y0, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	MOVQ         8(AX), DI
+	ADDQ         112(AX), DI
+	VMOVSS       X1, (DI)
+	ADDQ         80(AX), DI
+	VEXTRACTPS   $0x01, X1, (DI)
+
+	// Next row.
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
+	JNZ  row1
+	VZEROUPPER
+	RET
+
+// func matvec2xQ4_1AVX2(a *uint64)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·matvec2xQ4_1AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 16(AX), CX
+	MOVQ 24(AX), DX
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
+
+	// Each row of the streams.
+row1:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   32(AX), DI
+	MOVQ   48(AX), R8
+	MOVQ   48(AX), R9
+	SHRQ   $0x02, R8
+	TESTQ  R8, R8
+	JZ     done3
+
+loop2:
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+	PREFETCHT0 64(CX)(BX*1)
+	PREFETCHT0 64(DX)(BX*1)
+
+	// Blocks of stream 0.
+	VBROADCASTI128 4(CX), Y4
+	VINSERTI128    $0x01, 24(CX), Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
+	VPBROADCASTW   (CX), X6
+	VPBROADCASTW   20(CX), X7
+	VPBLENDD       $0x0c, X7, X6, X6
+	VCVTPH2PS      X6, Y6
+	VPBROADCASTW   2(CX), X7
+	VPBROADCASTW   22(CX), X8
+	VPBLENDD       $0x0c, X8, X7, X7
+	VCVTPH2PS      X7, Y7
+	VPMADDUBSW     (DI), Y5, Y8
+	VPMADDUBSW     64(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_01000100<>+0(SB), Y8, Y8
+	VPMADDUBSW     128(DI), Y5, Y9
+	VPMADDUBSW     192(DI), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPSLLD         $0x08, Y8, Y8
+	VPMADDUBSW     256(DI), Y5, Y9
+	VPMADDUBSW     320(DI), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    384(DI), Y7, Y0
+	VFMADD231PS    Y6, Y8, Y0
+	VPMADDUBSW     (DI)(SI*1), Y5, Y8
+	VPMADDUBSW     64(DI)(SI*1), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_01000100<>+0(SB), Y8, Y8
+	VPMADDUBSW     128(DI)(SI*1), Y5, Y9
+	VPMADDUBSW     192(DI)(SI*1), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPSLLD         $0x08, Y8, Y8
+	VPMADDUBSW     256(DI)(SI*1), Y5, Y5
+	VPMADDUBSW     320(DI)(SI*1), Y4, Y4
+	VPADDW         Y4, Y5, Y5
+	VPMADDWD       lanes_00010001<>+0(SB), Y5, Y5
+	VPADDD         Y5, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    384(DI)(SI*1), Y7, Y1
+	VFMADD231PS    Y6, Y8, Y1
+	ADDQ           $+40, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 4(DX), Y4
+	VINSERTI128    $0x01, 24(DX), Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
+	VPBROADCASTW   (DX), X6
+	VPBROADCASTW   20(DX), X7
+	VPBLENDD       $0x0c, X7, X6, X6
+	VCVTPH2PS      X6, Y6
+	VPBROADCASTW   2(DX), X7
+	VPBROADCASTW   22(DX), X8
+	VPBLENDD       $0x0c, X8, X7, X7
+	VCVTPH2PS      X7, Y7
+	VPMADDUBSW     (DI), Y5, Y8
+	VPMADDUBSW     64(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_01000100<>+0(SB), Y8, Y8
+	VPMADDUBSW     128(DI), Y5, Y9
+	VPMADDUBSW     192(DI), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPSLLD         $0x08, Y8, Y8
+	VPMADDUBSW     256(DI), Y5, Y9
+	VPMADDUBSW     320(DI), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    384(DI), Y7, Y2
+	VFMADD231PS    Y6, Y8, Y2
+	VPMADDUBSW     (DI)(SI*1), Y5, Y8
+	VPMADDUBSW     64(DI)(SI*1), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_01000100<>+0(SB), Y8, Y8
+	VPMADDUBSW     128(DI)(SI*1), Y5, Y9
+	VPMADDUBSW     192(DI)(SI*1), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPSLLD         $0x08, Y8, Y8
+	VPMADDUBSW     256(DI)(SI*1), Y5, Y5
+	VPMADDUBSW     320(DI)(SI*1), Y4, Y4
+	VPADDW         Y4, Y5, Y5
+	VPMADDWD       lanes_00010001<>+0(SB), Y5, Y5
+	VPADDD         Y5, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    384(DI)(SI*1), Y7, Y3
+	VFMADD231PS    Y6, Y8, Y3
+	ADDQ           $+40, DX
+
+	// Blocks of stream 0.
+	VBROADCASTI128 4(CX), Y4
+	VINSERTI128    $0x01, 24(CX), Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
+	VPBROADCASTW   (CX), X6
+	VPBROADCASTW   20(CX), X7
+	VPBLENDD       $0x0c, X7, X6, X6
+	VCVTPH2PS      X6, Y6
+	VPBROADCASTW   2(CX), X7
+	VPBROADCASTW   22(CX), X8
+	VPBLENDD       $0x0c, X8, X7, X7
+	VCVTPH2PS      X7, Y7
+	VPMADDUBSW     32(DI), Y5, Y8
+	VPMADDUBSW     96(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_01000100<>+0(SB), Y8, Y8
+	VPMADDUBSW     160(DI), Y5, Y9
+	VPMADDUBSW     224(DI), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPSLLD         $0x08, Y8, Y8
+	VPMADDUBSW     288(DI), Y5, Y9
+	VPMADDUBSW     352(DI), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    416(DI), Y7, Y0
+	VFMADD231PS    Y6, Y8, Y0
+	VPMADDUBSW     32(DI)(SI*1), Y5, Y8
+	VPMADDUBSW     96(DI)(SI*1), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_01000100<>+0(SB), Y8, Y8
+	VPMADDUBSW     160(DI)(SI*1), Y5, Y9
+	VPMADDUBSW     224(DI)(SI*1), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPSLLD         $0x08, Y8, Y8
+	VPMADDUBSW     288(DI)(SI*1), Y5, Y5
+	VPMADDUBSW     352(DI)(SI*1), Y4, Y4
+	VPADDW         Y4, Y5, Y5
+	VPMADDWD       lanes_00010001<>+0(SB), Y5, Y5
+	VPADDD         Y5, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    416(DI)(SI*1), Y7, Y1
+	VFMADD231PS    Y6, Y8, Y1
+	ADDQ           $+40, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 4(DX), Y4
+	VINSERTI128    $0x01, 24(DX), Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
+	VPBROADCASTW   (DX), X6
+	VPBROADCASTW   20(DX), X7
+	VPBLENDD       $0x0c, X7, X6, X6
+	VCVTPH2PS      X6, Y6
+	VPBROADCASTW   2(DX), X7
+	VPBROADCASTW   22(DX), X8
+	VPBLENDD       $0x0c, X8, X7, X7
+	VCVTPH2PS      X7, Y7
+	VPMADDUBSW     32(DI), Y5, Y8
+	VPMADDUBSW     96(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_01000100<>+0(SB), Y8, Y8
+	VPMADDUBSW     160(DI), Y5, Y9
+	VPMADDUBSW     224(DI), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPSLLD         $0x08, Y8, Y8
+	VPMADDUBSW     288(DI), Y5, Y9
+	VPMADDUBSW     352(DI), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    416(DI), Y7, Y2
+	VFMADD231PS    Y6, Y8, Y2
+	VPMADDUBSW     32(DI)(SI*1), Y5, Y8
+	VPMADDUBSW     96(DI)(SI*1), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_01000100<>+0(SB), Y8, Y8
+	VPMADDUBSW     160(DI)(SI*1), Y5, Y9
+	VPMADDUBSW     224(DI)(SI*1), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPSLLD         $0x08, Y8, Y8
+	VPMADDUBSW     288(DI)(SI*1), Y5, Y5
+	VPMADDUBSW     352(DI)(SI*1), Y4, Y4
+	VPADDW         Y4, Y5, Y5
+	VPMADDWD       lanes_00010001<>+0(SB), Y5, Y5
+	VPADDD         Y5, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    416(DI)(SI*1), Y7, Y3
+	VFMADD231PS    Y6, Y8, Y3
+	ADDQ           $+40, DX
+	ADDQ           $+512, DI
+	DECQ           R8
+	JNZ            loop2
+
+done3:
+	ANDQ  $+3, R9
+	TESTQ R9, R9
+	JZ    done5
+
+loop4:
+	// Blocks of stream 0.
+	VBROADCASTI128 4(CX), Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
+	VPBROADCASTW   (CX), X6
+	VCVTPH2PS      X6, Y6
+	VPBROADCASTW   2(CX), X7
+	VCVTPH2PS      X7, Y7
+	VPMADDUBSW     (DI), Y5, Y8
+	VPMADDUBSW     64(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_01000100<>+0(SB), Y8, Y8
+	VPMADDUBSW     128(DI), Y5, Y9
+	VPMADDUBSW     192(DI), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPSLLD         $0x08, Y8, Y8
+	VPMADDUBSW     256(DI), Y5, Y9
+	VPMADDUBSW     320(DI), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    384(DI), Y7, Y0
+	VFMADD231PS    Y6, Y8, Y0
+	VPMADDUBSW     (DI)(SI*1), Y5, Y8
+	VPMADDUBSW     64(DI)(SI*1), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_01000100<>+0(SB), Y8, Y8
+	VPMADDUBSW     128(DI)(SI*1), Y5, Y9
+	VPMADDUBSW     192(DI)(SI*1), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPSLLD         $0x08, Y8, Y8
+	VPMADDUBSW     256(DI)(SI*1), Y5, Y5
+	VPMADDUBSW     320(DI)(SI*1), Y4, Y4
+	VPADDW         Y4, Y5, Y5
+	VPMADDWD       lanes_00010001<>+0(SB), Y5, Y5
+	VPADDD         Y5, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    384(DI)(SI*1), Y7, Y1
+	VFMADD231PS    Y6, Y8, Y1
+	ADDQ           $+20, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 4(DX), Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
+	VPBROADCASTW   (DX), X6
+	VCVTPH2PS      X6, Y6
+	VPBROADCASTW   2(DX), X7
+	VCVTPH2PS      X7, Y7
+	VPMADDUBSW     (DI), Y5, Y8
+	VPMADDUBSW     64(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_01000100<>+0(SB), Y8, Y8
+	VPMADDUBSW     128(DI), Y5, Y9
+	VPMADDUBSW     192(DI), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPSLLD         $0x08, Y8, Y8
+	VPMADDUBSW     256(DI), Y5, Y9
+	VPMADDUBSW     320(DI), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    384(DI), Y7, Y2
+	VFMADD231PS    Y6, Y8, Y2
+	VPMADDUBSW     (DI)(SI*1), Y5, Y8
+	VPMADDUBSW     64(DI)(SI*1), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_01000100<>+0(SB), Y8, Y8
+	VPMADDUBSW     128(DI)(SI*1), Y5, Y9
+	VPMADDUBSW     192(DI)(SI*1), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPSLLD         $0x08, Y8, Y8
+	VPMADDUBSW     256(DI)(SI*1), Y5, Y5
+	VPMADDUBSW     320(DI)(SI*1), Y4, Y4
+	VPADDW         Y4, Y5, Y5
+	VPMADDWD       lanes_00010001<>+0(SB), Y5, Y5
+	VPADDD         Y5, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    384(DI)(SI*1), Y7, Y3
+	VFMADD231PS    Y6, Y8, Y3
+	ADDQ           $+20, DX
+	ADDQ           $+512, DI
+	DECQ           R9
+	JNZ            loop4
+
+done5:
+	MOVQ         32(AX), DI
+	VBROADCASTSS 448(DI), Y4
+	VMULPS       Y4, Y0, Y0
+	VBROADCASTSS 448(DI)(SI*1), Y4
+	VMULPS       Y4, Y1, Y1
+
+	// Add the lanes and store.
+	VHADDPS      Y1, Y0, Y0
+	VHADDPS      Y0, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	MOVQ         (AX), R8
+	ADDQ         112(AX), R8
+	VMOVSS       X1, (R8)
+	ADDQ         80(AX), R8
+	VEXTRACTPS   $0x01, X1, (R8)
+	VBROADCASTSS 448(DI), Y0
+	VMULPS       Y0, Y2, Y2
+	VBROADCASTSS 448(DI)(SI*1), Y0
+	VMULPS       Y0, Y3, Y3
+
+	// Add the lanes and store.
+	VHADDPS      Y3, Y2, Y0
+	VHADDPS      Y0, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	MOVQ         8(AX), DI
+	ADDQ         112(AX), DI
+	VMOVSS       X1, (DI)
+	ADDQ         80(AX), DI
+	VEXTRACTPS   $0x01, X1, (DI)
+
+	// Next row.
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
+	JNZ  row1
+	VZEROUPPER
+	RET
+
+// func matvec2xQ5_0AVX2(a *uint64)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·matvec2xQ5_0AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 16(AX), CX
+	MOVQ 24(AX), DX
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
+
+	// Each row of the streams.
+row1:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   32(AX), DI
+	MOVQ   48(AX), R8
+	MOVQ   48(AX), R9
+	SHRQ   $0x02, R8
+	TESTQ  R8, R8
+	JZ     done3
+
+loop2:
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+	PREFETCHT0 64(CX)(BX*1)
+	PREFETCHT0 64(DX)(BX*1)
+
+	// Blocks of stream 0.
+	VBROADCASTI128 6(CX), Y4
+	VINSERTI128    $0x01, 28(CX), Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
+	VPBROADCASTD   2(CX), Y6
+	VPBROADCASTD   24(CX), Y7
+	VPBLENDD       $0xf0, Y7, Y6, Y6
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y6, Y7
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y7, Y7
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y7, Y7
+	VPAND          lanes_10101010<>+0(SB), Y7, Y7
+	VPOR           Y7, Y5, Y5
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y6, Y6
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y6, Y6
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y6, Y6
+	VPAND          lanes_10101010<>+0(SB), Y6, Y6
+	VPOR           Y6, Y4, Y4
+	VPBROADCASTW   (CX), X6
+	VPBROADCASTW   22(CX), X7
+	VPBLENDD       $0x0c, X7, X6, X6
+	VCVTPH2PS      X6, Y6
+	VPMADDUBSW     (DI), Y5, Y7
+	VPMADDUBSW     64(DI), Y4, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_01000100<>+0(SB), Y7, Y7
+	VPMADDUBSW     128(DI), Y5, Y8
+	VPMADDUBSW     192(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSLLD         $0x08, Y7, Y7
+	VPMADDUBSW     256(DI), Y5, Y8
+	VPMADDUBSW     320(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VSUBPS         384(DI), Y7, Y7
+	VFMADD231PS    Y6, Y7, Y0
+	VPMADDUBSW     (DI)(SI*1), Y5, Y7
+	VPMADDUBSW     64(DI)(SI*1), Y4, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_01000100<>+0(SB), Y7, Y7
+	VPMADDUBSW     128(DI)(SI*1), Y5, Y8
+	VPMADDUBSW     192(DI)(SI*1), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSLLD         $0x08, Y7, Y7
+	VPMADDUBSW     256(DI)(SI*1), Y5, Y5
+	VPMADDUBSW     320(DI)(SI*1), Y4, Y4
+	VPADDW         Y4, Y5, Y5
+	VPMADDWD       lanes_00010001<>+0(SB), Y5, Y5
+	VPADDD         Y5, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VSUBPS         384(DI)(SI*1), Y7, Y7
+	VFMADD231PS    Y6, Y7, Y1
+	ADDQ           $+44, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 6(DX), Y4
+	VINSERTI128    $0x01, 28(DX), Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
+	VPBROADCASTD   2(DX), Y6
+	VPBROADCASTD   24(DX), Y7
+	VPBLENDD       $0xf0, Y7, Y6, Y6
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y6, Y7
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y7, Y7
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y7, Y7
+	VPAND          lanes_10101010<>+0(SB), Y7, Y7
+	VPOR           Y7, Y5, Y5
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y6, Y6
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y6, Y6
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y6, Y6
+	VPAND          lanes_10101010<>+0(SB), Y6, Y6
+	VPOR           Y6, Y4, Y4
+	VPBROADCASTW   (DX), X6
+	VPBROADCASTW   22(DX), X7
+	VPBLENDD       $0x0c, X7, X6, X6
+	VCVTPH2PS      X6, Y6
+	VPMADDUBSW     (DI), Y5, Y7
+	VPMADDUBSW     64(DI), Y4, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_01000100<>+0(SB), Y7, Y7
+	VPMADDUBSW     128(DI), Y5, Y8
+	VPMADDUBSW     192(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSLLD         $0x08, Y7, Y7
+	VPMADDUBSW     256(DI), Y5, Y8
+	VPMADDUBSW     320(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VSUBPS         384(DI), Y7, Y7
+	VFMADD231PS    Y6, Y7, Y2
+	VPMADDUBSW     (DI)(SI*1), Y5, Y7
+	VPMADDUBSW     64(DI)(SI*1), Y4, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_01000100<>+0(SB), Y7, Y7
+	VPMADDUBSW     128(DI)(SI*1), Y5, Y8
+	VPMADDUBSW     192(DI)(SI*1), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSLLD         $0x08, Y7, Y7
+	VPMADDUBSW     256(DI)(SI*1), Y5, Y5
+	VPMADDUBSW     320(DI)(SI*1), Y4, Y4
+	VPADDW         Y4, Y5, Y5
+	VPMADDWD       lanes_00010001<>+0(SB), Y5, Y5
+	VPADDD         Y5, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VSUBPS         384(DI)(SI*1), Y7, Y7
+	VFMADD231PS    Y6, Y7, Y3
+	ADDQ           $+44, DX
+
+	// Blocks of stream 0.
+	VBROADCASTI128 6(CX), Y4
+	VINSERTI128    $0x01, 28(CX), Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
+	VPBROADCASTD   2(CX), Y6
+	VPBROADCASTD   24(CX), Y7
+	VPBLENDD       $0xf0, Y7, Y6, Y6
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y6, Y7
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y7, Y7
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y7, Y7
+	VPAND          lanes_10101010<>+0(SB), Y7, Y7
+	VPOR           Y7, Y5, Y5
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y6, Y6
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y6, Y6
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y6, Y6
+	VPAND          lanes_10101010<>+0(SB), Y6, Y6
+	VPOR           Y6, Y4, Y4
+	VPBROADCASTW   (CX), X6
+	VPBROADCASTW   22(CX), X7
+	VPBLENDD       $0x0c, X7, X6, X6
+	VCVTPH2PS      X6, Y6
+	VPMADDUBSW     32(DI), Y5, Y7
+	VPMADDUBSW     96(DI), Y4, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_01000100<>+0(SB), Y7, Y7
+	VPMADDUBSW     160(DI), Y5, Y8
+	VPMADDUBSW     224(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSLLD         $0x08, Y7, Y7
+	VPMADDUBSW     288(DI), Y5, Y8
+	VPMADDUBSW     352(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VSUBPS         416(DI), Y7, Y7
+	VFMADD231PS    Y6, Y7, Y0
+	VPMADDUBSW     32(DI)(SI*1), Y5, Y7
+	VPMADDUBSW     96(DI)(SI*1), Y4, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_01000100<>+0(SB), Y7, Y7
+	VPMADDUBSW     160(DI)(SI*1), Y5, Y8
+	VPMADDUBSW     224(DI)(SI*1), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSLLD         $0x08, Y7, Y7
+	VPMADDUBSW     288(DI)(SI*1), Y5, Y5
+	VPMADDUBSW     352(DI)(SI*1), Y4, Y4
+	VPADDW         Y4, Y5, Y5
+	VPMADDWD       lanes_00010001<>+0(SB), Y5, Y5
+	VPADDD         Y5, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VSUBPS         416(DI)(SI*1), Y7, Y7
+	VFMADD231PS    Y6, Y7, Y1
+	ADDQ           $+44, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 6(DX), Y4
+	VINSERTI128    $0x01, 28(DX), Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
+	VPBROADCASTD   2(DX), Y6
+	VPBROADCASTD   24(DX), Y7
+	VPBLENDD       $0xf0, Y7, Y6, Y6
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y6, Y7
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y7, Y7
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y7, Y7
+	VPAND          lanes_10101010<>+0(SB), Y7, Y7
+	VPOR           Y7, Y5, Y5
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y6, Y6
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y6, Y6
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y6, Y6
+	VPAND          lanes_10101010<>+0(SB), Y6, Y6
+	VPOR           Y6, Y4, Y4
+	VPBROADCASTW   (DX), X6
+	VPBROADCASTW   22(DX), X7
+	VPBLENDD       $0x0c, X7, X6, X6
+	VCVTPH2PS      X6, Y6
+	VPMADDUBSW     32(DI), Y5, Y7
+	VPMADDUBSW     96(DI), Y4, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_01000100<>+0(SB), Y7, Y7
+	VPMADDUBSW     160(DI), Y5, Y8
+	VPMADDUBSW     224(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSLLD         $0x08, Y7, Y7
+	VPMADDUBSW     288(DI), Y5, Y8
+	VPMADDUBSW     352(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VSUBPS         416(DI), Y7, Y7
+	VFMADD231PS    Y6, Y7, Y2
+	VPMADDUBSW     32(DI)(SI*1), Y5, Y7
+	VPMADDUBSW     96(DI)(SI*1), Y4, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_01000100<>+0(SB), Y7, Y7
+	VPMADDUBSW     160(DI)(SI*1), Y5, Y8
+	VPMADDUBSW     224(DI)(SI*1), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSLLD         $0x08, Y7, Y7
+	VPMADDUBSW     288(DI)(SI*1), Y5, Y5
+	VPMADDUBSW     352(DI)(SI*1), Y4, Y4
+	VPADDW         Y4, Y5, Y5
+	VPMADDWD       lanes_00010001<>+0(SB), Y5, Y5
+	VPADDD         Y5, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VSUBPS         416(DI)(SI*1), Y7, Y7
+	VFMADD231PS    Y6, Y7, Y3
+	ADDQ           $+44, DX
+	ADDQ           $+512, DI
+	DECQ           R8
+	JNZ            loop2
+
+done3:
+	ANDQ  $+3, R9
+	TESTQ R9, R9
+	JZ    done5
+
+loop4:
+	// Blocks of stream 0.
+	VBROADCASTI128 6(CX), Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
+	VPBROADCASTD   2(CX), Y6
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y6, Y7
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y7, Y7
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y7, Y7
+	VPAND          lanes_10101010<>+0(SB), Y7, Y7
+	VPOR           Y7, Y5, Y5
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y6, Y6
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y6, Y6
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y6, Y6
+	VPAND          lanes_10101010<>+0(SB), Y6, Y6
+	VPOR           Y6, Y4, Y4
+	VPBROADCASTW   (CX), X6
+	VCVTPH2PS      X6, Y6
+	VPMADDUBSW     (DI), Y5, Y7
+	VPMADDUBSW     64(DI), Y4, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_01000100<>+0(SB), Y7, Y7
+	VPMADDUBSW     128(DI), Y5, Y8
+	VPMADDUBSW     192(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSLLD         $0x08, Y7, Y7
+	VPMADDUBSW     256(DI), Y5, Y8
+	VPMADDUBSW     320(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VSUBPS         384(DI), Y7, Y7
+	VFMADD231PS    Y6, Y7, Y0
+	VPMADDUBSW     (DI)(SI*1), Y5, Y7
+	VPMADDUBSW     64(DI)(SI*1), Y4, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_01000100<>+0(SB), Y7, Y7
+	VPMADDUBSW     128(DI)(SI*1), Y5, Y8
+	VPMADDUBSW     192(DI)(SI*1), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSLLD         $0x08, Y7, Y7
+	VPMADDUBSW     256(DI)(SI*1), Y5, Y5
+	VPMADDUBSW     320(DI)(SI*1), Y4, Y4
+	VPADDW         Y4, Y5, Y5
+	VPMADDWD       lanes_00010001<>+0(SB), Y5, Y5
+	VPADDD         Y5, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VSUBPS         384(DI)(SI*1), Y7, Y7
+	VFMADD231PS    Y6, Y7, Y1
+	ADDQ           $+22, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 6(DX), Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
+	VPBROADCASTD   2(DX), Y6
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y6, Y7
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y7, Y7
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y7, Y7
+	VPAND          lanes_10101010<>+0(SB), Y7, Y7
+	VPOR           Y7, Y5, Y5
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y6, Y6
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y6, Y6
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y6, Y6
+	VPAND          lanes_10101010<>+0(SB), Y6, Y6
+	VPOR           Y6, Y4, Y4
+	VPBROADCASTW   (DX), X6
+	VCVTPH2PS      X6, Y6
+	VPMADDUBSW     (DI), Y5, Y7
+	VPMADDUBSW     64(DI), Y4, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_01000100<>+0(SB), Y7, Y7
+	VPMADDUBSW     128(DI), Y5, Y8
+	VPMADDUBSW     192(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSLLD         $0x08, Y7, Y7
+	VPMADDUBSW     256(DI), Y5, Y8
+	VPMADDUBSW     320(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VSUBPS         384(DI), Y7, Y7
+	VFMADD231PS    Y6, Y7, Y2
+	VPMADDUBSW     (DI)(SI*1), Y5, Y7
+	VPMADDUBSW     64(DI)(SI*1), Y4, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       lanes_01000100<>+0(SB), Y7, Y7
+	VPMADDUBSW     128(DI)(SI*1), Y5, Y8
+	VPMADDUBSW     192(DI)(SI*1), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_00010001<>+0(SB), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSLLD         $0x08, Y7, Y7
+	VPMADDUBSW     256(DI)(SI*1), Y5, Y5
+	VPMADDUBSW     320(DI)(SI*1), Y4, Y4
+	VPADDW         Y4, Y5, Y5
+	VPMADDWD       lanes_00010001<>+0(SB), Y5, Y5
+	VPADDD         Y5, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VSUBPS         384(DI)(SI*1), Y7, Y7
+	VFMADD231PS    Y6, Y7, Y3
+	ADDQ           $+22, DX
+	ADDQ           $+512, DI
+	DECQ           R9
+	JNZ            loop4
+
+done5:
+	MOVQ         32(AX), DI
+	VBROADCASTSS 448(DI), Y4
+	VMULPS       Y4, Y0, Y0
+	VBROADCASTSS 448(DI)(SI*1), Y4
+	VMULPS       Y4, Y1, Y1
+
+	// Add the lanes and store.
+	VHADDPS      Y1, Y0, Y0
+	VHADDPS      Y0, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	MOVQ         (AX), R8
+	ADDQ         112(AX), R8
+	VMOVSS       X1, (R8)
+	ADDQ         80(AX), R8
+	VEXTRACTPS   $0x01, X1, (R8)
+	VBROADCASTSS 448(DI), Y0
+	VMULPS       Y0, Y2, Y2
+	VBROADCASTSS 448(DI)(SI*1), Y0
+	VMULPS       Y0, Y3, Y3
+
+	// Add the lanes and store.
+	VHADDPS      Y3, Y2, Y0
+	VHADDPS      Y0, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	MOVQ         8(AX), DI
+	ADDQ         112(AX), DI
+	VMOVSS       X1, (DI)
+	ADDQ         80(AX), DI
+	VEXTRACTPS   $0x01, X1, (DI)
+
+	// Next row.
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
+	JNZ  row1
+	VZEROUPPER
+	RET
+
+// func matvec2xQ5_1AVX2(a *uint64)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·matvec2xQ5_1AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 16(AX), CX
+	MOVQ 24(AX), DX
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
+
+	// Each row of the streams.
+row1:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   32(AX), DI
+	MOVQ   48(AX), R8
+	MOVQ   48(AX), R9
+	SHRQ   $0x02, R8
+	TESTQ  R8, R8
+	JZ     done3
+
+loop2:
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+	PREFETCHT0 64(CX)(BX*1)
+	PREFETCHT0 64(DX)(BX*1)
+
+	// Blocks of stream 0.
+	VBROADCASTI128 8(CX), Y4
+	VINSERTI128    $0x01, 32(CX), Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
+	VPBROADCASTD   4(CX), Y6
+	VPBROADCASTD   28(CX), Y7
+	VPBLENDD       $0xf0, Y7, Y6, Y6
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y6, Y7
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y7, Y7
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y7, Y7
+	VPAND          lanes_10101010<>+0(SB), Y7, Y7
+	VPOR           Y7, Y5, Y5
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y6, Y6
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y6, Y6
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y6, Y6
+	VPAND          lanes_10101010<>+0(SB), Y6, Y6
+	VPOR           Y6, Y4, Y4
+	VPBROADCASTW   (CX), X6
+	VPBROADCASTW   24(CX), X7
+	VPBLENDD       $0x0c, X7, X6, X6
+	VCVTPH2PS      X6, Y6
+	VPBROADCASTW   2(CX), X7
+	VPBROADCASTW   26(CX), X8
+	VPBLENDD       $0x0c, X8, X7, X7
+	VCVTPH2PS      X7, Y7
+	VPMADDUBSW     (DI), Y5, Y8
+	VPMADDUBSW     64(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_01000100<>+0(SB), Y8, Y8
+	VPMADDUBSW     128(DI), Y5, Y9
+	VPMADDUBSW     192(DI), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPSLLD         $0x08, Y8, Y8
+	VPMADDUBSW     256(DI), Y5, Y9
+	VPMADDUBSW     320(DI), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    384(DI), Y7, Y0
+	VFMADD231PS    Y6, Y8, Y0
+	VPMADDUBSW     (DI)(SI*1), Y5, Y8
+	VPMADDUBSW     64(DI)(SI*1), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_01000100<>+0(SB), Y8, Y8
+	VPMADDUBSW     128(DI)(SI*1), Y5, Y9
+	VPMADDUBSW     192(DI)(SI*1), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPSLLD         $0x08, Y8, Y8
+	VPMADDUBSW     256(DI)(SI*1), Y5, Y5
+	VPMADDUBSW     320(DI)(SI*1), Y4, Y4
+	VPADDW         Y4, Y5, Y5
+	VPMADDWD       lanes_00010001<>+0(SB), Y5, Y5
+	VPADDD         Y5, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    384(DI)(SI*1), Y7, Y1
+	VFMADD231PS    Y6, Y8, Y1
+	ADDQ           $+48, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 8(DX), Y4
+	VINSERTI128    $0x01, 32(DX), Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
+	VPBROADCASTD   4(DX), Y6
+	VPBROADCASTD   28(DX), Y7
+	VPBLENDD       $0xf0, Y7, Y6, Y6
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y6, Y7
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y7, Y7
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y7, Y7
+	VPAND          lanes_10101010<>+0(SB), Y7, Y7
+	VPOR           Y7, Y5, Y5
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y6, Y6
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y6, Y6
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y6, Y6
+	VPAND          lanes_10101010<>+0(SB), Y6, Y6
+	VPOR           Y6, Y4, Y4
+	VPBROADCASTW   (DX), X6
+	VPBROADCASTW   24(DX), X7
+	VPBLENDD       $0x0c, X7, X6, X6
+	VCVTPH2PS      X6, Y6
+	VPBROADCASTW   2(DX), X7
+	VPBROADCASTW   26(DX), X8
+	VPBLENDD       $0x0c, X8, X7, X7
+	VCVTPH2PS      X7, Y7
+	VPMADDUBSW     (DI), Y5, Y8
+	VPMADDUBSW     64(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_01000100<>+0(SB), Y8, Y8
+	VPMADDUBSW     128(DI), Y5, Y9
+	VPMADDUBSW     192(DI), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPSLLD         $0x08, Y8, Y8
+	VPMADDUBSW     256(DI), Y5, Y9
+	VPMADDUBSW     320(DI), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    384(DI), Y7, Y2
+	VFMADD231PS    Y6, Y8, Y2
+	VPMADDUBSW     (DI)(SI*1), Y5, Y8
+	VPMADDUBSW     64(DI)(SI*1), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_01000100<>+0(SB), Y8, Y8
+	VPMADDUBSW     128(DI)(SI*1), Y5, Y9
+	VPMADDUBSW     192(DI)(SI*1), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPSLLD         $0x08, Y8, Y8
+	VPMADDUBSW     256(DI)(SI*1), Y5, Y5
+	VPMADDUBSW     320(DI)(SI*1), Y4, Y4
+	VPADDW         Y4, Y5, Y5
+	VPMADDWD       lanes_00010001<>+0(SB), Y5, Y5
+	VPADDD         Y5, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    384(DI)(SI*1), Y7, Y3
+	VFMADD231PS    Y6, Y8, Y3
+	ADDQ           $+48, DX
+
+	// Blocks of stream 0.
+	VBROADCASTI128 8(CX), Y4
+	VINSERTI128    $0x01, 32(CX), Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
+	VPBROADCASTD   4(CX), Y6
+	VPBROADCASTD   28(CX), Y7
+	VPBLENDD       $0xf0, Y7, Y6, Y6
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y6, Y7
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y7, Y7
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y7, Y7
+	VPAND          lanes_10101010<>+0(SB), Y7, Y7
+	VPOR           Y7, Y5, Y5
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y6, Y6
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y6, Y6
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y6, Y6
+	VPAND          lanes_10101010<>+0(SB), Y6, Y6
+	VPOR           Y6, Y4, Y4
+	VPBROADCASTW   (CX), X6
+	VPBROADCASTW   24(CX), X7
+	VPBLENDD       $0x0c, X7, X6, X6
+	VCVTPH2PS      X6, Y6
+	VPBROADCASTW   2(CX), X7
+	VPBROADCASTW   26(CX), X8
+	VPBLENDD       $0x0c, X8, X7, X7
+	VCVTPH2PS      X7, Y7
+	VPMADDUBSW     32(DI), Y5, Y8
+	VPMADDUBSW     96(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_01000100<>+0(SB), Y8, Y8
+	VPMADDUBSW     160(DI), Y5, Y9
+	VPMADDUBSW     224(DI), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPSLLD         $0x08, Y8, Y8
+	VPMADDUBSW     288(DI), Y5, Y9
+	VPMADDUBSW     352(DI), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    416(DI), Y7, Y0
+	VFMADD231PS    Y6, Y8, Y0
+	VPMADDUBSW     32(DI)(SI*1), Y5, Y8
+	VPMADDUBSW     96(DI)(SI*1), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_01000100<>+0(SB), Y8, Y8
+	VPMADDUBSW     160(DI)(SI*1), Y5, Y9
+	VPMADDUBSW     224(DI)(SI*1), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPSLLD         $0x08, Y8, Y8
+	VPMADDUBSW     288(DI)(SI*1), Y5, Y5
+	VPMADDUBSW     352(DI)(SI*1), Y4, Y4
+	VPADDW         Y4, Y5, Y5
+	VPMADDWD       lanes_00010001<>+0(SB), Y5, Y5
+	VPADDD         Y5, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    416(DI)(SI*1), Y7, Y1
+	VFMADD231PS    Y6, Y8, Y1
+	ADDQ           $+48, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 8(DX), Y4
+	VINSERTI128    $0x01, 32(DX), Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
+	VPBROADCASTD   4(DX), Y6
+	VPBROADCASTD   28(DX), Y7
+	VPBLENDD       $0xf0, Y7, Y6, Y6
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y6, Y7
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y7, Y7
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y7, Y7
+	VPAND          lanes_10101010<>+0(SB), Y7, Y7
+	VPOR           Y7, Y5, Y5
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y6, Y6
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y6, Y6
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y6, Y6
+	VPAND          lanes_10101010<>+0(SB), Y6, Y6
+	VPOR           Y6, Y4, Y4
+	VPBROADCASTW   (DX), X6
+	VPBROADCASTW   24(DX), X7
+	VPBLENDD       $0x0c, X7, X6, X6
+	VCVTPH2PS      X6, Y6
+	VPBROADCASTW   2(DX), X7
+	VPBROADCASTW   26(DX), X8
+	VPBLENDD       $0x0c, X8, X7, X7
+	VCVTPH2PS      X7, Y7
+	VPMADDUBSW     32(DI), Y5, Y8
+	VPMADDUBSW     96(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_01000100<>+0(SB), Y8, Y8
+	VPMADDUBSW     160(DI), Y5, Y9
+	VPMADDUBSW     224(DI), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPSLLD         $0x08, Y8, Y8
+	VPMADDUBSW     288(DI), Y5, Y9
+	VPMADDUBSW     352(DI), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    416(DI), Y7, Y2
+	VFMADD231PS    Y6, Y8, Y2
+	VPMADDUBSW     32(DI)(SI*1), Y5, Y8
+	VPMADDUBSW     96(DI)(SI*1), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_01000100<>+0(SB), Y8, Y8
+	VPMADDUBSW     160(DI)(SI*1), Y5, Y9
+	VPMADDUBSW     224(DI)(SI*1), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPSLLD         $0x08, Y8, Y8
+	VPMADDUBSW     288(DI)(SI*1), Y5, Y5
+	VPMADDUBSW     352(DI)(SI*1), Y4, Y4
+	VPADDW         Y4, Y5, Y5
+	VPMADDWD       lanes_00010001<>+0(SB), Y5, Y5
+	VPADDD         Y5, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    416(DI)(SI*1), Y7, Y3
+	VFMADD231PS    Y6, Y8, Y3
+	ADDQ           $+48, DX
+	ADDQ           $+512, DI
+	DECQ           R8
+	JNZ            loop2
+
+done3:
+	ANDQ  $+3, R9
+	TESTQ R9, R9
+	JZ    done5
+
+loop4:
+	// Blocks of stream 0.
+	VBROADCASTI128 8(CX), Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
+	VPBROADCASTD   4(CX), Y6
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y6, Y7
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y7, Y7
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y7, Y7
+	VPAND          lanes_10101010<>+0(SB), Y7, Y7
+	VPOR           Y7, Y5, Y5
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y6, Y6
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y6, Y6
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y6, Y6
+	VPAND          lanes_10101010<>+0(SB), Y6, Y6
+	VPOR           Y6, Y4, Y4
+	VPBROADCASTW   (CX), X6
+	VCVTPH2PS      X6, Y6
+	VPBROADCASTW   2(CX), X7
+	VCVTPH2PS      X7, Y7
+	VPMADDUBSW     (DI), Y5, Y8
+	VPMADDUBSW     64(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_01000100<>+0(SB), Y8, Y8
+	VPMADDUBSW     128(DI), Y5, Y9
+	VPMADDUBSW     192(DI), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPSLLD         $0x08, Y8, Y8
+	VPMADDUBSW     256(DI), Y5, Y9
+	VPMADDUBSW     320(DI), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    384(DI), Y7, Y0
+	VFMADD231PS    Y6, Y8, Y0
+	VPMADDUBSW     (DI)(SI*1), Y5, Y8
+	VPMADDUBSW     64(DI)(SI*1), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_01000100<>+0(SB), Y8, Y8
+	VPMADDUBSW     128(DI)(SI*1), Y5, Y9
+	VPMADDUBSW     192(DI)(SI*1), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPSLLD         $0x08, Y8, Y8
+	VPMADDUBSW     256(DI)(SI*1), Y5, Y5
+	VPMADDUBSW     320(DI)(SI*1), Y4, Y4
+	VPADDW         Y4, Y5, Y5
+	VPMADDWD       lanes_00010001<>+0(SB), Y5, Y5
+	VPADDD         Y5, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    384(DI)(SI*1), Y7, Y1
+	VFMADD231PS    Y6, Y8, Y1
+	ADDQ           $+24, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 8(DX), Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y4, Y4
+	VPBROADCASTD   4(DX), Y6
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y6, Y7
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y7, Y7
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y7, Y7
+	VPAND          lanes_10101010<>+0(SB), Y7, Y7
+	VPOR           Y7, Y5, Y5
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y6, Y6
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y6, Y6
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y6, Y6
+	VPAND          lanes_10101010<>+0(SB), Y6, Y6
+	VPOR           Y6, Y4, Y4
+	VPBROADCASTW   (DX), X6
+	VCVTPH2PS      X6, Y6
+	VPBROADCASTW   2(DX), X7
+	VCVTPH2PS      X7, Y7
+	VPMADDUBSW     (DI), Y5, Y8
+	VPMADDUBSW     64(DI), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_01000100<>+0(SB), Y8, Y8
+	VPMADDUBSW     128(DI), Y5, Y9
+	VPMADDUBSW     192(DI), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPSLLD         $0x08, Y8, Y8
+	VPMADDUBSW     256(DI), Y5, Y9
+	VPMADDUBSW     320(DI), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    384(DI), Y7, Y2
+	VFMADD231PS    Y6, Y8, Y2
+	VPMADDUBSW     (DI)(SI*1), Y5, Y8
+	VPMADDUBSW     64(DI)(SI*1), Y4, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       lanes_01000100<>+0(SB), Y8, Y8
+	VPMADDUBSW     128(DI)(SI*1), Y5, Y9
+	VPMADDUBSW     192(DI)(SI*1), Y4, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPSLLD         $0x08, Y8, Y8
+	VPMADDUBSW     256(DI)(SI*1), Y5, Y5
+	VPMADDUBSW     320(DI)(SI*1), Y4, Y4
+	VPADDW         Y4, Y5, Y5
+	VPMADDWD       lanes_00010001<>+0(SB), Y5, Y5
+	VPADDD         Y5, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    384(DI)(SI*1), Y7, Y3
+	VFMADD231PS    Y6, Y8, Y3
+	ADDQ           $+24, DX
+	ADDQ           $+512, DI
+	DECQ           R9
+	JNZ            loop4
+
+done5:
+	MOVQ         32(AX), DI
+	VBROADCASTSS 448(DI), Y4
+	VMULPS       Y4, Y0, Y0
+	VBROADCASTSS 448(DI)(SI*1), Y4
+	VMULPS       Y4, Y1, Y1
+
+	// Add the lanes and store.
+	VHADDPS      Y1, Y0, Y0
+	VHADDPS      Y0, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	MOVQ         (AX), R8
+	ADDQ         112(AX), R8
+	VMOVSS       X1, (R8)
+	ADDQ         80(AX), R8
+	VEXTRACTPS   $0x01, X1, (R8)
+	VBROADCASTSS 448(DI), Y0
+	VMULPS       Y0, Y2, Y2
+	VBROADCASTSS 448(DI)(SI*1), Y0
+	VMULPS       Y0, Y3, Y3
+
+	// Add the lanes and store.
+	VHADDPS      Y3, Y2, Y0
+	VHADDPS      Y0, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	MOVQ         8(AX), DI
+	ADDQ         112(AX), DI
+	VMOVSS       X1, (DI)
+	ADDQ         80(AX), DI
+	VEXTRACTPS   $0x01, X1, (DI)
 
 	// Next row.
 	ADDQ $+4, 112(AX)
@@ -13604,762 +15370,6 @@ done3:
 	VZEROUPPER
 	RET
 
-// func matvec4xQ4_0AVX2(a *uint64)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·matvec4xQ4_0AVX2(SB), NOSPLIT, $0-8
-	MOVQ a+0(FP), AX
-	MOVQ 16(AX), CX
-	MOVQ 24(AX), DX
-	MOVQ 104(AX), BX
-	MOVQ 72(AX), SI
-	LEAQ (SI)(SI*2), DI
-
-	// Each row of the streams.
-row1:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	TESTQ  R10, R10
-	JZ     done3
-
-loop2:
-	// Ask for what comes later.
-	PREFETCHT0 (CX)(BX*1)
-	PREFETCHT0 (DX)(BX*1)
-
-	// 32 weights of stream 0.
-	VBROADCASTF128 2(CX), Y8
-	VPAND          lanes_0000000f_000000f0<>+0(SB), Y8, Y9
-	VCVTDQ2PS      Y9, Y9
-	VPAND          lanes_00000f00_0000f000<>+0(SB), Y8, Y10
-	VCVTDQ2PS      Y10, Y10
-	VPAND          lanes_000f0000_00f00000<>+0(SB), Y8, Y11
-	VCVTDQ2PS      Y11, Y11
-	VPSRLD         $0x04, Y8, Y8
-	VPAND          lanes_00f00000_0f000000<>+0(SB), Y8, Y8
-	VCVTDQ2PS      Y8, Y8
-	VPBROADCASTW   (CX), X12
-	VCVTPH2PS      X12, Y12
-	VBROADCASTSS   (R9), Y13
-	VFMSUB231PS    (R8), Y9, Y13
-	VMULPS         32(R8), Y10, Y14
-	VFMADD231PS    64(R8), Y11, Y13
-	VFMADD231PS    96(R8), Y8, Y14
-
-	// The block's sum, scaled, for activation row 0.
-	VADDPS       Y14, Y13, Y13
-	VFMADD231PS  Y12, Y13, Y0
-	VBROADCASTSS (R9)(SI*1), Y13
-	VFMSUB231PS  (R8)(SI*1), Y9, Y13
-	VMULPS       32(R8)(SI*1), Y10, Y14
-	VFMADD231PS  64(R8)(SI*1), Y11, Y13
-	VFMADD231PS  96(R8)(SI*1), Y8, Y14
-
-	// The block's sum, scaled, for activation row 1.
-	VADDPS       Y14, Y13, Y13
-	VFMADD231PS  Y12, Y13, Y1
-	VBROADCASTSS (R9)(SI*2), Y13
-	VFMSUB231PS  (R8)(SI*2), Y9, Y13
-	VMULPS       32(R8)(SI*2), Y10, Y14
-	VFMADD231PS  64(R8)(SI*2), Y11, Y13
-	VFMADD231PS  96(R8)(SI*2), Y8, Y14
-
-	// The block's sum, scaled, for activation row 2.
-	VADDPS       Y14, Y13, Y13
-	VFMADD231PS  Y12, Y13, Y2
-	VBROADCASTSS (R9)(DI*1), Y13
-	VFMSUB231PS  (R8)(DI*1), Y9, Y13
-	VMULPS       32(R8)(DI*1), Y10, Y9
-	VFMADD231PS  64(R8)(DI*1), Y11, Y13
-	VFMADD231PS  96(R8)(DI*1), Y8, Y9
-
-	// The block's sum, scaled, for activation row 3.
-	VADDPS      Y9, Y13, Y13
-	VFMADD231PS Y12, Y13, Y3
-
-	// 32 weights of stream 1.
-	VBROADCASTF128 2(DX), Y8
-	VPAND          lanes_0000000f_000000f0<>+0(SB), Y8, Y9
-	VCVTDQ2PS      Y9, Y9
-	VPAND          lanes_00000f00_0000f000<>+0(SB), Y8, Y10
-	VCVTDQ2PS      Y10, Y10
-	VPAND          lanes_000f0000_00f00000<>+0(SB), Y8, Y11
-	VCVTDQ2PS      Y11, Y11
-	VPSRLD         $0x04, Y8, Y8
-	VPAND          lanes_00f00000_0f000000<>+0(SB), Y8, Y8
-	VCVTDQ2PS      Y8, Y8
-	VPBROADCASTW   (DX), X12
-	VCVTPH2PS      X12, Y12
-	VBROADCASTSS   (R9), Y13
-	VFMSUB231PS    (R8), Y9, Y13
-	VMULPS         32(R8), Y10, Y14
-	VFMADD231PS    64(R8), Y11, Y13
-	VFMADD231PS    96(R8), Y8, Y14
-
-	// The block's sum, scaled, for activation row 0.
-	VADDPS       Y14, Y13, Y13
-	VFMADD231PS  Y12, Y13, Y4
-	VBROADCASTSS (R9)(SI*1), Y13
-	VFMSUB231PS  (R8)(SI*1), Y9, Y13
-	VMULPS       32(R8)(SI*1), Y10, Y14
-	VFMADD231PS  64(R8)(SI*1), Y11, Y13
-	VFMADD231PS  96(R8)(SI*1), Y8, Y14
-
-	// The block's sum, scaled, for activation row 1.
-	VADDPS       Y14, Y13, Y13
-	VFMADD231PS  Y12, Y13, Y5
-	VBROADCASTSS (R9)(SI*2), Y13
-	VFMSUB231PS  (R8)(SI*2), Y9, Y13
-	VMULPS       32(R8)(SI*2), Y10, Y14
-	VFMADD231PS  64(R8)(SI*2), Y11, Y13
-	VFMADD231PS  96(R8)(SI*2), Y8, Y14
-
-	// The block's sum, scaled, for activation row 2.
-	VADDPS       Y14, Y13, Y13
-	VFMADD231PS  Y12, Y13, Y6
-	VBROADCASTSS (R9)(DI*1), Y13
-	VFMSUB231PS  (R8)(DI*1), Y9, Y13
-	VMULPS       32(R8)(DI*1), Y10, Y9
-	VFMADD231PS  64(R8)(DI*1), Y11, Y13
-	VFMADD231PS  96(R8)(DI*1), Y8, Y9
-
-	// The block's sum, scaled, for activation row 3.
-	VADDPS      Y9, Y13, Y13
-	VFMADD231PS Y12, Y13, Y7
-	ADDQ        $+128, R8
-	ADDQ        $+4, R9
-	ADDQ        $+18, CX
-	ADDQ        $+18, DX
-	DECQ        R10
-	JNZ         loop2
-
-done3:
-	// Add the lanes and store.
-	VHADDPS      Y1, Y0, Y0
-	VHADDPS      Y3, Y2, Y1
-	VHADDPS      Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	MOVQ         (AX), R8
-	ADDQ         112(AX), R8
-	VMOVSS       X1, (R8)
-	ADDQ         80(AX), R8
-	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         80(AX), R8
-	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         80(AX), R8
-	VEXTRACTPS   $0x03, X1, (R8)
-
-	// Add the lanes and store.
-	VHADDPS      Y5, Y4, Y0
-	VHADDPS      Y7, Y6, Y1
-	VHADDPS      Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	MOVQ         8(AX), R8
-	ADDQ         112(AX), R8
-	VMOVSS       X1, (R8)
-	ADDQ         80(AX), R8
-	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         80(AX), R8
-	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         80(AX), R8
-	VEXTRACTPS   $0x03, X1, (R8)
-
-	// Next row.
-	ADDQ $+4, 112(AX)
-	DECQ 64(AX)
-	JNZ  row1
-	VZEROUPPER
-	RET
-
-// func matvec4xQ4_1AVX2(a *uint64)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·matvec4xQ4_1AVX2(SB), NOSPLIT, $0-8
-	MOVQ a+0(FP), AX
-	MOVQ 16(AX), CX
-	MOVQ 24(AX), DX
-	MOVQ 104(AX), BX
-	MOVQ 72(AX), SI
-	LEAQ (SI)(SI*2), DI
-
-	// Each row of the streams.
-row1:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	TESTQ  R10, R10
-	JZ     done3
-
-loop2:
-	// Ask for what comes later.
-	PREFETCHT0 (CX)(BX*1)
-	PREFETCHT0 (DX)(BX*1)
-
-	// 32 weights of stream 0.
-	VBROADCASTF128 4(CX), Y8
-	VPAND          lanes_0000000f_000000f0<>+0(SB), Y8, Y9
-	VCVTDQ2PS      Y9, Y9
-	VPAND          lanes_00000f00_0000f000<>+0(SB), Y8, Y10
-	VCVTDQ2PS      Y10, Y10
-	VPAND          lanes_000f0000_00f00000<>+0(SB), Y8, Y11
-	VCVTDQ2PS      Y11, Y11
-	VPSRLD         $0x04, Y8, Y8
-	VPAND          lanes_00f00000_0f000000<>+0(SB), Y8, Y8
-	VCVTDQ2PS      Y8, Y8
-	VPBROADCASTW   (CX), X12
-	VCVTPH2PS      X12, Y12
-	VPBROADCASTW   2(CX), X13
-	VCVTPH2PS      X13, Y13
-	VMULPS         (R8), Y9, Y14
-	VMULPS         32(R8), Y10, Y15
-	VFMADD231PS    64(R8), Y11, Y14
-	VFMADD231PS    96(R8), Y8, Y15
-
-	// The block's sum, scaled, for activation row 0.
-	VADDPS       Y15, Y14, Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VBROADCASTSS (R9), Y14
-	VFMADD231PS  Y13, Y14, Y0
-	VMULPS       (R8)(SI*1), Y9, Y14
-	VMULPS       32(R8)(SI*1), Y10, Y15
-	VFMADD231PS  64(R8)(SI*1), Y11, Y14
-	VFMADD231PS  96(R8)(SI*1), Y8, Y15
-
-	// The block's sum, scaled, for activation row 1.
-	VADDPS       Y15, Y14, Y14
-	VFMADD231PS  Y12, Y14, Y1
-	VBROADCASTSS (R9)(SI*1), Y14
-	VFMADD231PS  Y13, Y14, Y1
-	VMULPS       (R8)(SI*2), Y9, Y14
-	VMULPS       32(R8)(SI*2), Y10, Y15
-	VFMADD231PS  64(R8)(SI*2), Y11, Y14
-	VFMADD231PS  96(R8)(SI*2), Y8, Y15
-
-	// The block's sum, scaled, for activation row 2.
-	VADDPS       Y15, Y14, Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VBROADCASTSS (R9)(SI*2), Y14
-	VFMADD231PS  Y13, Y14, Y2
-	VMULPS       (R8)(DI*1), Y9, Y9
-	VMULPS       32(R8)(DI*1), Y10, Y10
-	VFMADD231PS  64(R8)(DI*1), Y11, Y9
-	VFMADD231PS  96(R8)(DI*1), Y8, Y10
-
-	// The block's sum, scaled, for activation row 3.
-	VADDPS       Y10, Y9, Y9
-	VFMADD231PS  Y12, Y9, Y3
-	VBROADCASTSS (R9)(DI*1), Y8
-	VFMADD231PS  Y13, Y8, Y3
-
-	// 32 weights of stream 1.
-	VBROADCASTF128 4(DX), Y8
-	VPAND          lanes_0000000f_000000f0<>+0(SB), Y8, Y9
-	VCVTDQ2PS      Y9, Y9
-	VPAND          lanes_00000f00_0000f000<>+0(SB), Y8, Y10
-	VCVTDQ2PS      Y10, Y10
-	VPAND          lanes_000f0000_00f00000<>+0(SB), Y8, Y11
-	VCVTDQ2PS      Y11, Y11
-	VPSRLD         $0x04, Y8, Y8
-	VPAND          lanes_00f00000_0f000000<>+0(SB), Y8, Y8
-	VCVTDQ2PS      Y8, Y8
-	VPBROADCASTW   (DX), X12
-	VCVTPH2PS      X12, Y12
-	VPBROADCASTW   2(DX), X13
-	VCVTPH2PS      X13, Y13
-	VMULPS         (R8), Y9, Y14
-	VMULPS         32(R8), Y10, Y15
-	VFMADD231PS    64(R8), Y11, Y14
-	VFMADD231PS    96(R8), Y8, Y15
-
-	// The block's sum, scaled, for activation row 0.
-	VADDPS       Y15, Y14, Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VBROADCASTSS (R9), Y14
-	VFMADD231PS  Y13, Y14, Y4
-	VMULPS       (R8)(SI*1), Y9, Y14
-	VMULPS       32(R8)(SI*1), Y10, Y15
-	VFMADD231PS  64(R8)(SI*1), Y11, Y14
-	VFMADD231PS  96(R8)(SI*1), Y8, Y15
-
-	// The block's sum, scaled, for activation row 1.
-	VADDPS       Y15, Y14, Y14
-	VFMADD231PS  Y12, Y14, Y5
-	VBROADCASTSS (R9)(SI*1), Y14
-	VFMADD231PS  Y13, Y14, Y5
-	VMULPS       (R8)(SI*2), Y9, Y14
-	VMULPS       32(R8)(SI*2), Y10, Y15
-	VFMADD231PS  64(R8)(SI*2), Y11, Y14
-	VFMADD231PS  96(R8)(SI*2), Y8, Y15
-
-	// The block's sum, scaled, for activation row 2.
-	VADDPS       Y15, Y14, Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VBROADCASTSS (R9)(SI*2), Y14
-	VFMADD231PS  Y13, Y14, Y6
-	VMULPS       (R8)(DI*1), Y9, Y9
-	VMULPS       32(R8)(DI*1), Y10, Y10
-	VFMADD231PS  64(R8)(DI*1), Y11, Y9
-	VFMADD231PS  96(R8)(DI*1), Y8, Y10
-
-	// The block's sum, scaled, for activation row 3.
-	VADDPS       Y10, Y9, Y9
-	VFMADD231PS  Y12, Y9, Y7
-	VBROADCASTSS (R9)(DI*1), Y8
-	VFMADD231PS  Y13, Y8, Y7
-	ADDQ         $+128, R8
-	ADDQ         $+4, R9
-	ADDQ         $+20, CX
-	ADDQ         $+20, DX
-	DECQ         R10
-	JNZ          loop2
-
-done3:
-	// Add the lanes and store.
-	VHADDPS      Y1, Y0, Y0
-	VHADDPS      Y3, Y2, Y1
-	VHADDPS      Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	MOVQ         (AX), R8
-	ADDQ         112(AX), R8
-	VMOVSS       X1, (R8)
-	ADDQ         80(AX), R8
-	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         80(AX), R8
-	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         80(AX), R8
-	VEXTRACTPS   $0x03, X1, (R8)
-
-	// Add the lanes and store.
-	VHADDPS      Y5, Y4, Y0
-	VHADDPS      Y7, Y6, Y1
-	VHADDPS      Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	MOVQ         8(AX), R8
-	ADDQ         112(AX), R8
-	VMOVSS       X1, (R8)
-	ADDQ         80(AX), R8
-	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         80(AX), R8
-	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         80(AX), R8
-	VEXTRACTPS   $0x03, X1, (R8)
-
-	// Next row.
-	ADDQ $+4, 112(AX)
-	DECQ 64(AX)
-	JNZ  row1
-	VZEROUPPER
-	RET
-
-// func matvec4xQ5_0AVX2(a *uint64)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·matvec4xQ5_0AVX2(SB), NOSPLIT, $0-8
-	MOVQ a+0(FP), AX
-	MOVQ 16(AX), CX
-	MOVQ 24(AX), DX
-	MOVQ 104(AX), BX
-	MOVQ 72(AX), SI
-	LEAQ (SI)(SI*2), DI
-
-	// Each row of the streams.
-row1:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	TESTQ  R10, R10
-	JZ     done3
-
-loop2:
-	// Ask for what comes later.
-	PREFETCHT0 (CX)(BX*1)
-	PREFETCHT0 (DX)(BX*1)
-
-	// 32 weights of stream 0.
-	VBROADCASTF128 6(CX), Y8
-	VPSRLVD        lanes_00000000_00000004<>+0(SB), Y8, Y8
-	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
-	VPBROADCASTD   2(CX), Y9
-	VPSHUFB        lanes_00000000_01010101_02020202_03030303<>+0(SB), Y9, Y9
-	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y9, Y9
-	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y9, Y9
-	VPANDN         lanes_f0f0f0f0<>+0(SB), Y9, Y9
-	VPOR           Y9, Y8, Y8
-	VPSLLD         $0x18, Y8, Y9
-	VCVTDQ2PS      Y9, Y9
-	VPSLLD         $0x10, Y8, Y10
-	VPAND          lanes_ff000000<>+0(SB), Y10, Y10
-	VCVTDQ2PS      Y10, Y10
-	VPSLLD         $0x08, Y8, Y11
-	VPAND          lanes_ff000000<>+0(SB), Y11, Y11
-	VCVTDQ2PS      Y11, Y11
-	VPAND          lanes_ff000000<>+0(SB), Y8, Y8
-	VCVTDQ2PS      Y8, Y8
-	VPBROADCASTW   (CX), X12
-	VCVTPH2PS      X12, Y12
-	VMULPS         (R8), Y9, Y13
-	VMULPS         32(R8), Y10, Y14
-	VFMADD231PS    64(R8), Y11, Y13
-	VFMADD231PS    96(R8), Y8, Y14
-
-	// The block's sum, scaled, for activation row 0.
-	VADDPS      Y14, Y13, Y13
-	VFMADD231PS Y12, Y13, Y0
-	VMULPS      (R8)(SI*1), Y9, Y13
-	VMULPS      32(R8)(SI*1), Y10, Y14
-	VFMADD231PS 64(R8)(SI*1), Y11, Y13
-	VFMADD231PS 96(R8)(SI*1), Y8, Y14
-
-	// The block's sum, scaled, for activation row 1.
-	VADDPS      Y14, Y13, Y13
-	VFMADD231PS Y12, Y13, Y1
-	VMULPS      (R8)(SI*2), Y9, Y13
-	VMULPS      32(R8)(SI*2), Y10, Y14
-	VFMADD231PS 64(R8)(SI*2), Y11, Y13
-	VFMADD231PS 96(R8)(SI*2), Y8, Y14
-
-	// The block's sum, scaled, for activation row 2.
-	VADDPS      Y14, Y13, Y13
-	VFMADD231PS Y12, Y13, Y2
-	VMULPS      (R8)(DI*1), Y9, Y9
-	VMULPS      32(R8)(DI*1), Y10, Y10
-	VFMADD231PS 64(R8)(DI*1), Y11, Y9
-	VFMADD231PS 96(R8)(DI*1), Y8, Y10
-
-	// The block's sum, scaled, for activation row 3.
-	VADDPS      Y10, Y9, Y9
-	VFMADD231PS Y12, Y9, Y3
-
-	// 32 weights of stream 1.
-	VBROADCASTF128 6(DX), Y8
-	VPSRLVD        lanes_00000000_00000004<>+0(SB), Y8, Y8
-	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
-	VPBROADCASTD   2(DX), Y9
-	VPSHUFB        lanes_00000000_01010101_02020202_03030303<>+0(SB), Y9, Y9
-	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y9, Y9
-	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y9, Y9
-	VPANDN         lanes_f0f0f0f0<>+0(SB), Y9, Y9
-	VPOR           Y9, Y8, Y8
-	VPSLLD         $0x18, Y8, Y9
-	VCVTDQ2PS      Y9, Y9
-	VPSLLD         $0x10, Y8, Y10
-	VPAND          lanes_ff000000<>+0(SB), Y10, Y10
-	VCVTDQ2PS      Y10, Y10
-	VPSLLD         $0x08, Y8, Y11
-	VPAND          lanes_ff000000<>+0(SB), Y11, Y11
-	VCVTDQ2PS      Y11, Y11
-	VPAND          lanes_ff000000<>+0(SB), Y8, Y8
-	VCVTDQ2PS      Y8, Y8
-	VPBROADCASTW   (DX), X12
-	VCVTPH2PS      X12, Y12
-	VMULPS         (R8), Y9, Y13
-	VMULPS         32(R8), Y10, Y14
-	VFMADD231PS    64(R8), Y11, Y13
-	VFMADD231PS    96(R8), Y8, Y14
-
-	// The block's sum, scaled, for activation row 0.
-	VADDPS      Y14, Y13, Y13
-	VFMADD231PS Y12, Y13, Y4
-	VMULPS      (R8)(SI*1), Y9, Y13
-	VMULPS      32(R8)(SI*1), Y10, Y14
-	VFMADD231PS 64(R8)(SI*1), Y11, Y13
-	VFMADD231PS 96(R8)(SI*1), Y8, Y14
-
-	// The block's sum, scaled, for activation row 1.
-	VADDPS      Y14, Y13, Y13
-	VFMADD231PS Y12, Y13, Y5
-	VMULPS      (R8)(SI*2), Y9, Y13
-	VMULPS      32(R8)(SI*2), Y10, Y14
-	VFMADD231PS 64(R8)(SI*2), Y11, Y13
-	VFMADD231PS 96(R8)(SI*2), Y8, Y14
-
-	// The block's sum, scaled, for activation row 2.
-	VADDPS      Y14, Y13, Y13
-	VFMADD231PS Y12, Y13, Y6
-	VMULPS      (R8)(DI*1), Y9, Y9
-	VMULPS      32(R8)(DI*1), Y10, Y10
-	VFMADD231PS 64(R8)(DI*1), Y11, Y9
-	VFMADD231PS 96(R8)(DI*1), Y8, Y10
-
-	// The block's sum, scaled, for activation row 3.
-	VADDPS      Y10, Y9, Y9
-	VFMADD231PS Y12, Y9, Y7
-	ADDQ        $+128, R8
-	ADDQ        $+4, R9
-	ADDQ        $+22, CX
-	ADDQ        $+22, DX
-	DECQ        R10
-	JNZ         loop2
-
-done3:
-	// Add the lanes and store.
-	VHADDPS      Y1, Y0, Y0
-	VHADDPS      Y3, Y2, Y1
-	VHADDPS      Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	MOVQ         (AX), R8
-	ADDQ         112(AX), R8
-	VMOVSS       X1, (R8)
-	ADDQ         80(AX), R8
-	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         80(AX), R8
-	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         80(AX), R8
-	VEXTRACTPS   $0x03, X1, (R8)
-
-	// Add the lanes and store.
-	VHADDPS      Y5, Y4, Y0
-	VHADDPS      Y7, Y6, Y1
-	VHADDPS      Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	MOVQ         8(AX), R8
-	ADDQ         112(AX), R8
-	VMOVSS       X1, (R8)
-	ADDQ         80(AX), R8
-	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         80(AX), R8
-	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         80(AX), R8
-	VEXTRACTPS   $0x03, X1, (R8)
-
-	// Next row.
-	ADDQ $+4, 112(AX)
-	DECQ 64(AX)
-	JNZ  row1
-	VZEROUPPER
-	RET
-
-// func matvec4xQ5_1AVX2(a *uint64)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·matvec4xQ5_1AVX2(SB), NOSPLIT, $0-8
-	MOVQ a+0(FP), AX
-	MOVQ 16(AX), CX
-	MOVQ 24(AX), DX
-	MOVQ 104(AX), BX
-	MOVQ 72(AX), SI
-	LEAQ (SI)(SI*2), DI
-
-	// Each row of the streams.
-row1:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   32(AX), R8
-	MOVQ   40(AX), R9
-	MOVQ   48(AX), R10
-	TESTQ  R10, R10
-	JZ     done3
-
-loop2:
-	// Ask for what comes later.
-	PREFETCHT0 (CX)(BX*1)
-	PREFETCHT0 (DX)(BX*1)
-
-	// 32 weights of stream 0.
-	VBROADCASTF128 8(CX), Y8
-	VPSRLVD        lanes_00000000_00000004<>+0(SB), Y8, Y8
-	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
-	VPBROADCASTD   4(CX), Y9
-	VPSHUFB        lanes_00000000_01010101_02020202_03030303<>+0(SB), Y9, Y9
-	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y9, Y9
-	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y9, Y9
-	VPAND          lanes_10101010<>+0(SB), Y9, Y9
-	VPOR           Y9, Y8, Y8
-	VPAND          lanes_000000ff<>+0(SB), Y8, Y9
-	VCVTDQ2PS      Y9, Y9
-	VPAND          lanes_0000ff00<>+0(SB), Y8, Y10
-	VCVTDQ2PS      Y10, Y10
-	VPAND          lanes_00ff0000<>+0(SB), Y8, Y11
-	VCVTDQ2PS      Y11, Y11
-	VPSRLD         $0x18, Y8, Y8
-	VCVTDQ2PS      Y8, Y8
-	VPBROADCASTW   (CX), X12
-	VCVTPH2PS      X12, Y12
-	VPBROADCASTW   2(CX), X13
-	VCVTPH2PS      X13, Y13
-	VMULPS         (R8), Y9, Y14
-	VMULPS         32(R8), Y10, Y15
-	VFMADD231PS    64(R8), Y11, Y14
-	VFMADD231PS    96(R8), Y8, Y15
-
-	// The block's sum, scaled, for activation row 0.
-	VADDPS       Y15, Y14, Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VBROADCASTSS (R9), Y14
-	VFMADD231PS  Y13, Y14, Y0
-	VMULPS       (R8)(SI*1), Y9, Y14
-	VMULPS       32(R8)(SI*1), Y10, Y15
-	VFMADD231PS  64(R8)(SI*1), Y11, Y14
-	VFMADD231PS  96(R8)(SI*1), Y8, Y15
-
-	// The block's sum, scaled, for activation row 1.
-	VADDPS       Y15, Y14, Y14
-	VFMADD231PS  Y12, Y14, Y1
-	VBROADCASTSS (R9)(SI*1), Y14
-	VFMADD231PS  Y13, Y14, Y1
-	VMULPS       (R8)(SI*2), Y9, Y14
-	VMULPS       32(R8)(SI*2), Y10, Y15
-	VFMADD231PS  64(R8)(SI*2), Y11, Y14
-	VFMADD231PS  96(R8)(SI*2), Y8, Y15
-
-	// The block's sum, scaled, for activation row 2.
-	VADDPS       Y15, Y14, Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VBROADCASTSS (R9)(SI*2), Y14
-	VFMADD231PS  Y13, Y14, Y2
-	VMULPS       (R8)(DI*1), Y9, Y9
-	VMULPS       32(R8)(DI*1), Y10, Y10
-	VFMADD231PS  64(R8)(DI*1), Y11, Y9
-	VFMADD231PS  96(R8)(DI*1), Y8, Y10
-
-	// The block's sum, scaled, for activation row 3.
-	VADDPS       Y10, Y9, Y9
-	VFMADD231PS  Y12, Y9, Y3
-	VBROADCASTSS (R9)(DI*1), Y8
-	VFMADD231PS  Y13, Y8, Y3
-
-	// 32 weights of stream 1.
-	VBROADCASTF128 8(DX), Y8
-	VPSRLVD        lanes_00000000_00000004<>+0(SB), Y8, Y8
-	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
-	VPBROADCASTD   4(DX), Y9
-	VPSHUFB        lanes_00000000_01010101_02020202_03030303<>+0(SB), Y9, Y9
-	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y9, Y9
-	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y9, Y9
-	VPAND          lanes_10101010<>+0(SB), Y9, Y9
-	VPOR           Y9, Y8, Y8
-	VPAND          lanes_000000ff<>+0(SB), Y8, Y9
-	VCVTDQ2PS      Y9, Y9
-	VPAND          lanes_0000ff00<>+0(SB), Y8, Y10
-	VCVTDQ2PS      Y10, Y10
-	VPAND          lanes_00ff0000<>+0(SB), Y8, Y11
-	VCVTDQ2PS      Y11, Y11
-	VPSRLD         $0x18, Y8, Y8
-	VCVTDQ2PS      Y8, Y8
-	VPBROADCASTW   (DX), X12
-	VCVTPH2PS      X12, Y12
-	VPBROADCASTW   2(DX), X13
-	VCVTPH2PS      X13, Y13
-	VMULPS         (R8), Y9, Y14
-	VMULPS         32(R8), Y10, Y15
-	VFMADD231PS    64(R8), Y11, Y14
-	VFMADD231PS    96(R8), Y8, Y15
-
-	// The block's sum, scaled, for activation row 0.
-	VADDPS       Y15, Y14, Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VBROADCASTSS (R9), Y14
-	VFMADD231PS  Y13, Y14, Y4
-	VMULPS       (R8)(SI*1), Y9, Y14
-	VMULPS       32(R8)(SI*1), Y10, Y15
-	VFMADD231PS  64(R8)(SI*1), Y11, Y14
-	VFMADD231PS  96(R8)(SI*1), Y8, Y15
-
-	// The block's sum, scaled, for activation row 1.
-	VADDPS       Y15, Y14, Y14
-	VFMADD231PS  Y12, Y14, Y5
-	VBROADCASTSS (R9)(SI*1), Y14
-	VFMADD231PS  Y13, Y14, Y5
-	VMULPS       (R8)(SI*2), Y9, Y14
-	VMULPS       32(R8)(SI*2), Y10, Y15
-	VFMADD231PS  64(R8)(SI*2), Y11, Y14
-	VFMADD231PS  96(R8)(SI*2), Y8, Y15
-
-	// The block's sum, scaled, for activation row 2.
-	VADDPS       Y15, Y14, Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VBROADCASTSS (R9)(SI*2), Y14
-	VFMADD231PS  Y13, Y14, Y6
-	VMULPS       (R8)(DI*1), Y9, Y9
-	VMULPS       32(R8)(DI*1), Y10, Y10
-	VFMADD231PS  64(R8)(DI*1), Y11, Y9
-	VFMADD231PS  96(R8)(DI*1), Y8, Y10
-
-	// The block's sum, scaled, for activation row 3.
-	VADDPS       Y10, Y9, Y9
-	VFMADD231PS  Y12, Y9, Y7
-	VBROADCASTSS (R9)(DI*1), Y8
-	VFMADD231PS  Y13, Y8, Y7
-	ADDQ         $+128, R8
-	ADDQ         $+4, R9
-	ADDQ         $+24, CX
-	ADDQ         $+24, DX
-	DECQ         R10
-	JNZ          loop2
-
-done3:
-	// Add the lanes and store.
-	VHADDPS      Y1, Y0, Y0
-	VHADDPS      Y3, Y2, Y1
-	VHADDPS      Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	MOVQ         (AX), R8
-	ADDQ         112(AX), R8
-	VMOVSS       X1, (R8)
-	ADDQ         80(AX), R8
-	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         80(AX), R8
-	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         80(AX), R8
-	VEXTRACTPS   $0x03, X1, (R8)
-
-	// Add the lanes and store.
-	VHADDPS      Y5, Y4, Y0
-	VHADDPS      Y7, Y6, Y1
-	VHADDPS      Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	MOVQ         8(AX), R8
-	ADDQ         112(AX), R8
-	VMOVSS       X1, (R8)
-	ADDQ         80(AX), R8
-	VEXTRACTPS   $0x01, X1, (R8)
-	ADDQ         80(AX), R8
-	VEXTRACTPS   $0x02, X1, (R8)
-	ADDQ         80(AX), R8
-	VEXTRACTPS   $0x03, X1, (R8)
-
-	// Next row.
-	ADDQ $+4, 112(AX)
-	DECQ 64(AX)
-	JNZ  row1
-	VZEROUPPER
-	RET
-
 // func matvec4xIQ4_XSAVX2(a *uint64)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·matvec4xIQ4_XSAVX2(SB), NOSPLIT, $64-8
@@ -15856,6 +16866,2602 @@ done3:
 	VEXTRACTPS   $0x02, X1, (R12)
 	ADDQ         80(AX), R12
 	VEXTRACTPS   $0x03, X1, (R12)
+
+	// Next row.
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
+	JNZ  row1
+	VZEROUPPER
+	RET
+
+// func matvec4xQ4_0AVX2(a *uint64)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·matvec4xQ4_0AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 16(AX), CX
+	MOVQ 24(AX), DX
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
+	LEAQ (SI)(SI*2), DI
+
+	// Each row of the streams.
+row1:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   32(AX), R8
+	MOVQ   48(AX), R9
+	MOVQ   48(AX), R10
+	SHRQ   $0x02, R9
+	TESTQ  R9, R9
+	JZ     done3
+
+loop2:
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+	PREFETCHT0 64(CX)(BX*1)
+	PREFETCHT0 64(DX)(BX*1)
+
+	// Blocks of stream 0.
+	VBROADCASTI128 2(CX), Y8
+	VINSERTI128    $0x01, 20(CX), Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y9
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
+	VPBROADCASTW   (CX), X10
+	VPBROADCASTW   18(CX), X11
+	VPBLENDD       $0x0c, X11, X10, X10
+	VCVTPH2PS      X10, Y10
+	VPMADDUBSW     (R8), Y9, Y11
+	VPMADDUBSW     64(R8), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8), Y9, Y12
+	VPMADDUBSW     192(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8), Y9, Y12
+	VPMADDUBSW     320(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y0
+	VPMADDUBSW     (R8)(SI*1), Y9, Y11
+	VPMADDUBSW     64(R8)(SI*1), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     192(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     320(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8)(SI*1), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y1
+	VPMADDUBSW     (R8)(SI*2), Y9, Y11
+	VPMADDUBSW     64(R8)(SI*2), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     192(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     320(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8)(SI*2), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y2
+	VPMADDUBSW     (R8)(DI*1), Y9, Y11
+	VPMADDUBSW     64(R8)(DI*1), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8)(DI*1), Y9, Y12
+	VPMADDUBSW     192(R8)(DI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8)(DI*1), Y9, Y9
+	VPMADDUBSW     320(R8)(DI*1), Y8, Y8
+	VPADDW         Y8, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8)(DI*1), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y3
+	ADDQ           $+36, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 2(DX), Y8
+	VINSERTI128    $0x01, 20(DX), Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y9
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
+	VPBROADCASTW   (DX), X10
+	VPBROADCASTW   18(DX), X11
+	VPBLENDD       $0x0c, X11, X10, X10
+	VCVTPH2PS      X10, Y10
+	VPMADDUBSW     (R8), Y9, Y11
+	VPMADDUBSW     64(R8), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8), Y9, Y12
+	VPMADDUBSW     192(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8), Y9, Y12
+	VPMADDUBSW     320(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y4
+	VPMADDUBSW     (R8)(SI*1), Y9, Y11
+	VPMADDUBSW     64(R8)(SI*1), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     192(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     320(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8)(SI*1), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y5
+	VPMADDUBSW     (R8)(SI*2), Y9, Y11
+	VPMADDUBSW     64(R8)(SI*2), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     192(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     320(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8)(SI*2), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y6
+	VPMADDUBSW     (R8)(DI*1), Y9, Y11
+	VPMADDUBSW     64(R8)(DI*1), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8)(DI*1), Y9, Y12
+	VPMADDUBSW     192(R8)(DI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8)(DI*1), Y9, Y9
+	VPMADDUBSW     320(R8)(DI*1), Y8, Y8
+	VPADDW         Y8, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8)(DI*1), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y7
+	ADDQ           $+36, DX
+
+	// Blocks of stream 0.
+	VBROADCASTI128 2(CX), Y8
+	VINSERTI128    $0x01, 20(CX), Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y9
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
+	VPBROADCASTW   (CX), X10
+	VPBROADCASTW   18(CX), X11
+	VPBLENDD       $0x0c, X11, X10, X10
+	VCVTPH2PS      X10, Y10
+	VPMADDUBSW     32(R8), Y9, Y11
+	VPMADDUBSW     96(R8), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     160(R8), Y9, Y12
+	VPMADDUBSW     224(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     288(R8), Y9, Y12
+	VPMADDUBSW     352(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         416(R8), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y0
+	VPMADDUBSW     32(R8)(SI*1), Y9, Y11
+	VPMADDUBSW     96(R8)(SI*1), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     160(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     224(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     288(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     352(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         416(R8)(SI*1), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y1
+	VPMADDUBSW     32(R8)(SI*2), Y9, Y11
+	VPMADDUBSW     96(R8)(SI*2), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     160(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     224(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     288(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     352(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         416(R8)(SI*2), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y2
+	VPMADDUBSW     32(R8)(DI*1), Y9, Y11
+	VPMADDUBSW     96(R8)(DI*1), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     160(R8)(DI*1), Y9, Y12
+	VPMADDUBSW     224(R8)(DI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     288(R8)(DI*1), Y9, Y9
+	VPMADDUBSW     352(R8)(DI*1), Y8, Y8
+	VPADDW         Y8, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         416(R8)(DI*1), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y3
+	ADDQ           $+36, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 2(DX), Y8
+	VINSERTI128    $0x01, 20(DX), Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y9
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
+	VPBROADCASTW   (DX), X10
+	VPBROADCASTW   18(DX), X11
+	VPBLENDD       $0x0c, X11, X10, X10
+	VCVTPH2PS      X10, Y10
+	VPMADDUBSW     32(R8), Y9, Y11
+	VPMADDUBSW     96(R8), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     160(R8), Y9, Y12
+	VPMADDUBSW     224(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     288(R8), Y9, Y12
+	VPMADDUBSW     352(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         416(R8), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y4
+	VPMADDUBSW     32(R8)(SI*1), Y9, Y11
+	VPMADDUBSW     96(R8)(SI*1), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     160(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     224(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     288(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     352(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         416(R8)(SI*1), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y5
+	VPMADDUBSW     32(R8)(SI*2), Y9, Y11
+	VPMADDUBSW     96(R8)(SI*2), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     160(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     224(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     288(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     352(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         416(R8)(SI*2), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y6
+	VPMADDUBSW     32(R8)(DI*1), Y9, Y11
+	VPMADDUBSW     96(R8)(DI*1), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     160(R8)(DI*1), Y9, Y12
+	VPMADDUBSW     224(R8)(DI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     288(R8)(DI*1), Y9, Y9
+	VPMADDUBSW     352(R8)(DI*1), Y8, Y8
+	VPADDW         Y8, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         416(R8)(DI*1), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y7
+	ADDQ           $+36, DX
+	ADDQ           $+512, R8
+	DECQ           R9
+	JNZ            loop2
+
+done3:
+	ANDQ  $+3, R10
+	TESTQ R10, R10
+	JZ    done5
+
+loop4:
+	// Blocks of stream 0.
+	VBROADCASTI128 2(CX), Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y9
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
+	VPBROADCASTW   (CX), X10
+	VCVTPH2PS      X10, Y10
+	VPMADDUBSW     (R8), Y9, Y11
+	VPMADDUBSW     64(R8), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8), Y9, Y12
+	VPMADDUBSW     192(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8), Y9, Y12
+	VPMADDUBSW     320(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y0
+	VPMADDUBSW     (R8)(SI*1), Y9, Y11
+	VPMADDUBSW     64(R8)(SI*1), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     192(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     320(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8)(SI*1), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y1
+	VPMADDUBSW     (R8)(SI*2), Y9, Y11
+	VPMADDUBSW     64(R8)(SI*2), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     192(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     320(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8)(SI*2), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y2
+	VPMADDUBSW     (R8)(DI*1), Y9, Y11
+	VPMADDUBSW     64(R8)(DI*1), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8)(DI*1), Y9, Y12
+	VPMADDUBSW     192(R8)(DI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8)(DI*1), Y9, Y9
+	VPMADDUBSW     320(R8)(DI*1), Y8, Y8
+	VPADDW         Y8, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8)(DI*1), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y3
+	ADDQ           $+18, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 2(DX), Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y9
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
+	VPBROADCASTW   (DX), X10
+	VCVTPH2PS      X10, Y10
+	VPMADDUBSW     (R8), Y9, Y11
+	VPMADDUBSW     64(R8), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8), Y9, Y12
+	VPMADDUBSW     192(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8), Y9, Y12
+	VPMADDUBSW     320(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y4
+	VPMADDUBSW     (R8)(SI*1), Y9, Y11
+	VPMADDUBSW     64(R8)(SI*1), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     192(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     320(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8)(SI*1), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y5
+	VPMADDUBSW     (R8)(SI*2), Y9, Y11
+	VPMADDUBSW     64(R8)(SI*2), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     192(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     320(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8)(SI*2), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y6
+	VPMADDUBSW     (R8)(DI*1), Y9, Y11
+	VPMADDUBSW     64(R8)(DI*1), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8)(DI*1), Y9, Y12
+	VPMADDUBSW     192(R8)(DI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8)(DI*1), Y9, Y9
+	VPMADDUBSW     320(R8)(DI*1), Y8, Y8
+	VPADDW         Y8, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8)(DI*1), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y7
+	ADDQ           $+18, DX
+	ADDQ           $+512, R8
+	DECQ           R10
+	JNZ            loop4
+
+done5:
+	MOVQ         32(AX), R8
+	VBROADCASTSS 448(R8), Y8
+	VMULPS       Y8, Y0, Y0
+	VBROADCASTSS 448(R8)(SI*1), Y8
+	VMULPS       Y8, Y1, Y1
+	VBROADCASTSS 448(R8)(SI*2), Y8
+	VMULPS       Y8, Y2, Y2
+	VBROADCASTSS 448(R8)(DI*1), Y8
+	VMULPS       Y8, Y3, Y3
+
+	// Add the lanes and store.
+	VHADDPS      Y1, Y0, Y0
+	VHADDPS      Y3, Y2, Y1
+	VHADDPS      Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	MOVQ         (AX), R9
+	ADDQ         112(AX), R9
+	VMOVSS       X1, (R9)
+	ADDQ         80(AX), R9
+	VEXTRACTPS   $0x01, X1, (R9)
+	ADDQ         80(AX), R9
+	VEXTRACTPS   $0x02, X1, (R9)
+	ADDQ         80(AX), R9
+	VEXTRACTPS   $0x03, X1, (R9)
+	VBROADCASTSS 448(R8), Y0
+	VMULPS       Y0, Y4, Y4
+	VBROADCASTSS 448(R8)(SI*1), Y0
+	VMULPS       Y0, Y5, Y5
+	VBROADCASTSS 448(R8)(SI*2), Y0
+	VMULPS       Y0, Y6, Y6
+	VBROADCASTSS 448(R8)(DI*1), Y0
+	VMULPS       Y0, Y7, Y7
+
+	// Add the lanes and store.
+	VHADDPS      Y5, Y4, Y0
+	VHADDPS      Y7, Y6, Y1
+	VHADDPS      Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	MOVQ         8(AX), R8
+	ADDQ         112(AX), R8
+	VMOVSS       X1, (R8)
+	ADDQ         80(AX), R8
+	VEXTRACTPS   $0x01, X1, (R8)
+	ADDQ         80(AX), R8
+	VEXTRACTPS   $0x02, X1, (R8)
+	ADDQ         80(AX), R8
+	VEXTRACTPS   $0x03, X1, (R8)
+
+	// Next row.
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
+	JNZ  row1
+	VZEROUPPER
+	RET
+
+// func matvec4xQ4_1AVX2(a *uint64)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·matvec4xQ4_1AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 16(AX), CX
+	MOVQ 24(AX), DX
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
+	LEAQ (SI)(SI*2), DI
+
+	// Each row of the streams.
+row1:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   32(AX), R8
+	MOVQ   48(AX), R9
+	MOVQ   48(AX), R10
+	SHRQ   $0x02, R9
+	TESTQ  R9, R9
+	JZ     done3
+
+loop2:
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+	PREFETCHT0 64(CX)(BX*1)
+	PREFETCHT0 64(DX)(BX*1)
+
+	// Blocks of stream 0.
+	VBROADCASTI128 4(CX), Y8
+	VINSERTI128    $0x01, 24(CX), Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y9
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
+	VPBROADCASTW   (CX), X10
+	VPBROADCASTW   20(CX), X11
+	VPBLENDD       $0x0c, X11, X10, X10
+	VCVTPH2PS      X10, Y10
+	VPBROADCASTW   2(CX), X11
+	VPBROADCASTW   22(CX), X12
+	VPBLENDD       $0x0c, X12, X11, X11
+	VCVTPH2PS      X11, Y11
+	VPMADDUBSW     (R8), Y9, Y12
+	VPMADDUBSW     64(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8), Y9, Y13
+	VPMADDUBSW     192(R8), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8), Y9, Y13
+	VPMADDUBSW     320(R8), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8), Y11, Y0
+	VFMADD231PS    Y10, Y12, Y0
+	VPMADDUBSW     (R8)(SI*1), Y9, Y12
+	VPMADDUBSW     64(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8)(SI*1), Y9, Y13
+	VPMADDUBSW     192(R8)(SI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8)(SI*1), Y9, Y13
+	VPMADDUBSW     320(R8)(SI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8)(SI*1), Y11, Y1
+	VFMADD231PS    Y10, Y12, Y1
+	VPMADDUBSW     (R8)(SI*2), Y9, Y12
+	VPMADDUBSW     64(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8)(SI*2), Y9, Y13
+	VPMADDUBSW     192(R8)(SI*2), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8)(SI*2), Y9, Y13
+	VPMADDUBSW     320(R8)(SI*2), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8)(SI*2), Y11, Y2
+	VFMADD231PS    Y10, Y12, Y2
+	VPMADDUBSW     (R8)(DI*1), Y9, Y12
+	VPMADDUBSW     64(R8)(DI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8)(DI*1), Y9, Y13
+	VPMADDUBSW     192(R8)(DI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8)(DI*1), Y9, Y9
+	VPMADDUBSW     320(R8)(DI*1), Y8, Y8
+	VPADDW         Y8, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8)(DI*1), Y11, Y3
+	VFMADD231PS    Y10, Y12, Y3
+	ADDQ           $+40, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 4(DX), Y8
+	VINSERTI128    $0x01, 24(DX), Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y9
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
+	VPBROADCASTW   (DX), X10
+	VPBROADCASTW   20(DX), X11
+	VPBLENDD       $0x0c, X11, X10, X10
+	VCVTPH2PS      X10, Y10
+	VPBROADCASTW   2(DX), X11
+	VPBROADCASTW   22(DX), X12
+	VPBLENDD       $0x0c, X12, X11, X11
+	VCVTPH2PS      X11, Y11
+	VPMADDUBSW     (R8), Y9, Y12
+	VPMADDUBSW     64(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8), Y9, Y13
+	VPMADDUBSW     192(R8), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8), Y9, Y13
+	VPMADDUBSW     320(R8), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8), Y11, Y4
+	VFMADD231PS    Y10, Y12, Y4
+	VPMADDUBSW     (R8)(SI*1), Y9, Y12
+	VPMADDUBSW     64(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8)(SI*1), Y9, Y13
+	VPMADDUBSW     192(R8)(SI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8)(SI*1), Y9, Y13
+	VPMADDUBSW     320(R8)(SI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8)(SI*1), Y11, Y5
+	VFMADD231PS    Y10, Y12, Y5
+	VPMADDUBSW     (R8)(SI*2), Y9, Y12
+	VPMADDUBSW     64(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8)(SI*2), Y9, Y13
+	VPMADDUBSW     192(R8)(SI*2), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8)(SI*2), Y9, Y13
+	VPMADDUBSW     320(R8)(SI*2), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8)(SI*2), Y11, Y6
+	VFMADD231PS    Y10, Y12, Y6
+	VPMADDUBSW     (R8)(DI*1), Y9, Y12
+	VPMADDUBSW     64(R8)(DI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8)(DI*1), Y9, Y13
+	VPMADDUBSW     192(R8)(DI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8)(DI*1), Y9, Y9
+	VPMADDUBSW     320(R8)(DI*1), Y8, Y8
+	VPADDW         Y8, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8)(DI*1), Y11, Y7
+	VFMADD231PS    Y10, Y12, Y7
+	ADDQ           $+40, DX
+
+	// Blocks of stream 0.
+	VBROADCASTI128 4(CX), Y8
+	VINSERTI128    $0x01, 24(CX), Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y9
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
+	VPBROADCASTW   (CX), X10
+	VPBROADCASTW   20(CX), X11
+	VPBLENDD       $0x0c, X11, X10, X10
+	VCVTPH2PS      X10, Y10
+	VPBROADCASTW   2(CX), X11
+	VPBROADCASTW   22(CX), X12
+	VPBLENDD       $0x0c, X12, X11, X11
+	VCVTPH2PS      X11, Y11
+	VPMADDUBSW     32(R8), Y9, Y12
+	VPMADDUBSW     96(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     160(R8), Y9, Y13
+	VPMADDUBSW     224(R8), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     288(R8), Y9, Y13
+	VPMADDUBSW     352(R8), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    416(R8), Y11, Y0
+	VFMADD231PS    Y10, Y12, Y0
+	VPMADDUBSW     32(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     96(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     160(R8)(SI*1), Y9, Y13
+	VPMADDUBSW     224(R8)(SI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     288(R8)(SI*1), Y9, Y13
+	VPMADDUBSW     352(R8)(SI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    416(R8)(SI*1), Y11, Y1
+	VFMADD231PS    Y10, Y12, Y1
+	VPMADDUBSW     32(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     96(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     160(R8)(SI*2), Y9, Y13
+	VPMADDUBSW     224(R8)(SI*2), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     288(R8)(SI*2), Y9, Y13
+	VPMADDUBSW     352(R8)(SI*2), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    416(R8)(SI*2), Y11, Y2
+	VFMADD231PS    Y10, Y12, Y2
+	VPMADDUBSW     32(R8)(DI*1), Y9, Y12
+	VPMADDUBSW     96(R8)(DI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     160(R8)(DI*1), Y9, Y13
+	VPMADDUBSW     224(R8)(DI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     288(R8)(DI*1), Y9, Y9
+	VPMADDUBSW     352(R8)(DI*1), Y8, Y8
+	VPADDW         Y8, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    416(R8)(DI*1), Y11, Y3
+	VFMADD231PS    Y10, Y12, Y3
+	ADDQ           $+40, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 4(DX), Y8
+	VINSERTI128    $0x01, 24(DX), Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y9
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
+	VPBROADCASTW   (DX), X10
+	VPBROADCASTW   20(DX), X11
+	VPBLENDD       $0x0c, X11, X10, X10
+	VCVTPH2PS      X10, Y10
+	VPBROADCASTW   2(DX), X11
+	VPBROADCASTW   22(DX), X12
+	VPBLENDD       $0x0c, X12, X11, X11
+	VCVTPH2PS      X11, Y11
+	VPMADDUBSW     32(R8), Y9, Y12
+	VPMADDUBSW     96(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     160(R8), Y9, Y13
+	VPMADDUBSW     224(R8), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     288(R8), Y9, Y13
+	VPMADDUBSW     352(R8), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    416(R8), Y11, Y4
+	VFMADD231PS    Y10, Y12, Y4
+	VPMADDUBSW     32(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     96(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     160(R8)(SI*1), Y9, Y13
+	VPMADDUBSW     224(R8)(SI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     288(R8)(SI*1), Y9, Y13
+	VPMADDUBSW     352(R8)(SI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    416(R8)(SI*1), Y11, Y5
+	VFMADD231PS    Y10, Y12, Y5
+	VPMADDUBSW     32(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     96(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     160(R8)(SI*2), Y9, Y13
+	VPMADDUBSW     224(R8)(SI*2), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     288(R8)(SI*2), Y9, Y13
+	VPMADDUBSW     352(R8)(SI*2), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    416(R8)(SI*2), Y11, Y6
+	VFMADD231PS    Y10, Y12, Y6
+	VPMADDUBSW     32(R8)(DI*1), Y9, Y12
+	VPMADDUBSW     96(R8)(DI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     160(R8)(DI*1), Y9, Y13
+	VPMADDUBSW     224(R8)(DI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     288(R8)(DI*1), Y9, Y9
+	VPMADDUBSW     352(R8)(DI*1), Y8, Y8
+	VPADDW         Y8, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    416(R8)(DI*1), Y11, Y7
+	VFMADD231PS    Y10, Y12, Y7
+	ADDQ           $+40, DX
+	ADDQ           $+512, R8
+	DECQ           R9
+	JNZ            loop2
+
+done3:
+	ANDQ  $+3, R10
+	TESTQ R10, R10
+	JZ    done5
+
+loop4:
+	// Blocks of stream 0.
+	VBROADCASTI128 4(CX), Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y9
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
+	VPBROADCASTW   (CX), X10
+	VCVTPH2PS      X10, Y10
+	VPBROADCASTW   2(CX), X11
+	VCVTPH2PS      X11, Y11
+	VPMADDUBSW     (R8), Y9, Y12
+	VPMADDUBSW     64(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8), Y9, Y13
+	VPMADDUBSW     192(R8), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8), Y9, Y13
+	VPMADDUBSW     320(R8), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8), Y11, Y0
+	VFMADD231PS    Y10, Y12, Y0
+	VPMADDUBSW     (R8)(SI*1), Y9, Y12
+	VPMADDUBSW     64(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8)(SI*1), Y9, Y13
+	VPMADDUBSW     192(R8)(SI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8)(SI*1), Y9, Y13
+	VPMADDUBSW     320(R8)(SI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8)(SI*1), Y11, Y1
+	VFMADD231PS    Y10, Y12, Y1
+	VPMADDUBSW     (R8)(SI*2), Y9, Y12
+	VPMADDUBSW     64(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8)(SI*2), Y9, Y13
+	VPMADDUBSW     192(R8)(SI*2), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8)(SI*2), Y9, Y13
+	VPMADDUBSW     320(R8)(SI*2), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8)(SI*2), Y11, Y2
+	VFMADD231PS    Y10, Y12, Y2
+	VPMADDUBSW     (R8)(DI*1), Y9, Y12
+	VPMADDUBSW     64(R8)(DI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8)(DI*1), Y9, Y13
+	VPMADDUBSW     192(R8)(DI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8)(DI*1), Y9, Y9
+	VPMADDUBSW     320(R8)(DI*1), Y8, Y8
+	VPADDW         Y8, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8)(DI*1), Y11, Y3
+	VFMADD231PS    Y10, Y12, Y3
+	ADDQ           $+20, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 4(DX), Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y9
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
+	VPBROADCASTW   (DX), X10
+	VCVTPH2PS      X10, Y10
+	VPBROADCASTW   2(DX), X11
+	VCVTPH2PS      X11, Y11
+	VPMADDUBSW     (R8), Y9, Y12
+	VPMADDUBSW     64(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8), Y9, Y13
+	VPMADDUBSW     192(R8), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8), Y9, Y13
+	VPMADDUBSW     320(R8), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8), Y11, Y4
+	VFMADD231PS    Y10, Y12, Y4
+	VPMADDUBSW     (R8)(SI*1), Y9, Y12
+	VPMADDUBSW     64(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8)(SI*1), Y9, Y13
+	VPMADDUBSW     192(R8)(SI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8)(SI*1), Y9, Y13
+	VPMADDUBSW     320(R8)(SI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8)(SI*1), Y11, Y5
+	VFMADD231PS    Y10, Y12, Y5
+	VPMADDUBSW     (R8)(SI*2), Y9, Y12
+	VPMADDUBSW     64(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8)(SI*2), Y9, Y13
+	VPMADDUBSW     192(R8)(SI*2), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8)(SI*2), Y9, Y13
+	VPMADDUBSW     320(R8)(SI*2), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8)(SI*2), Y11, Y6
+	VFMADD231PS    Y10, Y12, Y6
+	VPMADDUBSW     (R8)(DI*1), Y9, Y12
+	VPMADDUBSW     64(R8)(DI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8)(DI*1), Y9, Y13
+	VPMADDUBSW     192(R8)(DI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8)(DI*1), Y9, Y9
+	VPMADDUBSW     320(R8)(DI*1), Y8, Y8
+	VPADDW         Y8, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8)(DI*1), Y11, Y7
+	VFMADD231PS    Y10, Y12, Y7
+	ADDQ           $+20, DX
+	ADDQ           $+512, R8
+	DECQ           R10
+	JNZ            loop4
+
+done5:
+	MOVQ         32(AX), R8
+	VBROADCASTSS 448(R8), Y8
+	VMULPS       Y8, Y0, Y0
+	VBROADCASTSS 448(R8)(SI*1), Y8
+	VMULPS       Y8, Y1, Y1
+	VBROADCASTSS 448(R8)(SI*2), Y8
+	VMULPS       Y8, Y2, Y2
+	VBROADCASTSS 448(R8)(DI*1), Y8
+	VMULPS       Y8, Y3, Y3
+
+	// Add the lanes and store.
+	VHADDPS      Y1, Y0, Y0
+	VHADDPS      Y3, Y2, Y1
+	VHADDPS      Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	MOVQ         (AX), R9
+	ADDQ         112(AX), R9
+	VMOVSS       X1, (R9)
+	ADDQ         80(AX), R9
+	VEXTRACTPS   $0x01, X1, (R9)
+	ADDQ         80(AX), R9
+	VEXTRACTPS   $0x02, X1, (R9)
+	ADDQ         80(AX), R9
+	VEXTRACTPS   $0x03, X1, (R9)
+	VBROADCASTSS 448(R8), Y0
+	VMULPS       Y0, Y4, Y4
+	VBROADCASTSS 448(R8)(SI*1), Y0
+	VMULPS       Y0, Y5, Y5
+	VBROADCASTSS 448(R8)(SI*2), Y0
+	VMULPS       Y0, Y6, Y6
+	VBROADCASTSS 448(R8)(DI*1), Y0
+	VMULPS       Y0, Y7, Y7
+
+	// Add the lanes and store.
+	VHADDPS      Y5, Y4, Y0
+	VHADDPS      Y7, Y6, Y1
+	VHADDPS      Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	MOVQ         8(AX), R8
+	ADDQ         112(AX), R8
+	VMOVSS       X1, (R8)
+	ADDQ         80(AX), R8
+	VEXTRACTPS   $0x01, X1, (R8)
+	ADDQ         80(AX), R8
+	VEXTRACTPS   $0x02, X1, (R8)
+	ADDQ         80(AX), R8
+	VEXTRACTPS   $0x03, X1, (R8)
+
+	// Next row.
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
+	JNZ  row1
+	VZEROUPPER
+	RET
+
+// func matvec4xQ5_0AVX2(a *uint64)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·matvec4xQ5_0AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 16(AX), CX
+	MOVQ 24(AX), DX
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
+	LEAQ (SI)(SI*2), DI
+
+	// Each row of the streams.
+row1:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   32(AX), R8
+	MOVQ   48(AX), R9
+	MOVQ   48(AX), R10
+	SHRQ   $0x02, R9
+	TESTQ  R9, R9
+	JZ     done3
+
+loop2:
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+	PREFETCHT0 64(CX)(BX*1)
+	PREFETCHT0 64(DX)(BX*1)
+
+	// Blocks of stream 0.
+	VBROADCASTI128 6(CX), Y8
+	VINSERTI128    $0x01, 28(CX), Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y9
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
+	VPBROADCASTD   2(CX), Y10
+	VPBROADCASTD   24(CX), Y11
+	VPBLENDD       $0xf0, Y11, Y10, Y10
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y10, Y11
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y11, Y11
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y11, Y11
+	VPAND          lanes_10101010<>+0(SB), Y11, Y11
+	VPOR           Y11, Y9, Y9
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y10, Y10
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y10, Y10
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y10, Y10
+	VPAND          lanes_10101010<>+0(SB), Y10, Y10
+	VPOR           Y10, Y8, Y8
+	VPBROADCASTW   (CX), X10
+	VPBROADCASTW   22(CX), X11
+	VPBLENDD       $0x0c, X11, X10, X10
+	VCVTPH2PS      X10, Y10
+	VPMADDUBSW     (R8), Y9, Y11
+	VPMADDUBSW     64(R8), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8), Y9, Y12
+	VPMADDUBSW     192(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8), Y9, Y12
+	VPMADDUBSW     320(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y0
+	VPMADDUBSW     (R8)(SI*1), Y9, Y11
+	VPMADDUBSW     64(R8)(SI*1), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     192(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     320(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8)(SI*1), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y1
+	VPMADDUBSW     (R8)(SI*2), Y9, Y11
+	VPMADDUBSW     64(R8)(SI*2), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     192(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     320(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8)(SI*2), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y2
+	VPMADDUBSW     (R8)(DI*1), Y9, Y11
+	VPMADDUBSW     64(R8)(DI*1), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8)(DI*1), Y9, Y12
+	VPMADDUBSW     192(R8)(DI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8)(DI*1), Y9, Y9
+	VPMADDUBSW     320(R8)(DI*1), Y8, Y8
+	VPADDW         Y8, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8)(DI*1), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y3
+	ADDQ           $+44, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 6(DX), Y8
+	VINSERTI128    $0x01, 28(DX), Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y9
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
+	VPBROADCASTD   2(DX), Y10
+	VPBROADCASTD   24(DX), Y11
+	VPBLENDD       $0xf0, Y11, Y10, Y10
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y10, Y11
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y11, Y11
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y11, Y11
+	VPAND          lanes_10101010<>+0(SB), Y11, Y11
+	VPOR           Y11, Y9, Y9
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y10, Y10
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y10, Y10
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y10, Y10
+	VPAND          lanes_10101010<>+0(SB), Y10, Y10
+	VPOR           Y10, Y8, Y8
+	VPBROADCASTW   (DX), X10
+	VPBROADCASTW   22(DX), X11
+	VPBLENDD       $0x0c, X11, X10, X10
+	VCVTPH2PS      X10, Y10
+	VPMADDUBSW     (R8), Y9, Y11
+	VPMADDUBSW     64(R8), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8), Y9, Y12
+	VPMADDUBSW     192(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8), Y9, Y12
+	VPMADDUBSW     320(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y4
+	VPMADDUBSW     (R8)(SI*1), Y9, Y11
+	VPMADDUBSW     64(R8)(SI*1), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     192(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     320(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8)(SI*1), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y5
+	VPMADDUBSW     (R8)(SI*2), Y9, Y11
+	VPMADDUBSW     64(R8)(SI*2), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     192(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     320(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8)(SI*2), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y6
+	VPMADDUBSW     (R8)(DI*1), Y9, Y11
+	VPMADDUBSW     64(R8)(DI*1), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8)(DI*1), Y9, Y12
+	VPMADDUBSW     192(R8)(DI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8)(DI*1), Y9, Y9
+	VPMADDUBSW     320(R8)(DI*1), Y8, Y8
+	VPADDW         Y8, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8)(DI*1), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y7
+	ADDQ           $+44, DX
+
+	// Blocks of stream 0.
+	VBROADCASTI128 6(CX), Y8
+	VINSERTI128    $0x01, 28(CX), Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y9
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
+	VPBROADCASTD   2(CX), Y10
+	VPBROADCASTD   24(CX), Y11
+	VPBLENDD       $0xf0, Y11, Y10, Y10
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y10, Y11
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y11, Y11
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y11, Y11
+	VPAND          lanes_10101010<>+0(SB), Y11, Y11
+	VPOR           Y11, Y9, Y9
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y10, Y10
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y10, Y10
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y10, Y10
+	VPAND          lanes_10101010<>+0(SB), Y10, Y10
+	VPOR           Y10, Y8, Y8
+	VPBROADCASTW   (CX), X10
+	VPBROADCASTW   22(CX), X11
+	VPBLENDD       $0x0c, X11, X10, X10
+	VCVTPH2PS      X10, Y10
+	VPMADDUBSW     32(R8), Y9, Y11
+	VPMADDUBSW     96(R8), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     160(R8), Y9, Y12
+	VPMADDUBSW     224(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     288(R8), Y9, Y12
+	VPMADDUBSW     352(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         416(R8), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y0
+	VPMADDUBSW     32(R8)(SI*1), Y9, Y11
+	VPMADDUBSW     96(R8)(SI*1), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     160(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     224(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     288(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     352(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         416(R8)(SI*1), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y1
+	VPMADDUBSW     32(R8)(SI*2), Y9, Y11
+	VPMADDUBSW     96(R8)(SI*2), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     160(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     224(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     288(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     352(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         416(R8)(SI*2), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y2
+	VPMADDUBSW     32(R8)(DI*1), Y9, Y11
+	VPMADDUBSW     96(R8)(DI*1), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     160(R8)(DI*1), Y9, Y12
+	VPMADDUBSW     224(R8)(DI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     288(R8)(DI*1), Y9, Y9
+	VPMADDUBSW     352(R8)(DI*1), Y8, Y8
+	VPADDW         Y8, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         416(R8)(DI*1), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y3
+	ADDQ           $+44, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 6(DX), Y8
+	VINSERTI128    $0x01, 28(DX), Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y9
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
+	VPBROADCASTD   2(DX), Y10
+	VPBROADCASTD   24(DX), Y11
+	VPBLENDD       $0xf0, Y11, Y10, Y10
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y10, Y11
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y11, Y11
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y11, Y11
+	VPAND          lanes_10101010<>+0(SB), Y11, Y11
+	VPOR           Y11, Y9, Y9
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y10, Y10
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y10, Y10
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y10, Y10
+	VPAND          lanes_10101010<>+0(SB), Y10, Y10
+	VPOR           Y10, Y8, Y8
+	VPBROADCASTW   (DX), X10
+	VPBROADCASTW   22(DX), X11
+	VPBLENDD       $0x0c, X11, X10, X10
+	VCVTPH2PS      X10, Y10
+	VPMADDUBSW     32(R8), Y9, Y11
+	VPMADDUBSW     96(R8), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     160(R8), Y9, Y12
+	VPMADDUBSW     224(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     288(R8), Y9, Y12
+	VPMADDUBSW     352(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         416(R8), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y4
+	VPMADDUBSW     32(R8)(SI*1), Y9, Y11
+	VPMADDUBSW     96(R8)(SI*1), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     160(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     224(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     288(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     352(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         416(R8)(SI*1), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y5
+	VPMADDUBSW     32(R8)(SI*2), Y9, Y11
+	VPMADDUBSW     96(R8)(SI*2), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     160(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     224(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     288(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     352(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         416(R8)(SI*2), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y6
+	VPMADDUBSW     32(R8)(DI*1), Y9, Y11
+	VPMADDUBSW     96(R8)(DI*1), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     160(R8)(DI*1), Y9, Y12
+	VPMADDUBSW     224(R8)(DI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     288(R8)(DI*1), Y9, Y9
+	VPMADDUBSW     352(R8)(DI*1), Y8, Y8
+	VPADDW         Y8, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         416(R8)(DI*1), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y7
+	ADDQ           $+44, DX
+	ADDQ           $+512, R8
+	DECQ           R9
+	JNZ            loop2
+
+done3:
+	ANDQ  $+3, R10
+	TESTQ R10, R10
+	JZ    done5
+
+loop4:
+	// Blocks of stream 0.
+	VBROADCASTI128 6(CX), Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y9
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
+	VPBROADCASTD   2(CX), Y10
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y10, Y11
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y11, Y11
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y11, Y11
+	VPAND          lanes_10101010<>+0(SB), Y11, Y11
+	VPOR           Y11, Y9, Y9
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y10, Y10
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y10, Y10
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y10, Y10
+	VPAND          lanes_10101010<>+0(SB), Y10, Y10
+	VPOR           Y10, Y8, Y8
+	VPBROADCASTW   (CX), X10
+	VCVTPH2PS      X10, Y10
+	VPMADDUBSW     (R8), Y9, Y11
+	VPMADDUBSW     64(R8), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8), Y9, Y12
+	VPMADDUBSW     192(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8), Y9, Y12
+	VPMADDUBSW     320(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y0
+	VPMADDUBSW     (R8)(SI*1), Y9, Y11
+	VPMADDUBSW     64(R8)(SI*1), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     192(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     320(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8)(SI*1), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y1
+	VPMADDUBSW     (R8)(SI*2), Y9, Y11
+	VPMADDUBSW     64(R8)(SI*2), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     192(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     320(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8)(SI*2), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y2
+	VPMADDUBSW     (R8)(DI*1), Y9, Y11
+	VPMADDUBSW     64(R8)(DI*1), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8)(DI*1), Y9, Y12
+	VPMADDUBSW     192(R8)(DI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8)(DI*1), Y9, Y9
+	VPMADDUBSW     320(R8)(DI*1), Y8, Y8
+	VPADDW         Y8, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8)(DI*1), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y3
+	ADDQ           $+22, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 6(DX), Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y9
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
+	VPBROADCASTD   2(DX), Y10
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y10, Y11
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y11, Y11
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y11, Y11
+	VPAND          lanes_10101010<>+0(SB), Y11, Y11
+	VPOR           Y11, Y9, Y9
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y10, Y10
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y10, Y10
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y10, Y10
+	VPAND          lanes_10101010<>+0(SB), Y10, Y10
+	VPOR           Y10, Y8, Y8
+	VPBROADCASTW   (DX), X10
+	VCVTPH2PS      X10, Y10
+	VPMADDUBSW     (R8), Y9, Y11
+	VPMADDUBSW     64(R8), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8), Y9, Y12
+	VPMADDUBSW     192(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8), Y9, Y12
+	VPMADDUBSW     320(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y4
+	VPMADDUBSW     (R8)(SI*1), Y9, Y11
+	VPMADDUBSW     64(R8)(SI*1), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     192(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     320(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8)(SI*1), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y5
+	VPMADDUBSW     (R8)(SI*2), Y9, Y11
+	VPMADDUBSW     64(R8)(SI*2), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     192(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     320(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8)(SI*2), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y6
+	VPMADDUBSW     (R8)(DI*1), Y9, Y11
+	VPMADDUBSW     64(R8)(DI*1), Y8, Y12
+	VPADDW         Y12, Y11, Y11
+	VPMADDWD       lanes_01000100<>+0(SB), Y11, Y11
+	VPMADDUBSW     128(R8)(DI*1), Y9, Y12
+	VPMADDUBSW     192(R8)(DI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_00010001<>+0(SB), Y12, Y12
+	VPADDD         Y12, Y11, Y11
+	VPSLLD         $0x08, Y11, Y11
+	VPMADDUBSW     256(R8)(DI*1), Y9, Y9
+	VPMADDUBSW     320(R8)(DI*1), Y8, Y8
+	VPADDW         Y8, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VSUBPS         384(R8)(DI*1), Y11, Y11
+	VFMADD231PS    Y10, Y11, Y7
+	ADDQ           $+22, DX
+	ADDQ           $+512, R8
+	DECQ           R10
+	JNZ            loop4
+
+done5:
+	MOVQ         32(AX), R8
+	VBROADCASTSS 448(R8), Y8
+	VMULPS       Y8, Y0, Y0
+	VBROADCASTSS 448(R8)(SI*1), Y8
+	VMULPS       Y8, Y1, Y1
+	VBROADCASTSS 448(R8)(SI*2), Y8
+	VMULPS       Y8, Y2, Y2
+	VBROADCASTSS 448(R8)(DI*1), Y8
+	VMULPS       Y8, Y3, Y3
+
+	// Add the lanes and store.
+	VHADDPS      Y1, Y0, Y0
+	VHADDPS      Y3, Y2, Y1
+	VHADDPS      Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	MOVQ         (AX), R9
+	ADDQ         112(AX), R9
+	VMOVSS       X1, (R9)
+	ADDQ         80(AX), R9
+	VEXTRACTPS   $0x01, X1, (R9)
+	ADDQ         80(AX), R9
+	VEXTRACTPS   $0x02, X1, (R9)
+	ADDQ         80(AX), R9
+	VEXTRACTPS   $0x03, X1, (R9)
+	VBROADCASTSS 448(R8), Y0
+	VMULPS       Y0, Y4, Y4
+	VBROADCASTSS 448(R8)(SI*1), Y0
+	VMULPS       Y0, Y5, Y5
+	VBROADCASTSS 448(R8)(SI*2), Y0
+	VMULPS       Y0, Y6, Y6
+	VBROADCASTSS 448(R8)(DI*1), Y0
+	VMULPS       Y0, Y7, Y7
+
+	// Add the lanes and store.
+	VHADDPS      Y5, Y4, Y0
+	VHADDPS      Y7, Y6, Y1
+	VHADDPS      Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	MOVQ         8(AX), R8
+	ADDQ         112(AX), R8
+	VMOVSS       X1, (R8)
+	ADDQ         80(AX), R8
+	VEXTRACTPS   $0x01, X1, (R8)
+	ADDQ         80(AX), R8
+	VEXTRACTPS   $0x02, X1, (R8)
+	ADDQ         80(AX), R8
+	VEXTRACTPS   $0x03, X1, (R8)
+
+	// Next row.
+	ADDQ $+4, 112(AX)
+	DECQ 64(AX)
+	JNZ  row1
+	VZEROUPPER
+	RET
+
+// func matvec4xQ5_1AVX2(a *uint64)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·matvec4xQ5_1AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 16(AX), CX
+	MOVQ 24(AX), DX
+	MOVQ 104(AX), BX
+	MOVQ 72(AX), SI
+	LEAQ (SI)(SI*2), DI
+
+	// Each row of the streams.
+row1:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   32(AX), R8
+	MOVQ   48(AX), R9
+	MOVQ   48(AX), R10
+	SHRQ   $0x02, R9
+	TESTQ  R9, R9
+	JZ     done3
+
+loop2:
+	// Ask for what comes later.
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 (DX)(BX*1)
+	PREFETCHT0 64(CX)(BX*1)
+	PREFETCHT0 64(DX)(BX*1)
+
+	// Blocks of stream 0.
+	VBROADCASTI128 8(CX), Y8
+	VINSERTI128    $0x01, 32(CX), Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y9
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
+	VPBROADCASTD   4(CX), Y10
+	VPBROADCASTD   28(CX), Y11
+	VPBLENDD       $0xf0, Y11, Y10, Y10
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y10, Y11
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y11, Y11
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y11, Y11
+	VPAND          lanes_10101010<>+0(SB), Y11, Y11
+	VPOR           Y11, Y9, Y9
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y10, Y10
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y10, Y10
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y10, Y10
+	VPAND          lanes_10101010<>+0(SB), Y10, Y10
+	VPOR           Y10, Y8, Y8
+	VPBROADCASTW   (CX), X10
+	VPBROADCASTW   24(CX), X11
+	VPBLENDD       $0x0c, X11, X10, X10
+	VCVTPH2PS      X10, Y10
+	VPBROADCASTW   2(CX), X11
+	VPBROADCASTW   26(CX), X12
+	VPBLENDD       $0x0c, X12, X11, X11
+	VCVTPH2PS      X11, Y11
+	VPMADDUBSW     (R8), Y9, Y12
+	VPMADDUBSW     64(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8), Y9, Y13
+	VPMADDUBSW     192(R8), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8), Y9, Y13
+	VPMADDUBSW     320(R8), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8), Y11, Y0
+	VFMADD231PS    Y10, Y12, Y0
+	VPMADDUBSW     (R8)(SI*1), Y9, Y12
+	VPMADDUBSW     64(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8)(SI*1), Y9, Y13
+	VPMADDUBSW     192(R8)(SI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8)(SI*1), Y9, Y13
+	VPMADDUBSW     320(R8)(SI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8)(SI*1), Y11, Y1
+	VFMADD231PS    Y10, Y12, Y1
+	VPMADDUBSW     (R8)(SI*2), Y9, Y12
+	VPMADDUBSW     64(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8)(SI*2), Y9, Y13
+	VPMADDUBSW     192(R8)(SI*2), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8)(SI*2), Y9, Y13
+	VPMADDUBSW     320(R8)(SI*2), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8)(SI*2), Y11, Y2
+	VFMADD231PS    Y10, Y12, Y2
+	VPMADDUBSW     (R8)(DI*1), Y9, Y12
+	VPMADDUBSW     64(R8)(DI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8)(DI*1), Y9, Y13
+	VPMADDUBSW     192(R8)(DI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8)(DI*1), Y9, Y9
+	VPMADDUBSW     320(R8)(DI*1), Y8, Y8
+	VPADDW         Y8, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8)(DI*1), Y11, Y3
+	VFMADD231PS    Y10, Y12, Y3
+	ADDQ           $+48, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 8(DX), Y8
+	VINSERTI128    $0x01, 32(DX), Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y9
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
+	VPBROADCASTD   4(DX), Y10
+	VPBROADCASTD   28(DX), Y11
+	VPBLENDD       $0xf0, Y11, Y10, Y10
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y10, Y11
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y11, Y11
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y11, Y11
+	VPAND          lanes_10101010<>+0(SB), Y11, Y11
+	VPOR           Y11, Y9, Y9
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y10, Y10
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y10, Y10
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y10, Y10
+	VPAND          lanes_10101010<>+0(SB), Y10, Y10
+	VPOR           Y10, Y8, Y8
+	VPBROADCASTW   (DX), X10
+	VPBROADCASTW   24(DX), X11
+	VPBLENDD       $0x0c, X11, X10, X10
+	VCVTPH2PS      X10, Y10
+	VPBROADCASTW   2(DX), X11
+	VPBROADCASTW   26(DX), X12
+	VPBLENDD       $0x0c, X12, X11, X11
+	VCVTPH2PS      X11, Y11
+	VPMADDUBSW     (R8), Y9, Y12
+	VPMADDUBSW     64(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8), Y9, Y13
+	VPMADDUBSW     192(R8), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8), Y9, Y13
+	VPMADDUBSW     320(R8), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8), Y11, Y4
+	VFMADD231PS    Y10, Y12, Y4
+	VPMADDUBSW     (R8)(SI*1), Y9, Y12
+	VPMADDUBSW     64(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8)(SI*1), Y9, Y13
+	VPMADDUBSW     192(R8)(SI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8)(SI*1), Y9, Y13
+	VPMADDUBSW     320(R8)(SI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8)(SI*1), Y11, Y5
+	VFMADD231PS    Y10, Y12, Y5
+	VPMADDUBSW     (R8)(SI*2), Y9, Y12
+	VPMADDUBSW     64(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8)(SI*2), Y9, Y13
+	VPMADDUBSW     192(R8)(SI*2), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8)(SI*2), Y9, Y13
+	VPMADDUBSW     320(R8)(SI*2), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8)(SI*2), Y11, Y6
+	VFMADD231PS    Y10, Y12, Y6
+	VPMADDUBSW     (R8)(DI*1), Y9, Y12
+	VPMADDUBSW     64(R8)(DI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8)(DI*1), Y9, Y13
+	VPMADDUBSW     192(R8)(DI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8)(DI*1), Y9, Y9
+	VPMADDUBSW     320(R8)(DI*1), Y8, Y8
+	VPADDW         Y8, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8)(DI*1), Y11, Y7
+	VFMADD231PS    Y10, Y12, Y7
+	ADDQ           $+48, DX
+
+	// Blocks of stream 0.
+	VBROADCASTI128 8(CX), Y8
+	VINSERTI128    $0x01, 32(CX), Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y9
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
+	VPBROADCASTD   4(CX), Y10
+	VPBROADCASTD   28(CX), Y11
+	VPBLENDD       $0xf0, Y11, Y10, Y10
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y10, Y11
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y11, Y11
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y11, Y11
+	VPAND          lanes_10101010<>+0(SB), Y11, Y11
+	VPOR           Y11, Y9, Y9
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y10, Y10
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y10, Y10
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y10, Y10
+	VPAND          lanes_10101010<>+0(SB), Y10, Y10
+	VPOR           Y10, Y8, Y8
+	VPBROADCASTW   (CX), X10
+	VPBROADCASTW   24(CX), X11
+	VPBLENDD       $0x0c, X11, X10, X10
+	VCVTPH2PS      X10, Y10
+	VPBROADCASTW   2(CX), X11
+	VPBROADCASTW   26(CX), X12
+	VPBLENDD       $0x0c, X12, X11, X11
+	VCVTPH2PS      X11, Y11
+	VPMADDUBSW     32(R8), Y9, Y12
+	VPMADDUBSW     96(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     160(R8), Y9, Y13
+	VPMADDUBSW     224(R8), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     288(R8), Y9, Y13
+	VPMADDUBSW     352(R8), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    416(R8), Y11, Y0
+	VFMADD231PS    Y10, Y12, Y0
+	VPMADDUBSW     32(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     96(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     160(R8)(SI*1), Y9, Y13
+	VPMADDUBSW     224(R8)(SI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     288(R8)(SI*1), Y9, Y13
+	VPMADDUBSW     352(R8)(SI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    416(R8)(SI*1), Y11, Y1
+	VFMADD231PS    Y10, Y12, Y1
+	VPMADDUBSW     32(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     96(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     160(R8)(SI*2), Y9, Y13
+	VPMADDUBSW     224(R8)(SI*2), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     288(R8)(SI*2), Y9, Y13
+	VPMADDUBSW     352(R8)(SI*2), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    416(R8)(SI*2), Y11, Y2
+	VFMADD231PS    Y10, Y12, Y2
+	VPMADDUBSW     32(R8)(DI*1), Y9, Y12
+	VPMADDUBSW     96(R8)(DI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     160(R8)(DI*1), Y9, Y13
+	VPMADDUBSW     224(R8)(DI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     288(R8)(DI*1), Y9, Y9
+	VPMADDUBSW     352(R8)(DI*1), Y8, Y8
+	VPADDW         Y8, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    416(R8)(DI*1), Y11, Y3
+	VFMADD231PS    Y10, Y12, Y3
+	ADDQ           $+48, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 8(DX), Y8
+	VINSERTI128    $0x01, 32(DX), Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y9
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
+	VPBROADCASTD   4(DX), Y10
+	VPBROADCASTD   28(DX), Y11
+	VPBLENDD       $0xf0, Y11, Y10, Y10
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y10, Y11
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y11, Y11
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y11, Y11
+	VPAND          lanes_10101010<>+0(SB), Y11, Y11
+	VPOR           Y11, Y9, Y9
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y10, Y10
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y10, Y10
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y10, Y10
+	VPAND          lanes_10101010<>+0(SB), Y10, Y10
+	VPOR           Y10, Y8, Y8
+	VPBROADCASTW   (DX), X10
+	VPBROADCASTW   24(DX), X11
+	VPBLENDD       $0x0c, X11, X10, X10
+	VCVTPH2PS      X10, Y10
+	VPBROADCASTW   2(DX), X11
+	VPBROADCASTW   26(DX), X12
+	VPBLENDD       $0x0c, X12, X11, X11
+	VCVTPH2PS      X11, Y11
+	VPMADDUBSW     32(R8), Y9, Y12
+	VPMADDUBSW     96(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     160(R8), Y9, Y13
+	VPMADDUBSW     224(R8), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     288(R8), Y9, Y13
+	VPMADDUBSW     352(R8), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    416(R8), Y11, Y4
+	VFMADD231PS    Y10, Y12, Y4
+	VPMADDUBSW     32(R8)(SI*1), Y9, Y12
+	VPMADDUBSW     96(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     160(R8)(SI*1), Y9, Y13
+	VPMADDUBSW     224(R8)(SI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     288(R8)(SI*1), Y9, Y13
+	VPMADDUBSW     352(R8)(SI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    416(R8)(SI*1), Y11, Y5
+	VFMADD231PS    Y10, Y12, Y5
+	VPMADDUBSW     32(R8)(SI*2), Y9, Y12
+	VPMADDUBSW     96(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     160(R8)(SI*2), Y9, Y13
+	VPMADDUBSW     224(R8)(SI*2), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     288(R8)(SI*2), Y9, Y13
+	VPMADDUBSW     352(R8)(SI*2), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    416(R8)(SI*2), Y11, Y6
+	VFMADD231PS    Y10, Y12, Y6
+	VPMADDUBSW     32(R8)(DI*1), Y9, Y12
+	VPMADDUBSW     96(R8)(DI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     160(R8)(DI*1), Y9, Y13
+	VPMADDUBSW     224(R8)(DI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     288(R8)(DI*1), Y9, Y9
+	VPMADDUBSW     352(R8)(DI*1), Y8, Y8
+	VPADDW         Y8, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    416(R8)(DI*1), Y11, Y7
+	VFMADD231PS    Y10, Y12, Y7
+	ADDQ           $+48, DX
+	ADDQ           $+512, R8
+	DECQ           R9
+	JNZ            loop2
+
+done3:
+	ANDQ  $+3, R10
+	TESTQ R10, R10
+	JZ    done5
+
+loop4:
+	// Blocks of stream 0.
+	VBROADCASTI128 8(CX), Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y9
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
+	VPBROADCASTD   4(CX), Y10
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y10, Y11
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y11, Y11
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y11, Y11
+	VPAND          lanes_10101010<>+0(SB), Y11, Y11
+	VPOR           Y11, Y9, Y9
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y10, Y10
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y10, Y10
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y10, Y10
+	VPAND          lanes_10101010<>+0(SB), Y10, Y10
+	VPOR           Y10, Y8, Y8
+	VPBROADCASTW   (CX), X10
+	VCVTPH2PS      X10, Y10
+	VPBROADCASTW   2(CX), X11
+	VCVTPH2PS      X11, Y11
+	VPMADDUBSW     (R8), Y9, Y12
+	VPMADDUBSW     64(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8), Y9, Y13
+	VPMADDUBSW     192(R8), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8), Y9, Y13
+	VPMADDUBSW     320(R8), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8), Y11, Y0
+	VFMADD231PS    Y10, Y12, Y0
+	VPMADDUBSW     (R8)(SI*1), Y9, Y12
+	VPMADDUBSW     64(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8)(SI*1), Y9, Y13
+	VPMADDUBSW     192(R8)(SI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8)(SI*1), Y9, Y13
+	VPMADDUBSW     320(R8)(SI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8)(SI*1), Y11, Y1
+	VFMADD231PS    Y10, Y12, Y1
+	VPMADDUBSW     (R8)(SI*2), Y9, Y12
+	VPMADDUBSW     64(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8)(SI*2), Y9, Y13
+	VPMADDUBSW     192(R8)(SI*2), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8)(SI*2), Y9, Y13
+	VPMADDUBSW     320(R8)(SI*2), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8)(SI*2), Y11, Y2
+	VFMADD231PS    Y10, Y12, Y2
+	VPMADDUBSW     (R8)(DI*1), Y9, Y12
+	VPMADDUBSW     64(R8)(DI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8)(DI*1), Y9, Y13
+	VPMADDUBSW     192(R8)(DI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8)(DI*1), Y9, Y9
+	VPMADDUBSW     320(R8)(DI*1), Y8, Y8
+	VPADDW         Y8, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8)(DI*1), Y11, Y3
+	VFMADD231PS    Y10, Y12, Y3
+	ADDQ           $+24, CX
+
+	// Blocks of stream 1.
+	VBROADCASTI128 8(DX), Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y9
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          lanes_0f0f0f0f<>+0(SB), Y8, Y8
+	VPBROADCASTD   4(DX), Y10
+	VPSHUFB        lanes_00000000_01010101_00000000_01010101<>+0(SB), Y10, Y11
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y11, Y11
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y11, Y11
+	VPAND          lanes_10101010<>+0(SB), Y11, Y11
+	VPOR           Y11, Y9, Y9
+	VPSHUFB        lanes_02020202_03030303_02020202_03030303<>+0(SB), Y10, Y10
+	VPAND          lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y10, Y10
+	VPCMPEQB       lanes_08040201_80402010_08040201_80402010_08040201_80402010_08040201_80402010<>+0(SB), Y10, Y10
+	VPAND          lanes_10101010<>+0(SB), Y10, Y10
+	VPOR           Y10, Y8, Y8
+	VPBROADCASTW   (DX), X10
+	VCVTPH2PS      X10, Y10
+	VPBROADCASTW   2(DX), X11
+	VCVTPH2PS      X11, Y11
+	VPMADDUBSW     (R8), Y9, Y12
+	VPMADDUBSW     64(R8), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8), Y9, Y13
+	VPMADDUBSW     192(R8), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8), Y9, Y13
+	VPMADDUBSW     320(R8), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8), Y11, Y4
+	VFMADD231PS    Y10, Y12, Y4
+	VPMADDUBSW     (R8)(SI*1), Y9, Y12
+	VPMADDUBSW     64(R8)(SI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8)(SI*1), Y9, Y13
+	VPMADDUBSW     192(R8)(SI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8)(SI*1), Y9, Y13
+	VPMADDUBSW     320(R8)(SI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8)(SI*1), Y11, Y5
+	VFMADD231PS    Y10, Y12, Y5
+	VPMADDUBSW     (R8)(SI*2), Y9, Y12
+	VPMADDUBSW     64(R8)(SI*2), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8)(SI*2), Y9, Y13
+	VPMADDUBSW     192(R8)(SI*2), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8)(SI*2), Y9, Y13
+	VPMADDUBSW     320(R8)(SI*2), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8)(SI*2), Y11, Y6
+	VFMADD231PS    Y10, Y12, Y6
+	VPMADDUBSW     (R8)(DI*1), Y9, Y12
+	VPMADDUBSW     64(R8)(DI*1), Y8, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       lanes_01000100<>+0(SB), Y12, Y12
+	VPMADDUBSW     128(R8)(DI*1), Y9, Y13
+	VPMADDUBSW     192(R8)(DI*1), Y8, Y14
+	VPADDW         Y14, Y13, Y13
+	VPMADDWD       lanes_00010001<>+0(SB), Y13, Y13
+	VPADDD         Y13, Y12, Y12
+	VPSLLD         $0x08, Y12, Y12
+	VPMADDUBSW     256(R8)(DI*1), Y9, Y9
+	VPMADDUBSW     320(R8)(DI*1), Y8, Y8
+	VPADDW         Y8, Y9, Y9
+	VPMADDWD       lanes_00010001<>+0(SB), Y9, Y9
+	VPADDD         Y9, Y12, Y12
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    384(R8)(DI*1), Y11, Y7
+	VFMADD231PS    Y10, Y12, Y7
+	ADDQ           $+24, DX
+	ADDQ           $+512, R8
+	DECQ           R10
+	JNZ            loop4
+
+done5:
+	MOVQ         32(AX), R8
+	VBROADCASTSS 448(R8), Y8
+	VMULPS       Y8, Y0, Y0
+	VBROADCASTSS 448(R8)(SI*1), Y8
+	VMULPS       Y8, Y1, Y1
+	VBROADCASTSS 448(R8)(SI*2), Y8
+	VMULPS       Y8, Y2, Y2
+	VBROADCASTSS 448(R8)(DI*1), Y8
+	VMULPS       Y8, Y3, Y3
+
+	// Add the lanes and store.
+	VHADDPS      Y1, Y0, Y0
+	VHADDPS      Y3, Y2, Y1
+	VHADDPS      Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	MOVQ         (AX), R9
+	ADDQ         112(AX), R9
+	VMOVSS       X1, (R9)
+	ADDQ         80(AX), R9
+	VEXTRACTPS   $0x01, X1, (R9)
+	ADDQ         80(AX), R9
+	VEXTRACTPS   $0x02, X1, (R9)
+	ADDQ         80(AX), R9
+	VEXTRACTPS   $0x03, X1, (R9)
+	VBROADCASTSS 448(R8), Y0
+	VMULPS       Y0, Y4, Y4
+	VBROADCASTSS 448(R8)(SI*1), Y0
+	VMULPS       Y0, Y5, Y5
+	VBROADCASTSS 448(R8)(SI*2), Y0
+	VMULPS       Y0, Y6, Y6
+	VBROADCASTSS 448(R8)(DI*1), Y0
+	VMULPS       Y0, Y7, Y7
+
+	// Add the lanes and store.
+	VHADDPS      Y5, Y4, Y0
+	VHADDPS      Y7, Y6, Y1
+	VHADDPS      Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	MOVQ         8(AX), R8
+	ADDQ         112(AX), R8
+	VMOVSS       X1, (R8)
+	ADDQ         80(AX), R8
+	VEXTRACTPS   $0x01, X1, (R8)
+	ADDQ         80(AX), R8
+	VEXTRACTPS   $0x02, X1, (R8)
+	ADDQ         80(AX), R8
+	VEXTRACTPS   $0x03, X1, (R8)
 
 	// Next row.
 	ADDQ $+4, 112(AX)
@@ -22204,13 +25810,16 @@ odd3:
 unit5:
 	VMOVD        SI, X0
 	VPBROADCASTD X0, Y0
+	MOVBLZX      36(AX), SI
+	TESTL        SI, SI
+	JNZ          flat6
 	MOVQ         24(AX), SI
 	MOVQ         24(AX), R8
 	SHRQ         $0x02, SI
 	TESTQ        SI, SI
-	JZ           done7
+	JZ           done8
 
-loop6:
+loop7:
 	VXORPS       Y1, Y1, Y1
 	MOVL         DI, 448(CX)
 	VXORPS       Y3, Y3, Y3
@@ -22219,259 +25828,259 @@ loop6:
 	VGATHERDPS   Y1, (DX)(Y2*4), Y3
 	VMULPS       Y0, Y3, Y3
 	VCVTPS2DQ    Y3, Y3
-	VMOVDQA      Y3, Y1
-	VPADDD       lanes_00808080<>+0(SB), Y3, Y3
-	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y3, Y3
+	VPADDD       lanes_00808080<>+0(SB), Y3, Y1
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y1, Y1
 	VXORPS       Y5, Y5, Y5
 	VPCMPEQD     Y2, Y2, Y2
 	VMOVUPS      32(BX), Y4
 	VGATHERDPS   Y2, (DX)(Y4*4), Y5
 	VMULPS       Y0, Y5, Y5
 	VCVTPS2DQ    Y5, Y5
-	VMOVDQA      Y5, Y2
-	VPADDD       lanes_00808080<>+0(SB), Y5, Y5
-	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y5, Y5
+	VPADDD       lanes_00808080<>+0(SB), Y5, Y2
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y2, Y2
 	VXORPS       Y7, Y7, Y7
 	VPCMPEQD     Y4, Y4, Y4
 	VMOVUPS      64(BX), Y6
 	VGATHERDPS   Y4, (DX)(Y6*4), Y7
 	VMULPS       Y0, Y7, Y7
 	VCVTPS2DQ    Y7, Y7
-	VMOVDQA      Y7, Y4
-	VPADDD       lanes_00808080<>+0(SB), Y7, Y7
-	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y7, Y7
+	VPADDD       lanes_00808080<>+0(SB), Y7, Y4
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y4, Y4
 	VXORPS       Y9, Y9, Y9
 	VPCMPEQD     Y6, Y6, Y6
 	VMOVUPS      96(BX), Y8
 	VGATHERDPS   Y6, (DX)(Y8*4), Y9
 	VMULPS       Y0, Y9, Y9
 	VCVTPS2DQ    Y9, Y9
-	VMOVDQA      Y9, Y6
-	VPADDD       lanes_00808080<>+0(SB), Y9, Y9
-	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y9, Y9
-	VPHADDD      Y2, Y1, Y1
-	VPHADDD      Y6, Y4, Y4
-	VPHADDD      Y4, Y1, Y1
-	VEXTRACTI128 $0x01, Y1, X2
-	VPADDD       X1, X2, X2
-	VCVTDQ2PS    X2, X2
-	VBROADCASTSS 32(AX), X1
-	VMULPS       X1, X2, X2
-	VMOVUPS      X2, 384(CX)
-	VPUNPCKLDQ   Y5, Y3, Y1
-	VPUNPCKHDQ   Y5, Y3, Y2
-	VPUNPCKLDQ   Y9, Y7, Y3
-	VPUNPCKHDQ   Y9, Y7, Y4
-	VPUNPCKLQDQ  Y3, Y1, Y5
-	VPUNPCKHQDQ  Y3, Y1, Y1
-	VPUNPCKLQDQ  Y4, Y2, Y2
+	VPADDD       lanes_00808080<>+0(SB), Y9, Y6
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y6, Y6
+	VPADDD       Y7, Y3, Y3
+	VPADDD       Y9, Y5, Y5
+	VPHADDD      Y5, Y3, Y3
+	VPHADDD      Y3, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X5
+	VPUNPCKLDQ   X5, X3, X5
+	VCVTDQ2PS    X5, X5
+	VBROADCASTSS 32(AX), X3
+	VMULPS       X3, X5, X5
+	VMOVUPS      X5, 384(CX)
+	VPUNPCKLDQ   Y2, Y1, Y3
+	VPUNPCKHDQ   Y2, Y1, Y1
+	VPUNPCKLDQ   Y6, Y4, Y2
+	VPUNPCKHDQ   Y6, Y4, Y4
+	VPUNPCKLQDQ  Y2, Y3, Y5
+	VPUNPCKHQDQ  Y2, Y3, Y2
+	VPUNPCKLQDQ  Y4, Y1, Y1
 	VMOVDQU      lanes_00000000_00000004_00000001_00000005_00000002_00000006_00000003_00000007<>+0(SB), Y3
 	VPERMD       Y5, Y3, Y5
 	VPXOR        lanes_80808080<>+0(SB), Y5, Y5
-	VMOVDQU      Y5, (CX)
-	VPERMD       Y1, Y3, Y1
-	VPXOR        lanes_80808080<>+0(SB), Y1, Y1
-	VMOVDQU      Y1, 128(CX)
+	VMOVDQU      X5, (CX)
+	VEXTRACTI128 $0x01, Y5, 64(CX)
 	VPERMD       Y2, Y3, Y2
 	VPXOR        lanes_80808080<>+0(SB), Y2, Y2
-	VMOVDQU      Y2, 256(CX)
+	VMOVDQU      X2, 128(CX)
+	VEXTRACTI128 $0x01, Y2, 192(CX)
+	VPERMD       Y1, Y3, Y1
+	VPXOR        lanes_80808080<>+0(SB), Y1, Y1
+	VMOVDQU      X1, 256(CX)
+	VEXTRACTI128 $0x01, Y1, 320(CX)
 	VXORPS       Y3, Y3, Y3
 	VPCMPEQD     Y1, Y1, Y1
 	VMOVUPS      (BX), Y2
 	VGATHERDPS   Y1, 128(DX)(Y2*4), Y3
 	VMULPS       Y0, Y3, Y3
 	VCVTPS2DQ    Y3, Y3
-	VMOVDQA      Y3, Y1
-	VPADDD       lanes_00808080<>+0(SB), Y3, Y3
-	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y3, Y3
+	VPADDD       lanes_00808080<>+0(SB), Y3, Y1
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y1, Y1
 	VXORPS       Y5, Y5, Y5
 	VPCMPEQD     Y2, Y2, Y2
 	VMOVUPS      32(BX), Y4
 	VGATHERDPS   Y2, 128(DX)(Y4*4), Y5
 	VMULPS       Y0, Y5, Y5
 	VCVTPS2DQ    Y5, Y5
-	VMOVDQA      Y5, Y2
-	VPADDD       lanes_00808080<>+0(SB), Y5, Y5
-	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y5, Y5
+	VPADDD       lanes_00808080<>+0(SB), Y5, Y2
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y2, Y2
 	VXORPS       Y7, Y7, Y7
 	VPCMPEQD     Y4, Y4, Y4
 	VMOVUPS      64(BX), Y6
 	VGATHERDPS   Y4, 128(DX)(Y6*4), Y7
 	VMULPS       Y0, Y7, Y7
 	VCVTPS2DQ    Y7, Y7
-	VMOVDQA      Y7, Y4
-	VPADDD       lanes_00808080<>+0(SB), Y7, Y7
-	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y7, Y7
+	VPADDD       lanes_00808080<>+0(SB), Y7, Y4
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y4, Y4
 	VXORPS       Y9, Y9, Y9
 	VPCMPEQD     Y6, Y6, Y6
 	VMOVUPS      96(BX), Y8
 	VGATHERDPS   Y6, 128(DX)(Y8*4), Y9
 	VMULPS       Y0, Y9, Y9
 	VCVTPS2DQ    Y9, Y9
-	VMOVDQA      Y9, Y6
-	VPADDD       lanes_00808080<>+0(SB), Y9, Y9
-	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y9, Y9
-	VPHADDD      Y2, Y1, Y1
-	VPHADDD      Y6, Y4, Y4
-	VPHADDD      Y4, Y1, Y1
-	VEXTRACTI128 $0x01, Y1, X2
-	VPADDD       X1, X2, X2
-	VCVTDQ2PS    X2, X2
-	VBROADCASTSS 32(AX), X1
-	VMULPS       X1, X2, X2
-	VMOVUPS      X2, 400(CX)
-	VPUNPCKLDQ   Y5, Y3, Y1
-	VPUNPCKHDQ   Y5, Y3, Y2
-	VPUNPCKLDQ   Y9, Y7, Y3
-	VPUNPCKHDQ   Y9, Y7, Y4
-	VPUNPCKLQDQ  Y3, Y1, Y5
-	VPUNPCKHQDQ  Y3, Y1, Y1
-	VPUNPCKLQDQ  Y4, Y2, Y2
+	VPADDD       lanes_00808080<>+0(SB), Y9, Y6
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y6, Y6
+	VPADDD       Y7, Y3, Y3
+	VPADDD       Y9, Y5, Y5
+	VPHADDD      Y5, Y3, Y3
+	VPHADDD      Y3, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X5
+	VPUNPCKLDQ   X5, X3, X5
+	VCVTDQ2PS    X5, X5
+	VBROADCASTSS 32(AX), X3
+	VMULPS       X3, X5, X5
+	VMOVUPS      X5, 400(CX)
+	VPUNPCKLDQ   Y2, Y1, Y3
+	VPUNPCKHDQ   Y2, Y1, Y1
+	VPUNPCKLDQ   Y6, Y4, Y2
+	VPUNPCKHDQ   Y6, Y4, Y4
+	VPUNPCKLQDQ  Y2, Y3, Y5
+	VPUNPCKHQDQ  Y2, Y3, Y2
+	VPUNPCKLQDQ  Y4, Y1, Y1
 	VMOVDQU      lanes_00000000_00000004_00000001_00000005_00000002_00000006_00000003_00000007<>+0(SB), Y3
 	VPERMD       Y5, Y3, Y5
 	VPXOR        lanes_80808080<>+0(SB), Y5, Y5
-	VMOVDQU      Y5, 32(CX)
-	VPERMD       Y1, Y3, Y1
-	VPXOR        lanes_80808080<>+0(SB), Y1, Y1
-	VMOVDQU      Y1, 160(CX)
+	VMOVDQU      X5, 16(CX)
+	VEXTRACTI128 $0x01, Y5, 80(CX)
 	VPERMD       Y2, Y3, Y2
 	VPXOR        lanes_80808080<>+0(SB), Y2, Y2
-	VMOVDQU      Y2, 288(CX)
+	VMOVDQU      X2, 144(CX)
+	VEXTRACTI128 $0x01, Y2, 208(CX)
+	VPERMD       Y1, Y3, Y1
+	VPXOR        lanes_80808080<>+0(SB), Y1, Y1
+	VMOVDQU      X1, 272(CX)
+	VEXTRACTI128 $0x01, Y1, 336(CX)
 	VXORPS       Y3, Y3, Y3
 	VPCMPEQD     Y1, Y1, Y1
 	VMOVUPS      (BX), Y2
 	VGATHERDPS   Y1, 256(DX)(Y2*4), Y3
 	VMULPS       Y0, Y3, Y3
 	VCVTPS2DQ    Y3, Y3
-	VMOVDQA      Y3, Y1
-	VPADDD       lanes_00808080<>+0(SB), Y3, Y3
-	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y3, Y3
+	VPADDD       lanes_00808080<>+0(SB), Y3, Y1
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y1, Y1
 	VXORPS       Y5, Y5, Y5
 	VPCMPEQD     Y2, Y2, Y2
 	VMOVUPS      32(BX), Y4
 	VGATHERDPS   Y2, 256(DX)(Y4*4), Y5
 	VMULPS       Y0, Y5, Y5
 	VCVTPS2DQ    Y5, Y5
-	VMOVDQA      Y5, Y2
-	VPADDD       lanes_00808080<>+0(SB), Y5, Y5
-	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y5, Y5
+	VPADDD       lanes_00808080<>+0(SB), Y5, Y2
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y2, Y2
 	VXORPS       Y7, Y7, Y7
 	VPCMPEQD     Y4, Y4, Y4
 	VMOVUPS      64(BX), Y6
 	VGATHERDPS   Y4, 256(DX)(Y6*4), Y7
 	VMULPS       Y0, Y7, Y7
 	VCVTPS2DQ    Y7, Y7
-	VMOVDQA      Y7, Y4
-	VPADDD       lanes_00808080<>+0(SB), Y7, Y7
-	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y7, Y7
+	VPADDD       lanes_00808080<>+0(SB), Y7, Y4
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y4, Y4
 	VXORPS       Y9, Y9, Y9
 	VPCMPEQD     Y6, Y6, Y6
 	VMOVUPS      96(BX), Y8
 	VGATHERDPS   Y6, 256(DX)(Y8*4), Y9
 	VMULPS       Y0, Y9, Y9
 	VCVTPS2DQ    Y9, Y9
-	VMOVDQA      Y9, Y6
-	VPADDD       lanes_00808080<>+0(SB), Y9, Y9
-	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y9, Y9
-	VPHADDD      Y2, Y1, Y1
-	VPHADDD      Y6, Y4, Y4
-	VPHADDD      Y4, Y1, Y1
-	VEXTRACTI128 $0x01, Y1, X2
-	VPADDD       X1, X2, X2
-	VCVTDQ2PS    X2, X2
-	VBROADCASTSS 32(AX), X1
-	VMULPS       X1, X2, X2
-	VMOVUPS      X2, 416(CX)
-	VPUNPCKLDQ   Y5, Y3, Y1
-	VPUNPCKHDQ   Y5, Y3, Y2
-	VPUNPCKLDQ   Y9, Y7, Y3
-	VPUNPCKHDQ   Y9, Y7, Y4
-	VPUNPCKLQDQ  Y3, Y1, Y5
-	VPUNPCKHQDQ  Y3, Y1, Y1
-	VPUNPCKLQDQ  Y4, Y2, Y2
+	VPADDD       lanes_00808080<>+0(SB), Y9, Y6
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y6, Y6
+	VPADDD       Y7, Y3, Y3
+	VPADDD       Y9, Y5, Y5
+	VPHADDD      Y5, Y3, Y3
+	VPHADDD      Y3, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X5
+	VPUNPCKLDQ   X5, X3, X5
+	VCVTDQ2PS    X5, X5
+	VBROADCASTSS 32(AX), X3
+	VMULPS       X3, X5, X5
+	VMOVUPS      X5, 416(CX)
+	VPUNPCKLDQ   Y2, Y1, Y3
+	VPUNPCKHDQ   Y2, Y1, Y1
+	VPUNPCKLDQ   Y6, Y4, Y2
+	VPUNPCKHDQ   Y6, Y4, Y4
+	VPUNPCKLQDQ  Y2, Y3, Y5
+	VPUNPCKHQDQ  Y2, Y3, Y2
+	VPUNPCKLQDQ  Y4, Y1, Y1
 	VMOVDQU      lanes_00000000_00000004_00000001_00000005_00000002_00000006_00000003_00000007<>+0(SB), Y3
 	VPERMD       Y5, Y3, Y5
 	VPXOR        lanes_80808080<>+0(SB), Y5, Y5
-	VMOVDQU      Y5, 64(CX)
-	VPERMD       Y1, Y3, Y1
-	VPXOR        lanes_80808080<>+0(SB), Y1, Y1
-	VMOVDQU      Y1, 192(CX)
+	VMOVDQU      X5, 32(CX)
+	VEXTRACTI128 $0x01, Y5, 96(CX)
 	VPERMD       Y2, Y3, Y2
 	VPXOR        lanes_80808080<>+0(SB), Y2, Y2
-	VMOVDQU      Y2, 320(CX)
+	VMOVDQU      X2, 160(CX)
+	VEXTRACTI128 $0x01, Y2, 224(CX)
+	VPERMD       Y1, Y3, Y1
+	VPXOR        lanes_80808080<>+0(SB), Y1, Y1
+	VMOVDQU      X1, 288(CX)
+	VEXTRACTI128 $0x01, Y1, 352(CX)
 	VXORPS       Y3, Y3, Y3
 	VPCMPEQD     Y1, Y1, Y1
 	VMOVUPS      (BX), Y2
 	VGATHERDPS   Y1, 384(DX)(Y2*4), Y3
 	VMULPS       Y0, Y3, Y3
 	VCVTPS2DQ    Y3, Y3
-	VMOVDQA      Y3, Y1
-	VPADDD       lanes_00808080<>+0(SB), Y3, Y3
-	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y3, Y3
+	VPADDD       lanes_00808080<>+0(SB), Y3, Y1
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y1, Y1
 	VXORPS       Y5, Y5, Y5
 	VPCMPEQD     Y2, Y2, Y2
 	VMOVUPS      32(BX), Y4
 	VGATHERDPS   Y2, 384(DX)(Y4*4), Y5
 	VMULPS       Y0, Y5, Y5
 	VCVTPS2DQ    Y5, Y5
-	VMOVDQA      Y5, Y2
-	VPADDD       lanes_00808080<>+0(SB), Y5, Y5
-	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y5, Y5
+	VPADDD       lanes_00808080<>+0(SB), Y5, Y2
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y2, Y2
 	VXORPS       Y7, Y7, Y7
 	VPCMPEQD     Y4, Y4, Y4
 	VMOVUPS      64(BX), Y6
 	VGATHERDPS   Y4, 384(DX)(Y6*4), Y7
 	VMULPS       Y0, Y7, Y7
 	VCVTPS2DQ    Y7, Y7
-	VMOVDQA      Y7, Y4
-	VPADDD       lanes_00808080<>+0(SB), Y7, Y7
-	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y7, Y7
+	VPADDD       lanes_00808080<>+0(SB), Y7, Y4
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y4, Y4
 	VXORPS       Y9, Y9, Y9
 	VPCMPEQD     Y6, Y6, Y6
 	VMOVUPS      96(BX), Y8
 	VGATHERDPS   Y6, 384(DX)(Y8*4), Y9
 	VMULPS       Y0, Y9, Y9
 	VCVTPS2DQ    Y9, Y9
-	VMOVDQA      Y9, Y6
-	VPADDD       lanes_00808080<>+0(SB), Y9, Y9
-	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y9, Y9
-	VPHADDD      Y2, Y1, Y1
-	VPHADDD      Y6, Y4, Y4
-	VPHADDD      Y4, Y1, Y1
-	VEXTRACTI128 $0x01, Y1, X2
-	VPADDD       X1, X2, X2
-	VCVTDQ2PS    X2, X2
-	VBROADCASTSS 32(AX), X1
-	VMULPS       X1, X2, X2
-	VMOVUPS      X2, 432(CX)
-	VPUNPCKLDQ   Y5, Y3, Y1
-	VPUNPCKHDQ   Y5, Y3, Y2
-	VPUNPCKLDQ   Y9, Y7, Y3
-	VPUNPCKHDQ   Y9, Y7, Y4
-	VPUNPCKLQDQ  Y3, Y1, Y5
-	VPUNPCKHQDQ  Y3, Y1, Y1
-	VPUNPCKLQDQ  Y4, Y2, Y2
+	VPADDD       lanes_00808080<>+0(SB), Y9, Y6
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y6, Y6
+	VPADDD       Y7, Y3, Y3
+	VPADDD       Y9, Y5, Y5
+	VPHADDD      Y5, Y3, Y3
+	VPHADDD      Y3, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X5
+	VPUNPCKLDQ   X5, X3, X5
+	VCVTDQ2PS    X5, X5
+	VBROADCASTSS 32(AX), X3
+	VMULPS       X3, X5, X5
+	VMOVUPS      X5, 432(CX)
+	VPUNPCKLDQ   Y2, Y1, Y3
+	VPUNPCKHDQ   Y2, Y1, Y1
+	VPUNPCKLDQ   Y6, Y4, Y2
+	VPUNPCKHDQ   Y6, Y4, Y4
+	VPUNPCKLQDQ  Y2, Y3, Y5
+	VPUNPCKHQDQ  Y2, Y3, Y2
+	VPUNPCKLQDQ  Y4, Y1, Y1
 	VMOVDQU      lanes_00000000_00000004_00000001_00000005_00000002_00000006_00000003_00000007<>+0(SB), Y3
 	VPERMD       Y5, Y3, Y5
 	VPXOR        lanes_80808080<>+0(SB), Y5, Y5
-	VMOVDQU      Y5, 96(CX)
-	VPERMD       Y1, Y3, Y1
-	VPXOR        lanes_80808080<>+0(SB), Y1, Y1
-	VMOVDQU      Y1, 224(CX)
+	VMOVDQU      X5, 48(CX)
+	VEXTRACTI128 $0x01, Y5, 112(CX)
 	VPERMD       Y2, Y3, Y2
 	VPXOR        lanes_80808080<>+0(SB), Y2, Y2
-	VMOVDQU      Y2, 352(CX)
+	VMOVDQU      X2, 176(CX)
+	VEXTRACTI128 $0x01, Y2, 240(CX)
+	VPERMD       Y1, Y3, Y1
+	VPXOR        lanes_80808080<>+0(SB), Y1, Y1
+	VMOVDQU      X1, 304(CX)
+	VEXTRACTI128 $0x01, Y1, 368(CX)
 	ADDQ         $+512, DX
 	ADDQ         $+512, CX
 	DECQ         SI
-	JNZ          loop6
+	JNZ          loop7
 
-done7:
+done8:
 	ANDQ  $+3, R8
 	TESTQ R8, R8
-	JZ    done9
+	JZ    done10
 
-loop8:
+loop9:
 	VXORPS       Y1, Y1, Y1
 	VMOVDQU      Y1, (CX)
 	VMOVDQU      Y1, 32(CX)
@@ -22494,68 +26103,404 @@ loop8:
 	VGATHERDPS   Y1, (DX)(Y2*4), Y3
 	VMULPS       Y0, Y3, Y3
 	VCVTPS2DQ    Y3, Y3
-	VMOVDQA      Y3, Y1
-	VPADDD       lanes_00808080<>+0(SB), Y3, Y3
-	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y3, Y3
+	VPADDD       lanes_00808080<>+0(SB), Y3, Y1
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y1, Y1
 	VXORPS       Y5, Y5, Y5
 	VPCMPEQD     Y2, Y2, Y2
 	VMOVUPS      32(BX), Y4
 	VGATHERDPS   Y2, (DX)(Y4*4), Y5
 	VMULPS       Y0, Y5, Y5
 	VCVTPS2DQ    Y5, Y5
-	VMOVDQA      Y5, Y2
-	VPADDD       lanes_00808080<>+0(SB), Y5, Y5
-	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y5, Y5
+	VPADDD       lanes_00808080<>+0(SB), Y5, Y2
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y2, Y2
 	VXORPS       Y7, Y7, Y7
 	VPCMPEQD     Y4, Y4, Y4
 	VMOVUPS      64(BX), Y6
 	VGATHERDPS   Y4, (DX)(Y6*4), Y7
 	VMULPS       Y0, Y7, Y7
 	VCVTPS2DQ    Y7, Y7
-	VMOVDQA      Y7, Y4
-	VPADDD       lanes_00808080<>+0(SB), Y7, Y7
-	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y7, Y7
+	VPADDD       lanes_00808080<>+0(SB), Y7, Y4
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y4, Y4
 	VXORPS       Y9, Y9, Y9
 	VPCMPEQD     Y6, Y6, Y6
 	VMOVUPS      96(BX), Y8
 	VGATHERDPS   Y6, (DX)(Y8*4), Y9
 	VMULPS       Y0, Y9, Y9
 	VCVTPS2DQ    Y9, Y9
-	VMOVDQA      Y9, Y6
-	VPADDD       lanes_00808080<>+0(SB), Y9, Y9
-	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y9, Y9
-	VPHADDD      Y2, Y1, Y1
-	VPHADDD      Y6, Y4, Y4
-	VPHADDD      Y4, Y1, Y1
-	VEXTRACTI128 $0x01, Y1, X2
-	VPADDD       X1, X2, X2
-	VCVTDQ2PS    X2, X2
-	VBROADCASTSS 32(AX), X1
-	VMULPS       X1, X2, X2
-	VMOVUPS      X2, 384(CX)
-	VPUNPCKLDQ   Y5, Y3, Y1
-	VPUNPCKHDQ   Y5, Y3, Y2
-	VPUNPCKLDQ   Y9, Y7, Y3
-	VPUNPCKHDQ   Y9, Y7, Y4
-	VPUNPCKLQDQ  Y3, Y1, Y5
-	VPUNPCKHQDQ  Y3, Y1, Y1
-	VPUNPCKLQDQ  Y4, Y2, Y2
+	VPADDD       lanes_00808080<>+0(SB), Y9, Y6
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y6, Y6
+	VPADDD       Y7, Y3, Y3
+	VPADDD       Y9, Y5, Y5
+	VPHADDD      Y5, Y3, Y3
+	VPHADDD      Y3, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X5
+	VPUNPCKLDQ   X5, X3, X5
+	VCVTDQ2PS    X5, X5
+	VBROADCASTSS 32(AX), X3
+	VMULPS       X3, X5, X5
+	VMOVUPS      X5, 384(CX)
+	VPUNPCKLDQ   Y2, Y1, Y3
+	VPUNPCKHDQ   Y2, Y1, Y1
+	VPUNPCKLDQ   Y6, Y4, Y2
+	VPUNPCKHDQ   Y6, Y4, Y4
+	VPUNPCKLQDQ  Y2, Y3, Y5
+	VPUNPCKHQDQ  Y2, Y3, Y2
+	VPUNPCKLQDQ  Y4, Y1, Y1
+	VMOVDQU      lanes_00000000_00000004_00000001_00000005_00000002_00000006_00000003_00000007<>+0(SB), Y3
+	VPERMD       Y5, Y3, Y5
+	VPXOR        lanes_80808080<>+0(SB), Y5, Y5
+	VMOVDQU      X5, (CX)
+	VEXTRACTI128 $0x01, Y5, 64(CX)
+	VPERMD       Y2, Y3, Y2
+	VPXOR        lanes_80808080<>+0(SB), Y2, Y2
+	VMOVDQU      X2, 128(CX)
+	VEXTRACTI128 $0x01, Y2, 192(CX)
+	VPERMD       Y1, Y3, Y1
+	VPXOR        lanes_80808080<>+0(SB), Y1, Y1
+	VMOVDQU      X1, 256(CX)
+	VEXTRACTI128 $0x01, Y1, 320(CX)
+	ADDQ         $+128, DX
+	ADDQ         $+512, CX
+	DECQ         R8
+	JNZ          loop9
+
+done10:
+	VZEROUPPER
+	RET
+
+flat6:
+	MOVQ  24(AX), SI
+	MOVQ  24(AX), R8
+	SHRQ  $0x02, SI
+	TESTQ SI, SI
+	JZ    done12
+
+loop11:
+	VXORPS       Y1, Y1, Y1
+	MOVL         DI, 448(CX)
+	VXORPS       Y3, Y3, Y3
+	VPCMPEQD     Y1, Y1, Y1
+	VMOVUPS      (BX), Y2
+	VGATHERDPS   Y1, (DX)(Y2*4), Y3
+	VMULPS       Y0, Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPADDD       lanes_00808080<>+0(SB), Y3, Y1
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y1, Y1
+	VXORPS       Y5, Y5, Y5
+	VPCMPEQD     Y2, Y2, Y2
+	VMOVUPS      32(BX), Y4
+	VGATHERDPS   Y2, (DX)(Y4*4), Y5
+	VMULPS       Y0, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPADDD       lanes_00808080<>+0(SB), Y5, Y2
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y2, Y2
+	VXORPS       Y7, Y7, Y7
+	VPCMPEQD     Y4, Y4, Y4
+	VMOVUPS      64(BX), Y6
+	VGATHERDPS   Y4, (DX)(Y6*4), Y7
+	VMULPS       Y0, Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPADDD       lanes_00808080<>+0(SB), Y7, Y4
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y4, Y4
+	VXORPS       Y9, Y9, Y9
+	VPCMPEQD     Y6, Y6, Y6
+	VMOVUPS      96(BX), Y8
+	VGATHERDPS   Y6, (DX)(Y8*4), Y9
+	VMULPS       Y0, Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPADDD       lanes_00808080<>+0(SB), Y9, Y6
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y6, Y6
+	VPHADDD      Y5, Y3, Y3
+	VPHADDD      Y9, Y7, Y7
+	VPHADDD      Y7, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X5
+	VPADDD       X3, X5, X5
+	VCVTDQ2PS    X5, X5
+	VBROADCASTSS 32(AX), X3
+	VMULPS       X3, X5, X5
+	VMOVUPS      X5, 384(CX)
+	VPUNPCKLDQ   Y2, Y1, Y3
+	VPUNPCKHDQ   Y2, Y1, Y1
+	VPUNPCKLDQ   Y6, Y4, Y2
+	VPUNPCKHDQ   Y6, Y4, Y4
+	VPUNPCKLQDQ  Y2, Y3, Y5
+	VPUNPCKHQDQ  Y2, Y3, Y2
+	VPUNPCKLQDQ  Y4, Y1, Y1
 	VMOVDQU      lanes_00000000_00000004_00000001_00000005_00000002_00000006_00000003_00000007<>+0(SB), Y3
 	VPERMD       Y5, Y3, Y5
 	VPXOR        lanes_80808080<>+0(SB), Y5, Y5
 	VMOVDQU      Y5, (CX)
-	VPERMD       Y1, Y3, Y1
-	VPXOR        lanes_80808080<>+0(SB), Y1, Y1
-	VMOVDQU      Y1, 128(CX)
 	VPERMD       Y2, Y3, Y2
 	VPXOR        lanes_80808080<>+0(SB), Y2, Y2
-	VMOVDQU      Y2, 256(CX)
+	VMOVDQU      Y2, 128(CX)
+	VPERMD       Y1, Y3, Y1
+	VPXOR        lanes_80808080<>+0(SB), Y1, Y1
+	VMOVDQU      Y1, 256(CX)
+	VXORPS       Y3, Y3, Y3
+	VPCMPEQD     Y1, Y1, Y1
+	VMOVUPS      (BX), Y2
+	VGATHERDPS   Y1, 128(DX)(Y2*4), Y3
+	VMULPS       Y0, Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPADDD       lanes_00808080<>+0(SB), Y3, Y1
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y1, Y1
+	VXORPS       Y5, Y5, Y5
+	VPCMPEQD     Y2, Y2, Y2
+	VMOVUPS      32(BX), Y4
+	VGATHERDPS   Y2, 128(DX)(Y4*4), Y5
+	VMULPS       Y0, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPADDD       lanes_00808080<>+0(SB), Y5, Y2
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y2, Y2
+	VXORPS       Y7, Y7, Y7
+	VPCMPEQD     Y4, Y4, Y4
+	VMOVUPS      64(BX), Y6
+	VGATHERDPS   Y4, 128(DX)(Y6*4), Y7
+	VMULPS       Y0, Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPADDD       lanes_00808080<>+0(SB), Y7, Y4
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y4, Y4
+	VXORPS       Y9, Y9, Y9
+	VPCMPEQD     Y6, Y6, Y6
+	VMOVUPS      96(BX), Y8
+	VGATHERDPS   Y6, 128(DX)(Y8*4), Y9
+	VMULPS       Y0, Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPADDD       lanes_00808080<>+0(SB), Y9, Y6
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y6, Y6
+	VPHADDD      Y5, Y3, Y3
+	VPHADDD      Y9, Y7, Y7
+	VPHADDD      Y7, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X5
+	VPADDD       X3, X5, X5
+	VCVTDQ2PS    X5, X5
+	VBROADCASTSS 32(AX), X3
+	VMULPS       X3, X5, X5
+	VMOVUPS      X5, 400(CX)
+	VPUNPCKLDQ   Y2, Y1, Y3
+	VPUNPCKHDQ   Y2, Y1, Y1
+	VPUNPCKLDQ   Y6, Y4, Y2
+	VPUNPCKHDQ   Y6, Y4, Y4
+	VPUNPCKLQDQ  Y2, Y3, Y5
+	VPUNPCKHQDQ  Y2, Y3, Y2
+	VPUNPCKLQDQ  Y4, Y1, Y1
+	VMOVDQU      lanes_00000000_00000004_00000001_00000005_00000002_00000006_00000003_00000007<>+0(SB), Y3
+	VPERMD       Y5, Y3, Y5
+	VPXOR        lanes_80808080<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 32(CX)
+	VPERMD       Y2, Y3, Y2
+	VPXOR        lanes_80808080<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 160(CX)
+	VPERMD       Y1, Y3, Y1
+	VPXOR        lanes_80808080<>+0(SB), Y1, Y1
+	VMOVDQU      Y1, 288(CX)
+	VXORPS       Y3, Y3, Y3
+	VPCMPEQD     Y1, Y1, Y1
+	VMOVUPS      (BX), Y2
+	VGATHERDPS   Y1, 256(DX)(Y2*4), Y3
+	VMULPS       Y0, Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPADDD       lanes_00808080<>+0(SB), Y3, Y1
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y1, Y1
+	VXORPS       Y5, Y5, Y5
+	VPCMPEQD     Y2, Y2, Y2
+	VMOVUPS      32(BX), Y4
+	VGATHERDPS   Y2, 256(DX)(Y4*4), Y5
+	VMULPS       Y0, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPADDD       lanes_00808080<>+0(SB), Y5, Y2
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y2, Y2
+	VXORPS       Y7, Y7, Y7
+	VPCMPEQD     Y4, Y4, Y4
+	VMOVUPS      64(BX), Y6
+	VGATHERDPS   Y4, 256(DX)(Y6*4), Y7
+	VMULPS       Y0, Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPADDD       lanes_00808080<>+0(SB), Y7, Y4
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y4, Y4
+	VXORPS       Y9, Y9, Y9
+	VPCMPEQD     Y6, Y6, Y6
+	VMOVUPS      96(BX), Y8
+	VGATHERDPS   Y6, 256(DX)(Y8*4), Y9
+	VMULPS       Y0, Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPADDD       lanes_00808080<>+0(SB), Y9, Y6
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y6, Y6
+	VPHADDD      Y5, Y3, Y3
+	VPHADDD      Y9, Y7, Y7
+	VPHADDD      Y7, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X5
+	VPADDD       X3, X5, X5
+	VCVTDQ2PS    X5, X5
+	VBROADCASTSS 32(AX), X3
+	VMULPS       X3, X5, X5
+	VMOVUPS      X5, 416(CX)
+	VPUNPCKLDQ   Y2, Y1, Y3
+	VPUNPCKHDQ   Y2, Y1, Y1
+	VPUNPCKLDQ   Y6, Y4, Y2
+	VPUNPCKHDQ   Y6, Y4, Y4
+	VPUNPCKLQDQ  Y2, Y3, Y5
+	VPUNPCKHQDQ  Y2, Y3, Y2
+	VPUNPCKLQDQ  Y4, Y1, Y1
+	VMOVDQU      lanes_00000000_00000004_00000001_00000005_00000002_00000006_00000003_00000007<>+0(SB), Y3
+	VPERMD       Y5, Y3, Y5
+	VPXOR        lanes_80808080<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 64(CX)
+	VPERMD       Y2, Y3, Y2
+	VPXOR        lanes_80808080<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 192(CX)
+	VPERMD       Y1, Y3, Y1
+	VPXOR        lanes_80808080<>+0(SB), Y1, Y1
+	VMOVDQU      Y1, 320(CX)
+	VXORPS       Y3, Y3, Y3
+	VPCMPEQD     Y1, Y1, Y1
+	VMOVUPS      (BX), Y2
+	VGATHERDPS   Y1, 384(DX)(Y2*4), Y3
+	VMULPS       Y0, Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPADDD       lanes_00808080<>+0(SB), Y3, Y1
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y1, Y1
+	VXORPS       Y5, Y5, Y5
+	VPCMPEQD     Y2, Y2, Y2
+	VMOVUPS      32(BX), Y4
+	VGATHERDPS   Y2, 384(DX)(Y4*4), Y5
+	VMULPS       Y0, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPADDD       lanes_00808080<>+0(SB), Y5, Y2
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y2, Y2
+	VXORPS       Y7, Y7, Y7
+	VPCMPEQD     Y4, Y4, Y4
+	VMOVUPS      64(BX), Y6
+	VGATHERDPS   Y4, 384(DX)(Y6*4), Y7
+	VMULPS       Y0, Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPADDD       lanes_00808080<>+0(SB), Y7, Y4
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y4, Y4
+	VXORPS       Y9, Y9, Y9
+	VPCMPEQD     Y6, Y6, Y6
+	VMOVUPS      96(BX), Y8
+	VGATHERDPS   Y6, 384(DX)(Y8*4), Y9
+	VMULPS       Y0, Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPADDD       lanes_00808080<>+0(SB), Y9, Y6
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y6, Y6
+	VPHADDD      Y5, Y3, Y3
+	VPHADDD      Y9, Y7, Y7
+	VPHADDD      Y7, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X5
+	VPADDD       X3, X5, X5
+	VCVTDQ2PS    X5, X5
+	VBROADCASTSS 32(AX), X3
+	VMULPS       X3, X5, X5
+	VMOVUPS      X5, 432(CX)
+	VPUNPCKLDQ   Y2, Y1, Y3
+	VPUNPCKHDQ   Y2, Y1, Y1
+	VPUNPCKLDQ   Y6, Y4, Y2
+	VPUNPCKHDQ   Y6, Y4, Y4
+	VPUNPCKLQDQ  Y2, Y3, Y5
+	VPUNPCKHQDQ  Y2, Y3, Y2
+	VPUNPCKLQDQ  Y4, Y1, Y1
+	VMOVDQU      lanes_00000000_00000004_00000001_00000005_00000002_00000006_00000003_00000007<>+0(SB), Y3
+	VPERMD       Y5, Y3, Y5
+	VPXOR        lanes_80808080<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 96(CX)
+	VPERMD       Y2, Y3, Y2
+	VPXOR        lanes_80808080<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 224(CX)
+	VPERMD       Y1, Y3, Y1
+	VPXOR        lanes_80808080<>+0(SB), Y1, Y1
+	VMOVDQU      Y1, 352(CX)
+	ADDQ         $+512, DX
+	ADDQ         $+512, CX
+	DECQ         SI
+	JNZ          loop11
+
+done12:
+	ANDQ  $+3, R8
+	TESTQ R8, R8
+	JZ    done14
+
+loop13:
+	VXORPS       Y1, Y1, Y1
+	VMOVDQU      Y1, (CX)
+	VMOVDQU      Y1, 32(CX)
+	VMOVDQU      Y1, 64(CX)
+	VMOVDQU      Y1, 96(CX)
+	VMOVDQU      Y1, 128(CX)
+	VMOVDQU      Y1, 160(CX)
+	VMOVDQU      Y1, 192(CX)
+	VMOVDQU      Y1, 224(CX)
+	VMOVDQU      Y1, 256(CX)
+	VMOVDQU      Y1, 288(CX)
+	VMOVDQU      Y1, 320(CX)
+	VMOVDQU      Y1, 352(CX)
+	VMOVDQU      Y1, 384(CX)
+	VMOVDQU      Y1, 416(CX)
+	MOVL         DI, 448(CX)
+	VXORPS       Y3, Y3, Y3
+	VPCMPEQD     Y1, Y1, Y1
+	VMOVUPS      (BX), Y2
+	VGATHERDPS   Y1, (DX)(Y2*4), Y3
+	VMULPS       Y0, Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPADDD       lanes_00808080<>+0(SB), Y3, Y1
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y1, Y1
+	VXORPS       Y5, Y5, Y5
+	VPCMPEQD     Y2, Y2, Y2
+	VMOVUPS      32(BX), Y4
+	VGATHERDPS   Y2, (DX)(Y4*4), Y5
+	VMULPS       Y0, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPADDD       lanes_00808080<>+0(SB), Y5, Y2
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y2, Y2
+	VXORPS       Y7, Y7, Y7
+	VPCMPEQD     Y4, Y4, Y4
+	VMOVUPS      64(BX), Y6
+	VGATHERDPS   Y4, (DX)(Y6*4), Y7
+	VMULPS       Y0, Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPADDD       lanes_00808080<>+0(SB), Y7, Y4
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y4, Y4
+	VXORPS       Y9, Y9, Y9
+	VPCMPEQD     Y6, Y6, Y6
+	VMOVUPS      96(BX), Y8
+	VGATHERDPS   Y6, (DX)(Y8*4), Y9
+	VMULPS       Y0, Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPADDD       lanes_00808080<>+0(SB), Y9, Y6
+	VPSHUFB      lanes_0e0a0602_0d090501_0c080400_0f0b0703_0e0a0602_0d090501_0c080400_0f0b0703<>+0(SB), Y6, Y6
+	VPHADDD      Y5, Y3, Y3
+	VPHADDD      Y9, Y7, Y7
+	VPHADDD      Y7, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X5
+	VPADDD       X3, X5, X5
+	VCVTDQ2PS    X5, X5
+	VBROADCASTSS 32(AX), X3
+	VMULPS       X3, X5, X5
+	VMOVUPS      X5, 384(CX)
+	VPUNPCKLDQ   Y2, Y1, Y3
+	VPUNPCKHDQ   Y2, Y1, Y1
+	VPUNPCKLDQ   Y6, Y4, Y2
+	VPUNPCKHDQ   Y6, Y4, Y4
+	VPUNPCKLQDQ  Y2, Y3, Y5
+	VPUNPCKHQDQ  Y2, Y3, Y2
+	VPUNPCKLQDQ  Y4, Y1, Y1
+	VMOVDQU      lanes_00000000_00000004_00000001_00000005_00000002_00000006_00000003_00000007<>+0(SB), Y3
+	VPERMD       Y5, Y3, Y5
+	VPXOR        lanes_80808080<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, (CX)
+	VPERMD       Y2, Y3, Y2
+	VPXOR        lanes_80808080<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 128(CX)
+	VPERMD       Y1, Y3, Y1
+	VPXOR        lanes_80808080<>+0(SB), Y1, Y1
+	VMOVDQU      Y1, 256(CX)
 	ADDQ         $+128, DX
 	ADDQ         $+512, CX
 	DECQ         R8
-	JNZ          loop8
+	JNZ          loop13
 
-done9:
+done14:
 	VZEROUPPER
 	RET
 

@@ -75,11 +75,6 @@ var (
 	eights32    = int8x3Layout(32, inEights)
 	flat        = func() *layout { a := int8x3Layout(1, inPlace); a.flat = true; return a }()
 
-	// q4_0 subtracts 8 from each weight, which is a sum in each of eight lanes;
-	// q4_1 adds a minimum.
-	q4_0 = layoutOf(1, ggufNibbles)
-	q4_1 = layoutOf(1.0/lanes, ggufNibbles)
-
 	// affineNibbles: vector v has nibbles v and v+4 of four words; nibble n of
 	// word w is column 8w + n.
 	affineNibbles = layoutOf(1.0/lanes, func(i int) (int, int) {
@@ -87,11 +82,3 @@ var (
 		return 8*word + 4*high + v, 4*v + 16*high - v/3*4
 	})
 )
-
-// ggufNibbles: vector v has byte v of four words, the low nibbles (columns 0 to
-// 15) in its lower half and the high ones in its upper half. The last vector is
-// moved down by a nibble.
-func ggufNibbles(i int) (column, power int) {
-	v, word, high := i/8, i%4, i/4%2
-	return 16*high + 4*word + v, 8*v + 4*high - v/3*4
-}

@@ -66,18 +66,6 @@ func matvec1xBF16AVX2(a *matvecArgs)
 func matvec1xQ8_0AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec1xQ4_0AVX2(a *matvecArgs)
-
-//go:noescape
-func matvec1xQ4_1AVX2(a *matvecArgs)
-
-//go:noescape
-func matvec1xQ5_0AVX2(a *matvecArgs)
-
-//go:noescape
-func matvec1xQ5_1AVX2(a *matvecArgs)
-
-//go:noescape
 func matvec1xIQ4_XSAVX2(a *matvecArgs)
 
 //go:noescape
@@ -88,6 +76,18 @@ func matvec1xAffine4AVX2(a *matvecArgs)
 
 //go:noescape
 func matvec1xAffine8AVX2(a *matvecArgs)
+
+//go:noescape
+func matvec1xQ4_0AVX2(a *matvecArgs)
+
+//go:noescape
+func matvec1xQ4_1AVX2(a *matvecArgs)
+
+//go:noescape
+func matvec1xQ5_0AVX2(a *matvecArgs)
+
+//go:noescape
+func matvec1xQ5_1AVX2(a *matvecArgs)
 
 //go:noescape
 func matvec1xQ2_KAVX2(a *matvecArgs)
@@ -117,18 +117,6 @@ func matvec2xBF16AVX2(a *matvecArgs)
 func matvec2xQ8_0AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec2xQ4_0AVX2(a *matvecArgs)
-
-//go:noescape
-func matvec2xQ4_1AVX2(a *matvecArgs)
-
-//go:noescape
-func matvec2xQ5_0AVX2(a *matvecArgs)
-
-//go:noescape
-func matvec2xQ5_1AVX2(a *matvecArgs)
-
-//go:noescape
 func matvec2xIQ4_XSAVX2(a *matvecArgs)
 
 //go:noescape
@@ -139,6 +127,18 @@ func matvec2xAffine4AVX2(a *matvecArgs)
 
 //go:noescape
 func matvec2xAffine8AVX2(a *matvecArgs)
+
+//go:noescape
+func matvec2xQ4_0AVX2(a *matvecArgs)
+
+//go:noescape
+func matvec2xQ4_1AVX2(a *matvecArgs)
+
+//go:noescape
+func matvec2xQ5_0AVX2(a *matvecArgs)
+
+//go:noescape
+func matvec2xQ5_1AVX2(a *matvecArgs)
 
 //go:noescape
 func matvec2xQ2_KAVX2(a *matvecArgs)
@@ -168,18 +168,6 @@ func matvec4xBF16AVX2(a *matvecArgs)
 func matvec4xQ8_0AVX2(a *matvecArgs)
 
 //go:noescape
-func matvec4xQ4_0AVX2(a *matvecArgs)
-
-//go:noescape
-func matvec4xQ4_1AVX2(a *matvecArgs)
-
-//go:noescape
-func matvec4xQ5_0AVX2(a *matvecArgs)
-
-//go:noescape
-func matvec4xQ5_1AVX2(a *matvecArgs)
-
-//go:noescape
 func matvec4xIQ4_XSAVX2(a *matvecArgs)
 
 //go:noescape
@@ -190,6 +178,18 @@ func matvec4xAffine4AVX2(a *matvecArgs)
 
 //go:noescape
 func matvec4xAffine8AVX2(a *matvecArgs)
+
+//go:noescape
+func matvec4xQ4_0AVX2(a *matvecArgs)
+
+//go:noescape
+func matvec4xQ4_1AVX2(a *matvecArgs)
+
+//go:noescape
+func matvec4xQ5_0AVX2(a *matvecArgs)
+
+//go:noescape
+func matvec4xQ5_1AVX2(a *matvecArgs)
 
 //go:noescape
 func matvec4xQ2_KAVX2(a *matvecArgs)

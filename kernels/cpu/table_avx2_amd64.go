@@ -44,22 +44,22 @@ var avx2 = isaTable{
 		kernels.Q4_0: {
 			matvec: [3]matvecKernel{{matvec1xQ4_0AVX2, 2}, {matvec2xQ4_0AVX2, 2}, {matvec4xQ4_0AVX2, 2}},
 			widen:  widenQ4_0AVX2,
-			layout: q4_0,
+			layout: offset8,
 		},
 		kernels.Q4_1: {
 			matvec: [3]matvecKernel{{matvec1xQ4_1AVX2, 2}, {matvec2xQ4_1AVX2, 2}, {matvec4xQ4_1AVX2, 2}},
 			widen:  widenQ4_1AVX2,
-			layout: q4_1,
+			layout: natural,
 		},
 		kernels.Q5_0: {
 			matvec: [3]matvecKernel{{matvec1xQ5_0AVX2, 2}, {matvec2xQ5_0AVX2, 2}, {matvec4xQ5_0AVX2, 2}},
 			widen:  widenQ5_0AVX2,
-			layout: signedBytes,
+			layout: offset16,
 		},
 		kernels.Q5_1: {
 			matvec: [3]matvecKernel{{matvec1xQ5_1AVX2, 2}, {matvec2xQ5_1AVX2, 2}, {matvec4xQ5_1AVX2, 2}},
 			widen:  widenQ5_1AVX2,
-			layout: unsignedBytes,
+			layout: natural,
 		},
 		kernels.Q2_K: {
 			matvec: [3]matvecKernel{{matvec1xQ2_KAVX2, 2}, {matvec2xQ2_KAVX2, 2}, {matvec4xQ2_KAVX2, 2}},

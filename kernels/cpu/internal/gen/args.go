@@ -146,6 +146,7 @@ var (
 	int8x3Index  = offset("int8x3Args", "index")
 	int8x3Blocks = offset("int8x3Args", "blocks")
 	int8x3Factor = offset("int8x3Args", "factor")
+	int8x3Flat   = offset("int8x3Args", "flat")
 
 	vecDst    = offset("vectorArgs", "dst")
 	vecX      = offset("vectorArgs", "x")

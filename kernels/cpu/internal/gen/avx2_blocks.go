@@ -22,8 +22,7 @@ type blocks struct {
 	load blockLoad
 	part func(r *routine, mask masks, v reg.VecVirtual, i int) reg.VecVirtual
 
-	// w = d·(q − zero) + m: m of affine formats and Q4_1 only.
-	zero   int
+	// w = d·q + m: m of affine formats only.
 	biased bool
 	affine bool
 	shift  func(part, lane int) int
@@ -79,10 +78,6 @@ func (f *blocks) masks() (all []func(int) uint32) {
 
 var blockFormats = []blocks{
 	{name: "Q8_0", bytes: 34, load: wholeWords(2), part: signedBytes, shift: func(int, int) int { return 24 }, d: halfAt(0)},
-	{name: "Q4_0", bytes: 18, load: sameWords(2), part: nibblePart(ggufShift), zero: 8, shift: ggufShift, d: halfAt(0)},
-	{name: "Q4_1", bytes: 20, load: sameWords(4), part: nibblePart(ggufShift), biased: true, shift: ggufShift, d: halfAt(0), m: halfAt(2)},
-	{name: "Q5_0", bytes: 22, load: fiveBits(2, true), part: signedBytes, shift: func(int, int) int { return 24 }, d: halfAt(0)},
-	{name: "Q5_1", bytes: 24, load: fiveBits(4, false), part: unsignedBytes, biased: true, shift: func(i, _ int) int { return 8 * i % 24 }, d: halfAt(0), m: halfAt(2)},
 	{name: "IQ4_XS", bytes: 136, load: iq4Values(8), part: signedBytes, shift: func(int, int) int { return 24 }, groups: 8, prepare: scalesIQ4XS(1),
 		d: func(r *routine, s *stream) reg.VecVirtual {
 			d := r.YMM()
@@ -206,17 +201,6 @@ func unsignedBytes(r *routine, mask masks, v reg.VecVirtual, i int) reg.VecVirtu
 		r.VPAND(mask(func(int) uint32 { return 0xff << (8 * i) }), v, q)
 	}
 	return q
-}
-
-// ggufShift is where part i has the nibble of a word of Q4_0 or Q4_1: the low
-// one of byte i in the lower lanes, the high one in the upper. Part 3 is moved
-// down by a nibble, so that none is a sign.
-func ggufShift(i, lane int) int {
-	shift := 8*i + 4*(lane/4)
-	if i == 3 {
-		shift -= 4
-	}
-	return shift
 }
 
 // affineShift is where part i has nibble i (lower lanes) or i+4 (upper lanes).

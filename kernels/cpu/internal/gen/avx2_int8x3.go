@@ -8,10 +8,11 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// K-quants on AVX2 multiply bytes, as all quantised formats do on AVX-512: the
-// scales of a block are integers, too, so that the sums of 256 columns are, one for
-// each digit of the activations, and are converted and scaled once. Widening takes
-// some six instructions for eight weights, this three.
+// Formats of up to six bits multiply bytes on AVX2, as all quantised formats do on
+// AVX-512. K-quants' scales are integers, too, so that the sums of 256 columns are, one
+// for each digit of the activations, and are converted and scaled once: three
+// instructions for eight weights, where widening takes more than six. Products of
+// 8-bit weights do not fit the 16 bits of such a sum.
 
 // superBlock emits the parts of such a product that depend on the format. A weight is
 // d·(s·q) + m, where s is the integer of a group.
@@ -287,7 +288,149 @@ func (f *superBlock) products(p *product, c *constants, s *stream, x reg.Registe
 	return sums
 }
 
-// digitsAVX2 emits the conversion of activations to flat records.
+// byteBlock is a format with blocks of 32 nibbles, behind a header. Two blocks are
+// multiplied side by side, one in each lane.
+type byteBlock struct {
+	name   string
+	bytes  int
+	biased bool // d and m, where others are d·(q − zero); the sums are times that zero
+	five   bool // a fifth bit of each weight: 32 of them before the nibbles
+}
+
+var byteBlocks = []byteBlock{
+	{name: "Q4_0", bytes: 18},
+	{name: "Q4_1", bytes: 20, biased: true},
+	{name: "Q5_0", bytes: 22, five: true},
+	{name: "Q5_1", bytes: 24, biased: true, five: true},
+}
+
+// halves widens the binary16 at disp of each block to all words of its lane.
+func (f *byteBlock) halves(r *routine, s *stream, disp, blocks int) reg.VecVirtual {
+	a, d := r.XMM(), r.YMM()
+	r.VPBROADCASTW(at(s.w, disp), a)
+	if blocks == 2 {
+		b := r.XMM()
+		r.VPBROADCASTW(at(s.w, disp+f.bytes), b)
+		r.VPBLENDD(operand.U8(0b1100), b, a, a)
+	}
+	r.VCVTPH2PS(a, d)
+	return d
+}
+
+// weights are the first and the second 16 weights of each block, in its lane. The
+// activations of a second lane that there is no block for are zero.
+func (f *byteBlock) weights(r *routine, c *constants, s *stream, blocks int) (halves [2]reg.VecVirtual) {
+	q, first, second := r.YMM(), r.YMM(), r.YMM()
+	r.VBROADCASTI128(at(s.w, f.bytes-16), q)
+	if blocks == 2 {
+		r.VINSERTI128(operand.U8(1), at(s.w, 2*f.bytes-16), q, q)
+	}
+	r.VPAND(c.bits(0x0f0f0f0f), q, first)
+	r.VPSRLW(operand.U8(4), q, second)
+	r.VPAND(c.bits(0x0f0f0f0f), second, second)
+	halves = [2]reg.VecVirtual{first, second}
+	if !f.five {
+		return halves
+	}
+	upper := r.YMM()
+	r.VPBROADCASTD(at(s.w, f.bytes-20), upper)
+	if blocks == 2 {
+		other := r.YMM()
+		r.VPBROADCASTD(at(s.w, 2*f.bytes-20), other)
+		r.VPBLENDD(operand.U8(0xf0), other, upper, upper)
+	}
+	bit := c.vector(func(lane int) uint32 { return 0x08040201 << (lane % 2 * 4) })
+	for i, v := range halves {
+		set := r.YMM()
+		r.VPSHUFB(c.vector(func(lane int) uint32 { return uint32(2*i+lane%4/2) * 0x01010101 }), upper, set) // the byte with a column's bit
+		r.VPAND(bit, set, set)
+		r.VPCMPEQB(bit, set, set)
+		r.VPAND(c.bits(0x10101010), set, set)
+		r.VPOR(set, v, v)
+	}
+	return halves
+}
+
+// matvecBytes emits the product for such a format.
+func matvecBytes(ctx *build.Context, c *constants, f *byteBlock, xs int) {
+	p := beginProduct(ctx, f.name, false, xs, 2)
+	p.loopRows(func() {
+		acc := p.zeros(xs)
+		x := p.get(matvecX)
+		step := func(pair, blocks int) {
+			for k := range p.s {
+				p.Comment(fmt.Sprintf("Blocks of stream %d.", k))
+				s := &p.s[k]
+				w := f.weights(p.routine, c, s, blocks)
+				var m reg.VecVirtual
+				d := f.halves(p.routine, s, 0, blocks)
+				if f.biased {
+					m = f.halves(p.routine, s, 2, blocks)
+				}
+				for row := range xs {
+					sum := f.sum(p, c, w, x, 32*pair, row)
+					sums := p.x(x, recordSums+32*pair, row)
+					if f.biased {
+						p.VFMADD231PS(sums, m, acc[k][row])
+					} else {
+						p.VSUBPS(sums, sum, sum)
+					}
+					p.VFMADD231PS(d, sum, acc[k][row])
+				}
+				p.ADDQ(operand.I32(blocks*f.bytes), s.w)
+			}
+		}
+		n, rest := p.get(matvecSteps), p.get(matvecSteps)
+		p.SHRQ(operand.U8(2), n)
+		p.loop(n, func() {
+			p.prefetch(4 * f.bytes)
+			step(0, 2)
+			step(1, 2)
+			p.ADDQ(operand.I32(recordBytes), x)
+		})
+		p.ANDQ(operand.I32(3), rest)
+		p.loop(rest, func() {
+			step(0, 1)
+			p.ADDQ(operand.I32(recordBytes), x)
+		})
+		first := p.get(matvecX)
+		for k := range p.s {
+			for row := range xs { // all records of a row have one unit
+				unit := p.YMM()
+				p.VBROADCASTSS(p.x(first, recordUnit, row), unit)
+				p.VMULPS(unit, acc[k][row], acc[k][row])
+			}
+			p.store(k, acc[k])
+		}
+	})
+	p.end()
+}
+
+// sum is that of the products of weights with the digits at x + off, each digit's
+// with its place value.
+func (f *byteBlock) sum(p *product, c *constants, w [2]reg.VecVirtual, x reg.Register, off, row int) reg.VecVirtual {
+	var sum reg.VecVirtual
+	for digit := range 3 {
+		v, other := p.YMM(), p.YMM()
+		p.VPMADDUBSW(p.x(x, 128*digit+off, row), w[0], v)
+		p.VPMADDUBSW(p.x(x, 128*digit+64+off, row), w[1], other)
+		p.VPADDW(other, v, v)
+		p.VPMADDWD(c.bits([]uint32{0x01000100, 0x00010001, 0x00010001}[digit]), v, v)
+		switch digit {
+		case 0:
+			sum = v
+		case 1:
+			p.VPADDD(v, sum, sum)
+			p.VPSLLD(operand.U8(8), sum, sum)
+		default:
+			p.VPADDD(v, sum, sum)
+		}
+	}
+	p.VCVTDQ2PS(sum, sum)
+	return sum
+}
+
+// digitsAVX2 emits the conversion of activations to records of either kind.
 func digitsAVX2(ctx *build.Context, c *constants) {
 	r := begin(ctx, "int8x3AVX2", "int8x3AVX2 turns activations into fixed-point numbers.")
 	dst, x, index := r.get(int8x3Dst), r.get(int8x3X), r.get(int8x3Index)
@@ -319,39 +462,31 @@ func digitsAVX2(ctx *build.Context, c *constants) {
 	r.VPBROADCASTD(scale.AsX(), scale)
 
 	// record emits one for the next blocks.
-	record := func(blocks int) {
+	record := func(blocks int, flat bool) {
 		zero := r.zero()
 		for i := 0; blocks < 4 && i < recordUnit; i += 32 { // a record of one block is zero elsewhere
 			r.VMOVDQU(zero, at(dst, i))
 		}
 		r.MOVL(unit, at(dst, recordUnit))
 		for b := range blocks {
-			var v, sum [4]reg.VecVirtual
+			var v, n [4]reg.VecVirtual
 			for i := range v {
 				all, places := r.YMM(), r.YMM()
-				v[i] = r.zero()
+				n[i], v[i] = r.zero(), r.YMM()
 				r.VPCMPEQD(all, all, all)
 				r.VMOVUPS(at(index, 32*i), places)
-				r.VGATHERDPS(all, operand.Mem{Base: x, Index: places, Scale: 4, Disp: 128 * b}, v[i])
-				r.VMULPS(scale, v[i], v[i])
-				r.VCVTPS2DQ(v[i], v[i])
-				sum[i] = r.YMM()
-				r.VMOVDQA(v[i], sum[i])
-				r.VPADDD(c.bits(0x808080), v[i], v[i])
+				r.VGATHERDPS(all, operand.Mem{Base: x, Index: places, Scale: 4, Disp: 128 * b}, n[i])
+				r.VMULPS(scale, n[i], n[i])
+				r.VCVTPS2DQ(n[i], n[i])
+				r.VPADDD(c.bits(0x808080), n[i], v[i])
 				// In each lane four bytes of each digit.
 				r.VPSHUFB(c.vector(func(lane int) uint32 { return [4]uint32{0x0e0a0602, 0x0d090501, 0x0c080400, 0x0f0b0703}[lane%4] }), v[i], v[i])
 			}
-			r.VPHADDD(sum[1], sum[0], sum[0])
-			r.VPHADDD(sum[3], sum[2], sum[2])
-			r.VPHADDD(sum[2], sum[0], sum[0])
-			half := r.XMM()
-			r.VEXTRACTI128(operand.U8(1), sum[0], half)
-			r.VPADDD(sum[0].AsX(), half, half)
-			factor := r.XMM()
-			r.VCVTDQ2PS(half, half)
+			sums, factor := r.sumsOfEight(n, flat), r.XMM()
+			r.VCVTDQ2PS(sums, sums)
 			r.VBROADCASTSS(r.field(int8x3Factor), factor)
-			r.VMULPS(factor, half, half)
-			r.VMOVUPS(half, at(dst, recordSums+16*b))
+			r.VMULPS(factor, sums, sums)
+			r.VMOVUPS(sums, at(dst, recordSums+16*b))
 
 			var low, upper [2]reg.VecVirtual
 			for i := range low {
@@ -368,16 +503,53 @@ func digitsAVX2(ctx *build.Context, c *constants) {
 			for i, d := range digits {
 				r.VPERMD(d, order, d)
 				r.VPXOR(c.bits(0x80808080), d, d)
-				r.VMOVDQU(d, at(dst, 128*i+32*b))
+				if flat {
+					r.VMOVDQU(d, at(dst, 128*i+32*b))
+				} else {
+					r.VMOVDQU(d.AsX(), at(dst, 128*i+16*b))
+					r.VEXTRACTI128(operand.U8(1), d, at(dst, 128*i+64+16*b))
+				}
 			}
 		}
 		r.ADDQ(operand.I32(128*blocks), x)
 		r.ADDQ(operand.I32(recordBytes), dst)
 	}
-	n, rest := r.get(int8x3Blocks), r.get(int8x3Blocks)
-	r.SHRQ(operand.U8(2), n)
-	r.loop(n, func() { record(4) })
-	r.ANDQ(operand.I32(3), rest)
-	r.loop(rest, func() { record(1) })
+	all := func(flat bool) {
+		n, rest := r.get(int8x3Blocks), r.get(int8x3Blocks)
+		r.SHRQ(operand.U8(2), n)
+		r.loop(n, func() { record(4, flat) })
+		r.ANDQ(operand.I32(3), rest)
+		r.loop(rest, func() { record(1, flat) })
+	}
+	flat := r.GP32()
+	isFlat := r.label("flat")
+	r.MOVBLZX(r.field(int8x3Flat), flat)
+	r.TESTL(flat, flat)
+	r.JNZ(operand.LabelRef(isFlat))
+	all(false)
+	r.VZEROUPPER()
+	r.RET()
+	r.Label(isFlat)
+	all(true)
 	r.end()
+}
+
+// sumsOfEight are a record's four sums of a block of 32 integers. n is spent.
+func (r *routine) sumsOfEight(n [4]reg.VecVirtual, flat bool) reg.VecVirtual {
+	half := r.XMM()
+	if flat {
+		r.VPHADDD(n[1], n[0], n[0])
+		r.VPHADDD(n[3], n[2], n[2])
+		r.VPHADDD(n[2], n[0], n[0])
+		r.VEXTRACTI128(operand.U8(1), n[0], half)
+		r.VPADDD(n[0].AsX(), half, half)
+		return half
+	}
+	r.VPADDD(n[2], n[0], n[0])
+	r.VPADDD(n[3], n[1], n[1])
+	r.VPHADDD(n[1], n[0], n[0])
+	r.VPHADDD(n[0], n[0], n[0])
+	r.VEXTRACTI128(operand.U8(1), n[0], half)
+	r.VPUNPCKLDQ(half, n[0].AsX(), half)
+	return half
 }

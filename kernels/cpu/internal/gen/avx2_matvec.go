@@ -24,6 +24,9 @@ func avx2Matvec(ctx *build.Context, c *constants) {
 		for i := range blockFormats {
 			matvecBlocks(ctx, c, &blockFormats[i], xs)
 		}
+		for i := range byteBlocks {
+			matvecBytes(ctx, c, &byteBlocks[i], xs)
+		}
 		for i := range superBlocks {
 			matvecIntegers(ctx, c, &superBlocks[i], xs)
 		}
@@ -219,16 +222,11 @@ func (f *blocks) eachBlock(p *product, c *constants, body func()) {
 }
 
 // matvecBlocks emits the product for a format whose weights are converted in place:
-// Σ_block d·Σ q·x, with the sums of the activations, which are given, for the
-// rest. −d·zero·Σ x, where zero is the number of lanes, is −Σ x in each lane before
-// the scale; m·Σ x is m times the given eighth of Σ x in each lane.
+// Σ_block d·Σ q·x, and m·Σ x, which is m times the given eighth of Σ x in each lane.
 //
 // The weights of a block are multiplied in two short chains: a core sees less than
 // two blocks ahead, and would wait for one long chain.
 func matvecBlocks(ctx *build.Context, c *constants, f *blocks, xs int) {
-	if f.zero != 0 && f.zero != lanes {
-		panic("zero is not the number of lanes")
-	}
 	p := beginProduct(ctx, f.name, f.affine, xs, 2)
 	for k := range p.s {
 		if f.groups > 0 {
@@ -243,14 +241,10 @@ func matvecBlocks(ctx *build.Context, c *constants, f *blocks, xs int) {
 		acc := p.zeros(xs)
 		x, sums := p.get(matvecX), p.get(matvecSums)
 		// multiply adds q of part i, times the activations v, to a block's chains.
-		multiply := func(g []reg.VecVirtual, i, row int, q reg.VecVirtual, v operand.Op) {
-			switch {
-			case i == 0 && f.zero != 0:
-				p.VBROADCASTSS(p.x(sums, 0, row), g[0])
-				p.VFMSUB231PS(v, q, g[0])
-			case i < 2:
+		multiply := func(g []reg.VecVirtual, i int, q reg.VecVirtual, v operand.Op) {
+			if i < 2 {
 				p.VMULPS(v, q, g[i])
-			default:
+			} else {
 				p.VFMADD231PS(v, q, g[i%2])
 			}
 		}
@@ -283,7 +277,7 @@ func matvecBlocks(ctx *build.Context, c *constants, f *blocks, xs int) {
 					for k := range v {
 						q := f.part(p.routine, mask, v[k], i)
 						p.VCVTDQ2PS(q, q)
-						multiply(g[k], i, 0, q, xv)
+						multiply(g[k], i, q, xv)
 					}
 				}
 				for k := range v {
@@ -303,7 +297,7 @@ func matvecBlocks(ctx *build.Context, c *constants, f *blocks, xs int) {
 					for row := range xs {
 						g := []reg.VecVirtual{p.YMM(), p.YMM()}
 						for i := range q {
-							multiply(g, i, row, q[i], p.x(x, 32*i, row))
+							multiply(g, i, q[i], p.x(x, 32*i, row))
 						}
 						add(acc[k][row], g, d, m, row)
 					}
