@@ -39,6 +39,13 @@ async function main() {
   for await (const part of await client.completions.create({ ...completion, stream: true })) text += part.choices[0].text;
   assert.equal(text, story);
 
+  const response = await client.responses.create({ model: "story", input: "Who are you?", max_output_tokens: 30, temperature: 0 });
+  assert.ok(response.output_text.length > 0);
+  const [a, b] = await Promise.all([{}, { encoding_format: "float" }].map(async (format) =>
+    (await client.embeddings.create({ model: "story", input: "The moon is white.", ...format })).data[0].embedding));
+  assert.equal(a.length, b.length);
+  a.forEach((x, i) => assert.ok(Math.abs(x - b[i]) < 1e-7));
+
   await assert.rejects(client.chat.completions.create({ ...chat, top_p: 2 }), (e) => e instanceof OpenAI.BadRequestError && e.param === "top_p");
   await assert.rejects(client.chat.completions.create({ ...chat, model: "gpt-4" }), OpenAI.NotFoundError);
 

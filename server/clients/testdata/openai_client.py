@@ -7,9 +7,12 @@ they end: these are read without it.
 """
 
 import asyncio
+import enum
 import sys
 
+import instructor
 import openai
+from pydantic import BaseModel, Field
 
 url, locked, key = sys.argv[1:]
 client = openai.OpenAI(base_url=url + "/v1", max_retries=0, _strict_response_validation=True)
@@ -94,6 +97,50 @@ def chats():
     whole = client.chat.completions.create(**request).choices[0]
     with client.chat.completions.stream(**request) as events:
         assert events.get_final_completion().choices[0].message.content == whole.message.content
+
+
+@check
+def responses():
+    request = dict(model="story", input="Who are you?", instructions="You are a story teller.", max_output_tokens=30, temperature=0)
+    whole = client.responses.create(**request)
+    assert whole.output_text and whole.usage.output_tokens > 0, whole
+    events = list(client.responses.create(**request, stream=True))
+    assert "".join(e.delta for e in events if e.type == "response.output_text.delta") == whole.output_text
+    assert [e.sequence_number for e in events] == list(range(len(events)))
+    assert events[-1].type == ("response.completed" if whole.status == "completed" else "response.incomplete")
+
+
+@check
+def embeddings():
+    texts = ["The sun is yellow.", "The moon is white."]
+    a = lax.embeddings.create(model="story", input=texts)  # base64 on the way, which the types forbid
+    b = client.embeddings.create(model="story", input=texts, encoding_format="float")
+    for x, y in zip(a.data, b.data, strict=True):
+        assert x.index == y.index and max(abs(p - q) for p, q in zip(x.embedding, y.embedding, strict=True)) < 1e-7
+        assert abs(sum(p * p for p in x.embedding) - 1) < 1e-5
+
+
+class Colour(str, enum.Enum):
+    red = "red"
+    green = "green"
+
+
+class Thing(BaseModel):
+    name: Colour
+    legs: int = Field(ge=0, le=20)
+    alive: bool
+    parts: list[Colour] = Field(max_length=3)
+
+
+@check
+def structured():
+    request = dict(model="story", messages=conversation, temperature=0, max_tokens=300)
+    thing = client.chat.completions.parse(**request, response_format=Thing).choices[0]
+    assert isinstance(thing.message.parsed, Thing) and thing.finish_reason == "stop"
+    ask = instructor.from_openai(client, mode=instructor.Mode.JSON_SCHEMA)
+    assert isinstance(ask.chat.completions.create(**request, response_model=Thing, max_retries=0), Thing)
+    refused(openai.BadRequestError, "response_format", client.chat.completions.create, **request,
+            response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "string", "pattern": "a+"}}})
 
 
 @check

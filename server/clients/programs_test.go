@@ -30,6 +30,13 @@ func TestPython(t *testing.T) {
 	idle(t, s)
 }
 
+func TestOllama(t *testing.T) {
+	e := programs(t)
+	s := serve(t)
+	locked, key := withKey(t)
+	output(t, command(t.Context(), e.python, "testdata/ollama_client.py", s.url, locked.url, key))
+}
+
 func TestJavaScript(t *testing.T) {
 	e := programs(t)
 	s := serve(t)
