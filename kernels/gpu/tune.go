@@ -2,6 +2,7 @@ package gpu
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -75,6 +76,9 @@ func (b *Backend) Tune(ctx context.Context, o *TuneOptions) (*Tuning, error) {
 	slices.Sort(formats)
 	found := &Tuning{}
 	for _, f := range formats {
+		if unitCols(f) == 0 {
+			return nil, fmt.Errorf("gpu: tuning for matrices in %v: %w", f, errors.ErrUnsupported)
+		}
 		for _, gated := range []bool{false, true} {
 			m := MatvecTuning{Format: f.String(), Gated: gated}
 			if err := t.matvec(f, &m); err != nil {
@@ -165,9 +169,7 @@ func (t *tuner) time(g *geometry, record func(p *pass)) (time.Duration, error) {
 	}
 	p := ops.(*pass)
 	defer p.End()
-	if g != nil {
-		p.geometry = g
-	}
+	p.geometry = g
 	record(p)
 	if err := p.Run(); err != nil {
 		return 0, err

@@ -81,6 +81,9 @@ func TestTuneEnds(t *testing.T) {
 	if _, err := b.Tune(ctx, o); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
+	if _, err := b.Tune(t.Context(), &gpu.TuneOptions{Formats: []kernels.Format{99}}); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("a format that is none: %v", err)
+	}
 	if !sim.Simulated() {
 		return
 	}
