@@ -56,8 +56,8 @@ bench-peers: ## Get llama.cpp and PyTorch (half an hour the first time), then be
 	./scripts/peers.sh
 	$(MAKE) bench BENCH_FLAGS="$(BENCH_FLAGS) --peers all"
 
-metal-report: tools ## Count what a token costs a GPU; writes docs/metal-report.md (a quarter of an hour)
-	$(GO) -C internal/metalreport run . -configs $(CURDIR)/testdata/configs -out $(CURDIR)/docs
+metal-report: tools ## Count what a token costs a GPU; writes docs/metal-report.md (some minutes)
+	CGO_ENABLED=0 $(GO) run ./internal/metalreport
 
 FUZZTIME ?= 1m
 fuzz: ## Run every fuzz target for FUZZTIME (default 1m)

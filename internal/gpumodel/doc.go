@@ -23,8 +23,9 @@
 // Bytes, the number of stages, the host's share, and issue slots of 4-bit formats: the first two carry nearly all of what
 // it explains. Threadgroups only while there are few for the cores. All kernels in the published figures launch hundreds;
 // they bound what one core can pull from below, not from above. So nothing is given without a [Range] over what they leave
-// open, and [Range.Verdict] calls nothing faster whose range touches 1 or that is within the model's worst error of it.
-// It cannot tell prompts from anything, nor 8 outputs a threadgroup from 16, nor effects below a tenth.
+// open and over what is estimated of this project's kernels, and [Range.Verdict] calls nothing faster whose range touches 1
+// or that is within the model's worst error of it. It cannot tell prompts from anything, nor 8 outputs a threadgroup from
+// 16, nor effects below a tenth.
 //
 // Not modelled: the system-level cache, clocks that drop when the host leaves gaps, heat.
 package gpumodel

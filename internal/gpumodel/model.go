@@ -62,7 +62,7 @@ type parameters struct {
 // what microbenchmarks (philipturner/metal-benchmarks) give for one core and for all: published speeds exclude less than 15
 // and nothing above. Latency likewise: they exclude more than a microsecond.
 var fitted = parameters{
-	Efficiency: 0.92,
+	Efficiency: Efficiency,
 	Start:      4.575060942335106e-6,
 	ClockPower: 0.6455140217489146,
 	TwoDies:    1.3677699894930686,
@@ -71,6 +71,9 @@ var fitted = parameters{
 	Port:       18,
 	Latency:    0.5e-6,
 }
+
+// Efficiency is the share of the stated bandwidth that kernels reach, fitted.
+const Efficiency = 0.92
 
 // Issue slots a weight takes in ggml's matrix-vector kernels, fitted with the other parameters: an effective number, which
 // includes what keeps the units from issuing in each cycle. Those of 16 and 8 bits are at the bound of what was searched.
@@ -104,8 +107,19 @@ func (p parameters) time(c Chip, t Token) float64 {
 		start *= p.TwoDies
 	}
 	total := t.Host + t.HostGuess
+	known := map[Dispatch]float64{} // layers are alike
 	for _, s := range t.Stages {
-		total += start + p.stage(c, s)
+		total += start
+		if len(s) != 1 {
+			total += p.stage(c, s)
+			continue
+		}
+		v, ok := known[s[0]]
+		if !ok {
+			v = p.stage(c, s)
+			known[s[0]] = v
+		}
+		total += v
 	}
 	return total
 }

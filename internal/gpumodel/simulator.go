@@ -10,9 +10,9 @@ import (
 const threadgroupMemory = 60 << 10
 
 const (
-	// ownRegisters is what a lane of matvec holds in its loop, unrolled twice, by hand: the words of four rows of W, and x
+	// OwnRegisters is what a lane of matvec holds in its loop, unrolled twice, by hand: the words of four rows of W, and x
 	// and the norm, twice; sums and addresses. What Apple's compiler makes of it nobody has seen.
-	ownRegisters = 80
+	OwnRegisters = 80
 	// ownPrologue is what attention takes until it loads its first key: queries and the new key are normalised and
 	// rotated, and a barrier passed.
 	ownPrologue = 1.5e-6
@@ -40,9 +40,9 @@ func FromSimulator(dispatches []metalsim.Dispatch, f Format, host float64) Token
 		}
 		switch {
 		case product:
-			n.Registers = ownRegisters
+			n.Registers = OwnRegisters
 		case strings.HasPrefix(d.Kernel, "attend_decode"):
-			n.Registers, n.Prologue = ownRegisters, ownPrologue
+			n.Registers, n.Prologue = OwnRegisters, ownPrologue
 		}
 		if d.Memory > 0 {
 			n.Resident = max(1, threadgroupMemory/d.Memory)

@@ -19,7 +19,7 @@ func TestFromSimulator(t *testing.T) {
 			Slots: outs * k * formats[f].kernel.countedSlots, InFlight: formats[f].kernel.countedInFlight,
 		}
 		got := FromSimulator([]metalsim.Dispatch{counted}, f, 0).Stages[0][0]
-		want.Resident, want.Registers = 60, ownRegisters
+		want.Resident, want.Registers = 60, OwnRegisters
 		if math.Abs(got.Slots/want.Slots-1) > 1e-9 || math.Abs(got.InFlight/want.InFlight-1) > 1e-9 {
 			t.Errorf("%v: %+v, want %+v", f, got, want)
 		}

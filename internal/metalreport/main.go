@@ -1,14 +1,11 @@
-// Metalreport counts, on the Metal simulator, what one token of each OpenELM
-// model costs a GPU, and writes docs/metal-report.md with a picture.
+// Metalreport runs a token of each OpenELM model on the Metal simulator, in each
+// weight format, and writes docs/metal-report.md: what the kernels ask of a GPU,
+// and what gpumodel makes of it beside llama.cpp and MLX.
 //
 //	make metal-report
-//
-// The figures are counts (dispatches, barriers, threadgroups, bytes), which are
-// the same on every GPU; no speed is measured or claimed.
 package main
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"log"
@@ -16,132 +13,125 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/go-openelm/go-openelm/internal/checkpoint"
+	"github.com/go-openelm/go-openelm/internal/gpumodel"
 	"github.com/go-openelm/go-openelm/internal/metalsim"
 	"github.com/go-openelm/go-openelm/kernels"
-	"github.com/go-openelm/go-openelm/kernels/gpu"
 	"github.com/go-openelm/go-openelm/loader"
 	"github.com/go-openelm/go-openelm/openelm"
 )
 
-// cached is how many tokens are in the KV cache before the one that is counted.
-const cached = 64
+// lengths are numbers of tokens in the KV cache, which is float16 as llama.cpp's and
+// MLX's.
+var lengths = [...]int{64, 1000}
 
 var sizes = []string{"270M", "450M", "1_1B", "3B"}
 
-var layouts = []struct {
-	name string
+// formats are those of the report. peer is the format of llama.cpp or MLX that is
+// compared; of MLX there are those that mlx-lm converts to.
+var formats = []struct {
 	kernels.Layout
+	peer      gpumodel.Format
+	ggml, mlx bool
 }{
-	{"bf16", kernels.Layout{Format: kernels.BF16}},
-	{"Q8_0", kernels.Layout{Format: kernels.Q8_0}},
-	{"Q4_0", kernels.Layout{Format: kernels.Q4_0}},
-	{"MLX 4-bit, group 64", kernels.Layout{Format: kernels.Affine4, Group: 64, ScaleFormat: kernels.F16}},
+	{kernels.Layout{Format: kernels.F32}, gpumodel.F32, true, false},
+	{kernels.Layout{Format: kernels.F16}, gpumodel.F16, true, true},
+	{kernels.Layout{Format: kernels.BF16}, gpumodel.BF16, true, true},
+	{kernels.Layout{Format: kernels.Q8_0}, gpumodel.Q8_0, true, false},
+	{kernels.Layout{Format: kernels.Q6_K}, gpumodel.Q6_K, true, false},
+	{kernels.Layout{Format: kernels.Q5_1}, gpumodel.Q5_1, true, false},
+	{kernels.Layout{Format: kernels.Q5_0}, gpumodel.Q5_0, true, false},
+	{kernels.Layout{Format: kernels.Q5_K}, gpumodel.Q5_K, true, false},
+	{kernels.Layout{Format: kernels.Q4_1}, gpumodel.Q4_1, true, false},
+	{kernels.Layout{Format: kernels.Q4_0}, gpumodel.Q4_0, true, false},
+	{kernels.Layout{Format: kernels.Q4_K}, gpumodel.Q4_K, true, false},
+	{kernels.Layout{Format: kernels.IQ4_NL}, gpumodel.IQ4_NL, true, false},
+	{kernels.Layout{Format: kernels.IQ4_XS}, gpumodel.IQ4_XS, true, false},
+	{kernels.Layout{Format: kernels.Q3_K}, gpumodel.Q3_K, true, false},
+	{kernels.Layout{Format: kernels.Q2_K}, gpumodel.Q2_K, true, false},
+	{kernels.Layout{Format: kernels.Affine8, Group: 64, ScaleFormat: kernels.F16}, gpumodel.Affine8, false, true},
+	{kernels.Layout{Format: kernels.Affine4, Group: 64, ScaleFormat: kernels.F16}, gpumodel.Affine4, false, true},
 }
 
 func main() {
 	configs := flag.String("configs", "testdata/configs", "folder of the models' config.json files")
-	out := flag.String("out", "docs", "folder for metal-report.md and img/metal-report.png and .svg")
-	only := flag.String("only", "", "count this size only, and print it instead")
+	out := flag.String("out", "docs/metal-report.md", "file to write")
 	flag.Parse()
-	if err := run(*configs, *out, *only); err != nil {
+	if err := run(*configs, *out); err != nil {
 		log.Fatal("metalreport: ", err)
 	}
 }
 
-func run(configs, out, only string) error {
-	sim, err := metalsim.Open()
+func run(configs, out string) error {
+	c, err := newCounter()
 	if err != nil {
 		return err
 	}
-	if !sim.Simulated() {
-		return fmt.Errorf("counting needs the simulator, which runs on Linux")
-	}
-	sim.Configure("mode", "count")
-	b, err := gpu.Open(gpu.Options{})
-	if err != nil {
-		return err
-	}
-	defer b.Close()
+	defer c.Close()
 	var rows []row
 	for _, size := range sizes {
-		if only != "" && size != only {
-			continue
-		}
-		text, err := os.ReadFile(filepath.Join(configs, size+".json"))
+		config, err := readConfig(configs, size)
 		if err != nil {
 			return err
 		}
-		c, err := loader.ParseConfig(text)
+		more, err := c.rows(size, config)
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", size, err)
 		}
-		for _, l := range layouts {
-			r, err := count(sim, b, c, l.Layout)
-			if err == nil {
-				ends := *c // the embedding, the logits and the first layer
-				ends.Layers = c.Layers[:1]
-				r.ends, err = count(sim, b, &ends, l.Layout)
-			}
-			if err != nil {
-				return fmt.Errorf("%s %s: %w", size, l.name, err)
-			}
-			r.size, r.format = strings.ReplaceAll(size, "_", "."), l.name
-			fmt.Fprintf(os.Stderr, "%s %s: %d dispatches\n", size, l.name, r.dispatches)
-			rows = append(rows, *r)
-		}
+		rows = append(rows, more...)
+		fmt.Fprintln(os.Stderr, size)
 	}
-	if only != "" {
-		return writeTable(os.Stdout, rows)
-	}
-	if err := writeReport(filepath.Join(out, "metal-report.md"), rows); err != nil {
+	f, err := os.Create(out)
+	if err != nil {
 		return err
 	}
-	return draw(filepath.Join(out, "img"), rows)
+	defer f.Close()
+	if err := write(f, rows); err != nil {
+		return err
+	}
+	return f.Close()
 }
 
-// row is the counts of one model and format.
+func readConfig(dir, size string) (*openelm.Config, error) {
+	text, err := os.ReadFile(filepath.Join(dir, size+".json"))
+	if err != nil {
+		return nil, err
+	}
+	return loader.ParseConfig(text)
+}
+
+// row is a model in a format.
 type row struct {
-	size, format string
-	config       *openelm.Config
-
-	dispatches, barriers, threadgroups uint64
-	unique, requested                  float64 // bytes read and written
-	ideal                              float64 // bytes of weights and live KV cache
-	byKernel                           map[string]metalsim.KernelTotals
-
-	ends *row // the same of the model's first layer alone
+	size      string
+	config    *openelm.Config
+	format    gpumodel.Format
+	ggml, mlx bool
+	tokens    [len(lengths)]tokenCounts
+	slots     slots
 }
 
-// count runs one token after cached others.
-func count(sim *metalsim.Simulator, b kernels.Backend, c *openelm.Config, l kernels.Layout) (*row, error) {
-	m, weights, err := checkpoint.Zeros(b, c, l)
-	if err != nil {
-		return nil, err
+// rows counts a model in all formats; attention does not depend on them.
+func (c *counter) rows(size string, config *openelm.Config) ([]row, error) {
+	var attention [len(lengths)]map[heads][]metalsim.Dispatch
+	for i, l := range lengths {
+		var err error
+		if attention[i], err = c.attention(config, formats[0].Layout, l); err != nil {
+			return nil, err
+		}
 	}
-	defer m.Close()
-	s, err := m.NewSession(&openelm.SessionOptions{Capacity: 2 * cached})
-	if err != nil {
-		return nil, err
+	var rows []row
+	for _, f := range formats {
+		r := row{size: strings.ReplaceAll(size, "_", "."), config: config, format: f.peer, ggml: f.ggml, mlx: f.mlx}
+		for i, l := range lengths {
+			var err error
+			if r.tokens[i], err = c.token(config, f.Layout, l, attention[i]); err != nil {
+				return nil, fmt.Errorf("%v: %w", f.peer, err)
+			}
+		}
+		var err error
+		if r.slots, err = c.slots(f.Layout); err != nil {
+			return nil, fmt.Errorf("%v: %w", f.peer, err)
+		}
+		rows = append(rows, r)
 	}
-	defer s.Close()
-	ctx := context.Background()
-	sim.Configure("execute", "0") // what is cached does not matter
-	if err := s.Append(ctx, make([]int32, cached)...); err != nil {
-		return nil, err
-	}
-	sim.Configure("execute", "1")
-	sim.Reset()
-	if err := s.Append(ctx, 1); err != nil {
-		return nil, err
-	}
-	t := sim.Counters()
-	args := t.Labels["setBytes"] // arguments travel with the commands
-	return &row{
-		config: c, dispatches: t.Dispatches, barriers: t.MemoryBarriers, threadgroups: t.Threadgroups,
-		unique:    float64(t.Bytes.UniqueRead + t.Bytes.UniqueWritten - args.UniqueRead),
-		requested: float64(t.Bytes.Read + t.Bytes.Written - args.Read),
-		ideal:     float64(weights) + float64(cached+1)*float64(c.CacheBytes()),
-		byKernel:  t.Kernels,
-	}, nil
+	return rows, nil
 }
