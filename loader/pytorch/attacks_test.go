@@ -90,6 +90,7 @@ func TestAttacks(t *testing.T) {
 		"text":                  {[]byte("PK\x03\x04, he said"), "no archive", false},
 		"cut":                   {whole[:len(whole)-30], "no archive", false},
 		"cut in front":          {whole[40:], "local header", false},
+		"nothing in it":         {pack(t), "without data.pkl", true},
 		"no pickle":             {pack(t, part{name: "m/data/0"}), "without data.pkl", true},
 		"two pickles":           {pack(t, part{name: "a/data.pkl"}, part{name: "b/data.pkl"}), "second data.pkl", false},
 		"the same entry twice":  {pack(t, part{name: "a/data.pkl"}, part{name: "a/data.pkl"}), "occurs twice", false},

@@ -156,16 +156,16 @@ func openArchive(r io.ReaderAt, size int64) (*archive, error) {
 		if err != nil {
 			return nil, &FormatError{Field: f.Name, Reason: "no local header", Err: err}
 		}
-		if off > size || f.UncompressedSize64 > uint64(size-off) {
+		if off < 0 || off > size || f.UncompressedSize64 > uint64(size-off) {
 			return nil, corrupt(f.Name, "%d bytes at %d in a file of %d", f.UncompressedSize64, off, size)
 		}
 		e := &entry{f, off}
 		a.entries[f.Name], order = e, append(order, e)
 	}
 	slices.SortFunc(order, func(x, y *entry) int { return cmp.Compare(x.offset, y.offset) })
-	for i := range order[1:] {
-		if before := order[i]; before.offset+int64(before.UncompressedSize64) > order[i+1].offset {
-			return nil, corrupt(order[i+1].Name, "overlaps %q", before.Name)
+	for i := 1; i < len(order); i++ {
+		if before := order[i-1]; before.offset+int64(before.UncompressedSize64) > order[i].offset {
+			return nil, corrupt(order[i].Name, "overlaps %q", before.Name)
 		}
 	}
 	return a, nil
