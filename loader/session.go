@@ -78,25 +78,47 @@ func layerTensor(i, which int) string {
 // with. The error is a [*FileError]: of kind ErrCorrupt for a damaged file; for
 // one of another model, adapter or cache format it wraps [openelm.ErrSnapshot].
 func OpenSession(path string, m *openelm.Model, o *openelm.SessionOptions) (*openelm.Session, error) {
-	f, err := openPath(path)
+	r, x, err := readSession(path)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	header, err := safetensors.ReadHeader(f, f.size)
-	if err != nil {
-		return nil, inFile(path, err)
-	}
-	r := &sessionReader{file: f, header: header, headDim: m.Config().HeadDim}
-	x, err := r.snapshot()
-	if err != nil {
-		return nil, err
-	}
+	defer r.Close()
+	r.headDim = m.Config().HeadDim
 	s, err := m.Restore(x, o, r.layers)
 	if err != nil {
 		return nil, inFile(path, err)
 	}
 	return s, nil
+}
+
+// InspectSession reads what a session's file holds, but for keys and values: Layers
+// is nil. Errors are those of [OpenSession] about a file that is damaged.
+func InspectSession(path string) (*openelm.Snapshot, error) {
+	r, x, err := readSession(path)
+	if err != nil {
+		return nil, err
+	}
+	return x, r.Close()
+}
+
+// readSession opens a session's file and reads everything but keys and values.
+func readSession(path string) (*sessionReader, *openelm.Snapshot, error) {
+	f, err := openPath(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	header, err := safetensors.ReadHeader(f, f.size)
+	if err != nil {
+		f.Close()
+		return nil, nil, inFile(path, err)
+	}
+	r := &sessionReader{file: f, header: header}
+	x, err := r.snapshot()
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return r, x, nil
 }
 
 // sessionReader reads the tensors of a session's file.

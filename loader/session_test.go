@@ -109,6 +109,26 @@ func cacheFormats(t *testing.T, m *openelm.Model) []kernels.Format {
 	return list
 }
 
+// TestInspectSession: what a file says is what the session's snapshot does.
+func TestInspectSession(t *testing.T) {
+	m := sessionModel(t, "tiny-f32")
+	s, path := savedSession(t, m, openelm.SessionOptions{}, 20)
+	got, err := loader.InspectSession(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Snapshot(func(want *openelm.Snapshot) error {
+		if got.Model != want.Model || got.Adapter != want.Adapter || got.Backend != want.Backend || !slices.Equal(got.Tokens, want.Tokens) ||
+			got.Evaluated != want.Evaluated || got.Exact != want.Exact || !slices.Equal(got.Logits, want.Logits) || got.Format != want.Format || got.Layers != nil {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestSessionFileOfAnother: what was saved with other weights is refused.
 func TestSessionFileOfAnother(t *testing.T) {
 	m := sessionModel(t, "tiny-f32")
@@ -171,6 +191,12 @@ func TestSessionFileCut(t *testing.T) {
 		}
 		if _, err := loader.OpenSession(path, m, nil); !errors.Is(err, loader.ErrCorrupt) {
 			t.Fatalf("cut to %d of %d bytes: got error %v, want ErrCorrupt", n, len(whole), err)
+		}
+		if n%64 != 0 {
+			continue
+		}
+		if _, err := loader.InspectSession(path); !errors.Is(err, loader.ErrCorrupt) {
+			t.Fatalf("cut to %d of %d bytes, inspected: got error %v, want ErrCorrupt", n, len(whole), err)
 		}
 	}
 	if info, err := os.Stat(path); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {

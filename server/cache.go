@@ -17,6 +17,7 @@ const minCapacity = 256
 // [openelm.Session.Rebase] keeps only what cannot be told from evaluating it anew.
 type cache struct {
 	budget int64
+	disk   *disk // nil: none
 
 	mu     sync.Mutex
 	kept   []*kept // the one used last at the end
@@ -57,15 +58,21 @@ func (k *kept) copy() (*openelm.Session, error) {
 // take returns a session for prompt with room for at least capacity tokens, and
 // how much of the prompt it has evaluated already. The caller gives it back.
 func (c *cache) take(m *Model, prompt []int32, capacity int) (*openelm.Session, int, error) {
-	s, err := c.find(m, prompt, capacity)
+	size := minCapacity
+	for size < capacity {
+		size *= 2
+	}
+	size = max(capacity, min(size, m.Model.Config().MaxContext))
+	var s *openelm.Session
+	var err error
+	if c.disk != nil {
+		s = c.disk.open(m, prompt, size, c.shared(m, prompt, capacity))
+	}
+	if s == nil {
+		s, err = c.find(m, prompt, capacity)
+	}
 	if s == nil && err == nil {
-		size := minCapacity
-		for size < capacity {
-			size *= 2
-		}
-		s, err = m.Model.NewSession(&openelm.SessionOptions{
-			Capacity: max(capacity, min(size, m.Model.Config().MaxContext)), Adapter: m.Adapter, Batch: m.Batch,
-		})
+		s, err = m.Model.NewSession(&openelm.SessionOptions{Capacity: size, Adapter: m.Adapter, Batch: m.Batch})
 	}
 	if err != nil {
 		return nil, 0, err
@@ -83,15 +90,7 @@ func (c *cache) take(m *Model, prompt []int32, capacity int) (*openelm.Session, 
 // It is nil if none shares enough.
 func (c *cache) find(m *Model, prompt []int32, capacity int) (*openelm.Session, error) {
 	c.mu.Lock()
-	best, most := -1, kernels.ExactRows // of no more, Rebase would keep nothing
-	for i, k := range slices.Backward(c.kept) {
-		if k.model != m || k.session.Capacity() < capacity {
-			continue
-		}
-		if n := common(k.tokens, prompt); n > most {
-			best, most = i, n
-		}
-	}
+	best, most := c.best(m, prompt, capacity)
 	if best < 0 {
 		c.mu.Unlock()
 		return nil, nil
@@ -108,6 +107,29 @@ func (c *cache) find(m *Model, prompt []int32, capacity int) (*openelm.Session, 
 	return k.copy()
 }
 
+// best is the session that shares most with prompt, −1 if none shares enough, and
+// how much that is.
+func (c *cache) best(m *Model, prompt []int32, capacity int) (best, most int) {
+	best, most = -1, kernels.ExactRows // of no more, Rebase would keep nothing
+	for i, k := range slices.Backward(c.kept) {
+		if k.model != m || k.session.Capacity() < capacity {
+			continue
+		}
+		if n := common(k.tokens, prompt); n > most {
+			best, most = i, n
+		}
+	}
+	return best, most
+}
+
+// shared is how much of prompt the memory has.
+func (c *cache) shared(m *Model, prompt []int32, capacity int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, most := c.best(m, prompt, capacity)
+	return most
+}
+
 // common is the length of the longest common beginning.
 func common(a, b []int32) int {
 	n := 0
@@ -122,31 +144,44 @@ func common(a, b []int32) int {
 // longest.
 func (c *cache) give(m *Model, s *openelm.Session, prompt int) {
 	k := &kept{model: m, session: s, tokens: s.Tokens(), prompt: prompt, bytes: int64(s.Capacity()) * m.Model.Config().CacheBytes()}
+	for _, old := range c.keep(k) {
+		// Another model may be unloaded meanwhile, this one is in use.
+		if c.disk != nil && old.model == m {
+			c.disk.save(old)
+		} else {
+			old.session.Close()
+		}
+	}
+}
+
+// keep adds k, and returns what there is no room for, k itself perhaps.
+func (c *cache) keep(k *kept) (out []*kept) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed || k.bytes > c.budget {
-		s.Close()
-		return
+		return []*kept{k}
 	}
 	for i := len(c.kept) - 1; i >= 0; i-- {
 		old := c.kept[i]
-		if old.model == m && old.session.Capacity() <= s.Capacity() && old.prompt <= common(old.tokens, k.tokens[:prompt]) {
-			c.drop(i)
+		if old.model == k.model && old.session.Capacity() <= k.session.Capacity() && old.prompt <= common(old.tokens, k.tokens[:k.prompt]) {
+			c.drop(i).session.Close()
 		}
 	}
 	for c.bytes+k.bytes > c.budget {
-		c.drop(0)
+		out = append(out, c.drop(0))
 	}
 	c.kept = append(c.kept, k)
 	c.bytes += k.bytes
+	return out
 }
 
-// drop closes the i-th session.
-func (c *cache) drop(i int) {
+// drop takes the i-th session out, to be closed.
+func (c *cache) drop(i int) *kept {
 	k := c.kept[i]
 	c.kept = slices.Delete(c.kept, i, i+1)
 	c.bytes -= k.bytes
-	k.leave().Close()
+	k.leave()
+	return k
 }
 
 // forget closes the sessions of models.
@@ -155,7 +190,7 @@ func (c *cache) forget(models []*Model) {
 	defer c.mu.Unlock()
 	for i := len(c.kept) - 1; i >= 0; i-- {
 		if slices.Contains(models, c.kept[i].model) {
-			c.drop(i)
+			c.drop(i).session.Close()
 		}
 	}
 }
@@ -167,12 +202,17 @@ func (c *cache) size() (sessions int, bytes int64) {
 	return len(c.kept), c.bytes
 }
 
-// close closes the sessions, those that are given back later, too.
+// close closes the sessions, those that are given back later, too. With a disk they
+// are saved.
 func (c *cache) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
 	for len(c.kept) > 0 {
-		c.drop(0)
+		if k := c.drop(0); c.disk != nil {
+			c.disk.save(k)
+		} else {
+			k.session.Close()
+		}
 	}
 }

@@ -28,6 +28,8 @@ type Model struct {
 	longest int
 	// vocabulary is made when a request wants structured output.
 	vocabulary func() (*schema.Vocabulary, error)
+	// identity is known when a session was looked for on disk.
+	identity func() (identity, error)
 }
 
 // pieces is what a server needs to know of a tokenizer, as those of package
@@ -80,6 +82,7 @@ func (m *Model) prepare(others []*Model) error {
 		m.longest = max(m.longest, len(strings.ReplaceAll(tokens.Piece(int32(id)), "▁", " ")))
 	}
 	m.vocabulary = sync.OnceValues(func() (*schema.Vocabulary, error) { return schema.NewVocabulary(m.Model) })
+	m.identity = sync.OnceValues(m.identify)
 	for _, other := range others {
 		if other.Model == m.Model {
 			m.vocabulary = other.vocabulary

@@ -121,6 +121,15 @@ func New(o Options) *Server {
 	return s
 }
 
+// KeepOnDisk lets the prefix cache keep in a folder, within a budget in bytes, what
+// memory has no room for and what it has when the server is closed. It is called
+// before there are requests. The folder is made if it is not there; nobody else may
+// use it meanwhile, and what is in it tells what was said.
+func (s *Server) KeepOnDisk(dir string, bytes int64) (err error) {
+	s.cache.disk, err = openDisk(dir, bytes, s.options.Logger)
+	return err
+}
+
 // Ready says that all models are there.
 func (s *Server) Ready() {
 	s.mu.Lock()

@@ -35,7 +35,8 @@ type serveFlags struct {
 	noKey, open                       bool
 	adapters, also                    []string
 	places, queue, cacheMiB           int
-	memoryMiB                         int64
+	memoryMiB, diskMiB                int64
+	cacheDir                          string
 	idle                              time.Duration
 	drain                             time.Duration
 	o                                 server.Options
@@ -78,6 +79,8 @@ The first interrupt or SIGTERM lets requests finish, the second ends at once.`,
 	fl.IntVar(&f.places, "parallel", 16, "requests that generate at a time")
 	fl.IntVar(&f.queue, "queue", 64, "requests that wait for that at a time; more are told to come again")
 	fl.IntVar(&f.cacheMiB, "cache", 512, "MiB of finished texts to keep for requests that begin alike; 0: none")
+	fl.StringVar(&f.cacheDir, "cache-dir", "", "folder to keep texts in that --cache has no room for, and over restarts (default: none)")
+	fl.Int64Var(&f.diskMiB, "cache-disk", 4096, "MiB that --cache-dir may take")
 	fl.BoolVar(&f.o.TokenizeBOS, "tokenize-bos", false, "/tokenize always begins with the begin-of-text token, for evaluations")
 	fl.DurationVar(&f.drain, "drain", 30*time.Second, "how long requests may take to finish after the first signal")
 	return cmd
@@ -93,6 +96,10 @@ func (f *serveFlags) check(cmd *cobra.Command) error {
 		return fmt.Errorf("--queue %d makes no sense", f.queue)
 	case f.cacheMiB < 0:
 		return fmt.Errorf("--cache %d makes no sense", f.cacheMiB)
+	case f.diskMiB < 1:
+		return fmt.Errorf("--cache-disk %d makes no sense", f.diskMiB)
+	case cmd.Flags().Changed("cache-disk") && f.cacheDir == "":
+		return errors.New("--cache-disk is for --cache-dir")
 	case f.memoryMiB < 0:
 		return fmt.Errorf("--memory %d makes no sense", f.memoryMiB)
 	case f.idle == 0:
@@ -201,6 +208,11 @@ func (f *serveFlags) run(cmd *cobra.Command, m *modelFlags, signals *signals) er
 	}
 	f.o.MemoryBytes, f.o.IdleTime = f.memoryMiB<<20, f.idle
 	s := server.New(f.o)
+	if f.cacheDir != "" {
+		if err := s.KeepOnDisk(f.cacheDir, f.diskMiB<<20); err != nil {
+			return fmt.Errorf("--cache-dir: %w", err)
+		}
+	}
 	if _, err := fmt.Fprintln(cmd.OutOrStdout(), address); err != nil {
 		return err
 	}

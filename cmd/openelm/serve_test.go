@@ -83,6 +83,8 @@ func TestServeRefuses(t *testing.T) {
 		"--also checkpoint":                    "write name=checkpoint",
 		"--also x=/nowhere --addr 127.0.0.1:0": "--also x: ",
 		"--open --unix x":                      "leave --unix out",
+		"--cache-disk 5":                       "--cache-dir",
+		"--cache-disk 0":                       "makes no sense",
 		"--idle 0":                             "makes no sense",
 		"--memory -1":                          "makes no sense",
 		"--unix " + socket:                     "another program listens",

@@ -41,7 +41,7 @@ var allowed = map[string][]string{
 	"internal/device":  {"kernels", "kernels/cpu", "kernels/gpu", "internal"},
 	// Not of the core, which must not import it: it has a dependency that the
 	// library's users should not compile.
-	"server": {"openelm", "chat", "schema", "kernels", "loader/tokenizer", "internal", "github.com/prometheus/client_golang"},
+	"server": {"openelm", "chat", "schema", "kernels", "loader", "loader/tokenizer", "internal", "github.com/prometheus/client_golang"},
 }
 
 // darwinOnly are imports that only files for Apple's systems may add.
