@@ -17,6 +17,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
+	cdp "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -109,9 +110,15 @@ func open(t *testing.T, address string) *page {
 		}
 	})
 	p := &page{t, ctx}
-	p.do(network.Enable(), log.Enable(), runtime.Enable(), chromedp.Navigate(address+"/"))
+	p.do(network.Enable(), log.Enable(), runtime.Enable(), withoutStreamIteration, chromedp.Navigate(address+"/"))
 	return p
 }
+
+// withoutStreamIteration takes from pages what Safari does not have.
+var withoutStreamIteration = chromedp.ActionFunc(func(ctx context.Context) error {
+	_, err := cdp.AddScriptToEvaluateOnNewDocument(`delete ReadableStream.prototype[Symbol.asyncIterator]`).Do(ctx)
+	return err
+})
 
 func (p *page) do(actions ...chromedp.Action) {
 	p.Helper()
@@ -172,6 +179,41 @@ func TestPage(t *testing.T) {
 	}
 	p.do(chromedp.Click("#clear"))
 	p.wait(`document.querySelectorAll(".turn").length === 0`)
+}
+
+// TestFailure: a question that got no answer is no part of the conversation, and
+// comes back unless the next one is being typed.
+func TestFailure(t *testing.T) {
+	p := open(t, start(t, ""))
+	p.wait(ready)
+	p.eval(`(() => {
+		window.serverFetch = fetch;
+		window.fetch = (path, o) => new Promise((_, fail) => { window.asked = JSON.parse(o.body).messages; window.failNow = () => fail(new Error("no connection")); });
+	})()`)
+	const answered = `document.querySelectorAll(".wrong").length === %d && !document.querySelector(".writing")`
+	p.press("First" + kb.Enter)
+	p.wait(`window.failNow`)
+	p.do(chromedp.SetValue("#text", "Second"))
+	p.eval(`window.failNow()`)
+	p.wait(fmt.Sprintf(answered, 1))
+	if v := p.eval(`document.getElementById("text").value`); v != "Second" {
+		t.Errorf("what was being typed is %q", v)
+	}
+	p.eval(`window.asked = null`)
+	p.press(kb.Enter)
+	p.wait(`window.asked`)
+	if said := p.eval(`JSON.stringify(window.asked)`); said != `[{"role":"user","content":"Second"}]` {
+		t.Errorf("the conversation is %s", said)
+	}
+	p.eval(`document.getElementById("text").value = ""`) // chromedp's Enter leaves a line feed
+	p.eval(`window.failNow()`)
+	p.wait(fmt.Sprintf(answered, 2))
+	if v := p.eval(`document.getElementById("text").value`); v != "Second" {
+		t.Errorf("the question that comes back is %q", v)
+	}
+	p.eval(`window.fetch = window.serverFetch`)
+	p.press(kb.Enter)
+	p.wait(fmt.Sprintf(done, 1))
 }
 
 // TestSizes: nothing is cut off in narrow and wide windows, in light and dark ones.

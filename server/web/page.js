@@ -54,12 +54,17 @@ function show(role, said) {
 // events yields the data of a stream's events.
 async function* events(body) {
 	let held = "";
-	for await (const part of body.pipeThrough(new TextDecoderStream())) {
-		const all = (held + part).split("\n\n");
-		held = all.pop();
-		for (const event of all) {
-			if (event.startsWith("data: ") && event !== "data: [DONE]") yield JSON.parse(event.slice(6));
+	const reader = body.pipeThrough(new TextDecoderStream()).getReader(); // Safari iterates over no streams
+	try {
+		for (let part = await reader.read(); !part.done; part = await reader.read()) {
+			const all = (held + part.value).split("\n\n");
+			held = all.pop();
+			for (const event of all) {
+				if (event.startsWith("data: ") && event !== "data: [DONE]") yield JSON.parse(event.slice(6));
+			}
 		}
+	} finally {
+		reader.cancel().catch(() => {}); // of a stream that failed
 	}
 }
 
@@ -102,7 +107,8 @@ async function reply(question) {
 	if (said) {
 		mine.push({ role: "assistant", content: said });
 	} else { // the question may be asked again
-		text.value ||= mine.pop().content;
+		const { content } = mine.pop();
+		text.value ||= content; // unless the next one is being typed
 		turn.remove();
 		question.remove();
 	}
