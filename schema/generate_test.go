@@ -256,6 +256,9 @@ func TestGenerate(t *testing.T) {
 	if err != nil && !errors.Is(err, schema.ErrIncomplete) {
 		t.Fatal(err)
 	}
+	if p.secret != 0 {
+		t.Error("a field that JSON does not see was written")
+	}
 	t.Logf("%+v, %v", p, err)
 	if n, err := schema.Generate[[3]int8](t.Context(), m, "The numbers are", nil); err != nil {
 		t.Errorf("%v, %v", n, err)
