@@ -197,7 +197,9 @@ class Rewriter {
 
   // f({a, b}) for a parameter that is a vector in every overload of f with that many parameters.
   void braces(int open) {
-    auto f = functions.find(t.at(t.previous(open)));
+    int name = t.previous(open);
+    if (t.at(name) == ">") name = t.previous(t.match_back(name));
+    auto f = functions.find(t.at(name));
     int close = t.match(open);
     if (f == functions.end() || close < 0) return;
     std::vector<int> arguments = elements(open, close);

@@ -370,6 +370,7 @@ template <> struct _numeric_limits_impl<Turned> {   // a name of Apple's own hea
 template <uint n> constexpr uint twice() { return 2 * n; }
 template <typename T> constexpr uint elements() { return twice<vec_elements<T>::value>(); }
 uint middle(uint3 v) { return v.y; }
+template <int n> uint thrice(uint3 v) { return n * v.y; }
 float middle(uint at, vec<float, 3> v) { return v.y + at; }
 struct Corner { float4 at [[position]]; float2 where [[user(where)]]; };
 // Not of a compute library, but in the same file with one.
@@ -389,7 +390,7 @@ kernel void specification(device uint *ok [[buffer(0)]]) {
   const float4 v(q, 2.0f), w(3.0f, part, max(q.x, 4.0f));
   CHECK(all(v == float4(1, 1, 1, 2)) && all(w == float4(3, 0.5f, -0.25f, 4)));
   CHECK(elements<half3>() == 6 && elements<float>() == 2);
-  CHECK(middle({n, 2u, 3u}) == 2 && middle(1, {1, float2(4, 3)}) == 5);
+  CHECK(middle({n, 2u, 3u}) == 2 && thrice<3>({n, 2u, 3u}) == 6 && middle(1, {1, float2(4, 3)}) == 5);
   CHECK(_disjunction<is_same<int, float>, is_same<int, int>>::value && !_disjunction<is_same<int, float>>::value);
   CHECK(__is_valid_simdgroup_type<half4>::value && __is_valid_simdgroup_type<uint>::value && !__is_valid_simdgroup_type<bool>::value && !__is_valid_simdgroup_type<Turned>::value);
   nullptr_t none = nullptr;
