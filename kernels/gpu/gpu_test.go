@@ -16,11 +16,14 @@ import (
 	"github.com/go-openelm/go-openelm/openelm"
 )
 
-// open starts the simulator (on macOS there is none) and a backend, which the
-// test's end closes.
-func open(t testing.TB) (*metalsim.Simulator, *gpu.Backend) {
+// open starts the simulator (on macOS there is none), with these names and
+// values of settings, and a backend, which the test's end closes.
+func open(t testing.TB, settings ...string) (*metalsim.Simulator, *gpu.Backend) {
 	t.Helper()
 	sim := metalsim.Start(t)
+	for i := 0; i < len(settings) && sim.Simulated(); i += 2 {
+		sim.Set(t, settings[i], settings[i+1])
+	}
 	b, err := gpu.Open(gpu.Options{})
 	if err != nil {
 		t.Fatal(err)

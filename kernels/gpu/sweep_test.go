@@ -43,7 +43,8 @@ func TestSweep(t *testing.T) {
 				continue
 			}
 			t.Run(fmt.Sprintf("%s/%v", name, layout.Format), func(t *testing.T) {
-				sim, b := open(t)
+				const most = "1099511627776" // bytes of zeros, which take none
+				sim, b := open(t, "memory", most, "buffer", most)
 				s := newSweep(t, sim, b, name, layout)
 				s.chunks()
 				if all {
@@ -81,8 +82,6 @@ func newSweep(t *testing.T, sim *metalsim.Simulator, b *gpu.Backend, name string
 	sim.Set(t, "execute", "0")
 	sim.Set(t, "mode", "plain")
 	sim.Set(t, "coverage", "0")
-	sim.Set(t, "memory", fmt.Sprint(int64(1<<40))) // of zeros, which take none
-	sim.Set(t, "buffer", fmt.Sprint(int64(1<<40)))
 	c := config(t, name)
 	m, _, err := checkpoint.Zeros(b, c, layout)
 	if err != nil {
