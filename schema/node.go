@@ -156,11 +156,26 @@ func (n *node) flat() []*node {
 	return all
 }
 
-// disjoint reports whether no value is seen to be both an a and a b.
-func disjoint(a, b *node, depth int) bool {
-	for _, x := range a.flat() {
-		for _, y := range b.flat() {
-			if !apart(x, y, depth) {
+// alternatives are those of a node that is compiled.
+func (n *node) alternatives() []*node {
+	if n.kind == choice {
+		return n.any
+	}
+	return []*node{n}
+}
+
+// step is the work of a comparison, in bytes that could be read instead.
+const step = 32
+
+// disjoint reports whether no value is seen to be both an a and a b. Once there is
+// no work left, it reports false.
+func (c *compiler) disjoint(a, b *node, depth int) bool {
+	if c.spend(step) != nil || a == b {
+		return false
+	}
+	for _, x := range a.alternatives() {
+		for _, y := range b.alternatives() {
+			if !c.apart(x, y, depth) {
 				return false
 			}
 		}
@@ -169,44 +184,88 @@ func disjoint(a, b *node, depth int) bool {
 }
 
 // apart is disjoint for nodes that are no choices.
-func apart(a, b *node, depth int) bool {
+func (c *compiler) apart(a, b *node, depth int) bool {
+	if c.spend(step) != nil {
+		return false
+	}
 	switch {
 	case a.kind == literal && b.kind == literal:
-		return !slices.ContainsFunc(a.words, func(w string) bool {
-			return slices.ContainsFunc(b.words, func(v string) bool { return !differ(v, w) })
-		})
+		x, y := c.meaning(a), c.meaning(b)
+		if len(x.known) > len(y.known) {
+			x, y = y, x
+		}
+		if c.spend(step*len(x.known)) != nil || x.kinds&y.unknown|x.unknown&y.kinds != 0 {
+			return false
+		}
+		for v := range x.known {
+			if y.known[v] {
+				return false
+			}
+		}
+		return true
 	case a.kind == literal:
-		return !slices.ContainsFunc(a.words, func(w string) bool { return kindOf(w) == b.kind })
+		return c.meaning(a).kinds&(1<<b.kind) == 0
 	case b.kind == literal:
-		return apart(b, a, depth)
+		return c.apart(b, a, depth)
 	case a.kind != b.kind:
 		return true
 	case a.kind != object || depth == 0:
 		return false
 	}
 	for _, p := range a.properties {
-		for _, q := range b.properties {
-			if p.key == q.key && p.required && q.required && disjoint(p.value, q.value, depth-1) {
-				return true
-			}
+		if c.spend(step) != nil {
+			return false
+		}
+		if q := b.property(p.key); q != nil && p.required && q.required && c.disjoint(p.value, q.value, depth-1) {
+			return true
 		}
 	}
 	return false
 }
 
-// differ reports whether two words are seen to be different values.
-func differ(a, b string) bool {
-	switch k := kindOf(a); {
-	case k != kindOf(b):
-		return true
-	case k == number:
-		x, err := strconv.ParseFloat(a, 64)
-		y, err2 := strconv.ParseFloat(b, 64)
-		return err == nil && err2 == nil && x != y
-	case k == array || k == object:
-		return false
+// property is the one whose name is spelled so, nil if there is none.
+func (n *node) property(key string) *property {
+	i, ok := slices.BinarySearchFunc(n.byName, key, func(i int32, key string) int { return cmp.Compare(n.properties[i].key, key) })
+	if !ok {
+		return nil
 	}
-	return a != b
+	return &n.properties[n.byName[i]]
+}
+
+// values are what the words of a literal mean.
+type values struct {
+	known          map[string]bool // equal values are the same string
+	kinds, unknown uint            // bits by kind: of all, and of those that may equal any other of their kind
+}
+
+// meaning is what the words of a literal mean.
+func (c *compiler) meaning(n *node) *values {
+	if v, ok := c.meanings[n]; ok {
+		return v
+	}
+	v := &values{known: map[string]bool{}}
+	for _, w := range n.words {
+		k := kindOf(w)
+		v.kinds |= 1 << k
+		switch k {
+		case number:
+			x, err := strconv.ParseFloat(w, 64)
+			if err != nil {
+				v.unknown |= 1 << k
+				continue
+			}
+			if x == 0 {
+				x = 0 // −0 is 0
+			}
+			v.known[strconv.FormatFloat(x, 'g', -1, 64)] = true
+		case array, object:
+			v.unknown |= 1 << k
+		default:
+			v.known[w] = true
+		}
+	}
+	c.meanings[n] = v
+	return v
 }
 
 // kindOf is the kind of value that a word is; literal for true, false and null.

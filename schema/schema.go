@@ -48,7 +48,8 @@ func (e *Error) Is(target error) bool { return e.Unsupported && target == errors
 const (
 	maxSize         = 1 << 20 // bytes
 	maxDepth        = 100
-	maxNodes        = 20_000
+	maxParts        = 20_000   // nodes, and words of literals
+	maxWork         = 32 << 20 // bytes that are read, over and over where parts are nested
 	maxAlternatives = maxThreads
 	maxAny          = 8 // depth of values of which nothing is said
 )
@@ -70,11 +71,7 @@ func Compile(text []byte) (*Schema, error) {
 	if !json.Valid(text) {
 		return nil, &Error{Path: "#", Reason: "it is no JSON"}
 	}
-	c := &compiler{root: text, refs: map[string]*node{}}
-	root, err := c.compile(text, "#", 0)
-	if err == nil {
-		err = c.finish(root)
-	}
+	root, err := newCompiler(text).all()
 	if err != nil {
 		return nil, err
 	}
@@ -83,11 +80,34 @@ func Compile(text []byte) (*Schema, error) {
 
 // compiler compiles one schema.
 type compiler struct {
-	root  json.RawMessage
-	refs  map[string]*node
+	root  *place
+	refs  map[*place]*node
 	any   [maxAny + 1]*node
 	nodes []*node
 	oneOf []exclusive
+	parts int
+	work  int
+
+	meanings map[*node]*values // of literals that were compared
+}
+
+func newCompiler(text []byte) *compiler {
+	return &compiler{root: &place{text: text}, refs: map[*place]*node{}, meanings: map[*node]*values{}}
+}
+
+// all compiles the whole text.
+func (c *compiler) all() (*node, error) {
+	root, err := c.compile(c.root.text, "#", 0)
+	if err != nil {
+		return nil, err
+	}
+	return root, c.finish(root)
+}
+
+// place is a value of the schema's text, which a $ref may be about.
+type place struct {
+	text    json.RawMessage
+	members map[string]*place // by name or index; nil until one is asked for
 }
 
 // exclusive are alternatives of which no two may describe the same value.
@@ -130,9 +150,25 @@ var typed = map[string][]string{
 // types are the names of types, in the order in which errors list them.
 var types = []string{"object", "array", "string", "number", "integer", "boolean", "null"}
 
+// count adds to the parts of the schema.
+func (c *compiler) count(parts int) error {
+	if c.parts += parts; c.parts > maxParts {
+		return &Error{Path: "#", Reason: fmt.Sprintf("it has more than %d parts, values of enums included", maxParts)}
+	}
+	return nil
+}
+
+// spend adds to the work on the schema, which one of a few bytes could make endless.
+func (c *compiler) spend(work int) error {
+	if c.work += work; c.work > maxWork {
+		return &Error{Path: "#", Reason: "it is too much work: what is long is nested too deep, or oneOf has too many alternatives to tell apart"}
+	}
+	return nil
+}
+
 func (c *compiler) node(k kind) (*node, error) {
-	if len(c.nodes) == maxNodes {
-		return nil, &Error{Path: "#", Reason: fmt.Sprintf("it has more than %d parts", maxNodes)}
+	if err := c.count(1); err != nil {
+		return nil, err
 	}
 	n := &node{kind: k, most: -1}
 	c.nodes = append(c.nodes, n)
@@ -144,6 +180,9 @@ func (c *compiler) compile(text json.RawMessage, path string, depth int) (*node,
 	k := &keywords{compiler: c, path: path, depth: depth, all: map[string]json.RawMessage{}, used: map[string]bool{}}
 	if depth > maxDepth {
 		return nil, k.wrong("", "it is nested more than %d deep", maxDepth)
+	}
+	if err := c.spend(len(text) + len(path)); err != nil {
+		return nil, err
 	}
 	switch trimmed := strings.TrimSpace(string(text)); {
 	case trimmed == "true":
@@ -315,6 +354,9 @@ func (k *keywords) ofType(name string) (*node, error) {
 
 // words is a value with these spellings.
 func (c *compiler) words(list ...string) (*node, error) {
+	if err := c.count(len(list)); err != nil {
+		return nil, err
+	}
 	n, err := c.node(literal)
 	if err != nil {
 		return nil, err
@@ -375,9 +417,6 @@ func (k *keywords) reference(v json.RawMessage) (*node, error) {
 	if !ok || pointer != "" && pointer[0] != '/' {
 		return nil, k.unsupported("$ref", "%.100q is no place in the same schema, such as #/$defs/name", ref)
 	}
-	if n, ok := k.refs[ref]; ok {
-		return n, nil
-	}
 	place := k.root
 	if pointer != "" {
 		for part := range strings.SplitSeq(pointer[1:], "/") {
@@ -386,17 +425,23 @@ func (k *keywords) reference(v json.RawMessage) (*node, error) {
 				return nil, k.wrong("$ref", "%v", err)
 			}
 			part = strings.NewReplacer("~1", "/", "~0", "~").Replace(part)
-			if place, ok = member(place, part); !ok {
+			if place, err = k.member(place, part); err != nil {
+				return nil, err
+			}
+			if place == nil {
 				return nil, k.wrong("$ref", "there is no %.100q", ref)
 			}
 		}
+	}
+	if n, ok := k.refs[place]; ok {
+		return n, nil
 	}
 	n, err := k.node(choice)
 	if err != nil {
 		return nil, err
 	}
-	k.refs[ref] = n // for what refers to it inside
-	target, err := k.compile(place, ref, k.depth+1)
+	k.refs[place] = n // for what refers to it inside
+	target, err := k.compile(place.text, ref, k.depth+1)
 	if err != nil {
 		return nil, err
 	}
@@ -404,18 +449,24 @@ func (k *keywords) reference(v json.RawMessage) (*node, error) {
 	return n, nil
 }
 
-// member is an element of an object or an array.
-func member(v json.RawMessage, name string) (json.RawMessage, bool) {
-	if list, ok := elements(v); ok {
-		i, err := strconv.Atoi(name)
-		if err != nil || i < 0 || i >= len(list) {
-			return nil, false
+// member is an element of an object or an array, nil if there is none.
+func (c *compiler) member(p *place, name string) (*place, error) {
+	if p.members == nil {
+		if err := c.spend(len(p.text)); err != nil {
+			return nil, err
 		}
-		return list[i], true
+		p.members = map[string]*place{}
+		if list, ok := elements(p.text); ok {
+			for i, e := range list {
+				p.members[strconv.Itoa(i)] = &place{text: e}
+			}
+		} else if all, err := strictjson.Members(p.text); err == nil {
+			for key, e := range all {
+				p.members[key] = &place{text: e}
+			}
+		}
 	}
-	all, err := strictjson.Members(v)
-	e, ok := all[name]
-	return e, ok && err == nil
+	return p.members[name], nil
 }
 
 // elements are those of an array.
@@ -443,8 +494,11 @@ func (k *keywords) enum(key string, v json.RawMessage) (*node, error) {
 	}
 	var words []string
 	for _, e := range list {
-		word, err := spell(e)
-		if err != nil {
+		word, err := k.spell(e)
+		var spent *Error
+		if errors.As(err, &spent) {
+			return nil, err
+		} else if err != nil {
 			return nil, k.wrong(key, "%v", err)
 		}
 		if names == nil || slices.ContainsFunc(names, func(name string) bool { return isOf(word, name) }) {
@@ -473,7 +527,10 @@ func isOf(word, name string) bool {
 }
 
 // spell is the one spelling of a value.
-func spell(v json.RawMessage) (string, error) {
+func (c *compiler) spell(v json.RawMessage) (string, error) {
+	if err := c.spend(len(v)); err != nil {
+		return "", err
+	}
 	v = json.RawMessage(strings.TrimSpace(string(v)))
 	if s, ok := strictjson.String(v); ok {
 		return quote(s), nil
@@ -481,7 +538,7 @@ func spell(v json.RawMessage) (string, error) {
 	var parts []string
 	if list, ok := elements(v); ok {
 		for _, e := range list {
-			part, err := spell(e)
+			part, err := c.spell(e)
 			if err != nil {
 				return "", err
 			}
@@ -493,7 +550,7 @@ func spell(v json.RawMessage) (string, error) {
 		return string(v), nil
 	}
 	err := strictjson.Object(v, func(key string, value json.RawMessage) error {
-		part, err := spell(value)
+		part, err := c.spell(value)
 		parts = append(parts, quote(key)+":"+part)
 		return err
 	})
@@ -515,8 +572,8 @@ func quote(s string) string {
 	return string(append(b, '"'))
 }
 
-// count reads a keyword that is a count, def if it is absent.
-func (k *keywords) count(key string, def int) (int, error) {
+// size reads a keyword that is a count, def if it is absent.
+func (k *keywords) size(key string, def int) (int, error) {
 	v, ok := k.take(key)
 	if !ok {
 		return def, nil
@@ -530,10 +587,10 @@ func (k *keywords) count(key string, def int) (int, error) {
 
 // limits reads the least and the most of something.
 func (k *keywords) limits(n *node, least, most string) (err error) {
-	if n.least, err = k.count(least, 0); err != nil {
+	if n.least, err = k.size(least, 0); err != nil {
 		return err
 	}
-	if n.most, err = k.count(most, -1); err != nil {
+	if n.most, err = k.size(most, -1); err != nil {
 		return err
 	}
 	if n.most >= 0 && n.least > n.most {
@@ -699,7 +756,14 @@ func earlier(a, b *big.Int) *big.Int {
 // finish checks the whole, and removes what has no value.
 func (c *compiler) finish(root *node) error {
 	for changed := true; changed; {
+		if err := c.spend(len(c.nodes)); err != nil {
+			return err
+		}
 		changed = false
+		// Parts come after what they are part of, but for what was referred to before.
+		for _, n := range slices.Backward(c.nodes) {
+			changed = n.settle() || changed
+		}
 		for _, n := range c.nodes {
 			changed = n.settle() || changed
 		}
@@ -721,7 +785,11 @@ func (c *compiler) finish(root *node) error {
 	for _, e := range c.oneOf {
 		for i, a := range e.nodes {
 			for _, b := range e.nodes[:i] {
-				if !disjoint(a, b, maxAny) {
+				apart := c.disjoint(a, b, maxAny)
+				if err := c.spend(0); err != nil { // the answer may be for want of work
+					return err
+				}
+				if !apart {
 					return &Error{Path: e.path, Keyword: "oneOf", Unsupported: true, Reason: "its alternatives must exclude each other by their types, or by a required property with different constants; otherwise use anyOf"}
 				}
 			}

@@ -3,6 +3,8 @@ package schema
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -137,6 +139,75 @@ func TestErrors(t *testing.T) {
 		var e *Error
 		if !errors.As(err, &e) || e.Path != want.path || e.Keyword != want.keyword || errors.Is(err, errors.ErrUnsupported) != want.unsupported {
 			t.Errorf("%.100s: %v (%+v), want %+v", schema, err, e, want)
+		}
+	}
+}
+
+// TestWork: what Compile reads grows with the schema, not with its square.
+func TestWork(t *testing.T) {
+	list := func(n int, form string) string {
+		var all []string
+		for i := range n {
+			all = append(all, strings.ReplaceAll(form, "N", strconv.Itoa(i)))
+		}
+		return strings.Join(all, ",")
+	}
+	chain := `"0":{"type":"null"}`
+	for i := range 1999 {
+		chain += fmt.Sprintf(`,"%d":{"$ref":"#/$defs/%d"}`, i+1, i)
+	}
+	for name, text := range map[string]string{
+		"references":       `{"type":"object","properties":{` + list(2000, `"pN":{"$ref":"#/$defs/dN"}`) + `},"$defs":{` + list(2000, `"dN":{"type":"string"}`) + `}}`,
+		"into a list":      `{"type":"object","properties":{` + list(2000, `"pN":{"$ref":"#/$defs/all/anyOf/N"}`) + `},"$defs":{"all":{"anyOf":[` + list(2000, `{"type":"string"}`) + `]}}}`,
+		"spelled two ways": `{"type":"object","properties":{` + list(2000, `"pN":{"$ref":"#/%24defs/%64"},"qN":{"$ref":"#/$defs/d"}`) + `},"$defs":{"d":{"type":"string","title":"` + strings.Repeat("x", 10000) + `"}}}`,
+		"backwards":        `{"anyOf":[` + list(2000, `{"$ref":"#/$defs/N"}`) + `],"$defs":{` + chain + `}}`,
+		"oneOf of enums":   `{"oneOf":[{"enum":[` + list(9000, `"aN"`) + `]},{"enum":[` + list(9000, `N`) + `]}]}`,
+		"oneOf of objects": `{"oneOf":[{"properties":{` + list(9000, `"N":{}`) + `,"k":{"const":1}},"required":["k"]},{"properties":{` + list(9000, `"N":{}`) + `,"k":{"const":2}},"required":["k"]}]}`,
+	} {
+		c := newCompiler([]byte(text))
+		if _, err := c.all(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if most := 10 * len(text); c.work > most {
+			t.Errorf("%s: work %d for %d bytes, at most %d", name, c.work, len(text), most)
+		}
+	}
+
+	nested := func(n int, before, inside, after string) string {
+		return strings.Repeat(before, n) + inside + strings.Repeat(after, n)
+	}
+	long := strings.Repeat("x", 900_000)
+	for name, text := range map[string]string{
+		"values of an enum": `{"enum":[` + list(maxParts, "N") + `]}`,
+		"nested schemas":    nested(99, `{"items":`, `{"title":"`+long+`"}`, "}"),
+		"nested values":     `{"const":` + nested(5000, "[", `"`+long+`"`, "]") + `}`,
+		"a long pointer":    `{"properties":{"a":{"$ref":"#/x` + strings.Repeat("/x", 5000) + `"}},"x":` + nested(5000, `{"x":`, `"`+long+`"`, "}") + `}`,
+		"long names":        `{"properties":{"` + long[:100_000] + `":{"properties":{` + list(5000, `"N":{}`) + `}}}}`,
+		"the same oneOf":    `{"anyOf":[` + list(5000, `{"oneOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/b"}]}`) + `],"$defs":{"a":{"properties":{` + list(5000, `"aN":{}`) + `,"k":{"const":1}},"required":["k"]},"b":{"properties":{` + list(5000, `"bN":{}`) + `,"k":{"const":2}},"required":["k"]}}}`,
+		"recursive oneOf": `{"oneOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/b"}],"$defs":{"a":{"anyOf":[{"type":"null"},{"properties":{` + list(1000, `"N":{"$ref":"#/$defs/a"}`) + `},"required":[` + list(1000, `"N"`) + `]}]},` +
+			`"b":{"anyOf":[{"properties":{` + list(1000, `"N":{"$ref":"#/$defs/b"}`) + `},"required":[` + list(1000, `"N"`) + `]},{"type":"boolean"}]}}}`,
+	} {
+		var e *Error
+		if _, err := Compile([]byte(text)); !errors.As(err, &e) || !strings.Contains(e.Reason, "too much work") && !strings.Contains(e.Reason, "parts") {
+			t.Errorf("%s: %.300v", name, err)
+		}
+	}
+}
+
+// TestApart: which literals oneOf sees to exclude each other.
+func TestApart(t *testing.T) {
+	for _, c := range []struct {
+		a, b  string
+		apart bool
+	}{
+		{`"a","b"`, `"c","d"`, true}, {`"a","b"`, `"c","b"`, false}, {`"a"`, `"\u0061"`, false}, {`"1"`, `1`, true}, {`true,null`, `false`, true}, {`true,null`, `false,null`, false},
+		{`1,2`, `3`, true}, {`1,2`, `3,2.0`, false}, {`10`, `1e1`, false}, {`0`, `-0.0`, false}, {`1e999`, `2`, false}, {`1e999`, `"2"`, true}, {`1e999`, `1e998`, false},
+		{`[1]`, `[2]`, false}, {`[1]`, `{}`, true}, {`{"a":1}`, `{}`, false}, {`{"a":1}`, `"a",1,null`, true},
+	} {
+		for _, text := range []string{`{"oneOf":[{"enum":[` + c.a + `]},{"enum":[` + c.b + `]}]}`, `{"oneOf":[{"enum":[` + c.b + `]},{"enum":[` + c.a + `]}]}`} {
+			if _, err := Compile([]byte(text)); (err == nil) != c.apart {
+				t.Errorf("%s: %v", text, err)
+			}
 		}
 	}
 }
