@@ -58,7 +58,15 @@ func (s *Server) Add(m Model) error {
 	if err := m.prepare(s.models); err != nil {
 		return err
 	}
-	s.models = append(s.models, &m)
+	all := append(s.models, &m)
+	var source int64 // the largest
+	for _, src := range s.sources {
+		source = max(source, src.Bytes)
+	}
+	if most, bytes := s.options.MemoryBytes, weightBytes(all)+source; most > 0 && bytes > most {
+		return fmt.Errorf("server: %w: with model %s, %d bytes are needed; the limit is %d", openelm.ErrMemory, m.Name, bytes, most)
+	}
+	s.models = all
 	return nil
 }
 

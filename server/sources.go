@@ -50,9 +50,9 @@ func (s *Server) AddSource(src Source) error {
 			return fmt.Errorf("server: %w: two models with the name %q, or one without", openelm.ErrArgument, name)
 		}
 	}
-	if most := s.options.MemoryBytes; most > 0 && s.alwaysBytes()+src.Bytes > most {
+	if most := s.options.MemoryBytes; most > 0 && weightBytes(s.models)+src.Bytes > most {
 		return fmt.Errorf("server: %w: model %s takes %d bytes, besides %d that are always taken; the limit is %d",
-			openelm.ErrMemory, src.Names[0], src.Bytes, s.alwaysBytes(), most)
+			openelm.ErrMemory, src.Names[0], src.Bytes, weightBytes(s.models), most)
 	}
 	s.sources = append(s.sources, &source{Source: src})
 	return nil
@@ -72,10 +72,10 @@ func (s *Server) sourceOf(name string) *source {
 	return nil
 }
 
-// alwaysBytes is the memory of the models that are there from the start.
-func (s *Server) alwaysBytes() (sum int64) {
+// weightBytes is the memory of models, some of which may have the same weights.
+func weightBytes(models []*Model) (sum int64) {
 	seen := map[*openelm.Model]bool{}
-	for _, m := range s.models {
+	for _, m := range models {
 		if !seen[m.Model] {
 			seen[m.Model] = true
 			bytes, _ := m.weights()
@@ -167,7 +167,7 @@ func (s *Server) makeRoom(src *source) error {
 		return nil
 	}
 	for {
-		sum := s.alwaysBytes() + src.Bytes
+		sum := weightBytes(s.models) + src.Bytes
 		var oldest *source
 		for _, other := range s.sources {
 			if other.models == nil && other.loading == nil {

@@ -135,6 +135,37 @@ func TestSources(t *testing.T) {
 	wantError(t, serve(s, newRequest("POST", "/v1/completions", `{"model":"b","prompt":"x"}`)), http.StatusServiceUnavailable, "")
 }
 
+// TestMemory: models that are always there count, whatever is added first.
+func TestMemory(t *testing.T) {
+	f := newFixture(t, server.Options{}, openelm.BatchOptions{})
+	b, err := openelm.NewBatch(f.model, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := server.Model{Name: "m", Model: f.model, Batch: b, Template: chat.Plain}
+	again := m
+	again.Name = "again" // with the same weights
+	for _, c := range []struct {
+		limit  int64
+		source bool
+		fits   bool
+	}{{storyBytes - 1, false, false}, {storyBytes, false, true}, {2*storyBytes - 1, true, false}, {2 * storyBytes, true, true}} {
+		s := server.New(server.Options{MemoryBytes: c.limit})
+		if c.source {
+			if err := s.AddSource((&opener{}).source("a")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Add(m); (err == nil) != c.fits || err != nil && !errors.Is(err, openelm.ErrMemory) {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if err := s.Add(again); (err == nil) != c.fits {
+			t.Errorf("%+v, again: %v", c, err)
+		}
+		s.Close()
+	}
+}
+
 // TestSourcesBusy: a model that is being opened, or used, keeps its memory; who
 // waits for it may leave, and Close ends the wait.
 func TestSourcesBusy(t *testing.T) {

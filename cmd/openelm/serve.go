@@ -104,6 +104,8 @@ func (f *serveFlags) check(cmd *cobra.Command) error {
 		return fmt.Errorf("--memory %d makes no sense", f.memoryMiB)
 	case f.idle == 0:
 		return errors.New("--idle 0 makes no sense: a model that is opened stays for a while")
+	case cmd.Flags().Changed("idle") && len(f.also) == 0:
+		return errors.New("--idle is for models of --also, and there are none")
 	case f.drain < 0:
 		return fmt.Errorf("--drain %v makes no sense", f.drain)
 	case f.open && f.unix != "":
