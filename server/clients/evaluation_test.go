@@ -100,6 +100,7 @@ func TestEvaluation(t *testing.T) {
 		got, want := server[task].likelihoods(t), reference[task].likelihoods(t)
 		if err := compare(got, want, tolerance); err != nil {
 			t.Errorf("%s: %v", task, err)
+			continue
 		}
 		if err := compare(found["broken"][task].likelihoods(t), want, tolerance); err == nil {
 			t.Errorf("%s: a server that loses the last token goes unnoticed", task)

@@ -105,9 +105,11 @@ func TestHAProxy(t *testing.T) {
 	for range servers {
 		r := post(long)
 		streams = append(streams, r)
-		if line, err := bufio.NewReader(r.Body).ReadString('\n'); err != nil || !strings.HasPrefix(line, "data: {") {
+		body := bufio.NewReader(r.Body)
+		if line, err := body.ReadString('\n'); err != nil || !strings.HasPrefix(line, "data: {") {
 			t.Fatalf("%q, %v", line, err)
 		}
+		go io.Copy(io.Discard, body) // one that is not read would be ended
 	}
 	for i, s := range servers {
 		if !strings.Contains(get(t, s.url+"/metrics"), "\nopenelm_requests_processing 1\n") {
