@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/go-openelm/go-openelm/internal/strictjson"
 	"github.com/go-openelm/go-openelm/openelm"
 	"github.com/go-openelm/go-openelm/schema"
 	"github.com/go-openelm/go-openelm/story"
@@ -245,6 +247,133 @@ func TestOf(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+type (
+	Base  struct{ ID, Name string }
+	Other struct{ ID, More string }
+	inner struct{ Low string }
+	deep  struct{ Base }
+	deep2 struct{ Base }
+	loop  struct {
+		*Loop
+		X string
+	}
+	Loop struct {
+		Y string
+		loop
+	}
+	word   string
+	Word   string
+	Tagged struct {
+		A string `json:"ID"`
+	}
+)
+
+// TestEmbedded: the properties of structs are those that encoding/json writes, in its
+// order, and it decodes them.
+func TestEmbedded(t *testing.T) {
+	embeds[struct {
+		Base `json:"base"`
+		More string
+	}](t, "base", "More")
+	embeds[struct {
+		Base `json:"-"`
+		More string
+	}](t, "More")
+	embeds[struct {
+		Base `json:",omitempty"`
+		More string
+	}](t, "ID", "Name", "More")
+	embeds[struct {
+		*Base
+		inner
+	}](t, "ID", "Name", "Low")
+	embeds[struct {
+		inner `json:"in"`
+		X     string `json:"-,"`
+		Y     string `json:"a\"b"`
+	}](t, "in", "-", "Y")
+	embeds[struct {
+		Base
+		Other
+	}](t, "Name", "More") // two of ID
+	embeds[struct {
+		Base
+		Tagged
+		Other
+	}](t, "Name", "ID", "More") // the tag wins
+	embeds[struct {
+		Base
+		Name string
+	}](t, "ID", "Name") // the outer one wins
+	embeds[struct {
+		deep
+		deep2
+		Z string
+	}](t, "Z") // Base twice
+	embeds[struct {
+		word
+		Word
+	}](t, "Word")
+	embeds[Loop](t, "Y", "X")
+	if _, err := schema.Of[struct{ *inner }](); !errors.Is(err, schema.ErrType) {
+		t.Errorf("an embedded pointer that encoding/json cannot set: %v", err)
+	}
+}
+
+// embeds holds a struct to the names that it should have.
+func embeds[T any](t *testing.T, want ...string) {
+	t.Helper()
+	s, err := schema.Of[T]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text struct {
+		Ref  string `json:"$ref"`
+		Defs map[string]struct {
+			Properties json.RawMessage
+			Required   []string
+		} `json:"$defs"`
+	}
+	if err := json.Unmarshal([]byte(s.String()), &text); err != nil {
+		t.Fatal(err)
+	}
+	root := text.Defs[strings.TrimPrefix(text.Ref, "#/$defs/")]
+	if got := keys(t, root.Properties); !slices.Equal(got, want) || !slices.Equal(root.Required, want) {
+		t.Errorf("properties %q, required %q, want %q", got, root.Required, want)
+	}
+
+	var members []string
+	for _, name := range want {
+		value := `"x"`
+		if name == "base" || name == "in" {
+			value = "{}"
+		}
+		members = append(members, fmt.Sprintf("%q:%s", name, value))
+	}
+	var v T
+	d := json.NewDecoder(strings.NewReader("{" + strings.Join(members, ",") + "}"))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&v); err != nil {
+		t.Errorf("encoding/json: %v", err)
+	}
+	if got := keys(t, mustJSON(v)); !slices.Equal(got, want) {
+		t.Errorf("encoding/json writes %q, want %q", got, want)
+	}
+}
+
+// keys are those of a JSON object, in order.
+func keys(t *testing.T, object []byte) (names []string) {
+	t.Helper()
+	err := strictjson.Object(object, func(key string, _ json.RawMessage) error {
+		names = append(names, key)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
 }
 
 func second(_ *schema.Schema, err error) error { return err }

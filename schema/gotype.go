@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/go-openelm/go-openelm/openelm"
 )
@@ -21,10 +23,10 @@ var ErrType = errors.New("schema: the type has no schema")
 var ErrIncomplete = errors.New("schema: the text ended before the value was complete")
 
 // Of is the schema of what encoding/json decodes into a T: structs with the names of
-// their json tags, all of them required but for those with omitempty or omitzero;
-// slices, arrays, maps with string keys, strings, numbers, booleans; pointers, which
-// may be null; any. A field's tag enum:"red,green" lists the only values of a string.
-// Errors wrap [ErrType].
+// their json tags, embedded ones as it takes them, all required but for those with
+// omitempty or omitzero; slices, arrays, maps with string keys, strings, numbers,
+// booleans; pointers, which may be null; any. A field's tag enum:"red,green" lists the
+// only values of a string. Errors wrap [ErrType].
 func Of[T any]() (*Schema, error) {
 	g := &generator{names: map[reflect.Type]string{}, definitions: map[string]any{}}
 	root, err := g.schema(reflect.TypeFor[T]())
@@ -189,22 +191,14 @@ func (g *generator) structure(t reflect.Type) (ordered, error) {
 }
 
 func (g *generator) fields(t reflect.Type) (ordered, error) {
+	fields, err := structFields(t)
+	if err != nil {
+		return nil, err
+	}
 	properties, required := ordered{}, []string{}
-	for _, f := range reflect.VisibleFields(t) {
-		tag, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		switch {
-		case f.Anonymous && tag == "":
-			if f.Type.Kind() != reflect.Struct {
-				return nil, fmt.Errorf("%w: %v embeds %v", ErrType, t, f.Type)
-			}
-			continue // its fields are visible
-		case !f.IsExported() || tag == "-" && options == "":
-			continue
-		case strings.Contains(","+options+",", ",string,"):
+	for _, f := range fields {
+		if strings.Contains(","+f.options+",", ",string,") {
 			return nil, fmt.Errorf("%w: field %s of %v has the option string", ErrType, f.Name, t)
-		}
-		if tag == "" {
-			tag = f.Name
 		}
 		s, err := g.schema(f.Type)
 		if err != nil {
@@ -216,10 +210,93 @@ func (g *generator) fields(t reflect.Type) (ordered, error) {
 			}
 			s = ordered{{"enum", strings.Split(list, ",")}}
 		}
-		properties = append(properties, pair{tag, s})
-		if !strings.Contains(options, "omitempty") && !strings.Contains(options, "omitzero") {
-			required = append(required, tag)
+		properties = append(properties, pair{f.name, s})
+		if !strings.Contains(f.options, "omitempty") && !strings.Contains(f.options, "omitzero") {
+			required = append(required, f.name)
 		}
 	}
 	return ordered{{"type", "object"}, {"properties", properties}, {"required", required}, {"additionalProperties", false}}, nil
+}
+
+// field is one of a struct or of a struct embedded in it, from which Index leads to it.
+type field struct {
+	reflect.StructField
+	name    string
+	tagged  bool // name is from the tag
+	options string
+}
+
+// structFields are the fields that encoding/json sees in a struct, by its rules: an
+// embedded struct with no name of its own in a tag stands for its fields. Of several
+// fields of one name it sees the least deep, among those the one that is named by
+// its tag, and none where that leaves more than one.
+func structFields(t reflect.Type) ([]field, error) {
+	type embedded struct {
+		reflect.Type
+		index []int
+	}
+	found := map[string][]field{} // the least deep first
+	visited := map[reflect.Type]bool{}
+	counts := map[reflect.Type]int{}
+	for level := []embedded{{t, nil}}; len(level) > 0; {
+		var next []embedded
+		nextCounts := map[reflect.Type]int{}
+		for _, e := range level {
+			if visited[e.Type] {
+				continue
+			}
+			visited[e.Type] = true
+			for i := range e.NumField() {
+				f := field{StructField: e.Field(i)}
+				f.Index = append(slices.Clone(e.index), i)
+				inner := f.Type
+				if inner.Kind() == reflect.Pointer {
+					inner = inner.Elem()
+				}
+				embeds := f.Anonymous && inner.Kind() == reflect.Struct
+				tag := f.Tag.Get("json")
+				if tag == "-" || !f.IsExported() && !embeds {
+					continue
+				}
+				if !f.IsExported() && inner != f.Type {
+					return nil, fmt.Errorf("%w: %v embeds %v, which encoding/json cannot set", ErrType, e.Type, f.Type)
+				}
+				f.name, f.options, _ = strings.Cut(tag, ",")
+				f.tagged = isName(f.name)
+				if embeds && !f.tagged {
+					if nextCounts[inner]++; nextCounts[inner] == 1 {
+						next = append(next, embedded{inner, f.Index})
+					}
+					continue
+				}
+				if !f.tagged {
+					f.name = f.Name
+				}
+				found[f.name] = append(found[f.name], f)
+				if counts[e.Type] > 1 { // the struct is embedded more than once
+					found[f.name] = append(found[f.name], f)
+				}
+			}
+		}
+		level, counts = next, nextCounts
+	}
+	var fields []field
+	for _, list := range found {
+		list = slices.DeleteFunc(list, func(f field) bool { return len(f.Index) > len(list[0].Index) })
+		if slices.ContainsFunc(list, func(f field) bool { return f.tagged }) {
+			list = slices.DeleteFunc(list, func(f field) bool { return !f.tagged })
+		}
+		if len(list) == 1 {
+			fields = append(fields, list[0])
+		}
+	}
+	slices.SortFunc(fields, func(a, b field) int { return slices.Compare(a.Index, b.Index) })
+	return fields, nil
+}
+
+// isName reports whether encoding/json takes a name from a tag.
+func isName(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return !strings.ContainsRune("!#$%&()*+-./:;<=>?@[]^_{|}~ ", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	})
 }

@@ -450,11 +450,11 @@ const (
 	afterF0
 	afterF4
 	backslash
-	unicode
-	unicode0
-	unicode00
-	unicode000
-	unicode007
+	codePoint
+	codePoint0
+	codePoint00
+	codePoint000
+	codePoint007
 )
 
 // next is the state after a byte of a character that may be spelled so: as UTF-8,
@@ -503,21 +503,21 @@ func (c char) next(b byte) (char, bool) {
 		return between(0x80, 0x8F, two)
 	case backslash:
 		if b == 'u' {
-			return unicode, true
+			return codePoint, true
 		}
 		return boundary, slices.Contains([]byte(`"\bfnrt`), b)
-	case unicode:
-		return unicode0, b == '0'
-	case unicode0:
-		return unicode00, b == '0'
-	case unicode00:
+	case codePoint:
+		return codePoint0, b == '0'
+	case codePoint0:
+		return codePoint00, b == '0'
+	case codePoint00:
 		if b == '7' {
-			return unicode007, true
+			return codePoint007, true
 		}
-		return unicode000, b == '0' || b == '1'
-	case unicode000:
+		return codePoint000, b == '0' || b == '1'
+	case codePoint000:
 		return boundary, hex()
-	case unicode007:
+	case codePoint007:
 		return boundary, b == 'f' || b == 'F'
 	}
 	return 0, false
