@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -133,7 +134,9 @@ func (g *generator) schema(t reflect.Type) (ordered, error) {
 		return typed("boolean")
 	case reflect.String:
 		return typed("string")
-	case reflect.Float32, reflect.Float64:
+	case reflect.Float32:
+		return typed("number", pair{"minimum", -math.MaxFloat32}, pair{"maximum", math.MaxFloat32}) // encoding/json refuses more
+	case reflect.Float64:
 		return typed("number")
 	case reflect.Int, reflect.Int64:
 		return typed("integer")

@@ -212,6 +212,23 @@ func TestApart(t *testing.T) {
 	}
 }
 
+// TestFloat32: no number is written that encoding/json refuses as too large.
+func TestFloat32(t *testing.T) {
+	s, err := Of[float32]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]bool{"1e99": false, "1e39": false, "999999999999999": true, "-999999999999999.5": true, "-0.25": true, "0": true} {
+		if _, complete := write(t, s, text); complete != want {
+			t.Errorf("%s: complete %v, want %v", text, complete, want)
+		}
+		var x float32
+		if err := json.Unmarshal([]byte(text), &x); (err == nil) != want {
+			t.Errorf("%s: encoding/json: %v", text, err)
+		}
+	}
+}
+
 // FuzzCompile: no schema makes the compiler fail other than with an error, and what
 // it compiles can be written to its end.
 func FuzzCompile(f *testing.F) {
