@@ -262,14 +262,15 @@ func (s *Server) ollamaGenerate(w *response, r *http.Request) error {
 		return err
 	}
 	w.keep = p.keep
+	a := &ollamaWriter{p: p, out: w, started: start, text: func(a *ollamaAnswer, text string) { a.Response = &text }}
+	if p.prompt == "" {
+		return a.load(s, r)
+	}
 	m, err := s.use(w, r, p.model)
 	if err != nil {
 		return err
 	}
-	a := &ollamaWriter{p: p, out: w, started: start, load: time.Since(start), text: func(a *ollamaAnswer, text string) { a.Response = &text }}
-	if p.prompt == "" {
-		return a.loaded(m)
-	}
+	a.loading = time.Since(start)
 	var prompt []int32
 	switch {
 	case p.raw || m.Template.User == "" && m.Template.Assistant == "":
@@ -310,16 +311,17 @@ func (s *Server) ollamaChat(w *response, r *http.Request) error {
 		return err
 	}
 	w.keep = p.keep
+	a := &ollamaWriter{p: p, out: w, started: start, text: func(a *ollamaAnswer, text string) {
+		a.Message = &ollamaMessage{"assistant", text}
+	}}
+	if len(p.messages) == 0 {
+		return a.load(s, r)
+	}
 	m, err := s.use(w, r, p.model)
 	if err != nil {
 		return err
 	}
-	a := &ollamaWriter{p: p, out: w, started: start, load: time.Since(start), text: func(a *ollamaAnswer, text string) {
-		a.Message = &ollamaMessage{"assistant", text}
-	}}
-	if len(p.messages) == 0 {
-		return a.loaded(m)
-	}
+	a.loading = time.Since(start)
 	var prompt []int32
 	if p.truncate {
 		prompt, err = m.recent(p.messages, p.longest(m))
@@ -339,18 +341,21 @@ type ollamaWriter struct {
 	out     *response
 	text    func(a *ollamaAnswer, text string) // where the text of an answer goes
 	started time.Time
-	load    time.Duration // until the model was there
+	loading time.Duration // until the model was there
 }
 
-func (a *ollamaWriter) head(m *Model) ollamaHead {
-	return ollamaHead{m.Name + latest, time.Now().UTC()}
+func (a *ollamaWriter) head(model string) ollamaHead {
+	return ollamaHead{model + latest, time.Now().UTC()}
 }
 
-// loaded answers a request that only wants the model to be there.
-func (a *ollamaWriter) loaded(m *Model) error {
-	answer := ollamaAnswer{ollamaHead: a.head(m), Done: true, DoneReason: "load"}
-	if a.p.keep != nil && *a.p.keep == 0 {
-		answer.DoneReason = "unload"
+// load answers a request that only wants the model to be there, or to be gone.
+func (a *ollamaWriter) load(s *Server, r *http.Request) error {
+	answer := ollamaAnswer{ollamaHead: a.head(a.p.model), Done: true, DoneReason: "unload"}
+	if keep := a.p.keep; keep == nil || *keep != 0 || !s.dismiss(a.p.model) {
+		if _, err := s.use(a.out, r, a.p.model); err != nil {
+			return err
+		}
+		answer.DoneReason = "load"
 	}
 	a.text(&answer, "")
 	return a.out.json(http.StatusOK, answer)
@@ -402,7 +407,7 @@ func (a *ollamaWriter) answer(r *http.Request, s *Server, m *Model, prompt []int
 		if t.Text == "" && len(logprobs) == 0 {
 			return nil
 		}
-		line := ollamaAnswer{ollamaHead: a.head(m), Logprobs: logprobs}
+		line := ollamaAnswer{ollamaHead: a.head(m.Name), Logprobs: logprobs}
 		a.text(&line, t.Text)
 		logprobs = nil
 		return a.out.line(line)
@@ -411,11 +416,11 @@ func (a *ollamaWriter) answer(r *http.Request, s *Server, m *Model, prompt []int
 		return err
 	}
 	end()
-	last := ollamaAnswer{ollamaHead: a.head(m), Logprobs: logprobs, Done: true, DoneReason: *finishReason(stop)}
+	last := ollamaAnswer{ollamaHead: a.head(m.Name), Logprobs: logprobs, Done: true, DoneReason: *finishReason(stop)}
 	a.text(&last, whole.String())
 	now := time.Now()
 	last.ollamaMetrics = &ollamaMetrics{
-		Total: now.Sub(a.started), Load: a.load, PromptTokens: q.usage.PromptTokens, Prompt: first.Sub(q.start),
+		Total: now.Sub(a.started), Load: a.loading, PromptTokens: q.usage.PromptTokens, Prompt: first.Sub(q.start),
 		Tokens: q.usage.CompletionTokens, Evaluation: now.Sub(first),
 	}
 	if p.stream {

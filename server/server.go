@@ -66,6 +66,7 @@ type Server struct {
 	mu      sync.RWMutex
 	models  []*Model // that are always there; the first is the default
 	sources []*source
+	closing map[chan struct{}]int64 // models that are being closed: until when, and their bytes
 	ready   bool
 	closed  bool
 	stop    context.Context // done when the server is closed
@@ -98,7 +99,7 @@ func New(o Options) *Server {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{options: o, started: time.Now(), key: sha256.Sum256([]byte(o.Key))}
+	s := &Server{options: o, started: time.Now(), key: sha256.Sum256([]byte(o.Key)), closing: map[chan struct{}]int64{}}
 	s.cache.budget = o.CacheBytes
 	s.metrics = newMetrics(s)
 	s.stop, s.end = context.WithCancelCause(context.Background())
@@ -148,11 +149,15 @@ func (s *Server) Close() error {
 	s.active.Wait()
 	s.cache.close()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, src := range s.sources {
 		if src.models != nil {
 			s.unload(src)
 		}
+	}
+	closing := slices.Collect(maps.Keys(s.closing))
+	s.mu.Unlock()
+	for _, done := range closing {
+		<-done
 	}
 	return nil
 }

@@ -27,7 +27,8 @@ type source struct {
 	loading *loading // under way
 	models  []*Model // nil while they are not loaded
 	close   func() error
-	users   int
+	users   int            // those that wait for them included
+	keep    *time.Duration // how long requests want them to stay, nil for the server's default
 	used    time.Time
 	expires time.Time // when they are unloaded, zero for never
 	timer   *time.Timer
@@ -88,39 +89,56 @@ func weightBytes(models []*Model) (sum int64) {
 // use is the model of that name, opened if it has to be, until the request that w
 // answers is over.
 func (s *Server) use(w *response, r *http.Request, name string) (*Model, error) {
-	for {
-		s.mu.Lock()
-		src := s.sourceOf(name)
-		if src == nil {
-			s.mu.Unlock()
-			return s.lookUp(name)
-		}
-		if src.models != nil {
-			defer s.mu.Unlock()
-			src.users++
-			src.forgetTimer()
-			w.after = append(w.after, func() { s.release(src, w.keep) })
-			return src.models[slices.Index(src.Names, name)], nil
-		}
+	s.mu.Lock()
+	src := s.sourceOf(name)
+	if src == nil {
+		s.mu.Unlock()
+		return s.lookUp(name)
+	}
+	defer s.mu.Unlock()
+	// Who waits is a user, so that nobody unloads the models before they are used.
+	src.users++
+	w.after = append(w.after, func() { s.release(src) })
+	src.forgetTimer()
+	if w.keep != nil {
+		src.keep = w.keep
+	}
+	for src.models == nil {
 		if src.loading == nil {
-			if err := s.makeRoom(src); err != nil {
-				s.mu.Unlock()
+			closing, err := s.makeRoom(src)
+			if err != nil {
 				return nil, err
+			}
+			if closing != nil {
+				if err := s.wait(r.Context(), closing); err != nil {
+					return nil, err
+				}
+				continue
 			}
 			src.loading = &loading{done: make(chan struct{})}
 			s.active.Add(1) // this request is, too, so that Close has not waited yet
 			go s.load(src, src.loading)
 		}
 		l := src.loading
-		s.mu.Unlock()
-		select {
-		case <-l.done:
-			if l.err != nil {
-				return nil, l.err
-			}
-		case <-r.Context().Done():
-			return nil, context.Cause(r.Context())
+		if err := s.wait(r.Context(), l.done); err != nil {
+			return nil, err
 		}
+		if l.err != nil {
+			return nil, l.err
+		}
+	}
+	return src.models[slices.Index(src.Names, name)], nil
+}
+
+// wait waits until done is closed, without the mutex.
+func (s *Server) wait(ctx context.Context, done <-chan struct{}) error {
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 
@@ -154,58 +172,89 @@ func (s *Server) load(src *source, l *loading) {
 	src.loading = nil
 	if err != nil {
 		l.err = fmt.Errorf("opening %s: %w", src.Names[0], err)
+		src.keep = nil
 	} else {
 		src.models, src.close, src.used = ready, done, time.Now()
-		s.expire(src, s.options.IdleTime)
+		if src.users == 0 {
+			s.idle(src)
+		}
 	}
 	close(l.done)
 }
 
-// makeRoom unloads models that nobody uses until a source fits.
-func (s *Server) makeRoom(src *source) error {
+// makeRoom unloads models that nobody uses until a source fits. Where it has to
+// wait for one to be closed, and be called again, it returns when that is done.
+func (s *Server) makeRoom(src *source) (closing <-chan struct{}, err error) {
 	if s.options.MemoryBytes <= 0 {
-		return nil
+		return nil, nil
 	}
-	for {
-		sum := weightBytes(s.models) + src.Bytes
-		var oldest *source
-		for _, other := range s.sources {
-			if other.models == nil && other.loading == nil {
-				continue
-			}
-			sum += other.Bytes
-			if other.models != nil && other.users == 0 && (oldest == nil || other.used.Before(oldest.used)) {
-				oldest = other
-			}
-		}
-		switch {
-		case sum <= s.options.MemoryBytes:
-			return nil
-		case oldest == nil:
-			return busy(http.StatusServiceUnavailable, "not_enough_memory", "the models in use leave no memory for %.100s", src.Names[0])
-		}
-		s.unload(oldest)
+	sum := weightBytes(s.models) + src.Bytes
+	for done, bytes := range s.closing {
+		sum += bytes
+		closing = done
 	}
+	var oldest *source
+	for _, other := range s.sources {
+		if other.models == nil && other.loading == nil {
+			continue
+		}
+		sum += other.Bytes
+		if other.models != nil && other.users == 0 && (oldest == nil || other.used.Before(oldest.used)) {
+			oldest = other
+		}
+	}
+	switch {
+	case sum <= s.options.MemoryBytes:
+		return nil, nil
+	case closing != nil:
+		return closing, nil
+	case oldest == nil:
+		return nil, busy(http.StatusServiceUnavailable, "not_enough_memory", "the models in use leave no memory for %.100s", src.Names[0])
+	}
+	return s.unload(oldest), nil
 }
 
-// release ends a request's use of a source. keep is how long the request wants it
-// to stay, nil for the server's default.
-func (s *Server) release(src *source, keep *time.Duration) {
+// release ends a request's use of a source.
+func (s *Server) release(src *source) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	src.used = time.Now()
-	if src.users--; src.users > 0 {
-		return
+	if src.users--; src.users == 0 && src.models != nil {
+		s.idle(src)
 	}
-	idle := s.options.IdleTime
-	if keep != nil {
-		idle = *keep
+}
+
+// idle unloads a source that nobody uses, now or later: as the last request that
+// said so wants it, or as the server does. The mutex is held.
+func (s *Server) idle(src *source) {
+	stay := s.options.IdleTime
+	if src.keep != nil {
+		stay = *src.keep
 	}
-	if idle == 0 {
+	if stay == 0 {
 		s.unload(src)
 		return
 	}
-	s.expire(src, idle)
+	s.expire(src, stay)
+}
+
+// dismiss unloads the source of that name as soon as nobody uses it. It reports
+// whether there is one.
+func (s *Server) dismiss(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	src := s.sourceOf(name)
+	switch {
+	case src == nil:
+		return false
+	case src.models == nil && src.loading == nil:
+		return true
+	}
+	src.keep = new(time.Duration)
+	if src.users == 0 && src.models != nil {
+		s.unload(src)
+	}
+	return true
 }
 
 // expire unloads a source that nobody uses after a while; never if that is
@@ -234,18 +283,27 @@ func (src *source) forgetTimer() {
 	src.timer, src.expires = nil, time.Time{}
 }
 
-// unload closes the models of a source that nobody uses. The mutex is held.
-func (s *Server) unload(src *source) {
+// unload takes out the models of a source that nobody uses, and closes them
+// without the mutex, which is held. It returns what is closed when they are; until
+// then their memory is taken.
+func (s *Server) unload(src *source) (closed <-chan struct{}) {
 	src.forgetTimer()
-	s.cache.forget(src.models)
-	done := src.close
-	src.models, src.close = nil, nil
-	if done == nil {
-		return
-	}
-	if err := done(); err != nil {
-		s.options.Logger.Error("a model was not closed", "model", src.Names[0], "error", err)
-	}
+	models, closeModels, done := src.models, src.close, make(chan struct{})
+	src.models, src.close, src.keep = nil, nil, nil
+	s.closing[done] = src.Bytes
+	go func() {
+		s.cache.forget(models)
+		if closeModels != nil {
+			if err := closeModels(); err != nil {
+				s.options.Logger.Error("a model was not closed", "model", src.Names[0], "error", err)
+			}
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.closing, done)
+		close(done)
+	}()
+	return done
 }
 
 // offer is a name that clients may ask for, and its model, nil where it is not

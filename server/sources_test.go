@@ -23,6 +23,7 @@ type opener struct {
 	opened, open atomic.Int32
 	fail         atomic.Bool
 	wait         chan struct{} // Open waits for it, if it is not nil
+	waitClose    chan struct{} // so does close
 }
 
 const storyBytes = 8_536_064
@@ -49,7 +50,13 @@ func (o *opener) source(names ...string) server.Source {
 			list = append(list, server.Model{Name: name, Model: m, Batch: b, Template: chat.Plain})
 		}
 		o.open.Add(1)
-		return list, func() error { o.open.Add(-1); return m.Close() }, err
+		return list, func() error {
+			if o.waitClose != nil {
+				<-o.waitClose
+			}
+			o.open.Add(-1)
+			return m.Close()
+		}, err
 	}}
 }
 
@@ -201,4 +208,121 @@ func TestSourcesBusy(t *testing.T) {
 	if slow.open.Load() != 0 {
 		t.Error("it is open")
 	}
+}
+
+// TestKeepAlive: how long a model is to stay holds as soon as nobody uses it; one
+// that is not open is not opened to be unloaded, and one that stays is not said to go.
+func TestKeepAlive(t *testing.T) {
+	f := newFixture(t, server.Options{}, openelm.BatchOptions{})
+	for _, path := range []string{"/api/generate", "/api/chat"} {
+		unload := object{"model": "a", "keep_alive": 0}
+		for name, other := range map[string]func(s http.Handler){
+			"an unload": func(s http.Handler) {
+				if a := call[ollamaAnswer](t, s, path, unload); a.DoneReason != "unload" || a.Model != "a:latest" {
+					t.Errorf("%+v", a)
+				}
+			},
+			"a request that leaves": func(s http.Handler) {
+				ctx, leave := context.WithCancel(t.Context())
+				leave()
+				r := newRequest("POST", "/api/generate", `{"model":"a","prompt":"x","keep_alive":0}`)
+				serve(s, r.WithContext(ctx))
+			},
+		} {
+			o := opener{wait: make(chan struct{})}
+			s := server.New(server.Options{IdleTime: -1})
+			if err := s.AddSource(o.source("a")); err != nil {
+				t.Fatal(err)
+			}
+			s.Ready()
+			if a := call[ollamaAnswer](t, s, path, unload); a.DoneReason != "unload" || o.opened.Load() != 0 {
+				t.Errorf("not open: %+v, opened %d times", a, o.opened.Load())
+			}
+			var wg sync.WaitGroup
+			wg.Go(func() { complete(t, s, object{"model": "a", "prompt": "x", "max_tokens": 1}) })
+			for o.opened.Load() == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			other(s)
+			close(o.wait)
+			wg.Wait()
+			if got := loaded(t, s); got != nil || o.opened.Load() != 1 {
+				t.Errorf("%s: loaded %v, opened %d times", name, got, o.opened.Load())
+			}
+			complete(t, s, object{"model": "a", "prompt": "x", "max_tokens": 1})
+			if got := loaded(t, s); got == nil {
+				t.Errorf("%s: what it said holds for the next time, too", name)
+			}
+			s.Close()
+			if o.open.Load() != 0 {
+				t.Errorf("%s: it is open", name)
+			}
+		}
+		if a := call[ollamaAnswer](t, f, path, object{"model": "story", "keep_alive": 0}); a.DoneReason != "load" {
+			t.Errorf("one that stays: %+v", a)
+		}
+	}
+}
+
+// TestSourcesWaiters: who waited for a model gets it, whoever wants its memory.
+func TestSourcesWaiters(t *testing.T) {
+	for range 5 {
+		s := server.New(server.Options{MemoryBytes: storyBytes + 1})
+		o, other := opener{wait: make(chan struct{})}, opener{}
+		for _, src := range []server.Source{o.source("a"), other.source("other")} {
+			if err := s.AddSource(src); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.Ready()
+		var asking, wanting sync.WaitGroup
+		asking.Go(func() { complete(t, s, object{"model": "a", "prompt": "x", "max_tokens": 1}) })
+		for o.opened.Load() == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		var stop atomic.Bool
+		for range 4 {
+			wanting.Go(func() {
+				for !stop.Load() {
+					serve(s, newRequest("POST", "/v1/completions", `{"model":"other","prompt":"x","max_tokens":1}`))
+				}
+			})
+		}
+		close(o.wait)
+		asking.Wait()
+		stop.Store(true)
+		wanting.Wait()
+		s.Close()
+	}
+}
+
+// TestSourcesClosing: while a model is being closed its memory is taken, and other
+// requests are answered.
+func TestSourcesClosing(t *testing.T) {
+	s := server.New(server.Options{MemoryBytes: storyBytes + 1, IdleTime: -1})
+	o, other := opener{waitClose: make(chan struct{})}, opener{}
+	for _, src := range []server.Source{o.source("a"), other.source("other")} {
+		if err := s.AddSource(src); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Ready()
+	complete(t, s, object{"model": "a", "prompt": "x", "max_tokens": 1})
+	var wg sync.WaitGroup
+	wg.Go(func() { complete(t, s, object{"model": "other", "prompt": "x", "max_tokens": 1}) })
+	for loaded(t, s) != nil { // which answers
+		time.Sleep(time.Millisecond)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	serve(s, newRequest("POST", "/v1/completions", `{"model":"a","prompt":"x"}`).WithContext(ctx))
+	if o.opened.Load() != 1 || other.opened.Load() != 0 {
+		t.Errorf("opened %d and %d times before there was memory", o.opened.Load(), other.opened.Load())
+	}
+	close(o.waitClose)
+	wg.Wait()
+	if got := loaded(t, s); !slices.Equal(got, []string{"other"}) || o.open.Load() != 0 {
+		t.Errorf("loaded %v", got)
+	}
+	s.Close()
 }
