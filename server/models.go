@@ -164,13 +164,13 @@ type modelInfo struct {
 	Object      string `json:"object"`
 	Created     int64  `json:"created"`
 	OwnedBy     string `json:"owned_by"`
-	MaxModelLen int    `json:"max_model_len,omitempty"` // of a model that is loaded
+	MaxModelLen int    `json:"max_model_len,omitempty"` // where it is known
 }
 
 func (s *Server) info(o offer) modelInfo {
 	i := modelInfo{ID: o.name, Object: "model", Created: s.started.Unix(), OwnedBy: "go-openelm"}
-	if o.model != nil {
-		i.MaxModelLen = o.model.Model.Config().MaxContext
+	if c := o.config(); c != nil {
+		i.MaxModelLen = c.MaxContext
 	}
 	return i
 }
@@ -188,10 +188,8 @@ func (s *Server) listModels(w *response, _ *http.Request) error {
 
 func (s *Server) showModel(w *response, r *http.Request) error {
 	name := strings.TrimPrefix(r.URL.Path, modelsPath)
-	for _, o := range s.all() {
-		if o.name == name {
-			return w.json(http.StatusOK, s.info(o))
-		}
+	if o, ok := s.offered(name); ok {
+		return w.json(http.StatusOK, s.info(o))
 	}
 	_, err := s.lookUp(name) // there is none
 	return err

@@ -467,21 +467,19 @@ func (o offer) ollama() ollamaModel {
 		Name: o.name + latest, Model: o.name + latest, Size: o.bytes, Digest: hex.EncodeToString(digest[:]),
 		Details: ollamaDetails{Format: "openelm", Family: "openelm", Families: []string{"openelm"}},
 	}
-	if o.model != nil {
-		_, parameters := o.model.weights()
-		l.Details.Parameters = millions(parameters)
-		l.Details.Quantisation = o.model.Model.Weights().Layers[0].QKV.Format.String()
+	if c := o.config(); c != nil {
+		l.Details.Parameters = millions(c.Parameters())
 	}
+	l.Details.Quantisation = o.format()
 	return l
 }
 
-// weights are the bytes of a model's weights, and their number.
-func (m *Model) weights() (bytes int64, n int64) {
+// weightBytes are the bytes of a model's weights.
+func (m *Model) weightBytes() (sum int64) {
 	for t := range m.Model.Weights().Tensors(m.Model.Config()) {
-		bytes += int64(t.Bytes())
-		n += int64(t.Rows) * int64(max(t.Cols, 1))
+		sum += int64(t.Bytes())
 	}
-	return bytes, n
+	return sum
 }
 
 // millions is a number of weights as people say it: 4.3M, 1.1B.
@@ -537,18 +535,22 @@ func (s *Server) ollamaShow(w *response, r *http.Request) error {
 	if model == "" {
 		model = name
 	}
-	m, err := s.use(w, r, model)
-	if err != nil {
+	o, ok := s.offered(model)
+	if !ok {
+		_, err := s.lookUp(model) // there is none
 		return err
 	}
-	c := m.Model.Config()
-	bytes, parameters := m.weights()
-	l := offer{name: m.Name, model: m, bytes: bytes}.ollama()
+	if o.config() == nil {
+		if o.model, err = s.use(w, r, model); err != nil {
+			return err
+		}
+	}
+	c := o.config()
 	return w.json(http.StatusOK, map[string]any{
-		"details": l.Details, "modified_at": s.started, "capabilities": []string{"completion", "embedding"},
+		"details": o.ollama().Details, "modified_at": s.started, "capabilities": []string{"completion", "embedding"},
 		"modelfile": "", "parameters": "", "template": "", "license": "",
 		"model_info": map[string]any{
-			"general.architecture": "openelm", "general.parameter_count": parameters, "openelm.context_length": c.MaxContext,
+			"general.architecture": "openelm", "general.parameter_count": c.Parameters(), "openelm.context_length": c.MaxContext,
 			"openelm.block_count": len(c.Layers), "openelm.embedding_length": c.ModelDim, "openelm.vocab_size": c.VocabSize,
 		},
 	})

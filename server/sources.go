@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/go-openelm/go-openelm/loader"
 	"github.com/go-openelm/go-openelm/openelm"
 )
 
@@ -17,6 +19,8 @@ type Source struct {
 	Names []string
 	// Bytes is the memory that they take.
 	Bytes int64
+	// Info is what clients are told of them while they are not open; it may be nil.
+	Info *loader.Info
 	// Open opens them. close is called when no request uses them.
 	Open func(ctx context.Context) (models []Model, close func() error, err error)
 }
@@ -79,8 +83,7 @@ func weightBytes(models []*Model) (sum int64) {
 	for _, m := range models {
 		if !seen[m.Model] {
 			seen[m.Model] = true
-			bytes, _ := m.weights()
-			sum += bytes
+			sum += m.weightBytes()
 		}
 	}
 	return sum
@@ -311,8 +314,42 @@ func (s *Server) unload(src *source) (closed <-chan struct{}) {
 type offer struct {
 	name  string
 	model *Model
+	info  *loader.Info // of a source, if it has one
 	bytes int64
 	until time.Time // it is loaded, zero for ever
+}
+
+// config is that of the model, nil where it is not known before it is loaded.
+func (o offer) config() *openelm.Config {
+	switch {
+	case o.model != nil:
+		return o.model.Model.Config()
+	case o.info != nil:
+		return &o.info.Config
+	}
+	return nil
+}
+
+// format is that of most weights, "" where it is not known.
+func (o offer) format() string {
+	switch {
+	case o.info != nil && len(o.info.Formats) > 0:
+		name, _, _ := strings.Cut(o.info.Formats[0].Format, ",") // without the groups
+		return name
+	case o.model != nil:
+		return o.model.Model.Weights().Layers[0].QKV.Format.String()
+	}
+	return ""
+}
+
+// offered is what is offered under a name.
+func (s *Server) offered(name string) (offer, bool) {
+	all := s.all()
+	i := slices.IndexFunc(all, func(o offer) bool { return o.name == name })
+	if i < 0 {
+		return offer{}, false
+	}
+	return all[i], true
 }
 
 // all are what is offered, those that are always there first.
@@ -320,12 +357,11 @@ func (s *Server) all() (list []offer) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, m := range s.models {
-		bytes, _ := m.weights()
-		list = append(list, offer{name: m.Name, model: m, bytes: bytes})
+		list = append(list, offer{name: m.Name, model: m, bytes: m.weightBytes()})
 	}
 	for _, src := range s.sources {
 		for i, name := range src.Names {
-			o := offer{name: name, bytes: src.Bytes, until: src.expires}
+			o := offer{name: name, info: src.Info, bytes: src.Bytes, until: src.expires}
 			if src.models != nil {
 				o.model = src.models[i]
 			}

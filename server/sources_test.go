@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/go-openelm/go-openelm/chat"
+	"github.com/go-openelm/go-openelm/loader"
 	"github.com/go-openelm/go-openelm/openelm"
 	"github.com/go-openelm/go-openelm/server"
 	"github.com/go-openelm/go-openelm/story"
@@ -325,4 +327,36 @@ func TestSourcesClosing(t *testing.T) {
 		t.Errorf("loaded %v", got)
 	}
 	s.Close()
+}
+
+// TestShowSource: a model whose checkpoint was inspected is described as when it is
+// open, without being opened; another one is opened for that.
+func TestShowSource(t *testing.T) {
+	info, err := loader.InspectFS(t.Context(), story.FS())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, info := range []*loader.Info{info, nil} {
+		var o opener
+		src := o.source("story")
+		src.Info = info
+		s := server.New(server.Options{})
+		if err := s.AddSource(src); err != nil {
+			t.Fatal(err)
+		}
+		s.Ready()
+		show := func(s http.Handler) object {
+			a := call[object](t, s, "/api/show", object{"model": "story"})
+			delete(a, "modified_at") // when the server was started
+			return a
+		}
+		got := show(s)
+		if want := show(newFixture(t, server.Options{}, openelm.BatchOptions{})); !reflect.DeepEqual(got, want) {
+			t.Errorf("%v, want %v", got, want)
+		}
+		if n := o.opened.Load(); (n == 0) != (info != nil) {
+			t.Errorf("opened %d times", n)
+		}
+		s.Close()
+	}
 }

@@ -337,7 +337,7 @@ func (f *serveFlags) addOthers(cmd *cobra.Command, s *server.Server, m *modelFla
 			o, err := f.offer(name, checkpoint, model.Model)
 			return []server.Model{o}, func() error { model.Close(); return nil }, err
 		}
-		if err := s.AddSource(server.Source{Names: []string{name}, Bytes: info.WeightBytes, Open: open}); err != nil {
+		if err := s.AddSource(server.Source{Names: []string{name}, Bytes: info.WeightBytes, Info: info, Open: open}); err != nil {
 			return err
 		}
 	}
