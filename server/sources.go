@@ -175,7 +175,7 @@ func (s *Server) load(src *source, l *loading) {
 	src.loading = nil
 	if err != nil {
 		l.err = fmt.Errorf("opening %s: %w", src.Names[0], err)
-		src.keep = nil
+		src.keep = nil // nobody may be left to release them
 	} else {
 		src.models, src.close, src.used = ready, done, time.Now()
 		if src.users == 0 {
@@ -222,8 +222,13 @@ func (s *Server) release(src *source) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	src.used = time.Now()
-	if src.users--; src.users == 0 && src.models != nil {
+	src.users--
+	switch {
+	case src.users > 0 || src.loading != nil:
+	case src.models != nil:
 		s.idle(src)
+	default:
+		src.keep = nil // of requests that did not get the models
 	}
 }
 

@@ -317,7 +317,7 @@ func TestSourcesClosing(t *testing.T) {
 	}
 	ctx, leave := context.WithCancel(t.Context())
 	leave()
-	serve(s, newRequest("POST", "/v1/completions", `{"model":"a","prompt":"x"}`).WithContext(ctx))
+	serve(s, newRequest("POST", "/api/generate", `{"model":"a","prompt":"x","keep_alive":0}`).WithContext(ctx))
 	if o.opened.Load() != 1 || other.opened.Load() != 0 {
 		t.Errorf("opened %d and %d times before there was memory", o.opened.Load(), other.opened.Load())
 	}
@@ -325,6 +325,10 @@ func TestSourcesClosing(t *testing.T) {
 	wg.Wait()
 	if got := loaded(t, s); !slices.Equal(got, []string{"other"}) || o.open.Load() != 0 {
 		t.Errorf("loaded %v", got)
+	}
+	complete(t, s, object{"model": "a", "prompt": "x", "max_tokens": 1})
+	if got := loaded(t, s); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("loaded %v: what a request said that left holds", got)
 	}
 	s.Close()
 }
