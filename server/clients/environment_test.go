@@ -1,13 +1,13 @@
 package clients
 
 import (
-	"crypto/sha256"
 	_ "embed"
-	"encoding/hex"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"github.com/go-openelm/go-openelm/internal/testing/pyenv"
 )
 
 var (
@@ -41,35 +41,8 @@ func programs(t *testing.T) *environment {
 
 func install(t *testing.T) *environment {
 	t.Helper()
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
 	system := output(t, command(t.Context(), "python3", "-c", "import sys; print(sys.executable, sys.version)"))
-	sum := sha256.New()
-	for _, part := range [][]byte{requirements, packageLock, []byte(system)} {
-		sum.Write(part)
-	}
-	cache = filepath.Join(cache, "openelm-clients")
-	dir := filepath.Join(cache, hex.EncodeToString(sum.Sum(nil)[:8]))
-	if _, err := os.Stat(dir); err != nil {
-		t.Logf("installing into %s", dir)
-		if err := os.MkdirAll(cache, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		temporary, err := os.MkdirTemp(cache, "new")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer os.RemoveAll(temporary)
-		fill(t, temporary)
-		if err := os.Rename(temporary, dir); err != nil {
-			if _, other := os.Stat(dir); other != nil { // another test run was not faster
-				t.Fatal(err)
-			}
-		}
-	}
-	return at(t, dir)
+	return at(t, pyenv.Keep(t, system+string(requirements)+string(packageLock), func(dir string) { fill(t, dir) }))
 }
 
 // at is the environment in a folder.

@@ -22,17 +22,13 @@ func New(t testing.TB, packages ...string) (program string) {
 	if runtime.GOOS == "windows" {
 		system = "python"
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cached{t, filepath.Join(cache, "openelm-tests"), run(t, system, "-c", "import sys; print(sys.version)")}
-	pip := c.environment("pip", func(venv string) { run(t, system, "-m", "venv", venv) })
-	return c.environment(strings.Join(packages, " "), func(venv string) {
+	version := run(t, system, "-c", "import sys; print(sys.version)")
+	pip := pythonOf(Keep(t, version+"\npip", func(venv string) { run(t, system, "-m", "venv", venv) }))
+	return pythonOf(Keep(t, version+"\n"+strings.Join(packages, " "), func(venv string) {
 		run(t, system, "-m", "venv", "--without-pip", venv)
 		site := strings.TrimSpace(run(t, pythonOf(venv), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"))
 		run(t, pip, append([]string{"-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check", "--target", site}, packages...)...)
-	})
+	}))
 }
 
 func pythonOf(venv string) string {
@@ -42,36 +38,36 @@ func pythonOf(venv string) string {
 	return filepath.Join(venv, "bin", "python")
 }
 
-// cached is the environments of one Python.
-type cached struct {
-	testing.TB
-	dir, version string
-}
-
-// environment returns the Python of the environment that make makes. Whoever has
-// it complete first, of several processes, has made it for all.
-func (c *cached) environment(key string, make func(venv string)) string {
-	c.Helper()
-	hash := sha256.Sum256([]byte(c.version + "\n" + key))
-	place := filepath.Join(c.dir, hex.EncodeToString(hash[:8]))
-	if _, err := os.Stat(place); err == nil {
-		return pythonOf(place)
-	}
-	if err := os.MkdirAll(c.dir, 0o777); err != nil {
-		c.Fatal(err)
-	}
-	temp, err := os.MkdirTemp(c.dir, "new-*")
+// Keep returns the folder of the user's cache that has this key, which fill fills
+// where it is not there yet. Whoever has it complete first, of several processes, has
+// filled it for all.
+func Keep(t testing.TB, key string, fill func(dir string)) string {
+	t.Helper()
+	cache, err := os.UserCacheDir()
 	if err != nil {
-		c.Fatal(err)
+		t.Fatal(err)
+	}
+	cache = filepath.Join(cache, "openelm-tests")
+	hash := sha256.Sum256([]byte(key))
+	place := filepath.Join(cache, hex.EncodeToString(hash[:8]))
+	if _, err := os.Stat(place); err == nil {
+		return place
+	}
+	if err := os.MkdirAll(cache, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	temp, err := os.MkdirTemp(cache, "new-*")
+	if err != nil {
+		t.Fatal(err)
 	}
 	defer os.RemoveAll(temp)
-	make(temp)
+	fill(temp)
 	if err := os.Rename(temp, place); err != nil {
 		if _, there := os.Stat(place); there != nil {
-			c.Fatal(err)
+			t.Fatal(err)
 		}
 	}
-	return pythonOf(place)
+	return place
 }
 
 func run(t testing.TB, name string, args ...string) string {
