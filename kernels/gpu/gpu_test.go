@@ -35,10 +35,15 @@ func open(t testing.TB, settings ...string) (*metalsim.Simulator, *gpu.Backend) 
 // TestConformance runs every operation and format over random shapes, every
 // kernel under the whole checker.
 func TestConformance(t *testing.T) {
-	// A check is a few milliseconds on the CPU but a tenth of a second here.
+	// A check is a few milliseconds on the CPU but a second or two here, most of it
+	// compiling kernels. The soak draws as many as it takes to see all of them.
+	checks := "3"
+	if soak {
+		checks = "30"
+	}
 	f := flag.Lookup("rapid.checks")
 	before := f.Value.String()
-	if err := f.Value.Set("6"); err != nil {
+	if err := f.Value.Set(checks); err != nil {
 		t.Fatal(err)
 	}
 	defer f.Value.Set(before)
