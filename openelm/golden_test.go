@@ -8,12 +8,16 @@ import (
 	"github.com/go-openelm/go-openelm/kernels/cpu"
 )
 
-func TestGolden(t *testing.T) {
-	isas := cpu.ISAs()
-	if testing.Short() { // under emulation: the machine's own routines
-		isas = isas[:1]
+// isas are the instruction sets to test: under emulation, the machine's own.
+func isas() []cpu.ISA {
+	if testing.Short() {
+		return cpu.ISAs()[:1]
 	}
-	for _, isa := range isas {
+	return cpu.ISAs()
+}
+
+func TestGolden(t *testing.T) {
+	for _, isa := range isas() {
 		t.Run(isa.String(), func(t *testing.T) {
 			b := cpu.New(cpu.Options{ISA: isa})
 			defer b.Close()
@@ -24,7 +28,7 @@ func TestGolden(t *testing.T) {
 
 func TestExact(t *testing.T) {
 	soak := os.Getenv("OPENELM_SOAK") != ""
-	for _, isa := range cpu.ISAs() {
+	for _, isa := range isas() {
 		load := golden.Short
 		switch {
 		case soak:
