@@ -101,8 +101,8 @@ func (g *generation) decode(t *Token, n int) {
 
 // advance adds to s the tokens that an evaluation has decided, in g.tokens: what
 // follows the text, and what follows the draft as far as that was right. rows are
-// the predictions, unless the device has chosen. last tells that the generation is over, with or without an
-// error.
+// the predictions, unless the device has chosen. last tells that the generation is
+// over, with or without an error.
 func (g *generation) advance(s *Session, rows []float32) (last bool, err error) {
 	g.tokens = g.tokens[:0]
 	vocab := len(s.logits)

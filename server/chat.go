@@ -190,12 +190,6 @@ func (m *Model) recent(messages []chat.Message, context int) (prompt []int32, er
 	return without(n)
 }
 
-type chatAnswer struct {
-	head
-	Choices []chatChoice `json:"choices"`
-	Usage   any          `json:"usage,omitempty"`
-}
-
 // chatChoice is a reply, as Message, or a part of one, as Delta.
 type chatChoice struct {
 	Index        int           `json:"index"`
@@ -233,19 +227,8 @@ type topLogprob struct {
 }
 
 func (s *Server) chat(w *response, r *http.Request) error {
-	body, err := s.readBody(w, r)
+	p, m, err := ask(s, w, r, decodeChat)
 	if err != nil {
-		return err
-	}
-	p, err := decodeChat(body)
-	if err != nil {
-		return err
-	}
-	m, err := s.use(w, r, p.model)
-	if err != nil {
-		return err
-	}
-	if err := p.check(m); err != nil {
 		return err
 	}
 	if p.n > s.options.MaxTexts {
@@ -289,15 +272,7 @@ func (s *Server) chat(w *response, r *http.Request) error {
 		return err
 	}
 	end()
-	if p.stream {
-		if p.includeUsage {
-			if err := w.event(chatAnswer{q.head, []chatChoice{}, q.total()}); err != nil {
-				return err
-			}
-		}
-		return w.done()
-	}
-	return w.json(http.StatusOK, chatAnswer{q.head, choices, q.total()})
+	return finish(w, q, choices)
 }
 
 // chatWriter makes one of the replies of a request.
@@ -324,7 +299,7 @@ func (c *chatWriter) whole(ctx context.Context) (chatChoice, error) {
 func (c *chatWriter) stream(ctx context.Context) error {
 	send := func(choice chatChoice) error {
 		choice.Index = c.index
-		return c.out.event(chatAnswer{c.head, []chatChoice{choice}, c.streamUsage()})
+		return c.out.event(answer[chatChoice]{c.head, []chatChoice{choice}, c.streamUsage()})
 	}
 	first := true
 	return c.generate(ctx, nil, func(t openelm.Token) error {

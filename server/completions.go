@@ -91,12 +91,6 @@ func (m *Model) bounded(encode func(string) ([]int32, error)) func(string) ([]in
 	}
 }
 
-type completion struct {
-	head
-	Choices []textChoice `json:"choices"`
-	Usage   any          `json:"usage,omitempty"`
-}
-
 type textChoice struct {
 	Text         string        `json:"text"`
 	Index        int           `json:"index"`
@@ -112,19 +106,8 @@ type textLogprobs struct {
 }
 
 func (s *Server) completions(w *response, r *http.Request) error {
-	body, err := s.readBody(w, r)
+	p, m, err := ask(s, w, r, decodeCompletion)
 	if err != nil {
-		return err
-	}
-	p, err := decodeCompletion(body)
-	if err != nil {
-		return err
-	}
-	m, err := s.use(w, r, p.model)
-	if err != nil {
-		return err
-	}
-	if err := p.check(m); err != nil {
 		return err
 	}
 	prompts, err := m.texts("prompt", p.prompt, s.options.MaxTexts, m.bounded(m.Model.EncodePrompt))
@@ -177,15 +160,7 @@ func (s *Server) completions(w *response, r *http.Request) error {
 		return err
 	}
 	end()
-	if p.stream {
-		if p.includeUsage {
-			if err := w.event(completion{q.head, []textChoice{}, q.total()}); err != nil {
-				return err
-			}
-		}
-		return w.done()
-	}
-	return w.json(http.StatusOK, completion{q.head, choices, q.total()})
+	return finish(w, q, choices)
 }
 
 // completionWriter makes one of a request's texts, whole or as a stream.
@@ -264,7 +239,7 @@ func (c *completionWriter) send() error {
 	if c.out == nil || c.choice.Text == "" && c.choice.Logprobs == nil && c.choice.FinishReason == nil {
 		return nil
 	}
-	err := c.out.event(completion{c.head, []textChoice{c.choice}, c.streamUsage()})
+	err := c.out.event(answer[textChoice]{c.head, []textChoice{c.choice}, c.streamUsage()})
 	c.choice = textChoice{Index: c.index}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"net/http"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -32,6 +33,13 @@ type head struct {
 	Created           int64  `json:"created"`
 	Model             string `json:"model"`
 	SystemFingerprint string `json:"system_fingerprint"`
+}
+
+// answer is what completions and chats answer with, or an event of their streams.
+type answer[C any] struct {
+	head
+	Choices []C `json:"choices"`
+	Usage   any `json:"usage,omitempty"`
 }
 
 type usage struct {
@@ -277,6 +285,19 @@ func (q *request) count() {
 func (q *request) total() *usage {
 	q.usage.TotalTokens = q.usage.PromptTokens + q.usage.CompletionTokens
 	return &q.usage
+}
+
+// finish sends the texts of a request, or what ends their streams.
+func finish[C any](w *response, q *request, choices []C) error {
+	if !q.stream {
+		return w.json(http.StatusOK, answer[C]{q.head, choices, q.total()})
+	}
+	if q.includeUsage {
+		if err := w.event(answer[C]{q.head, []C{}, q.total()}); err != nil {
+			return err
+		}
+	}
+	return w.done()
 }
 
 // streamUsage is the usage of an event: null until the last one, where it was

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"math/rand/v2"
+	"net/http"
 
 	"github.com/go-openelm/go-openelm/openelm"
 	"github.com/go-openelm/go-openelm/schema"
@@ -21,6 +22,29 @@ type params struct {
 	format       *schema.Schema // of the text; nil for any text
 	vocabulary   *schema.Vocabulary
 	options      openelm.GenerateOptions
+}
+
+func (p *params) wanted() string { return p.model }
+
+// asked is the parameters of an endpoint, with params in them.
+type asked interface {
+	wanted() string
+	check(*Model) error
+}
+
+// ask reads a request for texts, finds its model and holds one against the other.
+func ask[P asked](s *Server, w *response, r *http.Request, decode func([]byte) (P, error)) (p P, m *Model, err error) {
+	body, err := s.readBody(w, r)
+	if err != nil {
+		return p, nil, err
+	}
+	if p, err = decode(body); err != nil {
+		return p, nil, err
+	}
+	if m, err = s.use(w, r, p.wanted()); err != nil {
+		return p, nil, err
+	}
+	return p, m, p.check(m)
 }
 
 // maxTop is how many of the most probable tokens may be asked for.

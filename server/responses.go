@@ -183,19 +183,8 @@ type inputDetails struct {
 }
 
 func (s *Server) responses(w *response, r *http.Request) error {
-	body, err := s.readBody(w, r)
+	p, m, err := ask(s, w, r, decodeResponse)
 	if err != nil {
-		return err
-	}
-	p, err := decodeResponse(body)
-	if err != nil {
-		return err
-	}
-	m, err := s.use(w, r, p.model)
-	if err != nil {
-		return err
-	}
-	if err := p.check(m); err != nil {
 		return err
 	}
 	var prompt []int32
