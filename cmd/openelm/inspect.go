@@ -21,7 +21,7 @@ func inspectCommand(m *modelFlags) *cobra.Command {
 formats, and the memory it takes. Only headers are read.`,
 		Example: `  openelm inspect
   openelm inspect --layers --tensors --model ~/models/OpenELM-270M`,
-		Annotations: map[string]string{noUse: "adapter backend threads"},
+		Annotations: map[string]string{noUse: "adapter backend threads activations"},
 		Args:        noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			info, err := m.inspect(cmd)

@@ -17,13 +17,31 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// What --activations can be.
+const (
+	exactActivations   = "exact"
+	roundedActivations = "bf16"
+)
+
+// checkActivations refuses what --activations cannot be.
+func checkActivations(name string) error {
+	if name != exactActivations && name != roundedActivations {
+		return fmt.Errorf("--activations %q makes no sense; there are exact and bf16", name)
+	}
+	return nil
+}
+
+// errActivations says where activations can be rounded.
+var errActivations = fmt.Errorf("--activations bf16 is for the CPU; leave it out with --backend metal: %w", errors.ErrUnsupported)
+
 // modelFlags say which model to use, and on what.
 type modelFlags struct {
-	name    string
-	adapter string
-	backend string
-	threads int
-	quiet   bool
+	name        string
+	adapter     string
+	backend     string
+	threads     int
+	activations string
+	quiet       bool
 
 	bare bool // without the tokenizer
 }
@@ -34,6 +52,7 @@ func (f *modelFlags) register(cmd *cobra.Command) {
 	fl.StringVar(&f.adapter, "adapter", "", "folder of a LoRA or DoRA adapter (PEFT or MLX), or .pt file of CoreNet with one")
 	fl.StringVar(&f.backend, "backend", "auto", "auto, metal or cpu")
 	fl.IntVar(&f.threads, "threads", 0, "CPU threads, at most one for each core; 0: all cores")
+	fl.StringVar(&f.activations, "activations", exactActivations, "exact, or bf16: rounded to bfloat16 for faster prompts, on CPUs that multiply it")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no progress and no notices")
 }
 
@@ -122,8 +141,10 @@ func (f *modelFlags) check(cmd *cobra.Command) error {
 		return fmt.Errorf("--threads %d makes no sense", f.threads)
 	case f.threads > 0 && f.backend == "metal":
 		return errors.New("--threads is for the CPU; leave it out with --backend metal")
+	case f.activations == roundedActivations && f.backend == "metal":
+		return errActivations
 	}
-	return nil
+	return checkActivations(f.activations)
 }
 
 // openBackend is the backend that was asked for, nil for the loader's choice.
@@ -131,11 +152,11 @@ func (f *modelFlags) openBackend(log *slog.Logger) (kernels.Backend, error) {
 	switch {
 	case f.backend == "metal":
 		return openGPU(log)
-	case f.backend == "auto" && f.threads == 0:
+	case f.backend == "auto" && f.threads == 0 && f.activations == exactActivations:
 		return nil, nil
 	}
 	// More threads than the machine runs at once only wait for each other.
-	return cpu.New(cpu.Options{Threads: min(f.threads, runtime.NumCPU())}), nil
+	return cpu.New(cpu.Options{Threads: min(f.threads, runtime.NumCPU()), RoundActivations: f.activations == roundedActivations}), nil
 }
 
 // opened is a model with what belongs to it.

@@ -18,7 +18,7 @@ func modelsCommand(m *modelFlags) *cobra.Command {
 		Long: `List, download, remove and verify the models in the hub's cache, which Python's
 huggingface_hub shares. It is in ~/.cache/huggingface/hub, or where HF_HUB_CACHE
 or HF_HOME say.`,
-		Annotations: map[string]string{noUse: "model adapter backend threads"},
+		Annotations: map[string]string{noUse: "model adapter backend threads activations"},
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return fmt.Errorf("%s knows no %q; there are list, pull, rm and verify", cmd.CommandPath(), args[0])

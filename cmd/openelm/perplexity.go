@@ -19,15 +19,17 @@ func perplexityCommand(m *modelFlags) *cobra.Command {
 		Use:   "perplexity file",
 		Short: "Measure how well a model predicts a text, alone or beside another model",
 		Long: `Measure how well a model predicts a text of any length, and with --against how far
-its predictions are from another model's: what a format or an adapter costs. The
-text is read in windows of the model's context that overlap by half. A file "-"
-is standard input.
+its predictions are from another model's: what a format or an adapter costs, or
+with --activations bf16, which the other model does without, what rounding does.
+The text is read in windows of the model's context that overlap by half. A file
+"-" is standard input.
 
 KL divergence is in nats; the first choices are the tokens that each model finds
 most probable.`,
 		Example: `  openelm perplexity --model q4_k_m.gguf text.txt
   openelm perplexity --model q4_k_m.gguf --against apple/OpenELM-270M text.txt
-  openelm perplexity --model story-q8.gguf --against story text.txt`,
+  openelm perplexity --model story-q8.gguf --against story text.txt
+  openelm perplexity --activations bf16 --against story text.txt`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return fmt.Errorf("perplexity takes one file, or - for standard input, and got %d (see %s --help)", len(args), cmd.CommandPath())
@@ -63,7 +65,7 @@ most probable.`,
 				return printPerplexity(cmd.OutOrStdout(), r, asJSON)
 			}
 			f := *m
-			f.name, f.adapter, f.quiet = against, "", true
+			f.name, f.adapter, f.activations, f.quiet = against, "", exactActivations, true
 			if against == "story" {
 				f.name = ""
 			}

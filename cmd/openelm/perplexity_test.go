@@ -31,6 +31,13 @@ func TestPerplexity(t *testing.T) {
 	if a, b := alone["perplexity"], beside["other_perplexity"]; a != b || beside["kl"] <= 0 || beside["kl"] > 1e-3 || beside["same_top"] < 0.99 || alone["windows"] < 2 {
 		t.Errorf("%v, beside another %v", alone, beside)
 	}
+	var rounded map[string]float64
+	if err := json.Unmarshal([]byte(mustRun(t, "", "perplexity", "-q", "--json", "--activations", "bf16", "--against", "story", text)), &rounded); err != nil {
+		t.Fatal(err)
+	}
+	if rounded["other_perplexity"] != alone["perplexity"] || rounded["kl"] <= 0 || rounded["logit_max_difference"] < 1e-3 || rounded["logit_max_difference"] > 1 {
+		t.Errorf("alone %v, with rounded activations %v", alone, rounded)
+	}
 	out, errs, err := try(t, "", "perplexity", "-m", q8, "--against", "story", "--context", "64", text)
 	if err != nil || errs != "" || strings.Count(out, "\n") != 7 || strings.Contains(out, "\r") {
 		t.Errorf("%v, %q: %q", err, errs, out)

@@ -21,7 +21,7 @@ the fastest for this GPU and version of the system, in the user's cache. Models
 that are opened from then on use them. Texts never change: all variants add in
 one order. Nothing else should use the GPU meanwhile.`,
 		Args:        noArguments,
-		Annotations: map[string]string{noUse: "model adapter backend threads"},
+		Annotations: map[string]string{noUse: "model adapter backend threads activations"},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b, err := gpu.Open(gpu.Options{})
 			if gpu.Unusable(err) {

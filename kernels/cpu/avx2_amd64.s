@@ -25751,6 +25751,71 @@ done2:
 	VZEROUPPER
 	RET
 
+// func roundAVX2(a *uint64)
+// Requires: AVX, AVX2
+TEXT ·roundAVX2(SB), NOSPLIT, $0-8
+	MOVQ    a+0(FP), AX
+	VMOVUPS lanes_00000001<>+0(SB), Y0
+	VMOVUPS lanes_00007fff<>+0(SB), Y1
+	VMOVUPS lanes_ffff0000<>+0(SB), Y2
+	VMOVUPS lanes_00400000<>+0(SB), Y3
+	MOVQ    8(AX), CX
+	MOVQ    (AX), DX
+	MOVQ    24(AX), AX
+	SHRQ    $0x03, AX
+	TESTQ   AX, AX
+	JZ      done2
+
+loop1:
+	VMOVUPS   (CX), Y4
+	VPSRLD    $0x10, Y4, Y5
+	VPAND     Y0, Y5, Y5
+	VPADDD    Y1, Y5, Y5
+	VPADDD    Y4, Y5, Y5
+	VCMPPS    $0x03, Y4, Y4, Y6
+	VPOR      Y3, Y4, Y4
+	VBLENDVPS Y6, Y4, Y5, Y4
+	VPAND     Y2, Y4, Y4
+	VMOVUPS   Y4, (DX)
+	ADDQ      $+32, CX
+	ADDQ      $+32, DX
+	DECQ      AX
+	JNZ       loop1
+
+done2:
+	VZEROUPPER
+	RET
+
+DATA lanes_00000001<>+0(SB)/4, $0x00000001
+DATA lanes_00000001<>+4(SB)/4, $0x00000001
+DATA lanes_00000001<>+8(SB)/4, $0x00000001
+DATA lanes_00000001<>+12(SB)/4, $0x00000001
+DATA lanes_00000001<>+16(SB)/4, $0x00000001
+DATA lanes_00000001<>+20(SB)/4, $0x00000001
+DATA lanes_00000001<>+24(SB)/4, $0x00000001
+DATA lanes_00000001<>+28(SB)/4, $0x00000001
+GLOBL lanes_00000001<>(SB), RODATA|NOPTR, $32
+
+DATA lanes_00007fff<>+0(SB)/4, $0x00007fff
+DATA lanes_00007fff<>+4(SB)/4, $0x00007fff
+DATA lanes_00007fff<>+8(SB)/4, $0x00007fff
+DATA lanes_00007fff<>+12(SB)/4, $0x00007fff
+DATA lanes_00007fff<>+16(SB)/4, $0x00007fff
+DATA lanes_00007fff<>+20(SB)/4, $0x00007fff
+DATA lanes_00007fff<>+24(SB)/4, $0x00007fff
+DATA lanes_00007fff<>+28(SB)/4, $0x00007fff
+GLOBL lanes_00007fff<>(SB), RODATA|NOPTR, $32
+
+DATA lanes_00400000<>+0(SB)/4, $0x00400000
+DATA lanes_00400000<>+4(SB)/4, $0x00400000
+DATA lanes_00400000<>+8(SB)/4, $0x00400000
+DATA lanes_00400000<>+12(SB)/4, $0x00400000
+DATA lanes_00400000<>+16(SB)/4, $0x00400000
+DATA lanes_00400000<>+20(SB)/4, $0x00400000
+DATA lanes_00400000<>+24(SB)/4, $0x00400000
+DATA lanes_00400000<>+28(SB)/4, $0x00400000
+GLOBL lanes_00400000<>(SB), RODATA|NOPTR, $32
+
 // func int8x3AVX2(a *uint64)
 // Requires: AVX, AVX2
 TEXT ·int8x3AVX2(SB), NOSPLIT, $0-8

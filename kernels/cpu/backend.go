@@ -16,6 +16,10 @@ import (
 type Options struct {
 	Threads int // goroutines that compute, at most MaxThreads; 0 means GOMAXPROCS
 	ISA     ISA // Portable if the machine does not have it
+
+	// RoundActivations rounds what is multiplied with a matrix of the model to
+	// bfloat16; see the package's Rounding. By default nothing is rounded.
+	RoundActivations bool
 }
 
 // MaxThreads is more than any processor runs at once. Beyond it threads would only
@@ -25,6 +29,7 @@ const MaxThreads = 1024
 // Backend runs operations on the CPU. Create it with [New].
 type Backend struct {
 	threads int
+	rounds  bool
 	table   *isaTable
 	pool    *pool
 
@@ -41,7 +46,7 @@ func New(o Options) *Backend {
 	}
 	o.Threads = min(o.Threads, MaxThreads)
 	r := choose(o.ISA)
-	return &Backend{threads: o.Threads, table: r, pool: newPool(o.Threads, r)}
+	return &Backend{threads: o.Threads, rounds: o.RoundActivations, table: r, pool: newPool(o.Threads, r)}
 }
 
 // Name is "cpu".

@@ -38,6 +38,29 @@ func TestExactness(t *testing.T) {
 			defer company.Close()
 			optest.Exactness(t, alone, company, kernels.F32, kernels.F16)
 		})
+		t.Run(isa.String()+"/rounded", func(t *testing.T) { // attention is the same
+			alone := cpu.New(cpu.Options{Threads: 1, ISA: isa, RoundActivations: true})
+			company := cpu.New(cpu.Options{Threads: 3, ISA: isa, RoundActivations: true})
+			defer alone.Close()
+			defer company.Close()
+			optest.ExactProducts(t, alone, company)
+		})
+	}
+}
+
+// TestRounding holds rounded activations to their definition, which is the same for
+// every instruction set.
+func TestRounding(t *testing.T) {
+	for _, isa := range cpu.ISAs() {
+		if testing.Short() && (isa == cpu.Portable || isa == cpu.AVX2) {
+			continue // as TestExactness
+		}
+		t.Run(isa.String(), func(t *testing.T) {
+			exact, b := cpu.New(cpu.Options{Threads: 1, ISA: isa}), cpu.New(cpu.Options{Threads: 2, ISA: isa, RoundActivations: true})
+			defer exact.Close()
+			defer b.Close()
+			optest.Rounding(t, exact, b)
+		})
 	}
 }
 

@@ -36,6 +36,16 @@
 // the cache. AMX multiplies bfloat16 only: activations become bf16×3, which are all 24
 // bits of a float32, and weights stay what they are.
 //
+// # Rounding
+//
+// Options.RoundActivations, which is off, has the activations that enter a product with
+// a matrix of the model rounded once, to nearest even, to bfloat16; products and sums
+// stay float32. It holds for every weight format and any number of rows: a prompt and a
+// token computed alone, a draft and its check, mean the same model. Attention, norms, the
+// residual stream and what an adapter computes between its two matrices stay float32.
+// Where there are instructions for bfloat16 they are used for prompts; elsewhere results
+// are those of the same formula, at no gain. What kernels.ExactRows promises, holds.
+//
 // # Goroutines
 //
 // A backend computes on at most Options.Threads goroutines, callers included.

@@ -47,6 +47,7 @@ func (p *pass) multiply(e epilogue, y, x []float32, rows int, w, up kernels.Line
 	if p.err != nil {
 		return
 	}
+	x = p.rounded(x)
 	t := linear{epilogue: e, y: y, x: x, rows: rows, w: projection{m: w.W}, up: projection{m: up.W}}
 	p.adapt(&t.w, &p.lowRank[0], x, rows, w.LoRA)
 	p.adapt(&t.up, &p.lowRank[1], x, rows, up.LoRA)

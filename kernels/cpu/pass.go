@@ -22,13 +22,15 @@ type pass struct {
 	cut     toBlocks
 	bf16x3  toBF16x3
 
-	layouts layoutRows
-	rotate  rotate
-	attend  attend
-	merge   merge
-	norms   norms
+	layouts  layoutRows
+	rotate   rotate
+	attend   attend
+	merge    merge
+	norms    norms
+	rounding rounding
 
 	normed   []float32    // rmsnorm(x), all rows
+	bf16     []float32    // activations that are rounded, all rows
 	laidOut  [2][]float32 // activations in the layout of a format
 	blocked  []float32    // activations in the layout of panels or tiles
 	lowRank  [2][]float32 // A·x of adapters, all rows

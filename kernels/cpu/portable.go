@@ -24,6 +24,7 @@ var portable = isaTable{
 	swiglu:   swiglu,
 	rope:     rope,
 	maximum:  maximum,
+	round:    round,
 	permute:  permute,
 	int8x3:   int8x3,
 }

@@ -275,6 +275,31 @@ func TestVectors(t *testing.T) {
 	})
 }
 
+// TestRound holds the rounding to bfloat16 to its twin, bit by bit.
+func TestRound(t *testing.T) {
+	eachISA(t, func(o *operands, r *isaTable) {
+		for n := lanes; n <= 64; n += lanes {
+			x, got, want := o.floats(n), o.floats(n), make([]float32, n)
+			for i := range x {
+				switch bits := o.Uint32(); o.IntN(3) {
+				case 0:
+					x[i] = math.Float32frombits(bits) // among them those that are no number
+				case 1:
+					x[i] = math.Float32frombits(bits&0xffff0000 | 0x7fff + bits%3) // around a half
+				}
+			}
+			copy(x, []float32{float32(math.NaN()), math.Float32frombits(0x7f800001), math.Float32frombits(0xffffffff), float32(math.Inf(1)), math.MaxFloat32, 1e-45, 0})
+			r.round(&vectorArgs{dst: ptr(got), x: ptr(x), n: n})
+			round(&vectorArgs{dst: ptr(want), x: ptr(x), n: n})
+			for i, w := range want {
+				if math.Float32bits(got[i]) != math.Float32bits(w) {
+					o.Fatalf("%v (%#x) became %#x, want %#x", x[i], math.Float32bits(x[i]), math.Float32bits(got[i]), math.Float32bits(w))
+				}
+			}
+		}
+	})
+}
+
 // TestExp holds the exponential to float64 over all that softmax and silu use.
 func TestExp(t *testing.T) {
 	eachISA(t, func(o *operands, r *isaTable) {

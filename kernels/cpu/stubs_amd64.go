@@ -249,6 +249,9 @@ func permuteAVX2(a *permuteArgs)
 func maximumAVX2(a *vectorArgs)
 
 //go:noescape
+func roundAVX2(a *vectorArgs)
+
+//go:noescape
 func int8x3AVX2(a *int8x3Args)
 
 //go:noescape

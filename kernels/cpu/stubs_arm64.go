@@ -240,6 +240,9 @@ func maximumNEON(a *vectorArgs)
 func permuteNEON(a *permuteArgs)
 
 //go:noescape
+func roundNEON(a *vectorArgs)
+
+//go:noescape
 func matvec1xQ8_0DotProd(a *matvecArgs)
 
 //go:noescape

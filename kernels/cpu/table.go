@@ -31,6 +31,7 @@ type isaTable struct {
 	swiglu  func(*vectorArgs) // dst = silu(dst) ⊙ x
 	rope    func(*vectorArgs) // dst: pairs (i, i+n) rotated by angles x: n cosines, n sines
 	maximum func(*vectorArgs) // scalar = max(dst)
+	round   func(*vectorArgs) // dst = x, rounded to bfloat16
 
 	// permute and int8x3 bring activations into a layout of either kind.
 	permute func(*permuteArgs)

@@ -117,6 +117,7 @@ var avx2 = isaTable{
 	swiglu:   swigluAVX2,
 	rope:     ropeAVX2,
 	maximum:  maximumAVX2,
+	round:    roundAVX2,
 	permute:  permuteAVX2,
 	int8x3:   int8x3AVX2,
 }

@@ -104,6 +104,7 @@ var neon = isaTable{
 	swiglu:   swigluNEON,
 	rope:     ropeNEON,
 	maximum:  maximumNEON,
+	round:    roundNEON,
 	permute:  permuteNEON,
 }
 

@@ -37,11 +37,12 @@ func decodeRows() []int {
 // must not depend on, as the number of threads. Attention is run with each of the
 // formats of caches.
 func Exactness(t *testing.T, reference, b kernels.Backend, caches ...kernels.Format) {
-	exactProducts(t, reference, b)
+	ExactProducts(t, reference, b)
 	ExactAttention(t, reference, b, caches...)
 }
 
-func exactProducts(t *testing.T, reference, b kernels.Backend) {
+// ExactProducts is the part of Exactness that is products.
+func ExactProducts(t *testing.T, reference, b kernels.Backend) {
 	ops := []struct {
 		name string
 		run  rowsOp

@@ -15,6 +15,7 @@ func avx2Vector(ctx *build.Context, c *constants) {
 	rope(ctx)
 	arrange(ctx)
 	maximum(ctx)
+	round(ctx, c)
 }
 
 // vectors emits a loop over n/8 vectors; body moves its own pointers.
@@ -215,5 +216,35 @@ func maximum(ctx *build.Context) {
 		r.VMAXPS(other, high, high)
 	}
 	r.VMOVSS(high, r.field(vecScalar))
+	r.end()
+}
+
+// round emits dst = x rounded to the nearest bfloat16, halves to even: half a unit,
+// less one bit where the last bit that stays is zero, is added and the rest cut
+// off. A NaN stays one.
+func round(ctx *build.Context, c *constants) {
+	r := begin(ctx, "roundAVX2", "roundAVX2 rounds to bfloat16.")
+	one, half, high, quiet := r.YMM(), r.YMM(), r.YMM(), r.YMM()
+	for _, k := range []struct {
+		bits uint32
+		v    reg.VecVirtual
+	}{{1, one}, {0x7fff, half}, {0xffff0000, high}, {1 << 22, quiet}} {
+		r.VMOVUPS(c.bits(k.bits), k.v)
+	}
+	x, dst := r.get(vecX), r.get(vecDst)
+	r.vectors(func() {
+		v, rounded, nan := r.YMM(), r.YMM(), r.YMM()
+		r.VMOVUPS(at(x, 0), v)
+		r.VPSRLD(operand.U8(16), v, rounded)
+		r.VPAND(one, rounded, rounded)
+		r.VPADDD(half, rounded, rounded)
+		r.VPADDD(v, rounded, rounded)
+		r.VCMPPS(operand.U8(3), v, v, nan)
+		r.VPOR(quiet, v, v)
+		r.VBLENDVPS(nan, v, rounded, v)
+		r.VPAND(high, v, v)
+		r.VMOVUPS(v, at(dst, 0))
+		r.advance(x, dst)
+	})
 	r.end()
 }

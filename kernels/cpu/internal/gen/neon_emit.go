@@ -118,6 +118,7 @@ func (n *neon) faddp(d, a, b int) { n.word3("FADDP", 0x6e20d400, d, a, b) }
 func (n *neon) fmax(d, a, b int)  { n.word3("FMAX", 0x4e20f400, d, a, b) }
 func (n *neon) fmin(d, a, b int)  { n.word3("FMIN", 0x4ea0f400, d, a, b) }
 func (n *neon) fcmgt(d, a, b int) { n.word3("FCMGT", 0x6ea0e400, d, a, b) }
+func (n *neon) fcmeq(d, a, b int) { n.word3("FCMEQ", 0x4e20e400, d, a, b) }
 
 // bic: d = a without the bits of b.
 func (n *neon) bic(d, a, b int) {

@@ -14,6 +14,7 @@ func neonVector(n *neon) {
 	neonRope(n)
 	neonMaximum(n)
 	neonArrange(n)
+	neonRound(n)
 }
 
 // sum1 adds the lanes of V(v) … V(v+3) into the first of V(v).
@@ -239,4 +240,32 @@ func neonArrange(n *neon) {
 		n.add(128, 1, 2)
 	})
 	n.op("RET")
+}
+
+// neonRound: dst = x rounded to bfloat16, as round for AVX2.
+func neonRound(n *neon) {
+	const one, half, low, quiet = 28, 29, 30, 31
+	n.text("roundNEON", "Rounds to bfloat16.")
+	n.get(vecX, 1)
+	n.get(vecDst, 2)
+	for _, k := range []struct {
+		v    int
+		bits uint32
+	}{{one, 1}, {half, 0x7fff}, {low, 0xffff}, {quiet, 1 << 22}} {
+		n.words(k.v, k.bits)
+	}
+	n.vectors(func() {
+		n.op("FLDPQ.P 32(R1), (F0, F1)")
+		for i := range 2 {
+			n.op("VUSHR $16, V%d.S4, V%d.S4", i, 2+i)
+			n.op("VAND V%d.B16, V%d.B16, V%[2]d.B16", one, 2+i)
+			n.op("VADD V%d.S4, V%d.S4, V%[2]d.S4", half, 2+i)
+			n.op("VADD V%d.S4, V%d.S4, V%[2]d.S4", i, 2+i)
+			n.fcmeq(4+i, i, i) // not so for a NaN
+			n.op("VORR V%d.B16, V%d.B16, V%[2]d.B16", quiet, i)
+			n.op("VBIT V%d.B16, V%d.B16, V%d.B16", 4+i, 2+i, i)
+			n.bic(i, i, low)
+		}
+		n.op("FSTPQ.P (F0, F1), 32(R2)")
+	})
 }
