@@ -21,6 +21,7 @@ const (
 	Summarise  Action = "summarise"
 	Explain    Action = "explain"
 	Continue   Action = "continue"
+	Ask        Action = "ask" // what the text itself asks for
 )
 
 // Assistant is what a desktop asks of the assistant. Its methods may be called from
@@ -70,16 +71,20 @@ type State struct {
 	Story           bool    `json:"story"` // Model is the embedded one, which tells stories and no more
 	MemoryBytes     int64   `json:"memory_bytes"`
 	TokensPerSecond float64 `json:"tokens_per_second"` // of the last answer
-	Downloaded      int64   `json:"downloaded"`
-	DownloadSize    int64   `json:"download_size"`
-	Problem         string  `json:"problem,omitempty"` // the last one, a sentence
+	// Download is the model that is being downloaded, or whose download was paused or
+	// interrupted; choosing it again goes on where it was.
+	Download       string `json:"download,omitempty"`
+	DownloadPaused bool   `json:"download_paused,omitempty"`
+	Downloaded     int64  `json:"downloaded"`
+	DownloadSize   int64  `json:"download_size"`     // 0 while it is not known
+	Problem        string `json:"problem,omitempty"` // the last one, a sentence
 }
 
 // Settings are what a person chooses. The zero value is what a first start has.
 type Settings struct {
-	Model        string        `json:"model,omitempty"`   // the story model if empty
-	Adapter      string        `json:"adapter,omitempty"` // folder or file, none if empty
-	Temperature  float64       `json:"temperature,omitempty"`
+	Model        string        `json:"model,omitempty"`       // the story model if empty
+	Adapter      string        `json:"adapter,omitempty"`     // folder or file, none if empty
+	Temperature  *float64      `json:"temperature,omitempty"` // 0 to 2; each action's own if nil
 	KeepLoaded   bool          `json:"keep_loaded,omitempty"` // not unloaded when idle
 	IdleTime     time.Duration `json:"idle_time,omitempty"`   // 0 means five minutes
 	KeepHistory  bool          `json:"keep_history,omitempty"`

@@ -1,0 +1,111 @@
+// Menubar is an assistant that lives behind an icon of the desktop: it rewrites,
+// shortens, corrects, summarises and continues texts with an OpenELM model on this
+// computer, and asks no other one.
+//
+//	go run ./examples/menubar
+//	go run ./examples/menubar -model apple/OpenELM-1_1B-Instruct
+//
+// README.md says what a person does with it.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/go-openelm/go-openelm/examples/menubar/internal/assistant"
+	"github.com/go-openelm/go-openelm/examples/menubar/internal/desktop"
+)
+
+func init() { runtime.LockOSThread() } // the desktop's window system wants the main thread
+
+// quitTime is how long an answer under way may take to end.
+const quitTime = 10 * time.Second
+
+func main() {
+	if err := run(context.Background(), os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "menubar:", err)
+		os.Exit(1)
+	}
+}
+
+// commands are what the first argument may be, instead of flags.
+var commands = map[string]func(args []string) error{}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) > 0 {
+		if command := commands[args[0]]; command != nil {
+			return command(args[1:])
+		}
+	}
+	f := flag.NewFlagSet("menubar", flag.ContinueOnError)
+	model := f.String("model", "", "choose this model, and download it if it is not there: a folder, a file or a Hugging Face repository")
+	noIcon := f.Bool("no-icon", false, "only serve the page, and print its address")
+	dir := f.String("dir", "", "folder of settings and history (default: OpenELM in the user's configuration)")
+	version := f.Bool("version", false, "print the version")
+	switch err := f.Parse(args); {
+	case err == flag.ErrHelp:
+		return nil
+	case err != nil:
+		return err
+	case f.NArg() > 0:
+		return fmt.Errorf("there is no command %q", f.Arg(0))
+	case *version:
+		fmt.Println(versionText())
+		return nil
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	a, err := assistant.New(assistant.Options{Dir: *dir, Logger: log})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), quitTime)
+		defer cancel()
+		if err := a.Close(ctx); err != nil {
+			log.Error("quitting", "error", err)
+		}
+	}()
+	if *model != "" {
+		if err := a.Choose(*model); err != nil {
+			return err
+		}
+	}
+	var d desktop.Desktop = page{}
+	if !*noIcon {
+		d = newDesktop(log)
+	}
+	return d.Run(ctx, a)
+}
+
+// page is a desktop without an icon: a person opens the page by its address.
+type page struct{}
+
+func (page) Run(ctx context.Context, a desktop.Assistant) error {
+	fmt.Println(a.Page())
+	fmt.Fprintln(os.Stderr, "Open this address in a browser within ten minutes; it works once. Control-C ends the program.")
+	<-ctx.Done()
+	return nil
+}
+
+func (page) Show() {}
+
+// version is stamped by the linker where releases are made.
+var version string
+
+func versionText() string {
+	v := version
+	if info, ok := debug.ReadBuildInfo(); ok && v == "" {
+		v = info.Main.Version
+	}
+	return fmt.Sprintf("OpenELM menubar %s %s/%s", v, runtime.GOOS, runtime.GOARCH)
+}
