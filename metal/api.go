@@ -3,7 +3,8 @@ package metal
 import (
 	"fmt"
 	"sync"
-	"unsafe"
+
+	"github.com/go-openelm/go-openelm/internal/objc"
 )
 
 // api holds what is looked up once per process.
@@ -11,15 +12,13 @@ var api struct {
 	mu     sync.Mutex
 	loaded bool
 
-	msgSend, retain, poolPush, poolPop uintptr
-	createDevice                       uintptr
-	copyDevices                        uintptr // 0 where the OS has no MTLCopyAllDevices (iOS before 18)
+	createDevice uintptr
+	copyDevices  uintptr // 0 where the OS has no MTLCopyAllDevices (iOS before 18)
 
 	sels    [numSelectors]uintptr
 	classes [numClasses]uintptr
 
-	globalBlock uintptr // the class of completion blocks
-	completed   uintptr // commandBufferDone for C
+	completed uintptr // commandBufferDone for C
 }
 
 // load opens Metal. A failure is not remembered: METALSIM may be set later.
@@ -33,58 +32,30 @@ func load() error {
 	if err != nil {
 		return err
 	}
-	find := func(name string) uintptr {
-		for _, l := range libs {
-			if p, err := symbol(l, name); err == nil && p != 0 {
-				return p
-			}
-		}
-		return 0
+	if err := objc.Start(libs); err != nil {
+		return fmt.Errorf("metal: %w", err)
 	}
-	var getClass, registerName uintptr
-	for _, f := range [...]struct {
-		name string
-		addr *uintptr
-	}{
-		{"objc_msgSend", &api.msgSend},
-		{"objc_retain", &api.retain},
-		{"objc_autoreleasePoolPush", &api.poolPush},
-		{"objc_autoreleasePoolPop", &api.poolPop},
-		{"objc_getClass", &getClass},
-		{"sel_registerName", &registerName},
-		{"_NSConcreteGlobalBlock", &api.globalBlock},
-		{"MTLCreateSystemDefaultDevice", &api.createDevice},
-	} {
-		if *f.addr = find(f.name); *f.addr == 0 {
-			return fmt.Errorf("metal: the system's libraries have no %s", f.name)
-		}
+	const create = "MTLCreateSystemDefaultDevice"
+	if api.createDevice = libs.Symbol(create); api.createDevice == 0 {
+		return fmt.Errorf("metal: the system's libraries have no %s", create)
 	}
-	api.copyDevices = find("MTLCopyAllDevices")
+	api.copyDevices = libs.Symbol("MTLCopyAllDevices")
 	for i, m := range methods {
-		api.sels[i] = callC(registerName, cString(m.name))
+		api.sels[i] = objc.Selector(m.Name)
 	}
 	for i, name := range classNames {
-		api.classes[i] = callC(getClass, cString(name))
+		api.classes[i] = objc.Class(name)
 	}
-	api.completed = newCallback(commandBufferDone)
+	api.completed = objc.Callback(commandBufferDone)
 	api.loaded = true
 	return nil
 }
 
-// names keeps C strings handed out by cString alive: some runtimes keep the pointer.
-var names [][]byte
-
-func cString(s string) uintptr {
-	b := append([]byte(s), 0)
-	names = append(names, b)
-	return uintptr(unsafe.Pointer(&b[0]))
-}
-
 // available reports whether obj has a method that only newer systems have.
 func available(obj uintptr, s selector) error {
-	if obj != 0 && sendBool(obj, selRespondsToSelector, api.sels[s]) {
+	if objc.Responds(obj, api.sels[s]) {
 		return nil
 	}
 	m := &methods[s]
-	return &UnavailableError{Class: m.class, Method: m.name, Since: m.since}
+	return &UnavailableError{Class: m.Class, Method: m.Name, Since: m.Since}
 }

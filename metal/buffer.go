@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"unsafe"
+
+	"github.com/go-openelm/go-openelm/internal/objc"
 )
 
 // Buffer is memory the GPU can use (MTLBuffer). Its methods may be called by many goroutines; who writes its bytes when
@@ -67,7 +69,7 @@ func (d *Device) newBuffer(id uintptr, length int, options ResourceOptions) (*Bu
 	b.adopt(id, d.id)
 	if options&StorageModePrivate == 0 {
 		if p := send(id, selBufferContents); p != 0 {
-			b.bytes = unsafe.Slice((*byte)(pointer(p)), length)
+			b.bytes = unsafe.Slice((*byte)(objc.Pointer(p)), length)
 		}
 	}
 	return b, nil

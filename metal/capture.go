@@ -3,6 +3,8 @@ package metal
 import (
 	"fmt"
 	"sync"
+
+	"github.com/go-openelm/go-openelm/internal/objc"
 )
 
 // Capture is a GPU capture being written (MTLCaptureManager).
@@ -25,17 +27,17 @@ func (d *Device) StartCapture(path string) (*Capture, error) {
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
 	s := openScope()
-	defer s.close()
+	defer s.Close()
 	manager := s.send(api.classes[classCaptureManager], selCaptureShared)
-	if manager == 0 || !lowByte(s.send(manager, selCaptureSupports, captureToDocument)) {
+	if manager == 0 || !objc.Bool(s.send(manager, selCaptureSupports, captureToDocument)) {
 		return nil, &Error{Op: "start capture", Description: "the system does not allow captures to files; set METAL_CAPTURE_ENABLED=1"}
 	}
-	desc := s.new(classCaptureDescriptor)
+	desc := s.New(api.classes[classCaptureDescriptor])
 	s.send(desc, selCaptureDescSetObject, d.id)
 	s.send(desc, selCaptureDescSetDestination, captureToDocument)
-	s.send(desc, selCaptureDescSetURL, s.send(api.classes[classNSURL], selFileURLWithPath, s.string(path)))
-	if !lowByte(s.send(manager, selCaptureStart, desc, s.errorOut())) {
-		return nil, s.failure("start capture", s.c.out)
+	s.send(desc, selCaptureDescSetURL, s.send(api.classes[classNSURL], selFileURLWithPath, s.String(path)))
+	if !objc.Bool(s.send(manager, selCaptureStart, desc, s.ErrorOut())) {
+		return nil, s.failure("start capture", s.Error())
 	}
 	return &Capture{}, nil
 }
@@ -47,12 +49,9 @@ func (c *Capture) Stop() {
 	}
 	c.stop.Do(func() {
 		s := openScope()
-		defer s.close()
-		if manager := s.send(api.classes[classCaptureManager], selCaptureShared); lowByte(s.send(manager, selCaptureIsCapturing)) {
+		defer s.Close()
+		if manager := s.send(api.classes[classCaptureManager], selCaptureShared); objc.Bool(s.send(manager, selCaptureIsCapturing)) {
 			s.send(manager, selCaptureStop)
 		}
 	})
 }
-
-// lowByte is a BOOL result.
-func lowByte(r uintptr) bool { return r&0xff != 0 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/go-openelm/go-openelm/internal/objc"
 )
 
 // CommandBuffer is a list of commands recorded by encoders and then executed by the GPU (MTLCommandBuffer).
@@ -48,8 +50,8 @@ func (c *CommandBuffer) SetLabel(label string) {
 	}
 	c.label = label
 	s := openScope()
-	defer s.close()
-	s.send(c.id, selCommandSetLabel, s.string(label))
+	defer s.Close()
+	s.send(c.id, selCommandSetLabel, s.String(label))
 }
 
 // ComputeEncoder starts recording compute commands. An earlier encoder of the command buffer must have ended.
@@ -68,11 +70,11 @@ func (c *CommandBuffer) ComputeEncoder(t DispatchType) (*ComputeEncoder, error) 
 	case t != Serial && t != Concurrent:
 		return nil, fmt.Errorf("%s: dispatch type %d: %w", op, t, ErrInvalidArgument)
 	}
-	m := &c.rec.msgs[0]
-	m.set(selCommandEncoder)
-	m.args[0], m.flag = uintptr(t), flagRetain
-	c.rec.run(c.id, m, 1, true)
-	if m.flag == 0 {
+	m := &c.rec.Messages[0]
+	set(m, selCommandEncoder, uintptr(t))
+	m.Flag = objc.FlagRetain
+	c.rec.Run(c.id, m, 1)
+	if m.Flag == 0 {
 		return nil, &Error{Op: "create compute encoder"}
 	}
 	e := &c.first
@@ -80,7 +82,7 @@ func (c *CommandBuffer) ComputeEncoder(t DispatchType) (*ComputeEncoder, error) 
 		e = &ComputeEncoder{}
 	}
 	c.taken = true
-	*e = ComputeEncoder{cb: c, rec: c.rec, id: m.flag, dev: c.queue.dev, tgLimit: c.queue.device.threadgroupBytes}
+	*e = ComputeEncoder{cb: c, rec: c.rec, id: m.Flag, dev: c.queue.dev, tgLimit: c.queue.device.threadgroupBytes}
 	c.open = e
 	return e, nil
 }
@@ -98,15 +100,14 @@ func (c *CommandBuffer) Commit() error {
 	}
 	// Not under the lock, with memory of its own, and with a reference of its own: the completion handler may run, and
 	// release the command buffer, before commit returns.
-	send := callers.Get().(*caller)
-	m := &send.msgs
-	m[0].set(selRetain)
-	m[1].set(selCommandAddCompletedHandler)
-	m[1].args[0] = handler
-	m[2].set(selCommandCommit)
-	m[3].set(selRelease)
-	send.run(c.id, &m[0], 4, true)
-	callers.Put(send)
+	sender := objc.NewSender()
+	m := &sender.Messages
+	set(&m[0], selRetain)
+	set(&m[1], selCommandAddCompletedHandler, handler)
+	set(&m[2], selCommandCommit)
+	set(&m[3], selRelease)
+	sender.Run(c.id, &m[0], 4)
+	sender.Free()
 	return nil
 }
 
@@ -132,14 +133,14 @@ func (c *CommandBuffer) toCommitted(op string) (handler uintptr, err error) {
 func (c *CommandBuffer) finish() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m := &c.rec.msgs
-	m[0].set(selCommandStatus)
-	m[1].set(selCommandGPUStart)
-	m[2].set(selCommandGPUEnd)
-	m[1].flag, m[2].flag = flagFloat, flagFloat
-	c.rec.run(c.id, &m[0], 3, true)
-	c.start, c.end = m[1].float(), m[2].float()
-	if CommandBufferStatus(m[0].flag) != StatusCompleted {
+	m := &c.rec.Messages
+	set(&m[0], selCommandStatus)
+	set(&m[1], selCommandGPUStart)
+	set(&m[2], selCommandGPUEnd)
+	m[1].Flag, m[2].Flag = objc.FlagDouble, objc.FlagDouble
+	c.rec.Run(c.id, &m[0], 3)
+	c.start, c.end = m[1].Double(), m[2].Double()
+	if CommandBufferStatus(m[0].Flag) != StatusCompleted {
 		c.err = c.failure()
 	}
 	c.close(finishedState)
@@ -148,7 +149,7 @@ func (c *CommandBuffer) finish() {
 // failure reads the NSError of a command buffer that did not complete.
 func (c *CommandBuffer) failure() error {
 	s := openScope()
-	defer s.close()
+	defer s.Close()
 	e := s.failure("", s.send(c.id, selCommandError))
 	if e.Code == 0 {
 		e.Code = int(ErrInternal)

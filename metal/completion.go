@@ -3,27 +3,16 @@ package metal
 import (
 	"sync"
 	"unsafe"
+
+	"github.com/go-openelm/go-openelm/internal/objc"
 )
 
-// block is an Objective-C block, as the published block ABI lays it out, with one captured variable: which command
-// buffer it is the completion handler of. The object that Metal hands to the handler is not relied on; a layer between
+// block is an Objective-C block with one captured variable: which command buffer it is the completion handler of. The object that Metal hands to the handler is not relied on; a layer between
 // program and driver may hand over one of its own.
 type block struct {
-	isa        uintptr
-	flags      int32
-	_          int32
-	invoke     uintptr
-	descriptor *blockDescriptor
-
+	objc.Block
 	serial uint64
 }
-
-type blockDescriptor struct{ _, size uintptr }
-
-// blockIsGlobal (BLOCK_IS_GLOBAL) says that copying the block is copying its address, and releasing it nothing.
-const blockIsGlobal = 1 << 28
-
-var descriptor = blockDescriptor{size: unsafe.Sizeof(block{})}
 
 // inflight are the committed command buffers that have not completed, by serial.
 var inflight = struct {
@@ -46,7 +35,7 @@ func await(c *CommandBuffer) uintptr {
 	defer inflight.Unlock()
 	n := len(inflight.free)
 	if n == 0 {
-		b := &block{isa: api.globalBlock, flags: blockIsGlobal, invoke: api.completed, descriptor: &descriptor}
+		b := &block{Block: objc.NewBlock(api.completed, unsafe.Sizeof(block{}))}
 		inflight.blocks, inflight.free, n = append(inflight.blocks, b), append(inflight.free, b), 1
 	}
 	b := inflight.free[n-1]
@@ -59,7 +48,7 @@ func await(c *CommandBuffer) uintptr {
 // commandBufferDone is what completion handlers run. Metal calls it on a thread of its own.
 func commandBufferDone(handler, _ uintptr) {
 	inflight.Lock()
-	serial := (*block)(pointer(handler)).serial
+	serial := (*block)(objc.Pointer(handler)).serial
 	p, ok := inflight.m[serial]
 	if ok {
 		delete(inflight.m, serial)

@@ -3,6 +3,8 @@ package metal
 import (
 	"fmt"
 	"strconv"
+
+	"github.com/go-openelm/go-openelm/internal/objc"
 )
 
 // Device is a GPU (MTLDevice). Its methods may be called by many goroutines at once.
@@ -20,8 +22,8 @@ func SystemDefaultDevice() (*Device, error) {
 		return nil, err
 	}
 	s := openScope()
-	defer s.close()
-	id := callC(api.createDevice)
+	defer s.Close()
+	id := objc.Call(api.createDevice)
 	if id == 0 {
 		return nil, ErrNoDevice
 	}
@@ -41,8 +43,8 @@ func Devices() ([]*Device, error) {
 		return []*Device{d}, nil
 	}
 	s := openScope()
-	defer s.close()
-	array := callC(api.copyDevices)
+	defer s.Close()
+	array := objc.Call(api.copyDevices)
 	if array == 0 {
 		return nil, ErrNoDevice
 	}
@@ -50,7 +52,7 @@ func Devices() ([]*Device, error) {
 	var out []*Device
 	for i := range s.send(array, selArrayCount) {
 		id := s.send(array, selArrayObjectAtIndex, i)
-		callC(api.retain, id)
+		s.send(id, selRetain)
 		out = append(out, newDevice(s, id))
 	}
 	if len(out) == 0 {
@@ -60,7 +62,7 @@ func Devices() ([]*Device, error) {
 }
 
 func newDevice(s scope, id uintptr) *Device {
-	d := &Device{name: s.text(s.send(id, selDeviceName))}
+	d := &Device{name: s.Text(s.send(id, selDeviceName))}
 	d.adopt(id, id)
 	d.threadgroupBytes, d.maxBuffer = int(d.number(selDeviceThreadgroupMemory)), int(d.number(selDeviceMaxBufferLength))
 	return d

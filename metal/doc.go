@@ -71,9 +71,9 @@
 //
 // An Objective-C message is a call of the C function objc_msgSend. A call into C from Go costs some 50 to 100 ns, and
 // purego.SyscallN allocates its argument slice, purego.RegisterFunc reflects. Here messages are written into arrays of
-// 64-byte records, and one call into C sends a whole array: a few instructions of assembly (send_amd64.s, send_arm64.s),
-// reached through purego's public SyscallN with a preallocated argument, which allocates nothing. Encoding a token of a
-// language model, some 750 messages, is three such calls. Each runs on one OS thread in an autorelease pool of its own, so
+// 64-byte records, and one call into C sends a whole array: a few instructions of assembly in internal/objc, reached
+// through purego's public SyscallN with a preallocated argument, which allocates nothing. Encoding a token of a language
+// model, some 750 messages, is three such calls. Each runs on one OS thread in an autorelease pool of its own, so
 // that goroutines need not be locked to threads. A method that takes MTLSize by value finds it where the platform's calling
 // convention wants it: on the stack (amd64) or behind pointers (arm64).
 //

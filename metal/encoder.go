@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"unsafe"
+
+	"github.com/go-openelm/go-openelm/internal/objc"
 )
 
 // Limits of Metal on every device (Metal Feature Set Tables).
@@ -59,14 +61,14 @@ func (e *ComputeEncoder) recording(method string) bool {
 }
 
 // next is the message to fill for a selector.
-func (e *ComputeEncoder) next(s selector) *message {
+func (e *ComputeEncoder) next(s selector) *objc.Message {
 	r := e.rec
 	if r.n == len(r.sends) {
 		r.flush(e.id)
 	}
 	m := &r.sends[r.n]
 	r.n++
-	m.sel, m.args, m.flag = api.sels[s], unusedArgs, 0
+	m.Sel, m.Args, m.Flag = api.sels[s], objc.Unused, 0
 	return m
 }
 
@@ -105,7 +107,7 @@ func (e *ComputeEncoder) SetPipeline(p *ComputePipeline) {
 		return
 	}
 	e.pipeline = p
-	e.next(selEncoderSetPipeline).args[0] = p.id
+	e.next(selEncoderSetPipeline).Args[0] = p.id
 }
 
 // SetBuffer binds b from byte offset on to [[buffer(index)]]. Offsets of pointers must suit the pointee's alignment.
@@ -127,7 +129,7 @@ func (e *ComputeEncoder) SetBuffer(b *Buffer, offset, index int) {
 		return
 	}
 	m := e.next(selEncoderSetBuffer)
-	m.args[0], m.args[1], m.args[2] = b.id, uintptr(offset), uintptr(index)
+	m.Args[0], m.Args[1], m.Args[2] = b.id, uintptr(offset), uintptr(index)
 }
 
 // SetBytes binds a copy of data (1 to MaxBytesLength bytes) to [[buffer(index)]].
@@ -151,7 +153,7 @@ func (e *ComputeEncoder) SetBytes(data []byte, index int) {
 	at := r.data[r.used : r.used+len(data)]
 	copy(at, data)
 	r.used = (r.used + len(data) + 15) &^ 15
-	m.args[0], m.args[1], m.args[2] = uintptr(unsafe.Pointer(&at[0])), uintptr(len(data)), uintptr(index)
+	m.Args[0], m.Args[1], m.Args[2] = uintptr(unsafe.Pointer(&at[0])), uintptr(len(data)), uintptr(index)
 }
 
 // SetValue binds a copy of *v, a plain struct or number without pointers laid out as in MSL, to [[buffer(index)]].
@@ -179,7 +181,7 @@ func (e *ComputeEncoder) SetThreadgroupMemory(length, index int) {
 	e.tgBytes += length - int(e.tg[index])
 	e.tg[index] = int32(length)
 	m := e.next(selEncoderSetThreadgroupMemory)
-	m.args[0], m.args[1] = uintptr(length), uintptr(index)
+	m.Args[0], m.Args[1] = uintptr(length), uintptr(index)
 }
 
 // DispatchThreadgroups runs the kernel on groups threadgroups of threads threads each.
@@ -219,9 +221,9 @@ func (e *ComputeEncoder) dispatch(method string, s selector, grid, threads *Size
 		return
 	}
 	m := e.next(s)
-	m.flag = sizesFlag
+	m.Flag = objc.FlagSizes
 	for i := range 3 {
-		m.args[i], m.args[3+i] = uintptr(grid[i]), uintptr(threads[i])
+		m.Args[i], m.Args[3+i] = uintptr(grid[i]), uintptr(threads[i])
 	}
 }
 
@@ -229,7 +231,7 @@ func (e *ComputeEncoder) dispatch(method string, s selector, grid, threads *Size
 // it begin.
 func (e *ComputeEncoder) MemoryBarrier() {
 	if e.recording("MemoryBarrier") {
-		e.next(selEncoderBarrierScope).args[0] = barrierScopeBuffers
+		e.next(selEncoderBarrierScope).Args[0] = barrierScopeBuffers
 	}
 }
 
@@ -264,7 +266,7 @@ func (e *ComputeEncoder) MemoryBarrierBuffers(buffers ...*Buffer) {
 		ids[i] = b.id
 	}
 	r.used = (r.used + len(at) + 15) &^ 15
-	m.args[0], m.args[1] = uintptr(unsafe.Pointer(&at[0])), uintptr(len(buffers))
+	m.Args[0], m.Args[1] = uintptr(unsafe.Pointer(&at[0])), uintptr(len(buffers))
 }
 
 // SetLabel names the encoder for debuggers and captures.
@@ -298,8 +300,8 @@ func (e *ComputeEncoder) sendText(method string, s selector, text string) {
 	}
 	e.rec.flush(e.id)
 	sc := openScope()
-	defer sc.close()
-	sc.send(e.id, s, sc.string(text))
+	defer sc.Close()
+	sc.send(e.id, s, sc.String(text))
 }
 
 // End finishes recording and returns the first error. The encoder cannot be used afterwards; a second End is an error.

@@ -39,13 +39,13 @@ func (d *Device) NewLibrary(source string, opts *CompileOptions) (*Library, erro
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
 	s := openScope()
-	defer s.close()
+	defer s.Close()
 	options, err := opts.object(s)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
-	id := s.send(d.id, selDeviceNewLibrary, s.string(source), options, s.errorOut())
-	nsError := s.c.out
+	id := s.send(d.id, selDeviceNewLibrary, s.String(source), options, s.ErrorOut())
+	nsError := s.Error()
 	if id == 0 {
 		e := s.failure("compile "+opts.Label, nsError)
 		if e.Code == libraryErrorCompileFailure {
@@ -59,14 +59,14 @@ func (d *Device) NewLibrary(source string, opts *CompileOptions) (*Library, erro
 		l.warnings = parseDiagnostics(s.failure("", nsError).Description)
 	}
 	if opts.Label != "" {
-		s.send(id, selLibrarySetLabel, s.string(opts.Label))
+		s.send(id, selLibrarySetLabel, s.String(opts.Label))
 	}
 	return l, nil
 }
 
 // object makes the MTLCompileOptions.
 func (o *CompileOptions) object(s scope) (uintptr, error) {
-	options := s.new(classCompileOptions)
+	options := s.New(api.classes[classCompileOptions])
 	if o.LanguageVersion != 0 {
 		s.send(options, selOptionsLanguageVersion, uintptr(o.LanguageVersion))
 	}
@@ -79,7 +79,7 @@ func (o *CompileOptions) object(s scope) (uintptr, error) {
 			if err := errors.Join(checkText("macro", k), checkText("value of macro "+k, o.Macros[k])); err != nil {
 				return 0, err
 			}
-			keys, values = append(keys, s.string(k)), append(values, s.string(o.Macros[k]))
+			keys, values = append(keys, s.String(k)), append(values, s.String(o.Macros[k]))
 		}
 		dict := s.send(api.classes[classNSDictionary], selDictionaryWithObjects,
 			uintptr(unsafe.Pointer(&values[0])), uintptr(unsafe.Pointer(&keys[0])), uintptr(len(keys)))
@@ -131,11 +131,11 @@ func (l *Library) FunctionNames() []string {
 		return nil
 	}
 	s := openScope()
-	defer s.close()
+	defer s.Close()
 	array := s.send(l.id, selLibraryFunctionNames)
 	var out []string
 	for i := range s.send(array, selArrayCount) {
-		out = append(out, s.text(s.send(array, selArrayObjectAtIndex, i)))
+		out = append(out, s.Text(s.send(array, selArrayObjectAtIndex, i)))
 	}
 	slices.Sort(out)
 	return out
@@ -209,8 +209,8 @@ func (l *Library) NewFunction(name string, constants ...FunctionConstant) (*Func
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
 	s := openScope()
-	defer s.close()
-	values := s.new(classFunctionConstantValues)
+	defer s.Close()
+	values := s.New(api.classes[classFunctionConstantValues])
 	for i := range constants {
 		c := &constants[i]
 		if err := checkText("name of a function constant", c.name); err != nil {
@@ -220,15 +220,15 @@ func (l *Library) NewFunction(name string, constants ...FunctionConstant) (*Func
 		case c.typ == 0 || c.index < 0 || c.index > 65535:
 			return nil, fmt.Errorf("%s: %s: function constant %d: %w", op, name, c.index, ErrInvalidArgument)
 		case c.name != "":
-			s.send(values, selConstantWithName, uintptr(unsafe.Pointer(&c.bits)), uintptr(c.typ), s.string(c.name))
+			s.send(values, selConstantWithName, uintptr(unsafe.Pointer(&c.bits)), uintptr(c.typ), s.String(c.name))
 		default:
 			s.send(values, selConstantAtIndex, uintptr(unsafe.Pointer(&c.bits)), uintptr(c.typ), uintptr(c.index))
 		}
 	}
-	id := s.send(l.id, selLibraryNewFunction, s.string(name), values, s.errorOut())
+	id := s.send(l.id, selLibraryNewFunction, s.String(name), values, s.ErrorOut())
 	if id == 0 {
-		e := s.failure("function "+name, s.c.out)
-		if s.c.out == 0 || e.Code == libraryErrorFunctionNotFound {
+		e := s.failure("function "+name, s.Error())
+		if s.Error() == 0 || e.Code == libraryErrorFunctionNotFound {
 			return nil, fmt.Errorf("%w: %q in library %q, which has %s", ErrFunctionNotFound, name, l.label, strings.Join(l.FunctionNames(), ", "))
 		}
 		return nil, e

@@ -52,6 +52,6 @@ func (o *object) release() {
 // setLabel sets the label debuggers and captures show.
 func (o *object) setLabel(s selector, label string) {
 	sc := openScope()
-	defer sc.close()
-	sc.send(o.id, s, sc.string(label))
+	defer sc.Close()
+	sc.send(o.id, s, sc.String(label))
 }

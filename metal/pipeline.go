@@ -41,19 +41,19 @@ func (d *Device) NewComputePipeline(f *Function, opts *PipelineOptions) (*Comput
 		label = f.name
 	}
 	s := openScope()
-	defer s.close()
-	desc := s.new(classComputePipelineDescriptor)
+	defer s.Close()
+	desc := s.New(api.classes[classComputePipelineDescriptor])
 	s.send(desc, selPipelineDescSetFunction, f.id)
-	s.send(desc, selPipelineDescSetLabel, s.string(label))
+	s.send(desc, selPipelineDescSetLabel, s.String(label))
 	if n := opts.MaxTotalThreadsPerThreadgroup; n > 0 {
 		s.send(desc, selPipelineDescSetMaxThreads, uintptr(n))
 	}
 	if opts.WholeSIMDGroups {
 		s.send(desc, selPipelineDescSetMultiple, 1)
 	}
-	id := s.send(d.id, selDeviceNewPipeline, desc, 0, 0, s.errorOut())
+	id := s.send(d.id, selDeviceNewPipeline, desc, 0, 0, s.ErrorOut())
 	if id == 0 {
-		return nil, s.failure("create pipeline "+label, s.c.out)
+		return nil, s.failure("create pipeline "+label, s.Error())
 	}
 	p := &ComputePipeline{
 		label:        label,

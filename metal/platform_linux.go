@@ -5,20 +5,22 @@ package metal
 import (
 	"fmt"
 	"os"
+
+	"github.com/go-openelm/go-openelm/internal/objc"
 )
 
 // simulatorVariable names the environment variable with the path of the simulator's library.
 const simulatorVariable = "METALSIM"
 
 // openLibraries opens the simulator.
-func openLibraries() ([]uintptr, error) {
+func openLibraries() (objc.Libraries, error) {
 	path := os.Getenv(simulatorVariable)
 	if path == "" {
 		return nil, fmt.Errorf("%w: on Linux Metal is simulated; set %s to the path of libmetalsim.so", ErrNoDevice, simulatorVariable)
 	}
-	h, err := openLibrary(path)
+	l, err := objc.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("metal: %s: %w", simulatorVariable, err)
 	}
-	return []uintptr{h}, nil
+	return l, nil
 }

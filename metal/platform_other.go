@@ -2,14 +2,6 @@
 
 package metal
 
-// On these platforms openLibraries fails, so that nothing below is ever called.
+import "github.com/go-openelm/go-openelm/internal/objc"
 
-var sendAllABI0 uintptr
-
-func callC(uintptr, ...uintptr) uintptr { return 0 }
-
-func newCallback(func(block, object uintptr)) uintptr { return 0 }
-
-func symbol(uintptr, string) (uintptr, error) { return 0, ErrUnsupported }
-
-func openLibraries() ([]uintptr, error) { return nil, ErrUnsupported }
+func openLibraries() (objc.Libraries, error) { return nil, ErrUnsupported }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+
+	"github.com/go-openelm/go-openelm/internal/objc"
 )
 
 // CommandQueue runs command buffers in the order they are committed (MTLCommandQueue). Safe for use by many goroutines.
@@ -52,23 +54,23 @@ func (q *CommandQueue) NewCommandBuffer() (*CommandBuffer, error) {
 		return nil, fmt.Errorf("%s: %w", op, ErrReleased)
 	}
 	r := recordings.Get().(*recording)
-	m := &r.msgs[0]
-	m.set(selQueueCommandBuffer)
-	m.flag = flagRetain
-	r.run(q.id, m, 1, true)
-	if m.flag == 0 {
+	m := &r.Messages[0]
+	set(m, selQueueCommandBuffer)
+	m.Flag = objc.FlagRetain
+	r.Run(q.id, m, 1)
+	if m.Flag == 0 {
 		recordings.Put(r)
 		q.drop()
 		return nil, &Error{Op: "create command buffer"}
 	}
-	c := &CommandBuffer{id: m.flag, queue: q, serial: serials.Add(1), rec: r, done: make(chan struct{})}
+	c := &CommandBuffer{id: m.Flag, queue: q, serial: serials.Add(1), rec: r, done: make(chan struct{})}
 	return c, nil
 }
 
 // recording is the memory a command buffer needs while it is recorded and executed, reused by later ones.
 type recording struct {
-	caller
-	sends [256]message
+	objc.Sender
+	sends [256]objc.Message
 	n     int // messages in sends
 	data  [8 << 10]byte
 	used  int       // bytes of data the messages in sends point to
@@ -80,7 +82,7 @@ var recordings = sync.Pool{New: func() any { return new(recording) }}
 // flush sends the messages collected for an encoder.
 func (r *recording) flush(encoder uintptr) {
 	if r.n > 0 {
-		r.run(encoder, &r.sends[0], r.n, true)
+		r.Run(encoder, &r.sends[0], r.n)
 	}
 	r.n, r.used = 0, 0
 }

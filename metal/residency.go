@@ -25,15 +25,15 @@ func (d *Device) NewResidencySet(label string, capacity int) (*ResidencySet, err
 		return nil, err
 	}
 	s := openScope()
-	defer s.close()
-	desc := s.new(classResidencySetDescriptor)
+	defer s.Close()
+	desc := s.New(api.classes[classResidencySetDescriptor])
 	if label != "" {
-		s.send(desc, selSetDescLabel, s.string(label))
+		s.send(desc, selSetDescLabel, s.String(label))
 	}
 	s.send(desc, selSetDescCapacity, uintptr(capacity))
-	id := s.send(d.id, selDeviceNewResidencySet, desc, s.errorOut())
+	id := s.send(d.id, selDeviceNewResidencySet, desc, s.ErrorOut())
 	if id == 0 {
-		return nil, s.failure("create residency set", s.c.out)
+		return nil, s.failure("create residency set", s.Error())
 	}
 	r := &ResidencySet{}
 	r.adopt(id, d.id)

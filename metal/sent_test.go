@@ -37,9 +37,9 @@ func everyMessageSent() error {
 		}
 	}
 	var missing []string
-	for _, m := range methods {
-		if !sent[m.name] {
-			missing = append(missing, m.class+" "+m.name)
+	for _, m := range declared() {
+		if !sent[m.Name] {
+			missing = append(missing, m.Class+" "+m.Name)
 		}
 	}
 	if len(missing) > 0 {

@@ -1,5 +1,7 @@
 package metal
 
+import "github.com/go-openelm/go-openelm/internal/objc"
+
 // Everything of Apple's API this package touches is declared in this file: classes, selectors with their types, enum
 // constants. A test compares each with facts extracted from Apple's own headers.
 
@@ -36,22 +38,13 @@ var classNames = [numClasses]string{
 type selector int
 
 const (
-	selAlloc selector = iota
-	selInit
-	selRetain
+	selRetain selector = iota
 	selRelease
-	selAutorelease
-	selRespondsToSelector
 
-	selStringWithUTF8String
-	selUTF8String
 	selArrayCount
 	selArrayObjectAtIndex
 	selDictionaryWithObjects
 	selFileURLWithPath
-	selErrorCode
-	selErrorDomain
-	selErrorDescription
 
 	selDeviceName
 	selDeviceRegistryID
@@ -146,131 +139,106 @@ const (
 	numSelectors
 )
 
-// method declares a selector: the class that has it (as metal-cpp names it: NSReferencing is NSObject's memory half),
-// whether it is a class method, and its type: result, then arguments, in the letters of Objective-C type encodings:
-//
-//	v void   @ object   Q NSUInteger or a 64-bit unsigned enum   q NSInteger or a 64-bit signed enum   B BOOL
-//	d double   * C string   ^ other pointer   : selector   S MTLSize by value   ? block
-//
-// source names the public documentation of a selector that metal-cpp of macOS 14 does not have; since is the first
-// macOS with it, for those that older supported systems lack (asked for with respondsToSelector: before use).
-type method struct {
-	class  string
-	static bool
-	name   string
-	types  string
-	since  string
-	source string
-}
-
 const appleDocs = "https://developer.apple.com/documentation/"
 
-var methods = [numSelectors]method{
-	selAlloc:              {class: "NSObject", static: true, name: "alloc", types: "@"},
-	selInit:               {class: "NSObject", name: "init", types: "@"},
-	selRetain:             {class: "NSReferencing", name: "retain", types: "@"},
-	selRelease:            {class: "NSReferencing", name: "release", types: "v"},
-	selAutorelease:        {class: "NSReferencing", name: "autorelease", types: "@"},
-	selRespondsToSelector: {class: "NSObject", name: "respondsToSelector:", types: "B:"},
+// methods declares the selectors, with the classes as metal-cpp names them: NSReferencing is NSObject's memory half.
+var methods = [numSelectors]objc.Method{
+	selRetain:  {Class: "NSReferencing", Name: "retain", Types: "@"},
+	selRelease: {Class: "NSReferencing", Name: "release", Types: "v"},
 
-	selStringWithUTF8String:  {class: "NSString", static: true, name: "stringWithUTF8String:", types: "@*", source: appleDocs + "foundation/nsstring/stringwithutf8string:"},
-	selUTF8String:            {class: "NSString", name: "UTF8String", types: "*"},
-	selArrayCount:            {class: "NSArray", name: "count", types: "Q"},
-	selArrayObjectAtIndex:    {class: "NSArray", name: "objectAtIndex:", types: "@Q"},
-	selDictionaryWithObjects: {class: "NSDictionary", static: true, name: "dictionaryWithObjects:forKeys:count:", types: "@^^Q"},
-	selFileURLWithPath:       {class: "NSURL", static: true, name: "fileURLWithPath:", types: "@@"},
-	selErrorCode:             {class: "NSError", name: "code", types: "q"},
-	selErrorDomain:           {class: "NSError", name: "domain", types: "@"},
-	selErrorDescription:      {class: "NSError", name: "localizedDescription", types: "@"},
+	selArrayCount:            {Class: "NSArray", Name: "count", Types: "Q"},
+	selArrayObjectAtIndex:    {Class: "NSArray", Name: "objectAtIndex:", Types: "@Q"},
+	selDictionaryWithObjects: {Class: "NSDictionary", Static: true, Name: "dictionaryWithObjects:forKeys:count:", Types: "@^^Q"},
+	selFileURLWithPath:       {Class: "NSURL", Static: true, Name: "fileURLWithPath:", Types: "@@"},
 
-	selDeviceName:              {class: "MTLDevice", name: "name", types: "@"},
-	selDeviceRegistryID:        {class: "MTLDevice", name: "registryID", types: "Q"},
-	selDeviceSupportsFamily:    {class: "MTLDevice", name: "supportsFamily:", types: "Bq"},
-	selDeviceUnifiedMemory:     {class: "MTLDevice", name: "hasUnifiedMemory", types: "B"},
-	selDeviceWorkingSet:        {class: "MTLDevice", name: "recommendedMaxWorkingSetSize", types: "Q"},
-	selDeviceThreadgroupMemory: {class: "MTLDevice", name: "maxThreadgroupMemoryLength", types: "Q"},
-	selDeviceMaxBufferLength:   {class: "MTLDevice", name: "maxBufferLength", types: "Q"},
-	selDeviceAllocatedSize:     {class: "MTLDevice", name: "currentAllocatedSize", types: "Q"},
-	selDeviceLowPower:          {class: "MTLDevice", name: "isLowPower", types: "B"},
-	selDeviceHeadless:          {class: "MTLDevice", name: "isHeadless", types: "B"},
-	selDeviceRemovable:         {class: "MTLDevice", name: "isRemovable", types: "B"},
-	selDeviceNewLibrary:        {class: "MTLDevice", name: "newLibraryWithSource:options:error:", types: "@@@^"},
-	selDeviceNewPipeline:       {class: "MTLDevice", name: "newComputePipelineStateWithDescriptor:options:reflection:error:", types: "@@Q^^"},
-	selDeviceNewBuffer:         {class: "MTLDevice", name: "newBufferWithLength:options:", types: "@QQ"},
-	selDeviceNewBufferNoCopy:   {class: "MTLDevice", name: "newBufferWithBytesNoCopy:length:options:deallocator:", types: "@^QQ?"},
-	selDeviceNewQueue:          {class: "MTLDevice", name: "newCommandQueue", types: "@"},
-	selDeviceNewResidencySet:   {class: "MTLDevice", name: "newResidencySetWithDescriptor:error:", types: "@@^", since: "15.0", source: appleDocs + "metal/mtldevice/makeresidencyset(descriptor:)"},
+	selDeviceName:              {Class: "MTLDevice", Name: "name", Types: "@"},
+	selDeviceRegistryID:        {Class: "MTLDevice", Name: "registryID", Types: "Q"},
+	selDeviceSupportsFamily:    {Class: "MTLDevice", Name: "supportsFamily:", Types: "Bq"},
+	selDeviceUnifiedMemory:     {Class: "MTLDevice", Name: "hasUnifiedMemory", Types: "B"},
+	selDeviceWorkingSet:        {Class: "MTLDevice", Name: "recommendedMaxWorkingSetSize", Types: "Q"},
+	selDeviceThreadgroupMemory: {Class: "MTLDevice", Name: "maxThreadgroupMemoryLength", Types: "Q"},
+	selDeviceMaxBufferLength:   {Class: "MTLDevice", Name: "maxBufferLength", Types: "Q"},
+	selDeviceAllocatedSize:     {Class: "MTLDevice", Name: "currentAllocatedSize", Types: "Q"},
+	selDeviceLowPower:          {Class: "MTLDevice", Name: "isLowPower", Types: "B"},
+	selDeviceHeadless:          {Class: "MTLDevice", Name: "isHeadless", Types: "B"},
+	selDeviceRemovable:         {Class: "MTLDevice", Name: "isRemovable", Types: "B"},
+	selDeviceNewLibrary:        {Class: "MTLDevice", Name: "newLibraryWithSource:options:error:", Types: "@@@^"},
+	selDeviceNewPipeline:       {Class: "MTLDevice", Name: "newComputePipelineStateWithDescriptor:options:reflection:error:", Types: "@@Q^^"},
+	selDeviceNewBuffer:         {Class: "MTLDevice", Name: "newBufferWithLength:options:", Types: "@QQ"},
+	selDeviceNewBufferNoCopy:   {Class: "MTLDevice", Name: "newBufferWithBytesNoCopy:length:options:deallocator:", Types: "@^QQ?"},
+	selDeviceNewQueue:          {Class: "MTLDevice", Name: "newCommandQueue", Types: "@"},
+	selDeviceNewResidencySet:   {Class: "MTLDevice", Name: "newResidencySetWithDescriptor:error:", Types: "@@^", Since: "15.0", Source: appleDocs + "metal/mtldevice/makeresidencyset(descriptor:)"},
 
-	selOptionsLanguageVersion: {class: "MTLCompileOptions", name: "setLanguageVersion:", types: "vQ"},
-	selOptionsFastMath:        {class: "MTLCompileOptions", name: "setFastMathEnabled:", types: "vB"},
-	selOptionsMathMode:        {class: "MTLCompileOptions", name: "setMathMode:", types: "vq", since: "15.0", source: appleDocs + "metal/mtlcompileoptions/mathmode"},
-	selOptionsMacros:          {class: "MTLCompileOptions", name: "setPreprocessorMacros:", types: "v@"},
+	selOptionsLanguageVersion: {Class: "MTLCompileOptions", Name: "setLanguageVersion:", Types: "vQ"},
+	selOptionsFastMath:        {Class: "MTLCompileOptions", Name: "setFastMathEnabled:", Types: "vB"},
+	selOptionsMathMode:        {Class: "MTLCompileOptions", Name: "setMathMode:", Types: "vq", Since: "15.0", Source: appleDocs + "metal/mtlcompileoptions/mathmode"},
+	selOptionsMacros:          {Class: "MTLCompileOptions", Name: "setPreprocessorMacros:", Types: "v@"},
 
-	selConstantAtIndex:  {class: "MTLFunctionConstantValues", name: "setConstantValue:type:atIndex:", types: "v^QQ"},
-	selConstantWithName: {class: "MTLFunctionConstantValues", name: "setConstantValue:type:withName:", types: "v^Q@"},
+	selConstantAtIndex:  {Class: "MTLFunctionConstantValues", Name: "setConstantValue:type:atIndex:", Types: "v^QQ"},
+	selConstantWithName: {Class: "MTLFunctionConstantValues", Name: "setConstantValue:type:withName:", Types: "v^Q@"},
 
-	selLibrarySetLabel:      {class: "MTLLibrary", name: "setLabel:", types: "v@"},
-	selLibraryFunctionNames: {class: "MTLLibrary", name: "functionNames", types: "@"},
-	selLibraryNewFunction:   {class: "MTLLibrary", name: "newFunctionWithName:constantValues:error:", types: "@@@^"},
+	selLibrarySetLabel:      {Class: "MTLLibrary", Name: "setLabel:", Types: "v@"},
+	selLibraryFunctionNames: {Class: "MTLLibrary", Name: "functionNames", Types: "@"},
+	selLibraryNewFunction:   {Class: "MTLLibrary", Name: "newFunctionWithName:constantValues:error:", Types: "@@@^"},
 
-	selPipelineDescSetFunction:   {class: "MTLComputePipelineDescriptor", name: "setComputeFunction:", types: "v@"},
-	selPipelineDescSetLabel:      {class: "MTLComputePipelineDescriptor", name: "setLabel:", types: "v@"},
-	selPipelineDescSetMaxThreads: {class: "MTLComputePipelineDescriptor", name: "setMaxTotalThreadsPerThreadgroup:", types: "vQ"},
-	selPipelineDescSetMultiple:   {class: "MTLComputePipelineDescriptor", name: "setThreadGroupSizeIsMultipleOfThreadExecutionWidth:", types: "vB"},
-	selPipelineMaxThreads:        {class: "MTLComputePipelineState", name: "maxTotalThreadsPerThreadgroup", types: "Q"},
-	selPipelineExecutionWidth:    {class: "MTLComputePipelineState", name: "threadExecutionWidth", types: "Q"},
-	selPipelineStaticMemory:      {class: "MTLComputePipelineState", name: "staticThreadgroupMemoryLength", types: "Q"},
+	selPipelineDescSetFunction:   {Class: "MTLComputePipelineDescriptor", Name: "setComputeFunction:", Types: "v@"},
+	selPipelineDescSetLabel:      {Class: "MTLComputePipelineDescriptor", Name: "setLabel:", Types: "v@"},
+	selPipelineDescSetMaxThreads: {Class: "MTLComputePipelineDescriptor", Name: "setMaxTotalThreadsPerThreadgroup:", Types: "vQ"},
+	selPipelineDescSetMultiple:   {Class: "MTLComputePipelineDescriptor", Name: "setThreadGroupSizeIsMultipleOfThreadExecutionWidth:", Types: "vB"},
+	selPipelineMaxThreads:        {Class: "MTLComputePipelineState", Name: "maxTotalThreadsPerThreadgroup", Types: "Q"},
+	selPipelineExecutionWidth:    {Class: "MTLComputePipelineState", Name: "threadExecutionWidth", Types: "Q"},
+	selPipelineStaticMemory:      {Class: "MTLComputePipelineState", Name: "staticThreadgroupMemoryLength", Types: "Q"},
 
-	selBufferContents:        {class: "MTLBuffer", name: "contents", types: "^"},
-	selBufferGPUAddress:      {class: "MTLBuffer", name: "gpuAddress", types: "Q", since: "13.0"},
-	selResourceSetLabel:      {class: "MTLResource", name: "setLabel:", types: "v@"},
-	selResourceAllocatedSize: {class: "MTLResource", name: "allocatedSize", types: "Q"},
+	selBufferContents:        {Class: "MTLBuffer", Name: "contents", Types: "^"},
+	selBufferGPUAddress:      {Class: "MTLBuffer", Name: "gpuAddress", Types: "Q", Since: "13.0"},
+	selResourceSetLabel:      {Class: "MTLResource", Name: "setLabel:", Types: "v@"},
+	selResourceAllocatedSize: {Class: "MTLResource", Name: "allocatedSize", Types: "Q"},
 
-	selQueueSetLabel:           {class: "MTLCommandQueue", name: "setLabel:", types: "v@"},
-	selQueueCommandBuffer:      {class: "MTLCommandQueue", name: "commandBufferWithUnretainedReferences", types: "@"},
-	selQueueAddResidencySet:    {class: "MTLCommandQueue", name: "addResidencySet:", types: "v@", since: "15.0", source: appleDocs + "metal/mtlcommandqueue/addresidencyset(_:)"},
-	selQueueRemoveResidencySet: {class: "MTLCommandQueue", name: "removeResidencySet:", types: "v@", since: "15.0", source: appleDocs + "metal/mtlcommandqueue/removeresidencyset(_:)"},
+	selQueueSetLabel:           {Class: "MTLCommandQueue", Name: "setLabel:", Types: "v@"},
+	selQueueCommandBuffer:      {Class: "MTLCommandQueue", Name: "commandBufferWithUnretainedReferences", Types: "@"},
+	selQueueAddResidencySet:    {Class: "MTLCommandQueue", Name: "addResidencySet:", Types: "v@", Since: "15.0", Source: appleDocs + "metal/mtlcommandqueue/addresidencyset(_:)"},
+	selQueueRemoveResidencySet: {Class: "MTLCommandQueue", Name: "removeResidencySet:", Types: "v@", Since: "15.0", Source: appleDocs + "metal/mtlcommandqueue/removeresidencyset(_:)"},
 
-	selCommandSetLabel:            {class: "MTLCommandBuffer", name: "setLabel:", types: "v@"},
-	selCommandEncoder:             {class: "MTLCommandBuffer", name: "computeCommandEncoderWithDispatchType:", types: "@Q"},
-	selCommandCommit:              {class: "MTLCommandBuffer", name: "commit", types: "v"},
-	selCommandAddCompletedHandler: {class: "MTLCommandBuffer", name: "addCompletedHandler:", types: "v?"},
-	selCommandStatus:              {class: "MTLCommandBuffer", name: "status", types: "Q"},
-	selCommandError:               {class: "MTLCommandBuffer", name: "error", types: "@"},
-	selCommandGPUStart:            {class: "MTLCommandBuffer", name: "GPUStartTime", types: "d"},
-	selCommandGPUEnd:              {class: "MTLCommandBuffer", name: "GPUEndTime", types: "d"},
-	selCommandUseResidencySet:     {class: "MTLCommandBuffer", name: "useResidencySet:", types: "v@", since: "15.0", source: appleDocs + "metal/mtlcommandbuffer/useresidencyset(_:)"},
+	selCommandSetLabel:            {Class: "MTLCommandBuffer", Name: "setLabel:", Types: "v@"},
+	selCommandEncoder:             {Class: "MTLCommandBuffer", Name: "computeCommandEncoderWithDispatchType:", Types: "@Q"},
+	selCommandCommit:              {Class: "MTLCommandBuffer", Name: "commit", Types: "v"},
+	selCommandAddCompletedHandler: {Class: "MTLCommandBuffer", Name: "addCompletedHandler:", Types: "v?"},
+	selCommandStatus:              {Class: "MTLCommandBuffer", Name: "status", Types: "Q"},
+	selCommandError:               {Class: "MTLCommandBuffer", Name: "error", Types: "@"},
+	selCommandGPUStart:            {Class: "MTLCommandBuffer", Name: "GPUStartTime", Types: "d"},
+	selCommandGPUEnd:              {Class: "MTLCommandBuffer", Name: "GPUEndTime", Types: "d"},
+	selCommandUseResidencySet:     {Class: "MTLCommandBuffer", Name: "useResidencySet:", Types: "v@", Since: "15.0", Source: appleDocs + "metal/mtlcommandbuffer/useresidencyset(_:)"},
 
-	selEncoderSetLabel:             {class: "MTLCommandEncoder", name: "setLabel:", types: "v@"},
-	selEncoderEnd:                  {class: "MTLCommandEncoder", name: "endEncoding", types: "v"},
-	selEncoderPushDebugGroup:       {class: "MTLCommandEncoder", name: "pushDebugGroup:", types: "v@"},
-	selEncoderPopDebugGroup:        {class: "MTLCommandEncoder", name: "popDebugGroup", types: "v"},
-	selEncoderSetPipeline:          {class: "MTLComputeCommandEncoder", name: "setComputePipelineState:", types: "v@"},
-	selEncoderSetBuffer:            {class: "MTLComputeCommandEncoder", name: "setBuffer:offset:atIndex:", types: "v@QQ"},
-	selEncoderSetBytes:             {class: "MTLComputeCommandEncoder", name: "setBytes:length:atIndex:", types: "v^QQ"},
-	selEncoderSetThreadgroupMemory: {class: "MTLComputeCommandEncoder", name: "setThreadgroupMemoryLength:atIndex:", types: "vQQ"},
-	selEncoderDispatchThreadgroups: {class: "MTLComputeCommandEncoder", name: "dispatchThreadgroups:threadsPerThreadgroup:", types: "vSS"},
-	selEncoderDispatchThreads:      {class: "MTLComputeCommandEncoder", name: "dispatchThreads:threadsPerThreadgroup:", types: "vSS"},
-	selEncoderBarrierScope:         {class: "MTLComputeCommandEncoder", name: "memoryBarrierWithScope:", types: "vQ"},
-	selEncoderBarrierResources:     {class: "MTLComputeCommandEncoder", name: "memoryBarrierWithResources:count:", types: "v^Q"},
+	selEncoderSetLabel:             {Class: "MTLCommandEncoder", Name: "setLabel:", Types: "v@"},
+	selEncoderEnd:                  {Class: "MTLCommandEncoder", Name: "endEncoding", Types: "v"},
+	selEncoderPushDebugGroup:       {Class: "MTLCommandEncoder", Name: "pushDebugGroup:", Types: "v@"},
+	selEncoderPopDebugGroup:        {Class: "MTLCommandEncoder", Name: "popDebugGroup", Types: "v"},
+	selEncoderSetPipeline:          {Class: "MTLComputeCommandEncoder", Name: "setComputePipelineState:", Types: "v@"},
+	selEncoderSetBuffer:            {Class: "MTLComputeCommandEncoder", Name: "setBuffer:offset:atIndex:", Types: "v@QQ"},
+	selEncoderSetBytes:             {Class: "MTLComputeCommandEncoder", Name: "setBytes:length:atIndex:", Types: "v^QQ"},
+	selEncoderSetThreadgroupMemory: {Class: "MTLComputeCommandEncoder", Name: "setThreadgroupMemoryLength:atIndex:", Types: "vQQ"},
+	selEncoderDispatchThreadgroups: {Class: "MTLComputeCommandEncoder", Name: "dispatchThreadgroups:threadsPerThreadgroup:", Types: "vSS"},
+	selEncoderDispatchThreads:      {Class: "MTLComputeCommandEncoder", Name: "dispatchThreads:threadsPerThreadgroup:", Types: "vSS"},
+	selEncoderBarrierScope:         {Class: "MTLComputeCommandEncoder", Name: "memoryBarrierWithScope:", Types: "vQ"},
+	selEncoderBarrierResources:     {Class: "MTLComputeCommandEncoder", Name: "memoryBarrierWithResources:count:", Types: "v^Q"},
 
-	selCaptureShared:             {class: "MTLCaptureManager", static: true, name: "sharedCaptureManager", types: "@"},
-	selCaptureSupports:           {class: "MTLCaptureManager", name: "supportsDestination:", types: "Bq"},
-	selCaptureIsCapturing:        {class: "MTLCaptureManager", name: "isCapturing", types: "B"},
-	selCaptureStart:              {class: "MTLCaptureManager", name: "startCaptureWithDescriptor:error:", types: "B@^"},
-	selCaptureStop:               {class: "MTLCaptureManager", name: "stopCapture", types: "v"},
-	selCaptureDescSetObject:      {class: "MTLCaptureDescriptor", name: "setCaptureObject:", types: "v@"},
-	selCaptureDescSetDestination: {class: "MTLCaptureDescriptor", name: "setDestination:", types: "vq"},
-	selCaptureDescSetURL:         {class: "MTLCaptureDescriptor", name: "setOutputURL:", types: "v@"},
+	selCaptureShared:             {Class: "MTLCaptureManager", Static: true, Name: "sharedCaptureManager", Types: "@"},
+	selCaptureSupports:           {Class: "MTLCaptureManager", Name: "supportsDestination:", Types: "Bq"},
+	selCaptureIsCapturing:        {Class: "MTLCaptureManager", Name: "isCapturing", Types: "B"},
+	selCaptureStart:              {Class: "MTLCaptureManager", Name: "startCaptureWithDescriptor:error:", Types: "B@^"},
+	selCaptureStop:               {Class: "MTLCaptureManager", Name: "stopCapture", Types: "v"},
+	selCaptureDescSetObject:      {Class: "MTLCaptureDescriptor", Name: "setCaptureObject:", Types: "v@"},
+	selCaptureDescSetDestination: {Class: "MTLCaptureDescriptor", Name: "setDestination:", Types: "vq"},
+	selCaptureDescSetURL:         {Class: "MTLCaptureDescriptor", Name: "setOutputURL:", Types: "v@"},
 
-	selSetDescLabel:     {class: "MTLResidencySetDescriptor", name: "setLabel:", types: "v@", since: "15.0", source: appleDocs + "metal/mtlresidencysetdescriptor/label"},
-	selSetDescCapacity:  {class: "MTLResidencySetDescriptor", name: "setInitialCapacity:", types: "vQ", since: "15.0", source: appleDocs + "metal/mtlresidencysetdescriptor/initialcapacity"},
-	selSetAdd:           {class: "MTLResidencySet", name: "addAllocation:", types: "v@", since: "15.0", source: appleDocs + "metal/mtlresidencyset/addallocation(_:)"},
-	selSetRemove:        {class: "MTLResidencySet", name: "removeAllocation:", types: "v@", since: "15.0", source: appleDocs + "metal/mtlresidencyset/removeallocation(_:)"},
-	selSetRemoveAll:     {class: "MTLResidencySet", name: "removeAllAllocations", types: "v", since: "15.0", source: appleDocs + "metal/mtlresidencyset/removeallallocations()"},
-	selSetCommit:        {class: "MTLResidencySet", name: "commit", types: "v", since: "15.0", source: appleDocs + "metal/mtlresidencyset/commit()"},
-	selSetRequest:       {class: "MTLResidencySet", name: "requestResidency", types: "v", since: "15.0", source: appleDocs + "metal/mtlresidencyset/requestresidency()"},
-	selSetEnd:           {class: "MTLResidencySet", name: "endResidency", types: "v", since: "15.0", source: appleDocs + "metal/mtlresidencyset/endresidency()"},
-	selSetAllocatedSize: {class: "MTLResidencySet", name: "allocatedSize", types: "Q", since: "15.0", source: appleDocs + "metal/mtlresidencyset/allocatedsize"},
-	selSetCount:         {class: "MTLResidencySet", name: "allocationCount", types: "Q", since: "15.0", source: appleDocs + "metal/mtlresidencyset/allocationcount"},
+	selSetDescLabel:     {Class: "MTLResidencySetDescriptor", Name: "setLabel:", Types: "v@", Since: "15.0", Source: appleDocs + "metal/mtlresidencysetdescriptor/label"},
+	selSetDescCapacity:  {Class: "MTLResidencySetDescriptor", Name: "setInitialCapacity:", Types: "vQ", Since: "15.0", Source: appleDocs + "metal/mtlresidencysetdescriptor/initialcapacity"},
+	selSetAdd:           {Class: "MTLResidencySet", Name: "addAllocation:", Types: "v@", Since: "15.0", Source: appleDocs + "metal/mtlresidencyset/addallocation(_:)"},
+	selSetRemove:        {Class: "MTLResidencySet", Name: "removeAllocation:", Types: "v@", Since: "15.0", Source: appleDocs + "metal/mtlresidencyset/removeallocation(_:)"},
+	selSetRemoveAll:     {Class: "MTLResidencySet", Name: "removeAllAllocations", Types: "v", Since: "15.0", Source: appleDocs + "metal/mtlresidencyset/removeallallocations()"},
+	selSetCommit:        {Class: "MTLResidencySet", Name: "commit", Types: "v", Since: "15.0", Source: appleDocs + "metal/mtlresidencyset/commit()"},
+	selSetRequest:       {Class: "MTLResidencySet", Name: "requestResidency", Types: "v", Since: "15.0", Source: appleDocs + "metal/mtlresidencyset/requestresidency()"},
+	selSetEnd:           {Class: "MTLResidencySet", Name: "endResidency", Types: "v", Since: "15.0", Source: appleDocs + "metal/mtlresidencyset/endresidency()"},
+	selSetAllocatedSize: {Class: "MTLResidencySet", Name: "allocatedSize", Types: "Q", Since: "15.0", Source: appleDocs + "metal/mtlresidencyset/allocatedsize"},
+	selSetCount:         {Class: "MTLResidencySet", Name: "allocationCount", Types: "Q", Since: "15.0", Source: appleDocs + "metal/mtlresidencyset/allocationcount"},
 }

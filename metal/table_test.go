@@ -13,11 +13,12 @@ import (
 	"testing"
 
 	"github.com/go-openelm/go-openelm/internal/metalsim"
+	"github.com/go-openelm/go-openelm/internal/objc"
 )
 
 // appleAPI is what was extracted from Apple's metal-cpp headers; see testdata/metal-api/README.md.
 type appleAPI struct {
-	methods map[string]string // "class selector" to types in the letters of method
+	methods map[string]string // "class selector" to types in the letters of objc.Method
 	static  map[string]bool   // the same key: whether it is a class method
 	bases   map[string]string
 	enums   map[string]int64 // constant to value
@@ -131,33 +132,36 @@ func (api *appleAPI) lookup(class, selector string) (types string, ok bool) {
 	return "", false
 }
 
+// declared are all messages that this package sends, itself or through package objc.
+func declared() []objc.Method { return slices.Concat(objc.Basics[:], methods[:]) }
+
 // Every selector is Apple's, on the class that has it, with its type; exceptions name their public source.
 func TestSelectorsAreApples(t *testing.T) {
 	api := readAPI(t)
-	for i, m := range methods {
-		types, known := api.lookup(m.class, m.name)
+	for i, m := range declared() {
+		types, known := api.lookup(m.Class, m.Name)
 		switch {
-		case m.name == "" || m.class == "":
+		case m.Name == "" || m.Class == "":
 			t.Errorf("selector %d is not declared", i)
-		case !known && m.source == "":
-			t.Errorf("%s %s: not in metal-cpp's headers, and without another source", m.class, m.name)
-		case !known && !strings.HasPrefix(m.source, appleDocs):
-			t.Errorf("%s %s: source %q is not Apple's documentation", m.class, m.name, m.source)
-		case known && m.source != "":
-			t.Errorf("%s %s: is in metal-cpp's headers, needs no exception", m.class, m.name)
-		case known && types != m.types:
-			t.Errorf("%s %s: types %q, Apple's headers say %q", m.class, m.name, m.types, types)
-		case known && m.static != api.static[m.class+" "+m.name] && m.name != "alloc": // metal-cpp wraps alloc as a function
-			t.Errorf("%s %s: class method %v, Apple's headers say %v", m.class, m.name, m.static, !m.static)
+		case !known && m.Source == "":
+			t.Errorf("%s %s: not in metal-cpp's headers, and without another source", m.Class, m.Name)
+		case !known && !strings.HasPrefix(m.Source, appleDocs):
+			t.Errorf("%s %s: source %q is not Apple's documentation", m.Class, m.Name, m.Source)
+		case known && m.Source != "":
+			t.Errorf("%s %s: is in metal-cpp's headers, needs no exception", m.Class, m.Name)
+		case known && types != m.Types:
+			t.Errorf("%s %s: types %q, Apple's headers say %q", m.Class, m.Name, m.Types, types)
+		case known && m.Static != api.static[m.Class+" "+m.Name] && m.Name != "alloc": // metal-cpp wraps alloc as a function
+			t.Errorf("%s %s: class method %v, Apple's headers say %v", m.Class, m.Name, m.Static, !m.Static)
 		}
-		if n := strings.Count(m.name, ":"); n != len(m.types)-1 {
-			t.Errorf("%s %s: %d arguments declared, the selector has %d", m.class, m.name, len(m.types)-1, n)
+		if n := strings.Count(m.Name, ":"); n != len(m.Types)-1 {
+			t.Errorf("%s %s: %d arguments declared, the selector has %d", m.Class, m.Name, len(m.Types)-1, n)
 		}
-		if n := len(m.types) - 1; n > 4 {
-			t.Errorf("%s %s: %d arguments do not fit a message", m.class, m.name, n)
+		if n := len(m.Types) - 1; n > 4 {
+			t.Errorf("%s %s: %d arguments do not fit a message", m.Class, m.Name, n)
 		}
-		if strings.Contains(m.types, "S") && m.types != "vSS" {
-			t.Errorf("%s %s: a message carries exactly two MTLSize or none", m.class, m.name)
+		if strings.Contains(m.Types, "S") && m.Types != "vSS" {
+			t.Errorf("%s %s: a message carries exactly two MTLSize or none", m.Class, m.Name)
 		}
 	}
 	for _, name := range classNames {
@@ -172,9 +176,9 @@ func TestSimulatorHasOnlyApplesSelectors(t *testing.T) {
 	sim := metalsim.Start(t)
 	api := readAPI(t)
 	ours := map[string]string{}
-	for _, m := range methods {
-		if m.source != "" {
-			ours[m.class+" "+m.name] = m.types
+	for _, m := range declared() {
+		if m.Source != "" {
+			ours[m.Class+" "+m.Name] = m.Types
 		}
 	}
 	list := sim.Methods()

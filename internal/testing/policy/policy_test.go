@@ -27,7 +27,8 @@ const (
 // allowed says what the core packages may import besides the standard library
 // and packages below themselves: imports point one way.
 var allowed = map[string][]string{
-	"metal":            {"github.com/ebitengine/purego", "golang.org/x/sys"},
+	"internal/objc":    {"github.com/ebitengine/purego"},
+	"metal":            {"internal/objc"},
 	"kernels":          {},
 	"kernels/cpu":      {"kernels", "golang.org/x/sys"},
 	"kernels/gpu":      {"kernels", "metal"},

@@ -1,5 +1,6 @@
-// What Apple's Objective-C runtime exports and GCC's (libobjc.so.4) with GNUstep's Foundation does not: objc_msgSend, the
-// C functions for references and autorelease pools, and the class of global blocks. System V calling convention, x86-64.
+// What Apple's Objective-C runtime exports and GCC's (libobjc.so.4) with GNUstep's Foundation does not: objc_msgSend and
+// objc_msgSend_stret, the C functions for references and autorelease pools, and the class of global blocks. System V
+// calling convention, x86-64.
 #include <stddef.h>
 #include <string.h>
 
@@ -18,13 +19,14 @@ id class_createInstance(Class, size_t);
 id object_dispose(id);
 
 // GCC's compiler calls objc_msg_lookup at each message; Apple's calls objc_msgSend, which jumps to the method with all
-// argument registers as they were. The runtime's own method for nil returns 0 as an integer only, hence the test.
+// argument registers as they were, or objc_msgSend_stret where the first argument is the address of a large result. The
+// runtime's own method for nil returns 0 as an integer only, hence the test.
 __asm__(
-	".text\n"
-	".globl objc_msgSend\n"
-	".type objc_msgSend,@function\n"
-	"objc_msgSend:\n"
-	"  test %rdi, %rdi\n"
+	".macro SEND name, self, cmd\n"
+	".globl \\name\n"
+	".type \\name,@function\n"
+	"\\name:\n"
+	"  test \\self, \\self\n"
 	"  jz 1f\n"
 	"  push %rbp\n"
 	"  mov %rsp, %rbp\n"
@@ -44,6 +46,8 @@ __asm__(
 	"  movups %xmm5, 144(%rsp)\n"
 	"  movups %xmm6, 160(%rsp)\n"
 	"  movups %xmm7, 176(%rsp)\n"
+	"  mov \\self, %rdi\n"
+	"  mov \\cmd, %rsi\n"
 	"  call objc_msg_lookup@PLT\n"
 	"  mov %rax, %r11\n"
 	"  mov 0(%rsp), %rdi\n"
@@ -68,7 +72,11 @@ __asm__(
 	"  pxor %xmm0, %xmm0\n"
 	"  pxor %xmm1, %xmm1\n"
 	"  ret\n"
-	".size objc_msgSend, .-objc_msgSend\n");
+	".size \\name, .-\\name\n"
+	".endm\n"
+	".text\n"
+	"SEND objc_msgSend, %rdi, %rsi\n"
+	"SEND objc_msgSend_stret, %rsi, %rdx\n");
 
 static id send(id o, const char *name) {
 	SEL s = sel_registerName(name);

@@ -33,13 +33,13 @@ next:
 	TESTQ R13, R13
 	JZ    done
 	MOVQ  batch_obj(R12), DI
-	MOVQ  message_sel(BX), SI
-	MOVQ  (message_args+0)(BX), DX
-	MOVQ  (message_args+8)(BX), CX
-	MOVQ  (message_args+16)(BX), R8
-	MOVQ  (message_args+24)(BX), R9
-	MOVQ  (message_args+32)(BX), R10
-	MOVQ  (message_args+40)(BX), R11
+	MOVQ  Message_Sel(BX), SI
+	MOVQ  (Message_Args+0)(BX), DX
+	MOVQ  (Message_Args+8)(BX), CX
+	MOVQ  (Message_Args+16)(BX), R8
+	MOVQ  (Message_Args+24)(BX), R9
+	MOVQ  (Message_Args+32)(BX), R10
+	MOVQ  (Message_Args+40)(BX), R11
 	MOVQ  DX, 0(SP)
 	MOVQ  CX, 8(SP)
 	MOVQ  R8, 16(SP)
@@ -49,21 +49,21 @@ next:
 	MOVQ  batch_msgSend(R12), R10
 	XORL  AX, AX
 	CALL  R10
-	MOVQ  message_flag(BX), R14
-	TESTQ $const_flagFloat, R14
+	MOVQ  Message_Flag(BX), R14
+	TESTQ $const_FlagDouble, R14
 	JZ    integer
 	MOVQ  X0, AX
 
 integer:
-	MOVQ  AX, message_flag(BX)
-	TESTQ $const_flagRetain, R14
+	MOVQ  AX, Message_Flag(BX)
+	TESTQ $const_FlagRetain, R14
 	JZ    advance
 	MOVQ  AX, DI
 	MOVQ  batch_retain(R12), R10
 	CALL  R10
 
 advance:
-	ADDQ $message__size, BX
+	ADDQ $Message__size, BX
 	DECQ R13
 	JMP  next
 

@@ -32,38 +32,38 @@ start:
 next:
 	CBZ  R21, done
 	MOVD batch_obj(R19), R0
-	MOVD message_sel(R20), R1
-	MOVD message_flag(R20), R22
+	MOVD Message_Sel(R20), R1
+	MOVD Message_Flag(R20), R22
 	TST  $const_flagSizes, R22
 	BNE  sizes
-	MOVD (message_args+0)(R20), R2
-	MOVD (message_args+8)(R20), R3
-	MOVD (message_args+16)(R20), R4
-	MOVD (message_args+24)(R20), R5
-	MOVD (message_args+32)(R20), R6
-	MOVD (message_args+40)(R20), R7
+	MOVD (Message_Args+0)(R20), R2
+	MOVD (Message_Args+8)(R20), R3
+	MOVD (Message_Args+16)(R20), R4
+	MOVD (Message_Args+24)(R20), R5
+	MOVD (Message_Args+32)(R20), R6
+	MOVD (Message_Args+40)(R20), R7
 	B    call
 
 sizes:
-	ADD $(message_args+0), R20, R2
-	ADD $(message_args+24), R20, R3
+	ADD $(Message_Args+0), R20, R2
+	ADD $(Message_Args+24), R20, R3
 
 call:
 	MOVD batch_msgSend(R19), R9
 	CALL (R9)
-	TST  $const_flagFloat, R22
+	TST  $const_FlagDouble, R22
 	BEQ  integer
 	FMOVD F0, R0
 
 integer:
-	MOVD R0, message_flag(R20)
-	TST  $const_flagRetain, R22
+	MOVD R0, Message_Flag(R20)
+	TST  $const_FlagRetain, R22
 	BEQ  advance
 	MOVD batch_retain(R19), R9
 	CALL (R9)
 
 advance:
-	ADD $message__size, R20, R20
+	ADD $Message__size, R20, R20
 	SUB $1, R21, R21
 	B   next
 
