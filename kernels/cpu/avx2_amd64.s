@@ -25816,6 +25816,32 @@ DATA lanes_00400000<>+24(SB)/4, $0x00400000
 DATA lanes_00400000<>+28(SB)/4, $0x00400000
 GLOBL lanes_00400000<>(SB), RODATA|NOPTR, $32
 
+// func halvesAVX2(a *uint64)
+// Requires: AVX, AVX2
+TEXT ·halvesAVX2(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  8(AX), CX
+	MOVQ  (AX), DX
+	MOVQ  24(AX), AX
+	SHRQ  $0x03, AX
+	TESTQ AX, AX
+	JZ    done2
+
+loop1:
+	VMOVDQU      (CX), Y0
+	VPSRLD       $0x10, Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPACKUSDW    X1, X0, X1
+	VMOVDQU      X1, (DX)
+	ADDQ         $+32, CX
+	ADDQ         $+16, DX
+	DECQ         AX
+	JNZ          loop1
+
+done2:
+	VZEROUPPER
+	RET
+
 // func int8x3AVX2(a *uint64)
 // Requires: AVX, AVX2
 TEXT ·int8x3AVX2(SB), NOSPLIT, $0-8

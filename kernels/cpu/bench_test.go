@@ -86,7 +86,7 @@ func BenchmarkPanels(b *testing.B) {
 			m := randomMatrix(f, outs, cols)
 			b.Run(fmt.Sprintf("%s/%s", r.isa, f), func(b *testing.B) {
 				s := &scratch{isaTable: r}
-				t := &matmul{linear: linear{y: y, rows: rows, w: projection{m: m}}, blocks: newPass(New(Options{Threads: 1})).toBlocks(x, rows, cols)}
+				t := &matmul{linear: linear{y: y, rows: rows, w: projection{m: m}}, blocks: newPass(New(Options{Threads: 1})).toBlocks(x, rows, cols, false)}
 				best(b, 2*rows*outs*cols, func() { t.run(0, outs/r.tileCols, s) })
 			})
 		}

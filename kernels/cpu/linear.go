@@ -72,7 +72,7 @@ func (p *pass) linear(t linear) {
 		if p.scratch.tiled(t.w.m, t.up.m) {
 			p.matmul.bf16x3 = p.toBF16x3(t.x, t.rows, t.w.m.Cols)
 		} else {
-			p.matmul.blocks = p.toBlocks(t.x, t.rows, t.w.m.Cols)
+			p.matmul.blocks = p.toBlocks(t.x, t.rows, t.w.m.Cols, p.backend.rounds && p.scratch.paired(t.w.m, t.up.m))
 		}
 		p.run((t.w.m.Rows+p.scratch.tileCols-1)/p.scratch.tileCols, 1, &p.matmul)
 		p.matmul = matmul{}

@@ -78,6 +78,10 @@ func (t *matmul) accumulate(s *scratch, w *projection, c []float32, ldc, o int, 
 // does not have taken as zero.
 func (t *matmul) panel(s *scratch, m *kernels.Matrix, x blocks, c []float32, ldc, o int, sum bool) {
 	n := min(s.tileCols, m.Rows-o)
+	gemm, inElement := s.gemm, 1
+	if x.pairs {
+		gemm, inElement = s.bf16.gemm, 2
+	}
 	var whole []float32
 	if s.formats[m.Format].widen == nil { // ReadRow reads whole rows
 		whole = grow(&s.whole, n*m.Cols)
@@ -85,26 +89,27 @@ func (t *matmul) panel(s *scratch, m *kernels.Matrix, x blocks, c []float32, ldc
 			m.ReadRow(whole[i*m.Cols:(i+1)*m.Cols], o+i)
 		}
 	}
-	for k := 0; k < m.Cols; k += s.depth {
-		depth := min(s.depth, m.Cols-k)
+	for k := 0; k < x.cols; k += s.depth {
+		depth := min(s.depth, x.cols-k)
 		stride := (depth + lanes - 1) &^ (lanes - 1)
-		rows := grow(&s.rows, s.tileCols*stride)
-		if n < s.tileCols {
-			clear(rows[n*stride:])
-		}
-		for i := range n {
-			if row := rows[i*stride:][:depth]; whole != nil {
-				copy(row, whole[i*m.Cols+k:])
-			} else {
-				s.widenRow(row, m, o+i, k)
-			}
-		}
 		packed := grow(&s.packed, s.tileCols*stride)
-		for i := 0; i < s.tileCols; i += packRows {
-			s.packArgs = packArgs{dst: &packed[i*stride], src: &rows[i*stride], stride: 4 * stride, n: stride}
-			s.pack(&s.packArgs)
+		if x.pairs {
+			s.packPairs(packed, m, o, n, k, stride)
+		} else {
+			rows := grow(&s.rows, s.tileCols*stride)
+			if n < s.tileCols {
+				clear(rows[n*stride:])
+			}
+			for i := range n {
+				if row := rows[i*stride:][:depth]; whole != nil {
+					copy(row, whole[i*m.Cols+k:])
+				} else {
+					s.widenRow(row, m, o+i, k)
+				}
+			}
+			s.packRows(s.pack, packed, unsafe.Pointer(ptr(rows)), 4*stride, stride)
 		}
-		s.prefetchPanel(m, o, k+s.depth)
+		s.prefetchPanel(m, o, (k+s.depth)*inElement, s.depth*inElement)
 		s.gemmArgs = gemmArgs{b: ptr(packed), ldc: 4 * ldc, ldb: 4 * packRows, k: depth, half: 2 * packRows}
 		if s.tileCols > packRows {
 			s.gemmArgs.half = 4 * packRows * stride
@@ -114,22 +119,48 @@ func (t *matmul) panel(s *scratch, m *kernels.Matrix, x blocks, c []float32, ldc
 		}
 		a, lda := x.block(k)
 		s.gemmArgs.lda = 4 * lda
-		tiles := (t.rows + len(s.gemm) - 1) / len(s.gemm)
+		tiles := (t.rows + len(gemm) - 1) / len(gemm)
 		for i := range tiles { // of about the same height: a low one is slow
 			r, end := i*t.rows/tiles, (i+1)*t.rows/tiles
 			s.gemmArgs.a, s.gemmArgs.c = &a[r*lda], &c[r*ldc]
-			s.gemm[end-r-1](&s.gemmArgs)
+			gemm[end-r-1](&s.gemmArgs)
 		}
 	}
 }
 
+// packRows packs n elements of tileCols rows, which are rowBytes apart from src on.
+func (s *scratch) packRows(pack func(*packArgs), packed []float32, src unsafe.Pointer, rowBytes, n int) {
+	for i := 0; i < s.tileCols; i += packRows {
+		s.packArgs = packArgs{dst: &packed[i*n], src: (*float32)(unsafe.Add(src, i*rowBytes)), stride: rowBytes, n: n}
+		pack(&s.packArgs)
+	}
+}
+
+// packPairs packs depth pairs of weights from pair k on of rows of m, of which there
+// are n from o on.
+func (s *scratch) packPairs(packed []float32, m *kernels.Matrix, o, n, k, depth int) {
+	src, rowBytes := m.Data.Bytes()[o*m.RowBytes()+4*k:], m.RowBytes()
+	if n < s.tileCols { // rows that m does not have are zero
+		rows := grow(&s.rows, s.tileCols*depth)
+		clear(rows[n*depth:])
+		to := unsafe.Slice((*byte)(unsafe.Pointer(ptr(rows))), 4*len(rows))
+		for i := range n {
+			copy(to[4*i*depth:4*(i+1)*depth], src[i*rowBytes:])
+		}
+		src, rowBytes = to, 4*depth
+	}
+	s.packRows(s.bf16.pack, packed, unsafe.Pointer(unsafe.SliceData(src)), rowBytes, depth)
+}
+
 // blocks are rows of activations, cut into blocks of columns one after the other
 // if there is a depth: their rows are then near each other, and never a multiple
-// of a page apart, for which a first-level cache has few places.
+// of a page apart, for which a first-level cache has few places. An element is a
+// float32, or a pair of bfloat16.
 type blocks struct {
 	x          []float32
-	rows, cols int
+	rows, cols int // of elements
 	depth      int
+	pairs      bool
 }
 
 // blockPad is a cache line between the rows of a block.
@@ -149,28 +180,36 @@ type toBlocks struct {
 	from []float32
 }
 
-func (t *toBlocks) run(lo, hi int, _ *scratch) {
+func (t *toBlocks) run(lo, hi int, s *scratch) {
 	for k := 0; k < t.cols; k += t.depth {
 		to, stride := t.block(k)
 		for r := lo; r < hi; r++ {
-			copy(to[r*stride:(r+1)*stride-blockPad], t.from[r*t.cols+k:])
+			if row := to[r*stride : (r+1)*stride-blockPad]; t.pairs {
+				s.vectorArgs = vectorArgs{dst: ptr(row), x: &t.from[2*(r*t.cols+k)], n: 2 * len(row)}
+				s.halves(&s.vectorArgs)
+			} else {
+				copy(row, t.from[r*t.cols+k:])
+			}
 		}
 	}
 }
 
-func (p *pass) toBlocks(x []float32, rows, cols int) blocks {
+func (p *pass) toBlocks(x []float32, rows, cols int, pairs bool) blocks {
+	if pairs {
+		cols /= 2
+	}
 	depth := p.scratch.depth
-	b := blocks{grow(&p.blocked, rows*(cols+(cols+depth-1)/depth*blockPad)), rows, cols, depth}
+	b := blocks{grow(&p.blocked, rows*(cols+(cols+depth-1)/depth*blockPad)), rows, cols, depth, pairs}
 	p.cut = toBlocks{b, x}
 	p.run(rows, 1+1<<14/cols, &p.cut)
 	p.cut = toBlocks{}
 	return b
 }
 
-// prefetchPanel prefetches what panel widens next: tileCols rows of m from o on, their
+// prefetchPanel prefetches what panel reads next: tileCols rows of m from o on, so many
 // columns from k on, or the first columns of the rows after them. These are short
 // pieces in many places, which the hardware does not prefetch by itself.
-func (s *scratch) prefetchPanel(m *kernels.Matrix, o, k int) {
+func (s *scratch) prefetchPanel(m *kernels.Matrix, o, k, cols int) {
 	if k >= m.Cols {
 		o, k = o+s.tileCols, 0
 	}
@@ -180,7 +219,7 @@ func (s *scratch) prefetchPanel(m *kernels.Matrix, o, k int) {
 	bytes := func(cols int) int { return cols / m.Format.BlockCols() * m.Format.BlockBytes() }
 	for end := o + s.tileCols; o < end; o += packRows {
 		src := m.Data.Bytes()[o*m.RowBytes()+bytes(k):]
-		s.packArgs = packArgs{src: (*float32)(unsafe.Pointer(&src[0])), stride: m.RowBytes(), n: bytes(min(s.depth, m.Cols-k))}
+		s.packArgs = packArgs{src: (*float32)(unsafe.Pointer(&src[0])), stride: m.RowBytes(), n: bytes(min(cols, m.Cols-k))}
 		s.prefetch(&s.packArgs)
 	}
 }

@@ -123,7 +123,7 @@ func (t *matmul) tilePanel(s *scratch, m *kernels.Matrix, c []float32, ldc, o in
 			s.packArgs = packArgs{dst: &packed[i*pairs], src: (*float32)(unsafe.Pointer(&src[i*stride])), stride: stride, n: pairs}
 			s.pack(&s.packArgs)
 		}
-		s.prefetchPanel(m, o, (first+steps)*tileDepth)
+		s.prefetchPanel(m, o, (first+steps)*tileDepth, s.depth)
 		a := &s.tileArgs
 		*a = tileArgs{
 			ldc: 4 * ldc, aNext: all * stepBytes, b: (*uint32)(unsafe.Pointer(ptr(packed))), bNext: 4 * packRows * pairs,

@@ -27175,3 +27175,22 @@ columns1:
 	CBNZ R8, columns1
 columnsDone1:
 	RET
+
+// func halvesNEON(a *uint64)
+//
+// Narrows what is a bfloat16.
+TEXT ·halvesNEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 8(R0), R1
+	MOVD 0(R0), R2
+	MOVD 24(R0), R8
+	LSR $3, R8
+	CBZ R8, columnsDone1
+columns1:
+	FLDPQ.P 32(R1), (F0, F1)
+	VUZP2 V1.H8, V0.H8, V0.H8
+	FMOVQ.P F0, 16(R2)
+	SUB $1, R8
+	CBNZ R8, columns1
+columnsDone1:
+	RET

@@ -25,6 +25,7 @@ var portable = isaTable{
 	rope:     rope,
 	maximum:  maximum,
 	round:    round,
+	halves:   halves,
 	permute:  permute,
 	int8x3:   int8x3,
 }

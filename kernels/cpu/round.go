@@ -42,3 +42,11 @@ func round(a *vectorArgs) {
 		dst[i] = math.Float32frombits(uint32(kernels.ToBF16(v)) << 16)
 	}
 }
+
+// halves is what the routines of that name compute.
+func halves(a *vectorArgs) {
+	dst := unsafe.Slice((*uint16)(unsafe.Pointer(a.dst)), a.n)
+	for i, v := range unsafe.Slice(a.x, a.n) {
+		dst[i] = uint16(math.Float32bits(v) >> 16)
+	}
+}

@@ -531,3 +531,138 @@ func TestTilePanels(t *testing.T) {
 		}
 	}
 }
+
+// pairsTwin is what products of pairs compute, with a panel of pack's.
+var pairsTwin = bf16Kernels{[]func(*gemmArgs){gemmPairs(1), gemmPairs(2), gemmPairs(3)}, pack}
+
+func gemmPairs(rows int) func(*gemmArgs) {
+	return func(a *gemmArgs) {
+		for r := range rows {
+			c := unsafe.Slice(at(a.c, r*a.ldc/4), packRows)
+			if a.add == 0 {
+				clear(c)
+			}
+			for k := range a.k {
+				x := math.Float32bits(*at(a.a, r*a.lda/4+k))
+				for j := range c {
+					w := math.Float32bits(*at(a.b, k*packRows+j))
+					c[j] += math.Float32frombits(x<<16) * math.Float32frombits(w<<16)
+					c[j] += math.Float32frombits(x&0xffff0000) * math.Float32frombits(w&0xffff0000)
+				}
+			}
+		}
+	}
+}
+
+// eachPairs runs test for each of the machine's tables that multiplies pairs, and for
+// the twin.
+func eachPairs(t *testing.T, test func(o *operands, r *isaTable)) {
+	twin := portable
+	twin.bf16 = pairsTwin
+	for _, r := range append(available(), &twin) {
+		for _, atEnd := range []bool{false, true} {
+			if r.bf16.gemm != nil {
+				t.Run(fmt.Sprintf("%s/end=%v", r.isa, atEnd), func(t *testing.T) {
+					test(&operands{t, rand.New(rand.NewPCG(9, 9)), atEnd}, r)
+				})
+			}
+		}
+	}
+}
+
+// TestPairs holds products of pairs of bfloat16 to float64. Rounding to odd is up to
+// twice as far off.
+func TestPairs(t *testing.T) {
+	eachPairs(t, func(o *operands, r *isaTable) {
+		for range 60 {
+			rows, k := 1+o.IntN(len(r.bf16.gemm)), lanes*(1+o.IntN(9))
+			w := o.matrix(kernels.BF16, r.tileCols, 2*k, 0, 0)
+			packed := o.floats(r.tileCols * k)
+			s := scratch{isaTable: r}
+			s.packRows(r.bf16.pack, packed, unsafe.Pointer(unsafe.SliceData(w.Data.Bytes())), w.RowBytes(), k)
+			x := o.floats(2 * rows * k)
+			r.round(&vectorArgs{dst: ptr(x), x: ptr(x), n: len(x)})
+			lda, ldc := k+o.IntN(3), r.tileCols+o.IntN(3)
+			a, c := o.floats((rows-1)*lda+k), o.floats((rows-1)*ldc+r.tileCols)
+			for i := range rows {
+				r.halves(&vectorArgs{dst: &a[i*lda], x: &x[2*i*k], n: 2 * k})
+			}
+			before := slices.Clone(c)
+			args := gemmArgs{c: ptr(c), a: ptr(a), b: ptr(packed), ldc: 4 * ldc, lda: 4 * lda, ldb: 4 * packRows, k: k, add: o.IntN(2), half: 4 * packRows * k}
+			r.bf16.gemm[rows-1](&args)
+			row := make([]float32, 2*k)
+			for i := range rows {
+				for j := range ldc {
+					at := i*ldc + j
+					if at >= len(c) {
+						break
+					}
+					if j >= r.tileCols {
+						if c[at] != before[at] {
+							o.Fatalf("%d rows: wrote element %d, %d", rows, i, j)
+						}
+						continue
+					}
+					w.ReadRow(row, j)
+					want := float64(before[at]) * float64(args.add)
+					abs := math.Abs(want)
+					for n, v := range row {
+						p := float64(v) * float64(x[2*i*k+n])
+						want, abs = want+p, abs+math.Abs(p)
+					}
+					if !near(float64(c[at]), want, 2*abs, 2*k) {
+						o.Fatalf("%d rows, k = %d, add = %d: element %d, %d is %v, want %v", rows, k, args.add, i, j, c[at], want)
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestHalves holds narrowing to its twin.
+func TestHalves(t *testing.T) {
+	eachISA(t, func(o *operands, r *isaTable) {
+		for n := lanes; n < 70; n += lanes {
+			x, got, want := o.floats(n), o.floats(n/2), make([]float32, n/2)
+			r.halves(&vectorArgs{dst: ptr(got), x: ptr(x), n: n})
+			halves(&vectorArgs{dst: ptr(want), x: ptr(x), n: n})
+			for i := range want {
+				if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
+					o.Fatalf("%d elements: pair %d is %#x, want %#x", n, i, math.Float32bits(got[i]), math.Float32bits(want[i]))
+				}
+			}
+		}
+	})
+}
+
+// TestRoundedPanels runs rounded prompts in panels of pairs: panels that m does not
+// fill, columns beyond a panel's depth.
+func TestRoundedPanels(t *testing.T) {
+	eachPairs(t, func(o *operands, r *isaTable) {
+		for _, cols := range []int{16, 48, 2 * r.depth, 2*r.depth + 16, 1280} {
+			rows, outs := 17+o.IntN(20), 1+o.IntN(70)
+			m := o.matrix(kernels.BF16, outs, cols, 0, 0)
+			x, got := o.floats(rows*cols), o.floats(rows*outs)
+			r.round(&vectorArgs{dst: ptr(x), x: ptr(x), n: len(x)})
+			p := newPass(&Backend{table: r, pool: newPool(1, r), rounds: true})
+			p.linear(linear{y: got, x: x, rows: rows, w: projection{m: m}})
+			if !r.tiled(m, nil) && p.scratch.gemmArgs.k > cols/2 {
+				t.Fatalf("%d columns are not multiplied as pairs", cols)
+			}
+			w := make([]float32, cols)
+			for i := range outs {
+				m.ReadRow(w, i)
+				for k := range rows {
+					want, abs := 0.0, 0.0
+					for c, v := range w {
+						p := float64(v) * float64(x[k*cols+c])
+						want, abs = want+p, abs+math.Abs(p)
+					}
+					if g := float64(got[k*outs+i]); !near(g, want, 2*abs, cols) {
+						t.Fatalf("%d × %d, row %d of %d, weights %d: got %v, want %v", outs, cols, k, rows, i, g, want)
+					}
+				}
+			}
+		}
+	})
+}

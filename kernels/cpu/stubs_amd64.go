@@ -252,6 +252,9 @@ func maximumAVX2(a *vectorArgs)
 func roundAVX2(a *vectorArgs)
 
 //go:noescape
+func halvesAVX2(a *vectorArgs)
+
+//go:noescape
 func int8x3AVX2(a *int8x3Args)
 
 //go:noescape
@@ -457,6 +460,42 @@ func gemm11x32AVX512(a *gemmArgs)
 
 //go:noescape
 func gemm12x32AVX512(a *gemmArgs)
+
+//go:noescape
+func gemm1x32AVX512BF16(a *gemmArgs)
+
+//go:noescape
+func gemm2x32AVX512BF16(a *gemmArgs)
+
+//go:noescape
+func gemm3x32AVX512BF16(a *gemmArgs)
+
+//go:noescape
+func gemm4x32AVX512BF16(a *gemmArgs)
+
+//go:noescape
+func gemm5x32AVX512BF16(a *gemmArgs)
+
+//go:noescape
+func gemm6x32AVX512BF16(a *gemmArgs)
+
+//go:noescape
+func gemm7x32AVX512BF16(a *gemmArgs)
+
+//go:noescape
+func gemm8x32AVX512BF16(a *gemmArgs)
+
+//go:noescape
+func gemm9x32AVX512BF16(a *gemmArgs)
+
+//go:noescape
+func gemm10x32AVX512BF16(a *gemmArgs)
+
+//go:noescape
+func gemm11x32AVX512BF16(a *gemmArgs)
+
+//go:noescape
+func gemm12x32AVX512BF16(a *gemmArgs)
 
 //go:noescape
 func tiles1AMX(a *tileArgs)

@@ -243,6 +243,9 @@ func permuteNEON(a *permuteArgs)
 func roundNEON(a *vectorArgs)
 
 //go:noescape
+func halvesNEON(a *vectorArgs)
+
+//go:noescape
 func matvec1xQ8_0DotProd(a *matvecArgs)
 
 //go:noescape
@@ -370,3 +373,24 @@ func matvec4xAffine8DotProd(a *matvecArgs)
 
 //go:noescape
 func int8x3NEON(a *int8x3Args)
+
+//go:noescape
+func gemm1x16NEONBF16(a *gemmArgs)
+
+//go:noescape
+func gemm2x16NEONBF16(a *gemmArgs)
+
+//go:noescape
+func gemm3x16NEONBF16(a *gemmArgs)
+
+//go:noescape
+func gemm4x16NEONBF16(a *gemmArgs)
+
+//go:noescape
+func gemm5x16NEONBF16(a *gemmArgs)
+
+//go:noescape
+func gemm6x16NEONBF16(a *gemmArgs)
+
+//go:noescape
+func packNEONBF16(a *packArgs)

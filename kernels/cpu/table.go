@@ -32,6 +32,9 @@ type isaTable struct {
 	rope    func(*vectorArgs) // dst: pairs (i, i+n) rotated by angles x: n cosines, n sines
 	maximum func(*vectorArgs) // scalar = max(dst)
 	round   func(*vectorArgs) // dst = x, rounded to bfloat16
+	halves  func(*vectorArgs) // dst: the bfloat16 that x are
+
+	bf16 bf16Kernels
 
 	// permute and int8x3 bring activations into a layout of either kind.
 	permute func(*permuteArgs)
@@ -41,6 +44,24 @@ type isaTable struct {
 	// nil: there are none.
 	tiles  [2]func(*tileArgs)
 	bf16x3 func(*bf16x3Args)
+}
+
+// bf16Kernels multiply bfloat16 by bfloat16, if the machine has instructions for that:
+// gemm and pack of pairs of them, a multiple of lanes. Products are exact and sums
+// float32, but VDPBF16PS takes denormal numbers, of bfloat16 and of float32, for zero;
+// and BFMMLA does, too, and rounds each sum to odd, to one of both neighbours, not
+// always to the nearer one.
+type bf16Kernels struct {
+	gemm []func(*gemmArgs)
+	pack func(*packArgs)
+}
+
+// paired reports whether rounded prompts are multiplied with w and up as pairs.
+func (r *isaTable) paired(w, up *kernels.Matrix) bool {
+	fits := func(m *kernels.Matrix) bool {
+		return m == nil || m.Format == kernels.BF16 && m.Cols%(2*lanes) == 0
+	}
+	return r.bf16.gemm != nil && fits(w) && fits(up)
 }
 
 // formatKernels is a row of the table: what an instruction set has for one weight

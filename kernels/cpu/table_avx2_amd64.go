@@ -118,6 +118,7 @@ var avx2 = isaTable{
 	rope:     ropeAVX2,
 	maximum:  maximumAVX2,
 	round:    roundAVX2,
+	halves:   halvesAVX2,
 	permute:  permuteAVX2,
 	int8x3:   int8x3AVX2,
 }

@@ -1,9 +1,13 @@
 package cpu
 
-import "github.com/go-openelm/go-openelm/kernels"
+import (
+	"github.com/go-openelm/go-openelm/kernels"
+	"golang.org/x/sys/cpu"
+)
 
 // avx512 multiplies with AVX-512 and, where the weights are quantised and the
-// rows few, VNNI. The rest is AVX2's: it is a small part of a token.
+// rows few, VNNI; and rounded activations with AVX512_BF16, if there is that. The rest
+// is AVX2's: it is a small part of a token.
 var avx512 = func() isaTable {
 	r := avx2
 	r.isa = AVX512
@@ -44,6 +48,12 @@ var avx512 = func() isaTable {
 	r.gemm = []func(*gemmArgs){
 		gemm1x32AVX512, gemm2x32AVX512, gemm3x32AVX512, gemm4x32AVX512, gemm5x32AVX512, gemm6x32AVX512,
 		gemm7x32AVX512, gemm8x32AVX512, gemm9x32AVX512, gemm10x32AVX512, gemm11x32AVX512, gemm12x32AVX512,
+	}
+	if cpu.X86.HasAVX512BF16 {
+		r.bf16 = bf16Kernels{[]func(*gemmArgs){
+			gemm1x32AVX512BF16, gemm2x32AVX512BF16, gemm3x32AVX512BF16, gemm4x32AVX512BF16, gemm5x32AVX512BF16, gemm6x32AVX512BF16,
+			gemm7x32AVX512BF16, gemm8x32AVX512BF16, gemm9x32AVX512BF16, gemm10x32AVX512BF16, gemm11x32AVX512BF16, gemm12x32AVX512BF16,
+		}, packAVX2}
 	}
 	r.int8x3 = int8x3AVX512
 	return r

@@ -105,6 +105,7 @@ var neon = isaTable{
 	rope:     ropeNEON,
 	maximum:  maximumNEON,
 	round:    roundNEON,
+	halves:   halvesNEON,
 	permute:  permuteNEON,
 }
 

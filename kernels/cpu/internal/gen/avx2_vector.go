@@ -16,6 +16,7 @@ func avx2Vector(ctx *build.Context, c *constants) {
 	arrange(ctx)
 	maximum(ctx)
 	round(ctx, c)
+	halves(ctx)
 }
 
 // vectors emits a loop over n/8 vectors; body moves its own pointers.
@@ -245,6 +246,23 @@ func round(ctx *build.Context, c *constants) {
 		r.VPAND(high, v, v)
 		r.VMOVUPS(v, at(dst, 0))
 		r.advance(x, dst)
+	})
+	r.end()
+}
+
+// halves emits dst = the upper half of each element.
+func halves(ctx *build.Context) {
+	r := begin(ctx, "halvesAVX2", "halvesAVX2 narrows what is a bfloat16.")
+	x, dst := r.get(vecX), r.get(vecDst)
+	r.vectors(func() {
+		v, high := r.YMM(), r.XMM()
+		r.VMOVDQU(at(x, 0), v)
+		r.VPSRLD(operand.U8(16), v, v)
+		r.VEXTRACTI128(operand.U8(1), v, high)
+		r.VPACKUSDW(high, v.AsX(), high)
+		r.VMOVDQU(high, at(dst, 0))
+		r.ADDQ(operand.I32(4*lanes), x)
+		r.ADDQ(operand.I32(2*lanes), dst)
 	})
 	r.end()
 }

@@ -1,5 +1,5 @@
 // Command gen writes the kernels of package cpu, one file of assembly for each
-// instruction set: AVX2 and AVX-512 with avo, AMX and NEON as text; and the Go
+// instruction set: AVX2 and AVX-512 with avo, the others as text; and the Go
 // declarations of them all. It is a module of its own so that programs which import
 // the library do not inherit avo. Run it with go generate in kernels/cpu.
 //
@@ -38,6 +38,7 @@ func main() {
 		digitsAVX2(ctx, c)
 	}, false))
 	must("AVX-512", write(at("avx512_amd64.s"), avx512, true))
+	must("AVX512_BF16", writeBF16(at("bf16_amd64.s")))
 	must("AMX", writeAMX(at("amx_amd64.s")))
 	must("NEON", writeNEON(at("neon_arm64.s"), func(n *neon) {
 		neonMatvec(n)
@@ -45,6 +46,7 @@ func main() {
 		neonVector(n)
 	}))
 	must("dot products", writeNEON(at("dotprod_arm64.s"), neonDot))
+	must("FEAT_BF16", writeNEON(at("bf16_arm64.s"), neonBF16))
 	must("declarations", stubs.write(*dir))
 }
 

@@ -15,6 +15,7 @@ func neonVector(n *neon) {
 	neonMaximum(n)
 	neonArrange(n)
 	neonRound(n)
+	neonHalves(n)
 }
 
 // sum1 adds the lanes of V(v) … V(v+3) into the first of V(v).
@@ -267,5 +268,17 @@ func neonRound(n *neon) {
 			n.bic(i, i, low)
 		}
 		n.op("FSTPQ.P (F0, F1), 32(R2)")
+	})
+}
+
+// neonHalves: dst = the upper half of each element.
+func neonHalves(n *neon) {
+	n.text("halvesNEON", "Narrows what is a bfloat16.")
+	n.get(vecX, 1)
+	n.get(vecDst, 2)
+	n.vectors(func() {
+		n.op("FLDPQ.P 32(R1), (F0, F1)")
+		n.op("VUZP2 V1.H8, V0.H8, V0.H8")
+		n.op("FMOVQ.P F0, 16(R2)")
 	})
 }
