@@ -2,7 +2,8 @@ package bench
 
 import (
 	"runtime"
-	"runtime/debug"
+
+	"github.com/go-openelm/go-openelm/internal/version"
 )
 
 // Machine is what a run ran on. What the system does not tell is empty.
@@ -13,23 +14,13 @@ type Machine struct {
 	Cores      int     `json:"cores"` // that the process may use
 	Memory     int64   `json:"memory"`
 	Go         string  `json:"go"`
-	Revision   string  `json:"revision"`    // of the source, if the program was built from a checkout
+	Revision   string  `json:"revision"`    // of the source, if it is known
 	LoadBefore float64 `json:"load_before"` // processes that ran or wanted to, averaged over a minute
 	LoadAfter  float64 `json:"load_after"`
 }
 
 func thisMachine() Machine {
-	m := Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.NumCPU(), Go: runtime.Version(), LoadBefore: load()}
+	m := Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.NumCPU(), Go: runtime.Version(), Revision: version.Commit(), LoadBefore: load()}
 	m.CPU, m.Memory = hardware()
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			switch {
-			case s.Key == "vcs.revision":
-				m.Revision = s.Value + m.Revision
-			case s.Key == "vcs.modified" && s.Value == "true":
-				m.Revision += " with changes"
-			}
-		}
-	}
 	return m
 }

@@ -9,10 +9,9 @@ import (
 	"io"
 	"os"
 	"regexp"
-	"runtime"
-	"runtime/debug"
 	"strings"
 
+	"github.com/go-openelm/go-openelm/internal/version"
 	"github.com/spf13/cobra"
 )
 
@@ -87,7 +86,7 @@ func newCommand(s *signals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "openelm",
 		Short:   "Run Apple's OpenELM language models",
-		Version: version(),
+		Version: version.Line(),
 		Long: `Run Apple's OpenELM language models on an Apple GPU, or on the CPU elsewhere.
 
 Every command takes --model: a folder with config.json and *.safetensors (from
@@ -113,14 +112,4 @@ story-teller that is part of this program is used.`,
 	})
 	cmd.AddCommand(generateCommand(&m), chatCommand(&m, s), inspectCommand(&m), tokenizeCommand(&m), scoreCommand(&m), serveCommand(&m, s), convertCommand(&m), perplexityCommand(&m), modelsCommand(&m), benchCommand(&m), tuneCommand(&m))
 	return cmd
-}
-
-// version is the module's version as the Go command recorded it: a tag, or a
-// commit's pseudo-version.
-func version() string {
-	v := "(devel)"
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		v = info.Main.Version
-	}
-	return fmt.Sprintf("%s, %s, %s/%s", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
