@@ -6,7 +6,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # inherit what they need. testdata is one, too, but has no packages.
 MODULES = $(sort $(dir $(shell git ls-files 'go.mod' '*/go.mod' ':!testdata')))
 
-.PHONY: help run build test tools lint cross arm64 amx soak bench bench-peers metal-report fuzz train
+.PHONY: help run build dist test tools lint cross arm64 amx soak bench bench-peers metal-report fuzz train
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -16,6 +16,9 @@ run: ## Tell a story with the embedded model
 
 build: ## Build the openelm command into bin/
 	CGO_ENABLED=0 $(GO) build -o bin/openelm ./cmd/openelm
+
+dist: ## Write archives for macOS, Linux and Windows, checksums and the formula into dist/
+	$(GO) run ./internal/dist
 
 test: tools ## Install what the tests need and run all of them
 	@for m in $(MODULES); do echo "== $$m"; (cd $$m && $(CURDIR)/scripts/test.sh) || exit 1; done
@@ -29,7 +32,7 @@ lint: ## gofmt, go vet and staticcheck
 
 cross: ## Build and vet for every platform, without cgo
 	@for p in darwin/arm64 darwin/amd64 linux/arm64 linux/386 linux/s390x windows/amd64; do echo "== $$p"; \
-		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 sh -c '$(GO) build ./... && $(GO) vet ./...' || exit 1; done
+		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 GOFLAGS=-trimpath sh -c '$(GO) build ./... && $(GO) vet ./...' || exit 1; done
 
 ARM64_PACKAGES = ./kernels ./kernels/cpu ./openelm ./loader ./metal
 arm64: tools ## Run the tests of the CPU path and of package metal as arm64, emulated
