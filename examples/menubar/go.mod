@@ -2,7 +2,11 @@ module github.com/go-openelm/go-openelm/examples/menubar
 
 go 1.26.0
 
-require github.com/go-openelm/go-openelm v0.0.0
+require (
+	github.com/go-openelm/go-openelm v0.0.0
+	go.uber.org/goleak v1.3.0
+	golang.org/x/sys v0.49.0
+)
 
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
@@ -13,7 +17,6 @@ require (
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
-	golang.org/x/sys v0.49.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
 
