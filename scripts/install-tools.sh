@@ -3,13 +3,14 @@
 # clang for Metal on Linux, GNUstep's Foundation, qemu and arm64 libraries to run
 # arm64 tests, Python for the comparisons with huggingface_hub and other clients,
 # HAProxy in front of two servers, Chromium for the page of openelm serve, Ruby for
-# the Homebrew formula, and what building the emulator of AMX takes.
+# the Homebrew formula, a desktop for the menubar example, and what building the
+# emulator of AMX takes.
 set -eu
 cd "$(dirname "$0")/.."
 
 [ "$(uname -s)" = Linux ] || exit 0
 
-packages="qemu-user-static haproxy chromium ruby"
+packages="qemu-user-static haproxy chromium ruby desktop-file-utils libglib2.0-bin dbus"
 lists=internal/metalsim/packages.txt
 if [ "$(uname -m)" = x86_64 ]; then
 	packages="$packages g++ make zstd xz-utils binutils-aarch64-linux-gnu libstdc++-12-dev-arm64-cross"
