@@ -118,7 +118,7 @@ func (a *Assistant) answer(ctx context.Context, q question, piece func(string) e
 	}
 	var said strings.Builder
 	finish := a.record(q, chosen(s))
-	defer func() { finish(said.String(), err == nil) }()
+	defer func() { finish(f, said.String(), err == nil) }()
 	r := &reply{Edits: f.recipe.edits && chosen(s).kind() != storyteller, Notice: f.notice}
 	err = a.call(ctx, "/api/generate", f.request(src, s), func(line []byte) error {
 		var event struct {
@@ -154,11 +154,11 @@ func (a *Assistant) answer(ctx context.Context, q question, piece func(string) e
 }
 
 // record begins an entry of the history, if there is to be one.
-func (a *Assistant) record(q question, c choice) (finish func(answer string, whole bool)) {
+func (a *Assistant) record(q question, c choice) (finish func(f *fitted, said string, whole bool)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.settings.KeepHistory {
-		return func(string, bool) {}
+		return func(*fitted, string, bool) {}
 	}
 	model := c.model
 	if model == "" {
@@ -166,10 +166,11 @@ func (a *Assistant) record(q question, c choice) (finish func(answer string, who
 	}
 	id := a.history.add(entry{Time: time.Now(), Action: q.Action, Text: q.Text, Model: model})
 	a.saveHistory()
-	return func(answer string, whole bool) {
+	return func(f *fitted, said string, whole bool) {
+		answer, result := f.result(said)
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		a.history.finish(id, strings.TrimSpace(answer), whole)
+		a.history.finish(id, answer, result, whole)
 		if a.settings.KeepHistory {
 			a.saveHistory()
 		}
@@ -277,7 +278,7 @@ func (a *Assistant) fit(ctx context.Context, src *source, k kind, q question) (*
 	}
 	f.most = most(tokens)
 	if k == storyteller {
-		f.notice = strings.TrimSpace("This is the story model inside the program: it only tells short tales. Choose a model to have your texts worked on. " + f.notice)
+		f.notice = strings.TrimSpace("This is the story model, which only tells short tales: choose a model to have your own texts worked on. " + f.notice)
 	} else if k == instruct && !f.prompt.raw && around+tokens > taught && f.notice == "" {
 		f.notice = fmt.Sprintf("The model was trained on up to %d tokens at a time; with these %d it may do less well.", taught, around+tokens)
 	}

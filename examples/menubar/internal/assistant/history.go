@@ -24,7 +24,9 @@ type entry struct {
 	Action desktop.Action `json:"action"`
 	Text   string         `json:"text"`
 	Answer string         `json:"answer"`
-	Model  string         `json:"model"`
+	// Result is what takes the text's place.
+	Result string `json:"result,omitempty"`
+	Model  string `json:"model"`
 	// Whole is false as long as the answer is under way, and for ever if it was
 	// stopped.
 	Whole bool `json:"whole"`
@@ -48,7 +50,7 @@ func (h *history) trim(now time.Time) {
 	today, bytes, keep := day(now), 0, 0
 	for keep < min(len(h.entries), maxEntries) {
 		e := h.entries[len(h.entries)-1-keep]
-		if bytes += len(e.Text) + len(e.Answer); bytes > maxHistoryBytes || !day(e.Time).Equal(today) {
+		if bytes += len(e.Text) + len(e.Answer) + len(e.Result); bytes > maxHistoryBytes || !day(e.Time).Equal(today) {
 			break
 		}
 		keep++
@@ -78,9 +80,10 @@ func (h *history) add(e entry) (id int) {
 }
 
 // finish ends an entry, if it is still there.
-func (h *history) finish(id int, answer string, whole bool) {
+func (h *history) finish(id int, answer, result string, whole bool) {
 	if i := slices.IndexFunc(h.entries, func(e entry) bool { return e.ID == id }); i >= 0 {
-		h.entries[i].Answer, h.entries[i].Whole = answer, whole
+		e := &h.entries[i]
+		e.Answer, e.Result, e.Whole = answer, result, whole
 	}
 }
 
