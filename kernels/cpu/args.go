@@ -100,38 +100,62 @@ type int8x3Args struct {
 	flat   bool // kernels write one kind of records
 }
 
-// tileArgs: C[16·i + r][16·j + o] (+)= Σ A_i[r]·B_j[o] for i < 1 or 2 and j < 2,
-// over steps of 32 columns. A step of A is three tiles, the parts; those of the
-// second row of tiles begin aNext bytes after the first's. A step of B is a tile,
-// and the second column of tiles begins bNext bytes after the first.
+// tileArgs: a product in tiles of 16 rows of 64 bytes, C[t][g][o][r] (+)= W_g[o]·X_t[r],
+// for groups g of 64 rows o of weights and for tiles t of 16 rows r of activations, over
+// steps of 32 columns, two neighbouring ones of which are a pair. The parts of a weight
+// and of an activation add up to it.
 type tileArgs struct {
-	c            *float32
-	ldc          int // bytes
-	a            *uint16
-	aNext        int
-	b            *uint32 // two weights of a row
-	bNext        int
-	steps        int
-	add          int // 0: C is overwritten
-	config       *tileConfig
-	rows0, rows1 int // of C that count: in the configuration, too
+	c     *float32 // [t][g][64][16]
+	x     *uint16  // [t][step][part][16 pairs][16 rows][2]
+	xNext int      // bytes from a tile of activations to the next
+	tiles int
+
+	w      *uint16 // rows of 32 columns; parts of them are 1024 bytes apart
+	wRow   int     // bytes from one row to the next, to the 16th after it, from a
+	wTile  int     // step to the next, and from a group to the next
+	wStep  int
+	wGroup int
+	groups int
+
+	steps int
+	add   int // 0: C is overwritten
+
+	// Weights with a scale, or with a scale and a bias, for each step.
+	scale, bias *float32 // [g][step][64]
+	sums        *float32 // Σ X_t of the columns of a step: [t][step][16]
+	sumsNext    int      // bytes from a tile of activations to the next
+
+	block *float32 // room for [64][16]
+	zeros *float32 // a tile of them
 }
 
-// tileConfig is the layout of the tile registers (Intel manual, volume 1, 18.2).
-type tileConfig struct {
-	palette  uint8
-	_        [15]uint8
-	rowBytes [16]uint16
-	rows     [16]uint8
-}
-
-// bf16x3Args: a row of steps·32 activations becomes rows of tiles, 1024 bytes from
-// one part to the next and next bytes from one step to the next.
-type bf16x3Args struct {
+// splitArgs: a row of steps·32 float32 becomes rows of tiles of bfloat16, 1024 bytes
+// from one part to the next and next bytes from one step to the next.
+type splitArgs struct {
 	dst   *uint16
 	x     *float32
 	steps int
 	next  int
+}
+
+// sumArgs: dst[16·i] = the sum of the i-th 32 elements of x.
+type sumArgs struct {
+	dst, x *float32
+	steps  int
+}
+
+// transposeArgs: dst[r][c] (+)= src[c][r] for r < rows, at most 16, and c < cols. Of
+// src there are blocks of 16 rows, each with 16 elements that can be read. Distances
+// are in bytes.
+type transposeArgs struct {
+	dst, src *float32
+	dstRow   int
+	dstNext  int // to the next 16 columns
+	srcRow   int
+	srcNext  int // to the next 16 rows
+	rows     int
+	cols     int
+	add      int // 0: dst is overwritten
 }
 
 // Routines that multiply bytes take activations as records of digits. A record

@@ -68,13 +68,18 @@ func (p *pass) adapt(t *projection, buf *[]float32, x []float32, rows int, l *ke
 
 func (p *pass) linear(t linear) {
 	if t.rows > kernels.ExactRows {
-		p.matmul = matmul{linear: t}
-		if p.scratch.tiled(t.w.m, t.up.m) {
-			p.matmul.bf16x3 = p.toBF16x3(t.x, t.rows, t.w.m.Cols)
+		p.matmul = matmul{linear: t, item: p.scratch.tileCols, panel: 1}
+		tiles := p.scratch.tiles
+		if p.backend.rounds {
+			tiles = p.scratch.roundedTiles
+		}
+		if tiles != nil {
+			p.matmul.item, p.matmul.panel = groupRows, t.panelGroups()
+			p.matmul.tiled = p.toTiles(tiles, t.x, t.rows, t.w.m.Cols)
 		} else {
 			p.matmul.blocks = p.toBlocks(t.x, t.rows, t.w.m.Cols, p.backend.rounds && p.scratch.paired(t.w.m, t.up.m))
 		}
-		p.run((t.w.m.Rows+p.scratch.tileCols-1)/p.scratch.tileCols, 1, &p.matmul)
+		p.run((t.w.m.Rows+p.matmul.item-1)/p.matmul.item, p.matmul.panel/2, &p.matmul)
 		p.matmul = matmul{}
 		return
 	}

@@ -9,74 +9,80 @@ import (
 // matmul is a linear operation on more rows: a matrix product. A panel of rows of
 // weights at a time is widened and transposed into a panel that stays in the
 // first-level cache while all rows of x are multiplied with it, depth columns
-// at a time. Its items are panels.
+// at a time. Its items are what a panel is made of.
 type matmul struct {
 	linear
-	blocks blocks   // of x
-	bf16x3 []uint16 // of x, if the product is tiled
+	item   int       // rows of weights
+	panel  int       // items at most
+	blocks blocks    // of x
+	tiled  tiledRows // of x instead, where there are tiles
 }
 
 func (t *matmul) run(lo, hi int, s *scratch) {
-	outs, tileCols := t.w.m.Rows, s.tileCols
-	for panel := lo; panel < hi; panel++ {
-		o := panel * tileCols
-		n := min(tileCols, outs-o)
-		if t.up.m == nil && t.epilogue != gated && n == tileCols && t.w.b == nil {
-			t.accumulate(s, &t.w, t.y[o:], outs, o, t.epilogue == add)
+	outs := t.w.m.Rows
+	for i := lo; i < hi; i += t.panel {
+		o, end := i*t.item, min(min(i+t.panel, hi)*t.item, outs)
+		n := end - o
+		if t.epilogue != gated && (n%t.item == 0 || t.tiled.tileKernels != nil) && t.w.b == nil {
+			t.accumulate(s, &t.w, t.y[o:], outs, o, n, t.epilogue == add)
 			continue
 		}
-		tile := grow(&s.tile, t.rows*tileCols)
-		t.product(s, &t.w, tile, o, n)
-		if t.epilogue == gated {
-			if t.up.m != nil {
-				up := grow(&s.upTile, t.rows*tileCols)
-				t.product(s, &t.up, up, o, n)
-				s.silu(tile, tile, up)
-			} else {
-				s.silu(tile, tile, nil)
-			}
+		stride := t.panel * t.item
+		tile := grow(&s.tile, t.rows*stride)
+		t.product(s, &t.w, tile, stride, o, n)
+		var up []float32
+		if t.up.m != nil {
+			up = grow(&s.upTile, t.rows*stride)
+			t.product(s, &t.up, up, stride, o, n)
 		}
 		for r := range t.rows {
-			y, wx := t.y[r*outs+o:][:n], tile[r*tileCols:][:n]
-			if t.epilogue == add {
+			y, wx := t.y[r*outs+o:][:n], tile[r*stride:][:n]
+			switch {
+			case t.epilogue == add:
 				for i, v := range wx {
 					y[i] += v
 				}
-			} else {
+			case t.epilogue == store:
 				copy(y, wx)
+			case up == nil:
+				s.silu(y, wx, nil)
+			default:
+				s.silu(y, wx, up[r*stride:][:n])
 			}
 		}
 	}
 }
 
-// product sets tile[r][j] = rowScale ⊙ (w·x[r] + B·(A·x[r])) for the n rows of w
+// product sets tile[r·stride + j] = rowScale ⊙ (w·x[r] + B·(A·x[r])) for the n rows of w
 // from o on.
-func (t *matmul) product(s *scratch, w *projection, tile []float32, o, n int) {
-	t.accumulate(s, w, tile, s.tileCols, o, false)
+func (t *matmul) product(s *scratch, w *projection, tile []float32, stride, o, n int) {
+	t.accumulate(s, w, tile, stride, o, n, false)
 	if w.rowScale != nil {
 		for r := range t.rows {
 			for i, v := range w.rowScale[o : o+n] {
-				tile[r*s.tileCols+i] *= v
+				tile[r*stride+i] *= v
 			}
 		}
 	}
 }
 
 // accumulate adds w·x + B·(A·x) to c, whose rows are ldc apart, or sets c to it.
-func (t *matmul) accumulate(s *scratch, w *projection, c []float32, ldc, o int, sum bool) {
-	if t.bf16x3 != nil {
-		t.tilePanel(s, w.m, c, ldc, o, sum)
+func (t *matmul) accumulate(s *scratch, w *projection, c []float32, ldc, o, n int, sum bool) {
+	if t.tiled.tileKernels != nil {
+		t.tilePanel(s, w.m, c, ldc, o, n, sum)
 	} else {
-		t.panel(s, w.m, t.blocks, c, ldc, o, sum)
+		t.floatPanel(s, w.m, t.blocks, c, ldc, o, sum)
 	}
 	if w.b != nil {
-		t.panel(s, w.b, blocks{x: w.ax, cols: w.b.Cols, rows: t.rows}, c, ldc, o, true)
+		for i := 0; i < n; i += s.tileCols {
+			t.floatPanel(s, w.b, blocks{x: w.ax, cols: w.b.Cols, rows: t.rows}, c[i:], ldc, o+i, true)
+		}
 	}
 }
 
-// panel is accumulate for one matrix: tileCols rows of m from o on, those that m
+// floatPanel is accumulate for one matrix: tileCols rows of m from o on, those that m
 // does not have taken as zero.
-func (t *matmul) panel(s *scratch, m *kernels.Matrix, x blocks, c []float32, ldc, o int, sum bool) {
+func (t *matmul) floatPanel(s *scratch, m *kernels.Matrix, x blocks, c []float32, ldc, o int, sum bool) {
 	n := min(s.tileCols, m.Rows-o)
 	gemm, inElement := s.gemm, 1
 	if x.pairs {

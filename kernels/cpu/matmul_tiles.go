@@ -1,146 +1,220 @@
 package cpu
 
 import (
-	"math"
 	"unsafe"
 
 	"github.com/go-openelm/go-openelm/kernels"
 )
 
-// Tiles are how AMX multiplies bfloat16: 16 rows of 32 activations with 32 rows
-// of 16 weights, the latter in pairs, and sums in float32. Activations are split
-// into three bfloat16 each, of 8 bits, which are all 24 bits of a float32: the
-// products are those of float32 and differ in nothing but the order of the sums.
+// Tiles are how AMX multiplies bfloat16: 16 rows of 32 columns with 32 rows of 16, the
+// latter in pairs, and sums in float32. Weights are the first operand, as they are in
+// memory, and activations the second, transposed once for all weights.
+//
+// An activation is three bfloat16, of 8 bits, which are all 24 bits of a float32; a
+// weight is as many as it needs. The products are those of float32 and differ in nothing
+// but the order of the sums, which follows from the columns alone.
 const (
-	tileRows  = 16
-	tileDepth = 32                   // columns of activations, rows of weights
-	tileBytes = tileRows * 64        // a row of a tile is 64 bytes
-	stepBytes = 3 * tileBytes        // three parts of the same activations
-	tileCells = tileRows * tileDepth // bfloat16 in a tile
-	tileSteps = 16                   // steps of weights that are packed at once: 32 KiB
+	tileRows   = 16
+	tileDepth  = 32                   // columns of a step
+	tileBytes  = tileRows * 64        // a row of a tile is 64 bytes
+	groupRows  = 4 * tileRows         // of weights, which a routine multiplies together
+	groupCells = groupRows * tileRows // sums of them and of a tile of activations
 )
 
-// set configures the sums of up to 32 rows, activations and weights.
-func (c *tileConfig) set(rows0, rows1 int) {
-	*c = tileConfig{palette: 1}
-	for i, rows := range [8]int{rows0, rows0, rows1, rows1, rows0, rows1, tileRows, tileRows} {
-		if rows > 0 {
-			c.rows[i], c.rowBytes[i] = uint8(rows), 64
-		}
-	}
+// What goes through the cache together. Weights of a panel stay in the second level,
+// 640 KiB, while all activations pass over them; with few activations there is nothing
+// to gain by it, and more panels than cores are better. Longer rows go in parts, whose
+// activations stay as well.
+const (
+	mostGroups = 4
+	fewRows    = 128 // with up to as many, a panel is one group
+	mostSteps  = 40
+)
+
+// zeroTile lies in whole cache lines, as a constant in assembly would not.
+var zeroTile = aligned(tileBytes / 4)
+
+// tileKernels are the routines that multiply in tiles.
+type tileKernels struct {
+	parts int // bfloat16 of an activation: three, or one, for activations that are bfloat16
+
+	// sums multiplies weights of 1, 2 or 3 parts.
+	sums [3]func(*tileArgs)
+	// split makes 1, 2 or 3 parts of a row.
+	split     [3]func(*splitArgs)
+	transpose func(*transposeArgs)
 }
 
-// bf16x3 is what the routines of that name compute.
-func bf16x3(a *bf16x3Args) {
-	for i, v := range unsafe.Slice(a.x, tileDepth*a.steps) {
-		for part := range 3 {
-			high := math.Float32bits(v) >> 16
-			to := unsafe.Add(unsafe.Pointer(a.dst), i/tileDepth*a.next+part*tileBytes+i%tileDepth*2)
-			*(*uint16)(to) = uint16(high)
-			v -= math.Float32frombits(high << 16)
-		}
-	}
+// tiledRows are activations in tiles.
+type tiledRows struct {
+	*tileKernels          // nil: they are not
+	x            []uint16 // as tileArgs has them
+	steps        int
+	next         int // bytes from 16 rows to the next
 }
 
-// tiles is what the routines of that name compute, for one or two rows of tiles.
-func tiles(a *tileArgs) {
-	half := func(v uint16) float32 { return math.Float32frombits(uint32(v) << 16) }
-	for i, rows := range [2]int{a.rows0, a.rows1} {
+// toTiles brings activations into tiles. Its items are tiles of 16 rows.
+type toTiles struct {
+	tiledRows
+	from       []float32
+	rows, cols int
+}
+
+func (t *toTiles) run(lo, hi int, s *scratch) {
+	for tile := lo; tile < hi; tile++ {
+		x := t.x[tile*t.next/2 : (tile+1)*t.next/2]
+		rows := min(tileRows, t.rows-tile*tileRows)
+		if rows < tileRows {
+			clear(x)
+		}
 		for r := range rows {
-			c := unsafe.Slice(at(a.c, (i*tileRows+r)*a.ldc/4), 2*tileRows)
-			if a.add == 0 {
-				clear(c)
-			}
-			for step := range 3 * a.steps {
-				x := unsafe.Slice((*uint16)(unsafe.Add(unsafe.Pointer(a.a), i*a.aNext+step*tileBytes+r*64)), tileDepth)
-				for o := range c {
-					b := unsafe.Slice((*uint32)(unsafe.Add(unsafe.Pointer(a.b), o/tileRows*a.bNext+step/3*tileBytes)), tileCells/2)
-					for k, v := range x {
-						c[o] += half(v) * half(uint16(b[k/2*tileRows+o%tileRows]>>(k%2*16)))
-					}
-				}
-			}
+			from := t.from[(tile*tileRows+r)*t.cols:][:t.cols]
+			s.splitRow(t.split[t.parts-1], x[r*tileDepth:], from, t.parts*tileBytes)
 		}
+		f := (*float32)(unsafe.Pointer(unsafe.SliceData(x)))
+		s.transposeArgs = transposeArgs{
+			dst: f, src: f, dstRow: 64, dstNext: tileBytes, srcRow: 64, srcNext: tileBytes, rows: tileRows, cols: tileRows * t.parts * t.steps,
+		}
+		t.transpose(&s.transposeArgs)
 	}
 }
 
-// tiled reports whether prompts are multiplied with w and up in tiles.
-func (r *isaTable) tiled(w, up *kernels.Matrix) bool {
-	fits := func(m *kernels.Matrix) bool {
-		return m == nil || m.Format == kernels.BF16 && m.Cols%tileDepth == 0
+func (p *pass) toTiles(k *tileKernels, x []float32, rows, cols int) tiledRows {
+	t := tiledRows{tileKernels: k, steps: (cols + tileDepth - 1) / tileDepth}
+	t.next = t.steps * t.parts * tileBytes
+	tiles := (rows + tileRows - 1) / tileRows
+	t.x = words(grow(&p.blocked, tiles*t.next/4))
+	p.tiling = toTiles{t, x, rows, cols}
+	p.run(tiles, 1+1<<10/cols, &p.tiling)
+	p.tiling = toTiles{}
+	return t
+}
+
+// words is the memory of f as words.
+func words(f []float32) []uint16 {
+	return unsafe.Slice((*uint16)(unsafe.Pointer(ptr(f))), 2*len(f))
+}
+
+// splitRow makes a row of each part's tiles from row, next bytes from one step to the
+// next. Columns that the last step lacks are zero.
+func (s *scratch) splitRow(split func(*splitArgs), dst []uint16, row []float32, next int) {
+	steps := len(row) / tileDepth
+	if steps > 0 {
+		s.splitArgs = splitArgs{dst: &dst[0], x: &row[0], steps: steps, next: next}
+		split(&s.splitArgs)
 	}
-	return r.tiles[0] != nil && fits(w) && fits(up)
-}
-
-// toBF16x3 splits the activations of a product. Its items are rows.
-type toBF16x3 struct {
-	dst  []uint16
-	from []float32
-	cols int
-}
-
-func (t *toBF16x3) run(lo, hi int, s *scratch) {
-	steps := t.cols / tileDepth
-	for r := lo; r < hi; r++ {
-		at := r/tileRows*steps*stepBytes/2 + r%tileRows*tileDepth
-		s.bf16x3Args = bf16x3Args{dst: &t.dst[at], x: &t.from[r*t.cols], steps: steps, next: stepBytes}
-		s.bf16x3(&s.bf16x3Args)
+	if rest := row[steps*tileDepth:]; len(rest) > 0 {
+		clear(s.lastStep[copy(s.lastStep[:], rest):])
+		s.splitArgs = splitArgs{dst: &dst[steps*next/2], x: &s.lastStep[0], steps: 1, next: next}
+		split(&s.splitArgs)
 	}
 }
 
-// toBF16x3 returns the tiles of activations: for each 16 rows and each 32 columns
-// three of them.
-func (p *pass) toBF16x3(x []float32, rows, cols int) []uint16 {
-	n := (rows + tileRows - 1) / tileRows * (cols / tileDepth) * stepBytes
-	buf := grow(&p.blocked, n/4)
-	dst := unsafe.Slice((*uint16)(unsafe.Pointer(ptr(buf))), n/2)
-	p.bf16x3 = toBF16x3{dst, x, cols}
-	p.run(rows, 1+1<<14/cols, &p.bf16x3)
-	p.bf16x3 = toBF16x3{}
-	return dst
+// weightParts is how many bfloat16 hold a weight.
+func weightParts(f kernels.Format) int {
+	switch f {
+	case kernels.BF16:
+		return 1
+	case kernels.F16: // 11 bits
+		return 2
+	}
+	return 3
 }
 
-// tilePanel is panel in tiles.
-func (t *matmul) tilePanel(s *scratch, m *kernels.Matrix, c []float32, ldc, o int, sum bool) {
-	n := min(s.tileCols, m.Rows-o)
-	all := m.Cols / tileDepth
-	for first := 0; first < all; first += tileSteps {
-		steps := min(tileSteps, all-first)
-		// Pairs of weights are transposed like float32.
-		pairs := steps * tileDepth / 2
-		packed := grow(&s.packed, s.tileCols*pairs)
-		src, stride := m.Data.Bytes()[o*m.RowBytes()+first*2*tileDepth:], m.RowBytes()
-		if n < s.tileCols { // rows that m does not have are zero
-			rows := grow(&s.rows, s.tileCols*pairs)
-			clear(rows[n*pairs:])
-			to := unsafe.Slice((*byte)(unsafe.Pointer(ptr(rows))), 4*len(rows))
-			for i := range n {
-				copy(to[4*i*pairs:4*(i+1)*pairs], src[i*stride:])
-			}
-			src, stride = to, 4*pairs
-		}
-		for i := 0; i < s.tileCols; i += packRows {
-			s.packArgs = packArgs{dst: &packed[i*pairs], src: (*float32)(unsafe.Pointer(&src[i*stride])), stride: stride, n: pairs}
-			s.pack(&s.packArgs)
-		}
-		s.prefetchPanel(m, o, (first+steps)*tileDepth, s.depth)
-		a := &s.tileArgs
-		*a = tileArgs{
-			ldc: 4 * ldc, aNext: all * stepBytes, b: (*uint32)(unsafe.Pointer(ptr(packed))), bNext: 4 * packRows * pairs,
-			steps: steps, config: &s.tileConfig,
-		}
-		if sum || first > 0 {
-			a.add = 1
-		}
-		for r := 0; r < t.rows; r += 2 * tileRows {
-			a.rows0, a.rows1 = min(tileRows, t.rows-r), max(0, min(tileRows, t.rows-r-tileRows))
-			s.tileConfig.set(a.rows0, a.rows1)
-			a.c, a.a = &c[r*ldc], &t.bf16x3[(r/tileRows*all+first)*stepBytes/2]
-			if a.rows1 > 0 {
-				s.tiles[1](a)
-			} else {
-				s.tiles[0](a)
-			}
-		}
+// panelGroups is how many groups a panel has.
+func (t *linear) panelGroups() int {
+	if t.rows <= fewRows {
+		return 1
 	}
+	if weightParts(t.w.m.Format) > 1 || t.up.m != nil && weightParts(t.up.m.Format) > 1 {
+		return mostGroups / 2
+	}
+	return mostGroups
+}
+
+// panelSteps is how many steps of m a panel has.
+func panelSteps(m *kernels.Matrix) int {
+	most := mostSteps
+	if parts := weightParts(m.Format); parts > 1 {
+		most = 2 * mostSteps / parts // of half as many groups
+	}
+	unit := max(1, m.Format.BlockCols()/tileDepth, m.Group/tileDepth)
+	return most / unit * unit
+}
+
+// tilePanel is accumulate in tiles, for n rows of m.
+func (t *matmul) tilePanel(s *scratch, m *kernels.Matrix, c []float32, ldc, o, n int, sum bool) {
+	tiles, groups := (t.rows+tileRows-1)/tileRows, (n+groupRows-1)/groupRows
+	sums := grow(&s.tileSums, tiles*groups*groupCells)
+	a := &s.tileArgs
+	*a = tileArgs{c: ptr(sums), xNext: t.tiled.next, tiles: tiles, groups: groups, block: ptr(grow(&s.tileBlock, groupCells)), zeros: ptr(zeroTile)}
+	most := panelSteps(m)
+	for first := 0; first < t.tiled.steps; first += most {
+		a.steps = min(most, t.tiled.steps-first)
+		a.x = &t.tiled.x[first*t.tiled.parts*tileBytes/2]
+		t.tiled.weights(s, a, m, o, n, first)(a)
+		a.add = 1
+	}
+	for tile := range tiles {
+		s.transposeArgs = transposeArgs{
+			dst: &c[tile*tileRows*ldc], src: &sums[tile*groups*groupCells],
+			dstRow: 4 * ldc, dstNext: 64, srcRow: 64, srcNext: tileBytes, rows: min(tileRows, t.rows-tile*tileRows), cols: n,
+		}
+		if sum {
+			s.transposeArgs.add = 1
+		}
+		t.tiled.transpose(&s.transposeArgs)
+	}
+}
+
+// weights sets the weights of a product, n rows of m from o on, and their columns
+// from a step on, and returns the routine for them.
+func (k *tileKernels) weights(s *scratch, a *tileArgs, m *kernels.Matrix, o, n, first int) func(*tileArgs) {
+	parts := weightParts(m.Format)
+	if m.Format == kernels.BF16 {
+		s.naturalTiles(a, m, o, n, first)
+	} else {
+		s.splitTiles(a, m, o, n, first, parts, k.split[parts-1])
+	}
+	return k.sums[parts-1]
+}
+
+// naturalTiles are weights as they are, if they are rows of whole cache lines: a tile
+// whose rows cross lines takes five times as long to load. Others are copied.
+func (s *scratch) naturalTiles(a *tileArgs, m *kernels.Matrix, o, n, first int) {
+	stride := m.RowBytes()
+	w := m.Data.Bytes()[o*stride+first*2*tileDepth:]
+	if n%groupRows != 0 || stride%64 != 0 || uintptr(unsafe.Pointer(&w[0]))%64 != 0 {
+		used := min(a.steps*2*tileDepth, stride-first*2*tileDepth)
+		copied := a.steps*2*tileDepth + 64 // not a multiple of a page
+		buf := grow(&s.tileWeights, a.groups*groupRows*copied/4)
+		dst := unsafe.Slice((*byte)(unsafe.Pointer(ptr(buf))), 4*len(buf))
+		for i := range n {
+			row := dst[i*copied : (i+1)*copied]
+			clear(row[copy(row, w[i*stride:][:used]):])
+		}
+		clear(dst[n*copied:])
+		w, stride = dst, copied
+	}
+	a.w = (*uint16)(unsafe.Pointer(&w[0]))
+	a.wRow, a.wTile, a.wGroup, a.wStep = stride, tileRows*stride, groupRows*stride, 2*tileDepth
+}
+
+// splitTiles are weights in parts: [group][step][4 tiles][part].
+func (s *scratch) splitTiles(a *tileArgs, m *kernels.Matrix, o, n, first, parts int, split func(*splitArgs)) {
+	tile := parts * tileBytes
+	a.wRow, a.wTile, a.wStep = 64, tile, 4*tile
+	a.wGroup = a.steps * a.wStep
+	dst := words(grow(&s.tileWeights, a.groups*a.wGroup/4))
+	cols := min(a.steps*tileDepth, m.Cols-first*tileDepth)
+	row := grow(&s.rows, a.steps*tileDepth)[:cols]
+	for i := range a.groups * groupRows {
+		if i < n {
+			s.widenRow(row, m, o+i, first*tileDepth)
+		} else {
+			clear(row)
+		}
+		s.splitRow(split, dst[(i/groupRows*a.wGroup+i%groupRows/tileRows*tile)/2+i%tileRows*tileDepth:], row, a.wStep)
+	}
+	a.w = &dst[0]
 }

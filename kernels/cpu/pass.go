@@ -20,7 +20,7 @@ type pass struct {
 	matvec  matvec
 	matmul  matmul
 	cut     toBlocks
-	bf16x3  toBF16x3
+	tiling  toTiles
 
 	layouts  layoutRows
 	rotate   rotate

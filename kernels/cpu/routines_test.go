@@ -435,103 +435,6 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// TestParts holds the split into bfloat16 to its twin, and both to the number
-// that they split.
-func TestParts(t *testing.T) {
-	eachISA(t, func(o *operands, r *isaTable) {
-		if r.bf16x3 == nil {
-			return
-		}
-		for steps := 1; steps < 6; steps++ {
-			x := o.floats(tileDepth * steps)
-			got, want := o.floats(steps*stepBytes/4), make([]float32, steps*stepBytes/4)
-			copy(want, got)
-			halves := func(f []float32) []uint16 { return unsafe.Slice((*uint16)(unsafe.Pointer(ptr(f))), 2*len(f)) }
-			r.bf16x3(&bf16x3Args{dst: &halves(got)[0], x: ptr(x), steps: steps, next: stepBytes})
-			bf16x3(&bf16x3Args{dst: &halves(want)[0], x: ptr(x), steps: steps, next: stepBytes})
-			if !slices.Equal(halves(got), halves(want)) {
-				o.Fatalf("%d steps: got %v, want %v", steps, halves(got), halves(want))
-			}
-			for i, v := range x {
-				sum := float32(0)
-				for part := range 3 {
-					sum += math.Float32frombits(uint32(halves(got)[(i/tileDepth*3+part)*tileCells+i%tileDepth]) << 16)
-				}
-				if sum != v {
-					o.Fatalf("the parts of %v add up to %v", v, sum)
-				}
-			}
-		}
-	})
-}
-
-// TestTiles holds the product of tiles to its twin.
-func TestTiles(t *testing.T) {
-	eachISA(t, func(o *operands, r *isaTable) {
-		if r.tiles[0] == nil {
-			return
-		}
-		for range 40 {
-			rows, steps := 1+o.IntN(2*tileRows), 1+o.IntN(4)
-			sets := (rows + tileRows - 1) / tileRows
-			ldc := 2*tileRows + o.IntN(3)
-			bfloat := func(n int) []float32 { // n pairs of bfloat16
-				f := o.floats(n)
-				for i := range f {
-					f[i] = math.Float32frombits(math.Float32bits(f[i])&0xffff0000 | math.Float32bits(float32(o.NormFloat64()))>>16)
-				}
-				return f
-			}
-			a, b := bfloat(sets*steps*stepBytes/4), bfloat(2*steps*tileBytes/4)
-			got, want := o.floats((rows-1)*ldc+2*tileRows), make([]float32, (rows-1)*ldc+2*tileRows)
-			copy(want, got)
-			args := tileArgs{
-				c: ptr(got), ldc: 4 * ldc, a: (*uint16)(unsafe.Pointer(ptr(a))), aNext: steps * stepBytes,
-				b: (*uint32)(unsafe.Pointer(ptr(b))), bNext: steps * tileBytes, steps: steps, add: o.IntN(2),
-				config: new(tileConfig), rows0: min(rows, tileRows), rows1: max(0, rows-tileRows),
-			}
-			args.config.set(args.rows0, args.rows1)
-			r.tiles[sets-1](&args)
-			args.c = ptr(want)
-			tiles(&args)
-			for i := range want {
-				if !near(float64(got[i]), float64(want[i]), 3*float64(steps*tileDepth), 3*steps*tileDepth) {
-					o.Fatalf("%d rows, %d steps, add = %d: element %d, %d is %v, want %v", rows, steps, args.add, i/ldc, i%ldc, got[i], want[i])
-				}
-			}
-		}
-	})
-}
-
-// TestTilePanels runs products in tiles where there are none, with the twins.
-func TestTilePanels(t *testing.T) {
-	r := portable
-	r.tileCols, r.tiles, r.bf16x3 = 2*tileRows, [2]func(*tileArgs){tiles, tiles}, bf16x3
-	o := &operands{t, rand.New(rand.NewPCG(8, 8)), true}
-	for range 30 {
-		rows, outs, cols := 8+o.IntN(40), 1+o.IntN(70), tileDepth*(1+o.IntN(2*tileSteps))
-		m := o.matrix(kernels.BF16, outs, cols, 0, 0)
-		x, got := o.floats(rows*cols), o.floats(rows*outs)
-		b := &Backend{table: &r, pool: newPool(1, &r)}
-		p := newPass(b)
-		p.linear(linear{y: got, x: x, rows: rows, w: projection{m: m}})
-		w := make([]float32, cols)
-		for i := range outs {
-			m.ReadRow(w, i)
-			for k := range rows {
-				want, abs := 0.0, 0.0
-				for c, v := range w {
-					want += float64(v) * float64(x[k*cols+c])
-					abs += math.Abs(float64(v) * float64(x[k*cols+c]))
-				}
-				if g := float64(got[k*outs+i]); !near(g, want, abs, 3*cols) {
-					t.Fatalf("%d × %d, row %d of %d, weights %d: got %v, want %v", outs, cols, k, rows, i, g, want)
-				}
-			}
-		}
-	}
-}
-
 // pairsTwin is what products of pairs compute, with a panel of pack's.
 var pairsTwin = bf16Kernels{[]func(*gemmArgs){gemmPairs(1), gemmPairs(2), gemmPairs(3)}, pack}
 
@@ -646,7 +549,7 @@ func TestRoundedPanels(t *testing.T) {
 			r.round(&vectorArgs{dst: ptr(x), x: ptr(x), n: len(x)})
 			p := newPass(&Backend{table: r, pool: newPool(1, r), rounds: true})
 			p.linear(linear{y: got, x: x, rows: rows, w: projection{m: m}})
-			if !r.tiled(m, nil) && p.scratch.gemmArgs.k > cols/2 {
+			if r.tiles == nil && p.scratch.gemmArgs.k > cols/2 {
 				t.Fatalf("%d columns are not multiplied as pairs", cols)
 			}
 			w := make([]float32, cols)

@@ -33,9 +33,14 @@ type scratch struct {
 	vectorArgs  vectorArgs
 	permuteArgs permuteArgs
 	int8x3Args  int8x3Args
-	tileArgs    tileArgs
-	tileConfig  tileConfig
-	bf16x3Args  bf16x3Args
+
+	tileArgs      tileArgs
+	splitArgs     splitArgs
+	transposeArgs transposeArgs
+	tileWeights   []float32 // weights in tiles
+	tileSums      []float32
+	tileBlock     []float32
+	lastStep      [tileDepth]float32
 }
 
 // grow returns n elements with unspecified contents, in *s if they fit.

@@ -423,7 +423,19 @@ func matvec4xAffine8AVX512(a *matvecArgs)
 func int8x3AVX512(a *int8x3Args)
 
 //go:noescape
-func bf16x3AVX512(a *bf16x3Args)
+func bf16x1AVX512(a *splitArgs)
+
+//go:noescape
+func bf16x2AVX512(a *splitArgs)
+
+//go:noescape
+func bf16x3AVX512(a *splitArgs)
+
+//go:noescape
+func sum32AVX512(a *sumArgs)
+
+//go:noescape
+func transposeAVX512(a *transposeArgs)
 
 //go:noescape
 func gemm1x32AVX512(a *gemmArgs)
@@ -498,7 +510,31 @@ func gemm11x32AVX512BF16(a *gemmArgs)
 func gemm12x32AVX512BF16(a *gemmArgs)
 
 //go:noescape
-func tiles1AMX(a *tileArgs)
+func tiles1x3AMX(a *tileArgs)
 
 //go:noescape
-func tiles2AMX(a *tileArgs)
+func tiles2x3AMX(a *tileArgs)
+
+//go:noescape
+func tiles3x3AMX(a *tileArgs)
+
+//go:noescape
+func tilesScaled3AMX(a *tileArgs)
+
+//go:noescape
+func tilesBiased3AMX(a *tileArgs)
+
+//go:noescape
+func tiles1x1AMX(a *tileArgs)
+
+//go:noescape
+func tiles2x1AMX(a *tileArgs)
+
+//go:noescape
+func tiles3x1AMX(a *tileArgs)
+
+//go:noescape
+func tilesScaled1AMX(a *tileArgs)
+
+//go:noescape
+func tilesBiased1AMX(a *tileArgs)

@@ -40,10 +40,9 @@ type isaTable struct {
 	permute func(*permuteArgs)
 	int8x3  func(*int8x3Args)
 
-	// tiles[i] multiplies i+1 rows of AMX tiles, which bf16x3 makes of activations;
-	// nil: there are none.
-	tiles  [2]func(*tileArgs)
-	bf16x3 func(*bf16x3Args)
+	// tiles are for all activations, and roundedTiles for those that are bfloat16; nil:
+	// there are none.
+	tiles, roundedTiles *tileKernels
 }
 
 // bf16Kernels multiply bfloat16 by bfloat16, if the machine has instructions for that:

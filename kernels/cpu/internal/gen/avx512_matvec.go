@@ -249,7 +249,7 @@ func avx512(ctx *build.Context, c *constants) {
 		matvecWide(ctx, c, i, 4, 2)
 	}
 	digitRoutines(ctx, c)
-	parts(ctx, c)
+	tileRoutines(ctx, c)
 	for rows := 1; rows <= tileAVX512.rows; rows++ {
 		gemm(ctx, tileAVX512, rows)
 	}
@@ -339,32 +339,4 @@ func matvecWide(ctx *build.Context, c *constants, format, xs, runs int) {
 		p.store()
 	})
 	p.end()
-}
-
-// parts emits the split of activations into three bfloat16 each, whose sum they
-// are: the upper half of the number, of what is left, and of what is left then.
-func parts(ctx *build.Context, c *constants) {
-	r := begin(ctx, "bf16x3AVX512", "bf16x3AVX512 splits a row of activations into tiles of bfloat16.")
-	dst, x, next := r.get(bf16x3Dst), r.get(bf16x3X), r.get(bf16x3Next)
-	high, upper := r.ZMM(), r.ZMM()
-	r.VPBROADCASTD(c.bits(0xffff0000), high)
-	r.VMOVDQU32(c.wide(func(i int) uint32 { return uint32(4*i+1) | uint32(4*i+3)<<16 }), upper) // every second word
-	r.loop(r.get(bf16x3Steps), func() {
-		v := [2]reg.VecVirtual{r.load(at(x, 0)), r.load(at(x, 64))}
-		for part := range 3 {
-			var h [2]reg.VecVirtual
-			for i := range h {
-				h[i] = r.ZMM()
-				r.VPANDD(high, v[i], h[i])
-				r.VSUBPS(h[i], v[i], v[i])
-			}
-			words := r.ZMM()
-			r.VMOVDQA32(upper, words)
-			r.VPERMI2W(h[1], h[0], words)
-			r.VMOVDQU32(words, at(dst, 1024*part))
-		}
-		r.ADDQ(operand.I32(128), x)
-		r.ADDQ(next, dst)
-	})
-	r.end()
 }

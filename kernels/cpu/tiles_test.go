@@ -1,0 +1,276 @@
+//go:build unix
+
+package cpu
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"unsafe"
+
+	"github.com/go-openelm/go-openelm/kernels"
+)
+
+// eachTiles runs test for the routines of each instruction set that has tiles, with both
+// numbers of parts of an activation.
+func eachTiles(t *testing.T, test func(o *operands, k, twin *tileKernels)) {
+	eachISA(t, func(o *operands, r *isaTable) {
+		if r.tiles == nil {
+			return
+		}
+		for _, k := range []*tileKernels{r.tiles, r.roundedTiles} {
+			test(o, k, portableTiles(k.parts))
+		}
+	})
+}
+
+// bfloat is n pairs of bfloat16.
+func (o *operands) bfloat(n int) []float32 {
+	f := o.floats(n)
+	for i := range f {
+		f[i] = math.Float32frombits(math.Float32bits(f[i])&0xffff0000 | math.Float32bits(float32(o.NormFloat64()))>>16)
+	}
+	return f
+}
+
+// TestSplit holds the split into bfloat16 to its twin, and three parts to the number
+// that they split.
+func TestSplit(t *testing.T) {
+	eachTiles(t, func(o *operands, k, twin *tileKernels) {
+		for parts, split := range k.split {
+			for steps := 1; steps < 6; steps++ {
+				x := o.floats(tileDepth * steps)
+				// The rows of a tile lie between others.
+				size := ((steps-1)*(parts+1)+parts)*tileBytes/4 + tileDepth/2
+				got, want := o.floats(size), make([]float32, size)
+				copy(want, got)
+				a := splitArgs{dst: &words(got)[0], x: ptr(x), steps: steps, next: (parts + 1) * tileBytes}
+				split(&a)
+				a.dst = &words(want)[0]
+				twin.split[parts](&a)
+				if !slices.Equal(words(got), words(want)) {
+					o.Fatalf("%d steps of %d parts: got %v, want %v", steps, parts+1, words(got), words(want))
+				}
+				for i, v := range x {
+					sum := float32(0)
+					for part := range parts + 1 {
+						sum += math.Float32frombits(uint32(words(got)[(i/tileDepth*(parts+1)+part)*tileBytes/2+i%tileDepth]) << 16)
+					}
+					if off := math.Abs(float64(v-sum)) / math.Abs(float64(v)); off > []float64{1.0 / (1 << 7), 1.0 / (1 << 15), 0}[parts] {
+						o.Fatalf("%d parts of %v add up to %v", parts+1, v, sum)
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestTranspose(t *testing.T) {
+	eachTiles(t, func(o *operands, k, twin *tileKernels) {
+		for range 30 {
+			rows, cols := 1+o.IntN(tileRows), 1+o.IntN(70)
+			blocks := (cols + tileRows - 1) / tileRows
+			src := o.floats(blocks * tileRows * tileRows)
+			stride := cols + o.IntN(3)
+			got, want := o.floats((rows-1)*stride+cols), make([]float32, (rows-1)*stride+cols)
+			copy(want, got)
+			a := transposeArgs{
+				dst: ptr(got), src: ptr(src), dstRow: 4 * stride, dstNext: 64, srcRow: 64, srcNext: tileBytes, rows: rows, cols: cols, add: o.IntN(2),
+			}
+			k.transpose(&a)
+			a.dst = ptr(want)
+			twin.transpose(&a)
+			if !slices.Equal(got, want) {
+				o.Fatalf("%d rows, %d columns, add = %d: got %v, want %v", rows, cols, a.add, got, want)
+			}
+		}
+		// In place, as tiles are.
+		got := o.floats(3 * tileBytes / 4)
+		want := slices.Clone(got)
+		a := transposeArgs{dst: ptr(got), src: ptr(got), dstRow: 64, dstNext: tileBytes, srcRow: 64, srcNext: tileBytes, rows: tileRows, cols: 3 * tileRows}
+		k.transpose(&a)
+		a.dst, a.src = ptr(want), ptr(want)
+		twin.transpose(&a)
+		if !slices.Equal(got, want) {
+			o.Fatalf("in place: got %v, want %v", got, want)
+		}
+	})
+}
+
+// TestTiles holds the products of tiles to their twins.
+func TestTiles(t *testing.T) {
+	eachTiles(t, func(o *operands, k, twin *tileKernels) {
+		for i := range 6 * len(k.sums) {
+			parts := 1 + i%len(k.sums)
+			a := tileArgs{tiles: 1 + o.IntN(2), groups: 1 + o.IntN(2), steps: 1 + o.IntN(3), add: o.IntN(2)}
+			a.xNext, a.wStep = a.steps*k.parts*tileBytes, parts*tileBytes
+			x, w := o.bfloat(a.tiles*a.xNext/4), o.bfloat(a.groups*4*a.steps*a.wStep/4)
+			a.wRow, a.wTile, a.wGroup = 64, a.steps*a.wStep, 4*a.steps*a.wStep
+			if parts == 1 && o.IntN(2) == 0 { // as rows of a matrix
+				a.wRow, a.wStep = 64*a.steps, 64
+			}
+			a.x, a.w = &words(x)[0], &words(w)[0]
+			a.block, a.zeros = ptr(o.floats(groupCells)), ptr(zeroTile)
+			got := o.floats(a.tiles * a.groups * groupCells)
+			want := slices.Clone(got)
+			a.c = ptr(got)
+			k.sums[parts-1](&a)
+			a.c = ptr(want)
+			twin.sums[parts-1](&a)
+			n := 6 * a.steps * tileDepth
+			for i := range want {
+				if !near(float64(got[i]), float64(want[i]), float64(n), n) {
+					o.Fatalf("%d × %d parts, %+v: sum %d is %v, want %v", parts, k.parts, a, i, got[i], want[i])
+				}
+			}
+		}
+	})
+}
+
+// tiledBackend is a backend that multiplies in tiles, with the twins.
+func tiledBackend(parts int) *Backend {
+	r := portable
+	r.tiles = portableTiles(parts)
+	return &Backend{table: &r, pool: newPool(1, &r)}
+}
+
+// product is one of many rows, and the root of the squares of the terms of each sum.
+func (o *operands) product(b *Backend, m *kernels.Matrix, x []float32, rows int) (y, want, norm []float64) {
+	got := o.floats(rows * m.Rows)
+	p := newPass(b)
+	p.linear(linear{y: got, x: x, rows: rows, w: projection{m: m}})
+	w := make([]float32, m.Cols)
+	y, want, norm = make([]float64, len(got)), make([]float64, len(got)), make([]float64, len(got))
+	for i := range m.Rows {
+		m.ReadRow(w, i)
+		for r := range rows {
+			at := r*m.Rows + i
+			y[at] = float64(got[at])
+			for c, v := range w {
+				term := float64(v) * float64(x[r*m.Cols+c])
+				want[at] += term
+				norm[at] += term * term
+			}
+			norm[at] = math.Sqrt(norm[at])
+		}
+	}
+	return y, want, norm
+}
+
+// TestTilePanels runs products in tiles, with the twins, over panels of all shapes.
+func TestTilePanels(t *testing.T) {
+	o := &operands{t, rand.New(rand.NewPCG(8, 8)), true}
+	b := tiledBackend(3)
+	for f := kernels.F32; f.Valid(); f++ {
+		for range 4 {
+			rows, outs := kernels.ExactRows+1+o.IntN(40), 1+o.IntN(150)
+			group := 32 << o.IntN(3)
+			unit := f.BlockCols()
+			if f.Affine() {
+				unit = group
+			}
+			m := o.matrix(f, outs, unit*(1+o.IntN(max(1, 96/unit))), group, kernels.F32+kernels.Format(o.IntN(3)))
+			x := o.floats(rows * m.Cols)
+			got, want, norm := o.product(b, m, x, rows)
+			for i, g := range got {
+				if !near(g, want[i], norm[i]*math.Sqrt(float64(m.Cols)), 6*m.Cols) {
+					t.Fatalf("%s, %d × %d, row %d of %d, weights %d: got %v, want %v", f, outs, m.Cols, i/outs, rows, i%outs, g, want[i])
+				}
+			}
+		}
+	}
+}
+
+// TestTileErrors holds sums of many terms to what float32 allows: an error of at most
+// 4·10⁻⁷ of their size in the mean, and of 5·10⁻⁶ at most.
+func TestTileErrors(t *testing.T) {
+	b := tiledBackend(3)
+	if r := available()[0]; r.tiles != nil {
+		b = New(Options{Threads: 1, ISA: r.isa})
+		defer b.Close()
+	}
+	o := &operands{t, rand.New(rand.NewPCG(9, 9)), true}
+	const rows, outs, cols = 17, 64, 3584
+	x := o.floats(rows * cols)
+	for f := kernels.F32; f.Valid(); f++ {
+		m := o.matrix(f, outs, cols, 64, kernels.F16)
+		got, want, norm := o.product(b, m, x, rows)
+		var mean, most float64
+		for i, g := range got {
+			off := math.Abs(g-want[i]) / norm[i]
+			mean += off * off / float64(len(got))
+			most = max(most, off)
+		}
+		mean = math.Sqrt(mean)
+		t.Logf("%s: mean error %.2g, largest %.2g", f, mean, most)
+		if !(mean <= 4e-7 && most <= 5e-6) {
+			t.Errorf("%s: mean error %.2g, largest %.2g, want at most 4e-7 and 5e-6", f, mean, most)
+		}
+	}
+}
+
+// alignedTo is a copy of m whose first byte is so many behind a cache line's.
+func (o *operands) alignedTo(m *kernels.Matrix, off int) *kernels.Matrix {
+	mem := alignedBytes(off + m.Data.Len)[off:]
+	copy(mem, m.Data.Bytes())
+	moved := *m
+	moved.Data = kernels.Whole(&buffer{mem: mem})
+	return &moved
+}
+
+// TestTilesInCache states what cannot be timed where there are no tiles: how much goes
+// through the cache together, and that no row of a tile crosses lines of it.
+func TestTilesInCache(t *testing.T) {
+	o := &operands{t, rand.New(rand.NewPCG(10, 10)), true}
+	type call struct{ groups, steps, tiles int }
+	for _, c := range []struct {
+		format           kernels.Format
+		rows, outs, cols int
+		off              int // of the first weight in its cache line
+		natural          int // calls with weights where the matrix has them
+		calls            []call
+	}{
+		{kernels.BF16, 17, 128, 64, 0, 2, []call{{1, 2, 2}, {1, 2, 2}}},
+		{kernels.BF16, 129, 512, 64, 0, 2, []call{{4, 2, 9}, {4, 2, 9}}},
+		{kernels.BF16, 17, 64, 1344, 0, 2, []call{{1, 40, 2}, {1, 2, 2}}},
+		{kernels.BF16, 17, 64, 64, 2, 0, []call{{1, 2, 2}}},            // the matrix begins inside a line
+		{kernels.BF16, 17, 64, 48, 0, 0, []call{{1, 2, 2}}},            // its rows do
+		{kernels.BF16, 17, 80, 64, 0, 1, []call{{1, 2, 2}, {1, 2, 2}}}, // rows that it has not
+		{kernels.F16, 17, 64, 1312, 0, 0, []call{{1, 40, 2}, {1, 1, 2}}},
+		{kernels.F32, 129, 128, 864, 0, 0, []call{{2, 26, 9}, {2, 1, 9}}},
+	} {
+		m := o.alignedTo(o.matrix(c.format, c.outs, c.cols, 64, kernels.F16), c.off)
+		b := tiledBackend(3)
+		var calls []call
+		natural := 0
+		spy := func(f func(*tileArgs)) func(*tileArgs) {
+			return func(a *tileArgs) {
+				calls = append(calls, call{a.groups, a.steps, a.tiles})
+				begin := uintptr(unsafe.Pointer(&m.Data.Bytes()[0]))
+				if w := uintptr(unsafe.Pointer(a.w)); w >= begin && w < begin+uintptr(m.Data.Len) {
+					natural++
+				}
+				for what, v := range map[string]uintptr{
+					"sums": uintptr(unsafe.Pointer(a.c)), "x": uintptr(unsafe.Pointer(a.x)), "w": uintptr(unsafe.Pointer(a.w)),
+					"xNext": uintptr(a.xNext), "wRow": uintptr(a.wRow), "wTile": uintptr(a.wTile), "wStep": uintptr(a.wStep), "wGroup": uintptr(a.wGroup),
+				} {
+					if v%64 != 0 {
+						t.Errorf("%+v: %s is not of whole cache lines", c, what)
+					}
+				}
+			}
+		}
+		for i, f := range b.table.tiles.sums {
+			b.table.tiles.sums[i] = spy(f)
+		}
+		p := newPass(b)
+		p.linear(linear{y: o.floats(c.rows * c.outs), x: o.floats(c.rows * c.cols), rows: c.rows, w: projection{m: m}})
+		if !slices.Equal(calls, c.calls) {
+			t.Errorf("%+v: got calls %v", c, calls)
+		}
+		if natural != c.natural {
+			t.Errorf("%+v: got %d calls with weights where they are", c, natural)
+		}
+	}
+}
