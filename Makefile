@@ -49,7 +49,7 @@ soak: tools ## Run the long forms of tests that CI runs reduced
 	OPENELM_SOAK=1 CGO_ENABLED=0 $(GO) test -timeout 1h -v -run '^TestMLX$$' ./loader/convert
 
 BENCH_MODELS ?= story random:270M:bf16 random:270M:q8_0 random:270M:mlx4 random:1.1B:bf16
-BENCH_FLAGS ?= --prefill 512 --decode 10,2000 --batch 8 --start --paper --tune
+BENCH_FLAGS ?= --prefill 512 --decode 10,2000 --batch 8 --activations exact,bf16 --start --paper --tune
 bench: build ## Measure this machine; the report and plots to send back are in bench-report/
 	./bin/openelm bench $(BENCH_MODELS) $(BENCH_FLAGS) --out bench-report
 	$(GO) -C bench/plot run . $(CURDIR)/bench-report/report.json

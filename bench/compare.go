@@ -51,14 +51,18 @@ func difference(a, b *Result) string {
 	sameTest := a.Test == b.Test
 	sameModel := a.Model == b.Model
 	sameWhere := a.Device == b.Device && a.Threads == b.Threads
-	sameEngine := a.Engine == b.Engine && a.Variant == b.Variant
-	plain := a.Engine == Engine && b.Engine == Engine && a.Variant == "" && b.Variant == ""
+	sameActivations := a.Activations == b.Activations
+	sameEngine := a.Engine == b.Engine && a.Variant == b.Variant && sameActivations
+	ours := a.Engine == Engine && b.Engine == Engine
+	plain := ours && a.Variant == "" && b.Variant == "" && sameActivations
 	switch {
+	case sameModel && sameWhere && sameTest && ours && a.Variant == b.Variant && a.Activations == Rounded && b.Activations == Exact:
+		return "rounded over exact activations"
 	case sameModel && sameWhere && sameTest && !sameEngine:
 		switch {
 		case a.Engine == Engine && a.Variant == "" && b.Engine != Engine:
 			return "over " + b.Engine
-		case a.Engine == Engine && b.Engine == Engine && a.Variant != "" && b.Variant == "":
+		case ours && a.Variant != "" && b.Variant == "" && sameActivations:
 			return a.Variant + ", over fused"
 		}
 	case sameModel && sameWhere && plain && a.Kind == Batch && b.Kind == Decode && a.Context == b.Context:

@@ -155,7 +155,7 @@ func TestOneByOne(t *testing.T) {
 			counting.Backend = cpu.New(cpu.Options{Threads: threads})
 			return counting, nil
 		}
-		s, err := openSide(t.Context(), model{name: storyName}, d, 2, passes)
+		s, err := openSide(t.Context(), model{name: storyName}, d, how{2, Exact, passes})
 		if err != nil {
 			t.Fatal(err)
 		}

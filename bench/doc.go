@@ -18,6 +18,12 @@
 // of its tokens. Integer and matrix units (VNNI, AMX) can exceed the float32
 // rate.
 //
+// # The state of the machine
+//
+// A core of which another thread, perhaps another virtual machine's, uses half looks no
+// slower to a loop that multiplies and adds registers. So beside that rate each sample
+// has a [State]: the rate with loads, and how many instructions a core starts.
+//
 // # Reports
 //
 // A [Report] is written as a table, as JSON, as CSV, and

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -41,7 +42,7 @@ func (r *Report) WriteCSV(w io.Writer) error {
 	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 	rows := [][]string{{"model", "format", "parameters", "weight_bytes", "engine", "variant", "device", "threads",
 		"test", "tokens", "context", "batch", "unit", "n", "median", "mad", "q1", "q3", "min", "max",
-		"bytes_per_token", "flop_per_token", "roofline", "bound", "dispatches_per_pass"}}
+		"bytes_per_token", "flop_per_token", "roofline", "bound", "dispatches_per_pass", "activations", "loaded", "adds_per_cycle"}}
 	for i := range r.Results {
 		s := &r.Results[i]
 		m := s.Summary
@@ -59,7 +60,11 @@ func (r *Report) WriteCSV(w io.Writer) error {
 		if s.PerPass != nil {
 			dispatches = number(s.PerPass.Dispatches)
 		}
-		rows = append(rows, append(append(append(row, cost...), roofline...), dispatches))
+		state := []string{"", ""}
+		if s.Limit != nil && s.Limit.AddsPerCycle.N > 0 {
+			state = []string{number(s.Limit.Loaded.Median), number(s.Limit.AddsPerCycle.Median)}
+		}
+		rows = append(rows, slices.Concat(row, cost, roofline, []string{dispatches, string(s.Activations)}, state))
 	}
 	return out.WriteAll(rows)
 }
@@ -91,6 +96,9 @@ func (r *Result) goName() string {
 	engine := r.Engine
 	if r.Variant != "" {
 		engine += "+" + r.Variant
+	}
+	if r.Activations == Rounded {
+		engine += "+rounded"
 	}
 	parts := []string{"Benchmark" + goNames[r.Kind], "model=" + r.Model, "engine=" + engine, "device=" + r.Device}
 	for _, p := range []struct {
@@ -125,6 +133,9 @@ func (r *Result) goValues(j int, v float64) string {
 	if j < len(r.limits) {
 		best, _ := r.Cost.time(r.limits[j])
 		text += fmt.Sprintf(" %g %%roofline", 100*best*v)
+	}
+	if j < len(r.States) {
+		text += fmt.Sprintf(" %g adds/cycle", r.States[j].AddsPerCycle)
 	}
 	if r.PerPass != nil {
 		text += fmt.Sprintf(" %g dispatch/pass", r.PerPass.Dispatches)

@@ -17,24 +17,30 @@ import (
 	"golang.org/x/perf/benchfmt"
 )
 
+// limits is a sample of them, in a state of the machine.
+func limits(read, mulAdd float64) LimitSample {
+	return LimitSample{Read: read, MulAdd: mulAdd, TileMulAdd: 2 * mulAdd, State: State{Loaded: 0.5, AddsPerCycle: 2}}
+}
+
 // sampleReport has every kind of result, and names that need care.
 func sampleReport() *Report {
 	r := &Report{Version: Version, Machine: Machine{CPU: "A processor", OS: "linux", Arch: "amd64", Cores: 2, Memory: 1 << 30, Go: "go1"}}
-	r.Memory = []ThreadLimit{{Threads: 2, Level: "AVX2", Limit: summarizeLimits([]LimitSample{{1e9, 2e9}, {3e9, 4e9}})}}
+	r.Memory = []ThreadLimit{{Threads: 2, Level: "AVX2", Limit: summarizeLimits([]LimitSample{limits(1e9, 2e9), limits(3e9, 4e9)})}}
 	r.Tuning = []Tuning{{
 		Device: "Apple M2", Trials: []Trial{{Kernel: "k", Launch: "l", Variants: []Variant{{"a", 1e-5}, {"b", 2e-5}}, Chosen: 1}},
 		Sweep: []SweepPoint{{Threadgroups: 4, SIMDGroups: 1, Bytes: 1 << 20, Seconds: 1e-5}},
 	}}
-	s := Subject{Engine: Engine, Model: "a/b c, d=4-2", Format: "BF16", Device: "cpu", Threads: 2, Parameters: 10, WeightBytes: 20, Norms: 5, Operations: 7}
+	s := Subject{Engine: Engine, Activations: Exact, Model: "a/b c, d=4-2", Format: "BF16", Device: "cpu", Threads: 2, Parameters: 10, WeightBytes: 20, Norms: 5, Operations: 7}
 	for i, k := range []Kind{Prefill, Decode, Batch, Load, NormsAlone, FirstToken, Steady, Peak} {
 		result := Result{Subject: s, Test: Test{Kind: k, Tokens: i}, Samples: []float64{1 + float64(i), 2, 1.5}}
 		if k.Rate() {
 			result.Cost = &Cost{Bytes: 1e9, Flop: 2e9}
-			result.limits = []LimitSample{{2e9, 8e9}, {2e9, 8e9}, {4e9, 8e9}}
+			result.limits = []LimitSample{limits(2e9, 8e9), limits(2e9, 8e9), limits(4e9, 8e9)}
 			result.PerPass = &PassCounts{Dispatches: 83}
 		}
 		if k == Decode {
 			result.Variant, result.Context = "norms one by one, 8 passes", 10
+			result.Activations = Rounded
 		}
 		result.summarize()
 		r.Results = append(r.Results, result)
@@ -143,7 +149,7 @@ func TestCSV(t *testing.T) {
 		name, value string
 	}{
 		{1, "model", "a/b c, d=4-2"}, {1, "test", "prefill"}, {2, "variant", "norms one by one, 8 passes"},
-		{2, "median", "2"}, {2, "roofline", "1"}, {2, "dispatches_per_pass", "83"}, {2, "bound", "memory"}, {4, "unit", "s"}, {4, "roofline", ""},
+		{2, "median", "2"}, {2, "roofline", "1"}, {2, "dispatches_per_pass", "83"}, {2, "bound", "memory"}, {1, "activations", "exact"}, {2, "activations", "bf16"}, {2, "loaded", "0.5"}, {2, "adds_per_cycle", "2"}, {4, "loaded", ""}, {4, "unit", "s"}, {4, "roofline", ""},
 	} {
 		if got := rows[want.row][column[want.name]]; got != want.value {
 			t.Errorf("row %d: %s is %q, want %q", want.row, want.name, got, want.value)
@@ -200,7 +206,7 @@ func TestTable(t *testing.T) {
 	r := sampleReport()
 	r.Interrupted = true
 	text := write(t, r.WriteTable)
-	for _, want := range []string{"A processor", "norms one by one", "100%", "memory", "interrupted", "2000.0 ms", "dispatches"} {
+	for _, want := range []string{"A processor", "norms one by one", "100%", "memory", "interrupted", "2000.0 ms", "dispatches", "one, 8 passes, rounded", "50…50%", "2.0…2.0", "tiles GFLOP/s"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}

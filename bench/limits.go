@@ -2,22 +2,46 @@ package bench
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/go-openelm/go-openelm/bench/internal/roof"
+	"github.com/go-openelm/go-openelm/kernels/cpu"
 )
 
 // Limit is what a machine can do, as measured in the run.
 type Limit struct {
 	Read   Summary `json:"read"`    // bytes per second
 	MulAdd Summary `json:"mul_add"` // float32 operations per second, two for each multiply-add
+
+	// TileMulAdd is MulAdd in AMX's tiles of bfloat16.
+	TileMulAdd Summary `json:"tile_mul_add,omitzero"`
+
+	// The state: see [State].
+	Loaded       Summary `json:"loaded,omitzero"`
+	AddsPerCycle Summary `json:"adds_per_cycle,omitzero"`
 }
 
-// LimitSample is one sample of a device's limits.
+// LimitSample is one sample of a device's limits. What is not known is 0.
 type LimitSample struct {
-	Read   float64 // bytes per second
-	MulAdd float64 // float32 operations per second
+	Read       float64 // bytes per second
+	MulAdd     float64 // float32 operations per second
+	TileMulAdd float64 // the same in AMX's tiles of bfloat16
+	State
+}
+
+// State is what a processor's peak rate hides: another machine's thread on the same
+// core takes half of the instructions that it starts, of which a loop that multiplies
+// and adds registers needs few. What is not known is 0.
+type State struct {
+	// Loaded is the rate of multiply-adds with a load for each, over the rate without;
+	// of AMX's tiles where there are any.
+	Loaded float64 `json:"loaded"`
+
+	// AddsPerCycle is how many independent additions the thread with the fewest starts
+	// in a cycle, which is as long as one addition.
+	AddsPerCycle float64 `json:"adds_per_cycle"`
 }
 
 // limitTime is how long a sample of each limit takes.
@@ -42,8 +66,43 @@ func cpuLimits(ctx context.Context, weights [][]byte, threads int) (LimitSample,
 		rate := onThreads(ctx, threads, func(i int) float64 { return readers[i].next(prefetch) })
 		s.Read = max(s.Read, rate)
 	}
-	s.MulAdd = onThreads(ctx, threads, func(int) float64 { return roof.MulAdd(1 << 16) })
+	rate := func(loop func(int) float64, turns int) float64 {
+		return onThreads(ctx, threads, func(int) float64 { return loop(turns) })
+	}
+	s.MulAdd = rate(roof.MulAdd, 1<<16)
+	if slices.Contains(cpu.ISAs(), cpu.AMX) {
+		s.TileMulAdd = rate(roof.TileMulAdd, 1<<10)
+		s.Loaded = rate(roof.LoadTileMulAdd, 1<<10) / s.TileMulAdd
+	} else {
+		s.Loaded = rate(roof.LoadMulAdd, 1<<16) / s.MulAdd
+	}
+	s.AddsPerCycle = addsPerCycle(threads)
 	return s, context.Cause(ctx)
+}
+
+// addsPerCycle is what [State] says. Bursts are short, and both kinds follow each
+// other, so that the clock is the same; most of them are not interrupted.
+func addsPerCycle(threads int) float64 {
+	const bursts, turns = 25, 1000
+	least := make([]float64, threads)
+	var wg sync.WaitGroup
+	for i := range least {
+		wg.Go(func() {
+			var list [bursts]float64
+			for k := range list {
+				start := time.Now()
+				cycles := roof.Chain(turns)
+				between := time.Now()
+				adds := roof.Adds(turns)
+				if cycles > 0 {
+					list[k] = adds / time.Since(between).Seconds() * between.Sub(start).Seconds() / cycles
+				}
+			}
+			least[i] = summarize(list[:]).Median
+		})
+	}
+	wg.Wait()
+	return slices.Min(least)
 }
 
 // reader reads parts of memory one after the other, in pieces that take far less

@@ -33,6 +33,10 @@ type Options struct {
 	// that have them. Default: all cores.
 	Threads []int
 
+	// Activations are what becomes of activations before they are multiplied. Where a
+	// device does not round, the report has a note. Default: [Exact].
+	Activations []Activations
+
 	// What to measure; none of the four means all of them. A list of nothing but
 	// 0 leaves that one out.
 	Prefill []int // prompts of so many tokens. Default: 512
@@ -92,6 +96,9 @@ type Device struct {
 	// reported.
 	Open func(threads int) (kernels.Backend, error)
 
+	// OpenRounded is Open for a backend that rounds activations. Nil if there is none.
+	OpenRounded func(threads int) (kernels.Backend, error)
+
 	// Limits takes one sample of the device's limits: the rate at which it
 	// reads weights, and its rate of float32 multiply-adds. Nil if unknown.
 	Limits func(ctx context.Context, weights [][]byte, threads int) (LimitSample, error)
@@ -105,10 +112,28 @@ const cpuName = "cpu"
 
 // CPU is the processor.
 func CPU() Device {
-	return Device{
-		Name: cpuName, Threaded: true, Limits: cpuLimits,
-		Open: func(threads int) (kernels.Backend, error) { return cpu.New(cpu.Options{Threads: threads}), nil },
+	open := func(rounds bool) func(int) (kernels.Backend, error) {
+		return func(threads int) (kernels.Backend, error) {
+			return cpu.New(cpu.Options{Threads: threads, RoundActivations: rounds}), nil
+		}
 	}
+	return Device{Name: cpuName, Threaded: true, Limits: cpuLimits, Open: open(false), OpenRounded: open(true)}
+}
+
+// Activations says what becomes of activations before they are multiplied.
+type Activations string
+
+// Activations stay float32, or are rounded to bfloat16 (cpu.Options.RoundActivations).
+const (
+	Exact   Activations = "exact"
+	Rounded Activations = "bf16"
+)
+
+func (d *Device) open(threads int, a Activations) (kernels.Backend, error) {
+	if a == Rounded {
+		return d.OpenRounded(threads)
+	}
+	return d.Open(threads)
 }
 
 // Counter is implemented by backends that count what they ask of a device.
@@ -132,6 +157,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if len(o.Threads) == 0 {
 		o.Threads = []int{runtime.GOMAXPROCS(0)}
+	}
+	if len(o.Activations) == 0 {
+		o.Activations = []Activations{Exact}
 	}
 	if err := o.choose(); err != nil {
 		return o, err
@@ -219,6 +247,17 @@ func (o *Options) check() error {
 			if slices.Contains(n.list[:i], v) {
 				return fmt.Errorf("%w: a %s of %d twice", ErrOptions, n.what, v)
 			}
+		}
+	}
+	for i, a := range o.Activations {
+		if a != Exact && a != Rounded {
+			return fmt.Errorf("%w: no activations %q; there are %s and %s", ErrOptions, a, Exact, Rounded)
+		}
+		if slices.Contains(o.Activations[:i], a) {
+			return fmt.Errorf("%w: activations %s twice", ErrOptions, a)
+		}
+		if a == Rounded && !slices.ContainsFunc(o.Devices, func(d Device) bool { return d.OpenRounded != nil }) {
+			return fmt.Errorf("%w: activations %s: no device of the run rounds them: %w", ErrOptions, a, errors.ErrUnsupported)
 		}
 	}
 	if o.MinTime < 0 {

@@ -54,7 +54,7 @@ func (r *run) planPeers(ctx context.Context, m model, subject Subject) error {
 			continue
 		}
 		r.closers = append(r.closers, s.Close)
-		subject.Engine, subject.Operations = p.Name(), 0
+		subject.Engine, subject.Activations, subject.Operations = p.Name(), "", 0
 		r.planPeer(subject, s)
 	}
 	return nil

@@ -22,6 +22,8 @@ type probeRequest struct {
 	Threads int    `json:"threads"`
 	Prompt  int    `json:"prompt"` // tokens before the first
 	Tokens  int    `json:"tokens"` // decoded after it
+
+	Activations Activations `json:"activations"`
 }
 
 func (q *probeRequest) capacity() int { return q.Prompt + q.Tokens + 1 }
@@ -53,7 +55,7 @@ func ServeProbe(ctx context.Context, in io.Reader, out io.Writer, devices []Devi
 
 func (q *probeRequest) serve(ctx context.Context, d Device, out io.Writer) error {
 	start := time.Now()
-	backend, err := d.Open(q.Threads)
+	backend, err := d.open(q.Threads, q.Activations)
 	if err != nil {
 		return err
 	}
@@ -129,12 +131,12 @@ func probe(ctx context.Context, child []string, q probeRequest) (reply probeRepl
 const probePrompt = 16
 
 // planStart adds the measurements that take a process of their own.
-func (r *run) planStart(m model, d Device, threads int, side *side) {
+func (r *run) planStart(m model, d Device, side *side) {
 	s := side.Subject
 	load := r.result(s, Test{Kind: Load})
 	first := r.result(s, Test{Kind: FirstToken, Tokens: probePrompt})
 	steady, peak := r.result(s, Test{Kind: Steady}), r.result(s, Test{Kind: Peak})
-	q := probeRequest{Path: m.path, Device: d.Name, Threads: threads, Prompt: probePrompt, Tokens: r.Tokens}
+	q := probeRequest{Path: m.path, Device: d.Name, Threads: s.Threads, Prompt: probePrompt, Tokens: r.Tokens, Activations: s.Activations}
 	needed := Cost{Bytes: float64(s.WeightBytes + side.model.Config().CacheBytes()*int64(q.capacity()))}
 	steady.Cost, peak.Cost = &needed, &needed
 	r.addStep(first, func(ctx context.Context) (func(), error) {

@@ -87,6 +87,8 @@ type Subject struct {
 	Device  string `json:"device"`
 	Threads int    `json:"threads"` // 0 where the device has none
 
+	Activations Activations `json:"activations,omitempty"` // of the engine
+
 	Parameters  int64 `json:"parameters"`
 	WeightBytes int64 `json:"weight_bytes"`
 	Norms       int   `json:"norms"`      // that a token passes
@@ -98,6 +100,9 @@ func (s *Subject) Label() string {
 	label := s.Engine
 	if s.Variant != "" {
 		label += ", " + s.Variant
+	}
+	if s.Activations == Rounded {
+		label += ", rounded"
 	}
 	return label
 }
@@ -179,6 +184,10 @@ type Result struct {
 	// the limits measured just before, over the time it took. Rates only.
 	Limit    *Limit    `json:"limit,omitempty"`
 	Roofline *Roofline `json:"roofline,omitempty"`
+
+	// States are what state the machine was in just before each sample, where that is
+	// known.
+	States []State `json:"states,omitempty"`
 
 	// PerPass is what a pass made the device do, if its backend counts.
 	PerPass *PassCounts `json:"per_pass,omitempty"`

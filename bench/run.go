@@ -120,19 +120,28 @@ func (r *run) planModel(ctx context.Context, m model) error {
 			threads = []int{0}
 		}
 		for i, n := range threads {
-			s, err := r.planSide(ctx, m, d, n, 0)
-			if err != nil {
-				return err
-			}
-			if r.Start {
-				r.planStart(m, d, n, s)
-			}
-			if err := r.planPeers(ctx, m, s.Subject); err != nil {
-				return err
-			}
-			if r.Paper && i == len(threads)-1 {
-				if err := r.planPaper(ctx, m, d, s); err != nil {
+			for k, a := range r.Activations {
+				if a == Rounded && d.OpenRounded == nil {
+					r.note("%s, %s: the device does not round activations", m.name, d.Name)
+					continue
+				}
+				s, err := r.planSide(ctx, m, d, how{n, a, 0})
+				if err != nil {
 					return err
+				}
+				if r.Start {
+					r.planStart(m, d, s)
+				}
+				if k > 0 {
+					continue // what is compared with comes once
+				}
+				if err := r.planPeers(ctx, m, s.Subject); err != nil {
+					return err
+				}
+				if r.Paper && i == len(threads)-1 {
+					if err := r.planPaper(ctx, m, d, s); err != nil {
+						return err
+					}
 				}
 			}
 		}
@@ -152,7 +161,7 @@ func (r *run) planPaper(ctx context.Context, m model, d Device, s *side) error {
 		return func() { norms.Samples = append(norms.Samples, seconds) }, err
 	})
 	for _, passes := range []int{1, naivePasses} {
-		if _, err := r.planSide(ctx, m, d, s.Threads, passes); err != nil {
+		if _, err := r.planSide(ctx, m, d, how{s.Threads, s.Activations, passes}); err != nil {
 			return err
 		}
 	}
@@ -161,7 +170,7 @@ func (r *run) planPaper(ctx context.Context, m model, d Device, s *side) error {
 	if err := olmo.find(ctx, r.store); err != nil {
 		return err
 	}
-	_, err := r.planSide(ctx, olmo, d, s.Threads, 0)
+	_, err := r.planSide(ctx, olmo, d, how{s.Threads, s.Activations, 0})
 	return err
 }
 
@@ -183,17 +192,28 @@ func (r *run) planMemory(threads int) {
 }
 
 func summarizeLimits(samples []LimitSample) Limit {
-	read, mulAdd := make([]float64, len(samples)), make([]float64, len(samples))
-	for i, s := range samples {
-		read[i], mulAdd[i] = s.Read, s.MulAdd
+	of := func(value func(*LimitSample) float64) Summary {
+		var list []float64
+		for i := range samples {
+			if v := value(&samples[i]); v > 0 {
+				list = append(list, v)
+			}
+		}
+		return summarize(list)
 	}
-	return Limit{summarize(read), summarize(mulAdd)}
+	return Limit{
+		Read:         of(func(s *LimitSample) float64 { return s.Read }),
+		MulAdd:       of(func(s *LimitSample) float64 { return s.MulAdd }),
+		TileMulAdd:   of(func(s *LimitSample) float64 { return s.TileMulAdd }),
+		Loaded:       of(func(s *LimitSample) float64 { return s.Loaded }),
+		AddsPerCycle: of(func(s *LimitSample) float64 { return s.AddsPerCycle }),
+	}
 }
 
 // planSide opens a side and adds its limits and tests.
-func (r *run) planSide(ctx context.Context, m model, d Device, threads, passes int) (*side, error) {
+func (r *run) planSide(ctx context.Context, m model, d Device, h how) (*side, error) {
 	r.say("opening %s", m.name)
-	s, err := openSide(ctx, m, d, threads, passes)
+	s, err := openSide(ctx, m, d, h)
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +226,7 @@ func (r *run) planSide(ctx context.Context, m model, d Device, threads, passes i
 	var now LimitSample
 	if d.Limits != nil {
 		r.steps = append(r.steps, step{"limits for " + m.name, func(ctx context.Context) (keep func(), err error) {
-			now, err = d.Limits(ctx, s.weights, threads)
+			now, err = d.Limits(ctx, s.weights, h.threads)
 			return func() {}, err
 		}})
 	}
@@ -307,12 +327,17 @@ func (r *Result) summarize() {
 	}
 	limit := summarizeLimits(r.limits)
 	r.Limit = &limit
+	if limit.AddsPerCycle.N > 0 {
+		for _, l := range r.limits {
+			r.States = append(r.States, l.State)
+		}
+	}
 	fractions := make([]float64, len(r.Samples))
 	for i, rate := range r.Samples {
 		best, _ := r.Cost.time(r.limits[i])
 		fractions[i] = best * rate
 	}
-	_, bound := r.Cost.time(LimitSample{limit.Read.Median, limit.MulAdd.Median})
+	_, bound := r.Cost.time(LimitSample{Read: limit.Read.Median, MulAdd: limit.MulAdd.Median})
 	r.Roofline = &Roofline{Fraction: summarize(fractions), Bound: bound}
 }
 

@@ -6,6 +6,7 @@ import (
 	"math"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,7 @@ func TestRun(t *testing.T) {
 	}
 	o := quick(t)
 	o.Models = []string{storyName, path}
+	o.Activations = []Activations{Exact, Rounded}
 	o.Start, o.Child = true, []string{actAs(t, "probe")}
 	o.Peers = []Peer{fakePeer{}, brokenPeer{}, absentPeer{}}
 	last := Progress{}
@@ -62,12 +64,20 @@ func TestRun(t *testing.T) {
 		if ours := result.Engine == Engine && result.Kind.Rate(); ours != (result.Roofline != nil) {
 			t.Errorf("%s, %s: roofline %v", result.name(), result.Test, result.Roofline)
 		}
+		if known := runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64"; result.Roofline != nil && (len(result.States) == len(result.Samples)) != known {
+			t.Errorf("%s, %s: states %v of the machine", result.name(), result.Test, result.States)
+		}
+		for _, s := range result.States {
+			if s.Loaded <= 0 || s.AddsPerCycle < 0.5 || s.AddsPerCycle > 20 {
+				t.Errorf("%s, %s: state %+v", result.name(), result.Test, s)
+			}
+		}
 		if result.Parameters == 0 || result.WeightBytes == 0 || result.Format == "" {
 			t.Errorf("%s does not say what it is: %+v", result.name(), result.Subject)
 		}
 		seen[result.Engine+" "+string(result.Kind)]++
 	}
-	sides := len(o.Models) * len(o.Threads)
+	sides := len(o.Models) * len(o.Threads) * len(o.Activations)
 	for what, want := range map[string]int{
 		"openelm prefill": sides, "openelm decode": 2 * sides, "openelm batch": sides, "openelm load": sides, "openelm first-token": sides,
 		"fake prefill": 2, "fake decode": 4, // only the one that has a path
@@ -81,7 +91,8 @@ func TestRun(t *testing.T) {
 		ratios[q.What]++
 	}
 	for what, want := range map[string]int{
-		"3 sessions over one": sides, "20 cached tokens over 4": sides + 2, "2 threads over 1": 2 * 4, "over fake": 6,
+		"3 sessions over one": sides, "20 cached tokens over 4": sides + 2, "2 threads over 1": 2 * 2 * 4, "over fake": 2 * 6,
+		"rounded over exact activations": 4 * sides / 2,
 	} {
 		if ratios[what] != want {
 			t.Errorf("%d ratios %q, want %d: %v", ratios[what], what, want, ratios)
@@ -182,6 +193,9 @@ func TestBadOptions(t *testing.T) {
 		"needs a Child":          {Start: true},
 		"number of repetitions":  {Repetitions: -2},
 		"number of tokens of -1": {Tokens: -1},
+		"no activations \"f8\"":  {Activations: []Activations{"f8"}},
+		"exact twice":            {Activations: []Activations{Exact, Exact}},
+		"no device of the run":   {Activations: []Activations{Rounded}, Devices: []Device{{Name: "gpu"}}},
 	} {
 		r, err := Run(t.Context(), o)
 		if !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), want) || r != nil {
@@ -202,7 +216,7 @@ func TestRandomModel(t *testing.T) {
 	if err := m.find(t.Context(), randommodel.NewStore(t.TempDir())); err != nil {
 		t.Fatal(err)
 	}
-	side, err := openSide(t.Context(), m, CPU(), 1, 0)
+	side, err := openSide(t.Context(), m, CPU(), how{1, Exact, 0})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,21 +29,28 @@ type side struct {
 	closers []func() error
 }
 
-// openSide opens the model. passes, if positive, runs norms one by one.
-func openSide(ctx context.Context, m model, d Device, threads, passes int) (_ *side, err error) {
+// how a model runs. passes, if positive, has norms run one by one.
+type how struct {
+	threads     int
+	activations Activations
+	passes      int
+}
+
+// openSide opens the model.
+func openSide(ctx context.Context, m model, d Device, h how) (_ *side, err error) {
 	s := &side{device: d, decode: map[int]*openelm.Session{}}
 	defer func() {
 		if err != nil {
 			s.close()
 		}
 	}()
-	if s.backend, err = d.Open(threads); err != nil {
+	if s.backend, err = d.open(h.threads, h.activations); err != nil {
 		return nil, fmt.Errorf("bench: device %s: %w", d.Name, err)
 	}
 	s.closers = append(s.closers, s.backend.Close)
 	runs := s.backend
-	if passes > 0 {
-		runs = runOneByOne(s.backend, passes)
+	if h.passes > 0 {
+		runs = runOneByOne(s.backend, h.passes)
 		s.closers = append(s.closers, runs.Close)
 	}
 	if s.model, err = open(ctx, m.path, runs); err != nil {
@@ -52,15 +59,15 @@ func openSide(ctx context.Context, m model, d Device, threads, passes int) (_ *s
 	s.closers = append(s.closers, s.model.Close)
 	c, w := s.model.Config(), s.model.Weights()
 	s.Subject = Subject{
-		Engine: Engine, Model: m.name, Format: w.Layers[0].QKV.Format.String(), Device: d.Name, Threads: threads,
+		Engine: Engine, Model: m.name, Format: w.Layers[0].QKV.Format.String(), Device: d.Name, Threads: h.threads, Activations: h.activations,
 		Norms: countNorms(c), Operations: 5*len(c.Layers) + 2, Parameters: c.Parameters(), WeightBytes: weightBytes(c, w),
 	}
-	if passes > 0 {
-		s.Variant = fmt.Sprintf("norms one by one, %d pass", passes)
-		if passes > 1 {
+	if h.passes > 0 {
+		s.Variant = fmt.Sprintf("norms one by one, %d pass", h.passes)
+		if h.passes > 1 {
 			s.Variant += "es"
 		}
-		s.Operations += passes * s.Norms
+		s.Operations += h.passes * s.Norms
 	}
 	for t := range w.Tensors(c) {
 		if t.Matrix == nil {

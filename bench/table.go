@@ -14,21 +14,22 @@ func (r *Report) WriteTable(w io.Writer) error {
 	r.machineLines(out)
 	if len(r.Memory) > 0 {
 		fmt.Fprintln(out)
-		t := table{align: "rrrrrl"}
-		t.row("threads", "reads GB/s", "±", "f32 GFLOP/s", "±", "with")
+		t := table{align: "rrrrrrrrrl"}
+		t.row("threads", "reads GB/s", "±", "f32 GFLOP/s", "±", "tiles GFLOP/s", "±", "loaded", "adds/cycle", "with")
 		for _, m := range r.Memory {
 			if m.Read.N == 0 {
 				continue
 			}
-			t.row(fmt.Sprint(m.Threads), giga(m.Read.Median), spread(m.Read), giga(m.MulAdd.Median), spread(m.MulAdd), m.Level)
+			t.row(fmt.Sprint(m.Threads), giga(m.Read.Median), spread(m.Read), giga(m.MulAdd.Median), spread(m.MulAdd), gigaOrNone(m.TileMulAdd), spread(m.TileMulAdd),
+				loadedText(&m.Limit), addsText(&m.Limit), m.Level)
 		}
 		t.write(out)
 	}
 	for _, g := range r.groups() {
 		s := g[0].Subject
 		fmt.Fprintf(out, "\n%s: %s, %.1f M parameters, %s\n", s.Model, s.Format, float64(s.Parameters)/1e6, bytesText(float64(s.WeightBytes)))
-		t := table{align: "llrlrrrrrlr"}
-		t.row("engine", "device", "threads", "test", "median", "±", "best", "GB/s", "roofline", "bound", "dispatches")
+		t := table{align: "llrlrrrrrlrrr"}
+		t.row("engine", "device", "threads", "test", "median", "±", "best", "GB/s", "roofline", "bound", "loaded", "adds/cycle", "dispatches")
 		for i := range g {
 			t.result(&g[i])
 		}
@@ -42,6 +43,10 @@ func (r *Report) WriteTable(w io.Writer) error {
 			t.row(fmt.Sprintf("%.3g", q.Value.Median), fmt.Sprintf("%.3g…%.3g", q.Value.Q1, q.Value.Q3), q.What, q.Test+", "+q.A)
 		}
 		t.write(out)
+	}
+	if len(r.Memory) > 0 && r.Memory[0].AddsPerCycle.N > 0 {
+		fmt.Fprintln(out, "\nloaded: the multiply-add rate with a load for each over that without; adds/cycle: instructions that a\n"+
+			"core starts. A busy hyperthread beside it halves them, not the peak. Worst sample and median.")
 	}
 	for _, n := range r.Notes {
 		fmt.Fprintln(out, "\nnote:", n)
@@ -159,12 +164,38 @@ func (t *table) result(r *Result) {
 	if r.PerPass != nil {
 		dispatches = fmt.Sprintf("%.0f", r.PerPass.Dispatches)
 	}
+	loaded, adds := "", ""
+	if r.Limit != nil {
+		loaded, adds = loadedText(r.Limit), addsText(r.Limit)
+	}
 	best := r.Summary.Min
 	if r.Kind.Rate() {
 		best = r.Summary.Max
 	}
 	t.row(r.Label(), r.Device, threads, r.Test.String(), valueText(r.Kind, r.Summary.Median), spread(r.Summary),
-		valueText(r.Kind, best), rate, fraction, bound, dispatches)
+		valueText(r.Kind, best), rate, fraction, bound, loaded, adds, dispatches)
+}
+
+// loadedText and addsText are the state, with the worst sample where it differs.
+func loadedText(l *Limit) string {
+	if l.Loaded.N == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.0f…%.0f%%", 100*l.Loaded.Min, 100*l.Loaded.Median)
+}
+
+func addsText(l *Limit) string {
+	if l.AddsPerCycle.N == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.1f…%.1f", l.AddsPerCycle.Min, l.AddsPerCycle.Median)
+}
+
+func gigaOrNone(s Summary) string {
+	if s.N == 0 {
+		return ""
+	}
+	return giga(s.Median)
 }
 
 func valueText(k Kind, v float64) string {

@@ -21,6 +21,7 @@ import (
 type benchFlags struct {
 	o       bench.Options
 	devices []string
+	rounds  []string
 	format  string
 	dir     string
 	peers   string
@@ -43,7 +44,7 @@ random:SHAPE:FORMAT, a checkpoint with random weights that is made once and kept
 (--clean removes them all). Shapes: ` + strings.Join(randommodel.Shapes(), ", ") + `.
 Formats: ` + strings.Join(randommodel.Formats(), ", ") + `.
 
-All models, thread counts and engines are measured in turn, again and again: what
+All models, thread counts, --activations and engines are measured in turn, again and again: what
 slows the machine for a while slows all of them, and ratios stay true.`,
 		Example: `  openelm bench
   openelm bench random:270M:bf16 random:270M:q4_0 --threads 1,2,4
@@ -60,6 +61,7 @@ slows the machine for a while slows all of them, and ratios stay true.`,
 	fl := cmd.Flags()
 	fl.StringSliceVar(&f.devices, "backend", nil, "devices: cpu, metal (default: cpu, and a Mac's GPU)")
 	fl.IntSliceVar(&f.o.Threads, "threads", nil, "CPU threads, such as 1,2,4 (default: all cores)")
+	fl.StringSliceVar(&f.rounds, "activations", []string{exactActivations}, "exact, bf16 (rounded to bfloat16), or both side by side: exact,bf16")
 	fl.IntSliceVar(&f.o.Prefill, "prefill", nil, "measure prompts of so many tokens; 0: none (default: 512)")
 	fl.IntSliceVar(&f.o.Decode, "decode", nil, "measure decoding after so many tokens; 0: none (default: 10)")
 	fl.IntSliceVar(&f.o.Batch, "batch", nil, "measure so many sessions decoding together; 0: none (default: 8)")
@@ -102,6 +104,12 @@ func (f *benchFlags) run(cmd *cobra.Command, m *modelFlags, models []string) err
 	var err error
 	if o.Devices, err = chooseDevices(f.devices); err != nil {
 		return err
+	}
+	for _, name := range f.rounds {
+		if err := checkActivations(name); err != nil {
+			return err
+		}
+		o.Activations = append(o.Activations, bench.Activations(name))
 	}
 	if o.Peers, err = f.findPeers(cmd.Context()); err != nil {
 		return err

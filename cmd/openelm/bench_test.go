@@ -12,12 +12,12 @@ import (
 
 func TestBench(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "report")
-	out, errs, err := try(t, "", "bench", "story", "--threads", "1,2", "--prefill", "8", "--decode", "2,9", "--batch", "2", "--tokens", "2",
+	out, errs, err := try(t, "", "bench", "story", "--threads", "1,2", "--activations", "exact,bf16", "--prefill", "8", "--decode", "2,9", "--batch", "2", "--tokens", "2",
 		"--reps", "2", "--warmup", "0", "--min-time", "1us", "--out", dir)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, errs)
 	}
-	for _, want := range []string{"prefill 8", "decode at 9", "decode 2 at 2", "2 threads over 1", "roofline"} {
+	for _, want := range []string{"prefill 8", "decode at 9", "decode 2 at 2", "2 threads over 1", "roofline", "rounded over exact", "adds/cycle"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the table lacks %q:\n%s", want, out)
 		}
@@ -47,8 +47,8 @@ func TestBench(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(report.Results) != 8 || report.Interrupted {
-		t.Errorf("%d results, want 4 tests on 2 thread counts; interrupted %v", len(report.Results), report.Interrupted)
+	if len(report.Results) != 16 || report.Interrupted {
+		t.Errorf("%d results, want 4 tests on 2 thread counts, exact and rounded; interrupted %v", len(report.Results), report.Interrupted)
 	}
 }
 
@@ -59,6 +59,8 @@ func TestBenchErrors(t *testing.T) {
 		"no shape \"7T\"":      {"random:7T:bf16"},
 		"no peers called":      {"--peers", "vllm"},
 		"threads of 0":         {"--threads", "0"},
+		"exact and bf16":       {"--activations", "f8"},
+		"no device of the run": {"--activations", "bf16", "--backend", "metal"},
 		"takes no --adapter":   {"--adapter", "x"},
 		"no model \"nowhere\"": {"nowhere"},
 	} {

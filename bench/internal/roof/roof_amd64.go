@@ -44,6 +44,75 @@ func mulAdd(n int) int {
 	return mulAddGo(n)
 }
 
+func loadMulAdd(mem *byte, n int) int {
+	switch {
+	case avx512:
+		loadMulAdd512(mem, n)
+		return 12 * 16 * 2
+	case avx2:
+		loadMulAdd256(mem, n)
+		return 12 * 8 * 2
+	}
+	return 0
+}
+
+func chained(n int) int {
+	chain(n)
+	return 16
+}
+
+func added(n int) int {
+	adds(n)
+	return 40
+}
+
+// tileConfig is eight tiles of 16 rows of 64 bytes (Intel manual, volume 1, 18.2).
+var tileConfig = func() (c [64]byte) {
+	c[0] = 1 // the palette
+	for i := range 8 {
+		c[16+2*i], c[48+i] = 64, 16
+	}
+	return c
+}()
+
+func tiles(n int, load bool) float64 {
+	if n < 1 || !cpu.X86.HasAMXBF16 {
+		return 0
+	}
+	if load {
+		loadTileMulAdd(&tileConfig[0], &operand[0], n)
+	} else {
+		tileMulAdd(&tileConfig[0], &operand[0], n)
+	}
+	return float64(n) * 12 * 16 * 16 * 32 * 2
+}
+
+// tileMulAdd does n times twelve TDPBF16PS of 16 × 16 × 32 products.
+//
+//go:noescape
+func tileMulAdd(config, tile *byte, n int)
+
+// loadTileMulAdd loads one of the tiles of each before it.
+//
+//go:noescape
+func loadTileMulAdd(config, tile *byte, n int)
+
+// chain does n times sixteen ADDQ, one after the other.
+func chain(n int)
+
+// adds does n times forty ADDQ of ten registers.
+func adds(n int)
+
+// loadMulAdd256 loads one operand of each VFMADD231PS before it.
+//
+//go:noescape
+func loadMulAdd256(mem *byte, n int)
+
+// loadMulAdd512 is loadMulAdd256 with sixteen lanes.
+//
+//go:noescape
+func loadMulAdd512(mem *byte, n int)
+
 // readPlain reads n bytes, a positive multiple of block, at each of a and b.
 //
 //go:noescape

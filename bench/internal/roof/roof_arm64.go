@@ -17,6 +17,34 @@ func mulAdd(n int) int {
 	return 24 * 4 * 2
 }
 
+func loadMulAdd(mem *byte, n int) int {
+	loadMulAddNEON(mem, n)
+	return 24 * 4 * 2
+}
+
+func chained(n int) int {
+	chain(n)
+	return 16
+}
+
+func added(n int) int {
+	adds(n)
+	return 48
+}
+
+func tiles(int, bool) float64 { return 0 }
+
+// chain does n times sixteen ADD, one after the other.
+func chain(n int)
+
+// adds does n times forty-eight ADD of twelve registers.
+func adds(n int)
+
+// loadMulAddNEON loads one operand of each FMLA before it, two at a time.
+//
+//go:noescape
+func loadMulAddNEON(mem *byte, n int)
+
 // readPlain reads n bytes, a positive multiple of block, at each of a and b.
 //
 //go:noescape

@@ -1,6 +1,10 @@
 package roof
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/go-openelm/go-openelm/kernels/cpu"
+)
 
 // The loops have no results, so what a test can hold them to is where they
 // read: not a byte outside (the memory ends at a guard page in
@@ -16,6 +20,14 @@ func TestAnyLength(t *testing.T) {
 	}
 	if one, ten := MulAdd(1), MulAdd(10); one <= 0 || ten != 10*one {
 		t.Errorf("one turn is %g operations and ten are %g", one, ten)
+	}
+	cpu.ISAs() // asks for AMX
+	for name, loop := range map[string]func(int) float64{
+		"LoadMulAdd": LoadMulAdd, "Chain": Chain, "Adds": Adds, "TileMulAdd": TileMulAdd, "LoadTileMulAdd": LoadTileMulAdd,
+	} {
+		if none, one, ten := loop(0), loop(1), loop(10); none != 0 || ten != 10*one {
+			t.Errorf("%s: no turns are %g operations, one is %g and ten are %g", name, none, one, ten)
+		}
 	}
 	if got := mulAddGo(1); got != 16 {
 		t.Errorf("a turn of the Go loop is %d operations", got)
