@@ -2,9 +2,11 @@ package assistant_test
 
 import (
 	"context"
+	"fmt"
 	"os/exec"
 	goruntime "runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,30 +19,26 @@ import (
 )
 
 // chromium is the tab of all tests, one after the other: a second one would be out of
-// sight.
-var chromium context.Context
-
-func startChromium() (stop func(), err error) {
+// sight. It is opened by the first test that needs it.
+var chromium = sync.OnceValues(func() (context.Context, error) {
 	o := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.WSURLReadTimeout(2*time.Minute))
 	if goruntime.GOOS == "linux" { // elsewhere it is found where it is installed
 		program, err := exec.LookPath("chromium")
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("this test needs Chromium (scripts/install-tools.sh installs Debian's): %w", err)
 		}
 		o = append(o, chromedp.ExecPath(program))
 	}
-	allocator, cancel := chromedp.NewExecAllocator(context.Background(), o...)
-	ctx, cancelBrowser := chromedp.NewContext(allocator)
-	if err := chromedp.Run(ctx, network.Enable(), log.Enable(), runtime.Enable(), withoutStreamIteration); err != nil {
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), o...)
+	ctx, cancel := chromedp.NewContext(allocator)
+	stopChromium = func() {
 		cancel()
-		return nil, err
+		stop()
 	}
-	chromium = ctx
-	return func() {
-		cancelBrowser()
-		cancel()
-	}, nil
-}
+	return ctx, chromedp.Run(ctx, network.Enable(), log.Enable(), runtime.Enable(), withoutStreamIteration)
+})
+
+var stopChromium = func() {}
 
 // page is what is in the tab. What goes wrong in it, and requests that leave the program's
 // address, fail the test.
@@ -54,7 +52,11 @@ type page struct {
 // open shows the page of an address. The popover of a Mac has this size.
 func open(t *testing.T, address string) *page {
 	t.Helper()
-	ctx, cancel := context.WithCancel(chromium)
+	tab, err := chromium()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(tab)
 	p := &page{T: t, ctx: ctx, forgiven: "\x00"}
 	origin, _, _ := strings.Cut(address, "#")
 	chromedp.ListenTarget(ctx, func(event any) {
@@ -73,7 +75,7 @@ func open(t *testing.T, address string) *page {
 	})
 	t.Cleanup(func() {
 		cancel() // and listen no more
-		if err := chromedp.Run(chromium, emulation.SetEmulatedMedia(), chromedp.Navigate("about:blank")); err != nil {
+		if err := chromedp.Run(tab, emulation.SetEmulatedMedia(), chromedp.Navigate("about:blank")); err != nil {
 			t.Error(err)
 		}
 	})

@@ -2,7 +2,6 @@ package assistant_test
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -13,16 +12,10 @@ import (
 	"github.com/go-openelm/go-openelm/story"
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	stop, err := startChromium()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "these tests need Chromium (scripts/install-tools.sh installs Debian's):", err)
-		return 1
-	}
-	defer stop()
-	return m.Run()
+func TestMain(m *testing.M) {
+	code := m.Run()
+	stopChromium()
+	os.Exit(code)
 }
 
 // tiny is a repository of a fake hub with a model whose name says Instruct: the story

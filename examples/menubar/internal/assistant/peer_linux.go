@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"strconv"
@@ -27,15 +28,20 @@ func sameUser(here, there string) bool {
 		return true // without /proc nobody reads command lines either
 	}
 	defer f.Close()
-	// The other end's socket has its own address first.
-	want := kernelAddress(remote) + " " + kernelAddress(local)
-	for lines := bufio.NewScanner(f); lines.Scan(); {
+	return owner(f, remote, local) == strconv.Itoa(os.Getuid())
+}
+
+// owner is the user that a list of sockets names for that between two addresses, ""
+// if there is none.
+func owner(list io.Reader, local, remote netip.AddrPort) string {
+	want := kernelAddress(local) + " " + kernelAddress(remote)
+	for lines := bufio.NewScanner(list); lines.Scan(); {
 		// Number, the two addresses, state, queues, timer, retransmissions, user.
 		if words := strings.Fields(lines.Text()); len(words) > 7 && words[1]+" "+words[2] == want {
-			return words[7] == strconv.Itoa(os.Getuid())
+			return words[7]
 		}
 	}
-	return false
+	return ""
 }
 
 // kernelAddress is an address as /proc/net/tcp writes it: the bytes of the address
