@@ -3,9 +3,11 @@ module github.com/go-openelm/go-openelm/examples/menubar
 go 1.26.0
 
 require (
+	fyne.io/systray v1.12.2
 	github.com/chromedp/cdproto v0.0.0-20260714215040-dc233986426f
 	github.com/chromedp/chromedp v0.16.0
 	github.com/go-openelm/go-openelm v0.0.0
+	github.com/godbus/dbus/v5 v5.2.4
 	github.com/google/go-cmp v0.7.0
 	go.uber.org/goleak v1.3.0
 	golang.org/x/sys v0.49.0

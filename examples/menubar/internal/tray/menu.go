@@ -1,0 +1,142 @@
+//go:build linux || windows
+
+package tray
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"fyne.io/systray"
+
+	"github.com/go-openelm/go-openelm/examples/menubar/internal/desktop"
+)
+
+// decorate sets what a panel shows.
+func decorate() {
+	systray.SetTitle("OpenELM")
+	systray.SetIcon(panelIcon())
+}
+
+// show fills the menu, and keeps it as the assistant is until ctx ends.
+func (t *Tray) show(ctx context.Context, tasks *sync.WaitGroup, a desktop.Assistant) {
+	state := systray.AddMenuItem("", "What the assistant is doing")
+	state.Disable()
+	systray.AddSeparator()
+	// A click that comes while none is awaited is lost, so that what a click does must
+	// not take long.
+	add := func(item *systray.MenuItem, clicked func()) *systray.MenuItem {
+		tasks.Go(func() {
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-item.ClickedCh:
+					clicked()
+				}
+			}
+		})
+		return item
+	}
+	add(systray.AddMenuItem("Open OpenELM", "Show the page in the browser"), func() { t.open(a) })
+	if t.Clipboard != nil {
+		add(systray.AddMenuItem("Open with the Clipboard", "Show the page with the clipboard's text"), func() {
+			text, err := t.Clipboard(ctx)
+			if err != nil {
+				t.Log.Error("the clipboard", "error", err)
+			} else {
+				a.Offer(text)
+			}
+			t.open(a)
+		})
+	}
+	systray.AddSeparator()
+	unload := add(systray.AddMenuItem("Unload Now", "Give the model's memory back"), a.Unload)
+	atLogin, err := t.Login.Enabled()
+	if err != nil {
+		t.Log.Error("start at login", "error", err)
+	}
+	var start *systray.MenuItem
+	start = add(systray.AddMenuItemCheckbox("Start at Login", "", atLogin), func() { t.startAtLogin(a, start) })
+	systray.AddSeparator()
+	add(systray.AddMenuItem("Quit OpenELM", ""), systray.Quit)
+
+	var last, lastUnload any
+	update := func(s desktop.State) {
+		if line := Line(s); line != last {
+			last = line
+			state.SetTitle(line)
+			systray.SetTooltip("OpenELM: " + line)
+		}
+		if loaded := s.Status != desktop.Resting; loaded != lastUnload {
+			lastUnload = loaded
+			if loaded {
+				unload.Enable()
+			} else {
+				unload.Disable()
+			}
+		}
+	}
+	update(a.State())
+	stop := a.Watch(update)
+	tasks.Go(func() {
+		<-ctx.Done()
+		stop()
+	})
+}
+
+// startAtLogin switches it, and ticks the menu's entry as it then is.
+func (t *Tray) startAtLogin(a desktop.Assistant, item *systray.MenuItem) {
+	on, err := t.Login.Enabled()
+	if err == nil {
+		err = t.Login.Set(!on)
+	}
+	if err == nil {
+		on = !on
+		err = a.Change(func(s *desktop.Settings) { s.StartAtLogin = on })
+	}
+	if err != nil {
+		t.Log.Error("start at login", "error", err)
+	}
+	if on {
+		item.Check()
+	} else {
+		item.Uncheck()
+	}
+}
+
+// Line says in a few words what the assistant is doing.
+func Line(s desktop.State) string {
+	name := filepath.Base(s.Model)
+	if s.Story {
+		name = "Story model"
+	}
+	words := []string{name}
+	switch s.Status {
+	case desktop.Resting:
+		words = append(words, "not in memory")
+	case desktop.Loading:
+		words = append(words, "loading")
+	case desktop.Answering:
+		words = append(words, "answering")
+	}
+	if s.MemoryBytes > 0 {
+		words = append(words, fmt.Sprintf("%d MB", (s.MemoryBytes+500_000)/1_000_000))
+	}
+	if s.Status == desktop.Ready && s.TokensPerSecond > 0 {
+		words = append(words, fmt.Sprintf("%.0f tokens/s", s.TokensPerSecond))
+	}
+	if s.Status == desktop.Downloading {
+		line := "downloading " + filepath.Base(s.Download)
+		if s.DownloadSize > 0 {
+			line += fmt.Sprintf(" %d%%", 100*s.Downloaded/s.DownloadSize)
+		}
+		words = append(words, line)
+	}
+	if s.Problem != "" {
+		words = append(words, s.Problem)
+	}
+	return strings.Join(words, " · ")
+}
