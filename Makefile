@@ -39,7 +39,7 @@ arm64: tools ## Run the tests of the CPU path and of package metal as arm64, emu
 	GOARCH=arm64 CGO_ENABLED=0 RAPID_CHECKS=10 $(GO) test -short -timeout 30m -exec "qemu-aarch64-static -cpu max -L /usr/aarch64-linux-gnu" $(ARM64_PACKAGES)
 
 amx: tools ## Run the CPU kernels' tests on an emulated processor with AMX (builds the emulator the first time)
-	RAPID_CHECKS=10 CGO_ENABLED=0 $(GO) test -short -timeout 30m -exec $(CURDIR)/scripts/sapphire-rapids.sh ./kernels/cpu
+	RAPID_CHECKS=10 CGO_ENABLED=0 $(GO) test -short -timeout 30m -exec $(CURDIR)/scripts/sapphire-rapids.sh ./kernels/cpu ./bench/internal/roof
 
 soak: tools ## Run the long forms of tests that CI runs reduced
 	OPENELM_SOAK=1 CGO_ENABLED=0 $(GO) test -timeout 6h -v -run '^(TestConformance|TestSweep|TestExactProducts)$$' ./kernels/gpu

@@ -18,7 +18,7 @@ type Options struct {
 	ISA     ISA // Portable if the machine does not have it
 
 	// RoundActivations rounds what is multiplied with a matrix of the model to
-	// bfloat16; see the package's Rounding. By default nothing is rounded.
+	// bfloat16, for faster prompts; see the package's Rounding. By default nothing is.
 	RoundActivations bool
 }
 
