@@ -138,6 +138,17 @@ type splitArgs struct {
 	next  int
 }
 
+// unpackArgs: a block of each of some rows of weights becomes integers q in bfloat16,
+// rows of tiles 64 bytes apart. w = scale·q, or w = scale·q + bias. A block is of 32
+// columns, or of several such steps: 4096 bytes of tiles and 256 of scales apart.
+type unpackArgs struct {
+	dst         *uint16
+	src         *byte
+	stride      int // bytes from one row of weights to the next
+	rows        int
+	scale, bias *float32 // of a row beside that of the next; affine formats: not written
+}
+
 // sumArgs: dst[16·i] = the sum of the i-th 32 elements of x.
 type sumArgs struct {
 	dst, x *float32

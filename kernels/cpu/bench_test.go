@@ -61,7 +61,7 @@ func BenchmarkMul(b *testing.B) {
 // BenchmarkPanels is the product of many rows, on one thread, beside the rate of
 // the multiplications alone.
 func BenchmarkPanels(b *testing.B) {
-	const cols, outs, rows = 1280, 64, 128
+	const cols, outs, rows = 1280, 1280, 256
 	for _, r := range available() {
 		x, y := aligned(rows*cols), aligned(rows*outs)
 		best := func(b *testing.B, flops float64, step func()) {
@@ -85,9 +85,10 @@ func BenchmarkPanels(b *testing.B) {
 		for _, f := range []kernels.Format{kernels.F32, kernels.BF16, kernels.Q8_0, kernels.Q4_0, kernels.Q4_K, kernels.Q6_K, kernels.Affine4} {
 			m := randomMatrix(f, outs, cols)
 			b.Run(fmt.Sprintf("%s/%s", r.isa, f), func(b *testing.B) {
-				s := &scratch{isaTable: r}
-				t := &matmul{linear: linear{y: y, rows: rows, w: projection{m: m}}, blocks: newPass(New(Options{Threads: 1})).toBlocks(x, rows, cols, false)}
-				best(b, 2*rows*outs*cols, func() { t.run(0, outs/r.tileCols, s) })
+				backend := New(Options{Threads: 1, ISA: r.isa})
+				defer backend.Close()
+				p := newPass(backend)
+				best(b, 2*rows*outs*cols, func() { p.linear(linear{y: y, x: x, rows: rows, w: projection{m: m}}) })
 			})
 		}
 	}

@@ -17,7 +17,8 @@
 //   - layout: how activations stand in memory for the kernels of a format.
 //   - int8×3: activations as 24-bit fixed point, in three signed bytes each.
 //   - record: 128 activations as int8×3, with their sums and their unit.
-//   - bf16×3: activations as the sum of three bfloat16, for AMX's tiles.
+//   - tile: 16 rows of 64 bytes, what AMX multiplies; a step is the tiles of 32 columns.
+//   - part: one of up to three bfloat16 whose sum a number is, for tiles.
 //   - split: a fixed range of the context of which attention computes a partial result.
 //   - chain: a sum that a matvec adds to; an output has the same chains in any company.
 //
@@ -33,8 +34,10 @@
 // # Matmul
 //
 // A prompt is limited by multiplying. All activations pass over a panel while it is in
-// the cache. AMX multiplies bfloat16 only: activations become bf16×3, which are all 24
-// bits of a float32, and weights stay what they are.
+// the cache. AMX multiplies bfloat16 only: activations become three parts, which are all
+// 24 bits of a float32. Weights stay what they are if they are bfloat16; quantised ones
+// become integers, exact in bfloat16, whose products are scaled step by step; others
+// become parts. There a panel is up to 256 rows and 1,280 columns.
 //
 // # Rounding
 //

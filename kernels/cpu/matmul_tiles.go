@@ -40,15 +40,21 @@ type tileKernels struct {
 
 	// sums multiplies weights of 1, 2 or 3 parts.
 	sums [3]func(*tileArgs)
+	// scaled and biased multiply weights that have a scale, or a scale and a bias, for
+	// each step.
+	scaled, biased func(*tileArgs)
+
 	// split makes 1, 2 or 3 parts of a row.
 	split     [3]func(*splitArgs)
+	sum32     func(*sumArgs)
 	transpose func(*transposeArgs)
 }
 
 // tiledRows are activations in tiles.
 type tiledRows struct {
-	*tileKernels          // nil: they are not
-	x            []uint16 // as tileArgs has them
+	*tileKernels           // nil: they are not
+	x            []uint16  // as tileArgs has them
+	sums         []float32 // of each step, where weights have biases
 	steps        int
 	next         int // bytes from 16 rows to the next
 }
@@ -70,6 +76,10 @@ func (t *toTiles) run(lo, hi int, s *scratch) {
 		for r := range rows {
 			from := t.from[(tile*tileRows+r)*t.cols:][:t.cols]
 			s.splitRow(t.split[t.parts-1], x[r*tileDepth:], from, t.parts*tileBytes)
+			if t.sums != nil {
+				s.sumArgs = sumArgs{dst: &t.sums[tile*t.steps*tileRows+r], x: &from[0], steps: t.steps}
+				t.sum32(&s.sumArgs)
+			}
 		}
 		f := (*float32)(unsafe.Pointer(unsafe.SliceData(x)))
 		s.transposeArgs = transposeArgs{
@@ -79,11 +89,15 @@ func (t *toTiles) run(lo, hi int, s *scratch) {
 	}
 }
 
-func (p *pass) toTiles(k *tileKernels, x []float32, rows, cols int) tiledRows {
+func (p *pass) toTiles(k *tileKernels, x []float32, rows, cols int, sums bool) tiledRows {
 	t := tiledRows{tileKernels: k, steps: (cols + tileDepth - 1) / tileDepth}
 	t.next = t.steps * t.parts * tileBytes
 	tiles := (rows + tileRows - 1) / tileRows
 	t.x = words(grow(&p.blocked, tiles*t.next/4))
+	if sums {
+		t.sums = grow(&p.tileSums, tiles*t.steps*tileRows)
+		clear(t.sums[(tiles-1)*t.steps*tileRows:])
+	}
 	p.tiling = toTiles{t, x, rows, cols}
 	p.run(tiles, 1+1<<10/cols, &p.tiling)
 	p.tiling = toTiles{}
@@ -110,32 +124,38 @@ func (s *scratch) splitRow(split func(*splitArgs), dst []uint16, row []float32, 
 	}
 }
 
-// weightParts is how many bfloat16 hold a weight.
-func weightParts(f kernels.Format) int {
-	switch f {
-	case kernels.BF16:
+// weightParts is how many bfloat16 hold a weight, or the integer in it.
+func (r *isaTable) weightParts(m *kernels.Matrix) int {
+	switch {
+	case m.Format == kernels.BF16 || r.formats[m.Format].unpack.run != nil:
 		return 1
-	case kernels.F16: // 11 bits
+	case m.Format == kernels.F16: // 11 bits
 		return 2
 	}
 	return 3
 }
 
-// panelGroups is how many groups a panel has.
-func (t *linear) panelGroups() int {
-	if t.rows <= fewRows {
+// biased reports whether w or up has integers with a bias.
+func (r *isaTable) biased(w, up *kernels.Matrix) bool {
+	return r.formats[w.Format].unpack.biased || up != nil && r.formats[up.Format].unpack.biased
+}
+
+// panelGroups is how many groups a panel of w, or of w and up, has.
+func (r *isaTable) panelGroups(rows int, w, up *kernels.Matrix) int {
+	switch {
+	case rows <= fewRows:
 		return 1
-	}
-	if weightParts(t.w.m.Format) > 1 || t.up.m != nil && weightParts(t.up.m.Format) > 1 {
+	case r.weightParts(w) > 1 || up != nil && r.weightParts(up) > 1:
 		return mostGroups / 2
 	}
 	return mostGroups
 }
 
-// panelSteps is how many steps of m a panel has.
-func panelSteps(m *kernels.Matrix) int {
+// panelSteps is how many steps of m a panel has. Where a sum is interrupted follows from
+// it, so that it must not depend on the activations.
+func (r *isaTable) panelSteps(m *kernels.Matrix) int {
 	most := mostSteps
-	if parts := weightParts(m.Format); parts > 1 {
+	if parts := r.weightParts(m); parts > 1 {
 		most = 2 * mostSteps / parts // of half as many groups
 	}
 	unit := max(1, m.Format.BlockCols()/tileDepth, m.Group/tileDepth)
@@ -148,10 +168,13 @@ func (t *matmul) tilePanel(s *scratch, m *kernels.Matrix, c []float32, ldc, o, n
 	sums := grow(&s.tileSums, tiles*groups*groupCells)
 	a := &s.tileArgs
 	*a = tileArgs{c: ptr(sums), xNext: t.tiled.next, tiles: tiles, groups: groups, block: ptr(grow(&s.tileBlock, groupCells)), zeros: ptr(zeroTile)}
-	most := panelSteps(m)
+	most := s.panelSteps(m)
 	for first := 0; first < t.tiled.steps; first += most {
 		a.steps = min(most, t.tiled.steps-first)
 		a.x = &t.tiled.x[first*t.tiled.parts*tileBytes/2]
+		if t.tiled.sums != nil {
+			a.sums, a.sumsNext = &t.tiled.sums[first*tileRows], 4*t.tiled.steps*tileRows
+		}
 		t.tiled.weights(s, a, m, o, n, first)(a)
 		a.add = 1
 	}
@@ -170,12 +193,19 @@ func (t *matmul) tilePanel(s *scratch, m *kernels.Matrix, c []float32, ldc, o, n
 // weights sets the weights of a product, n rows of m from o on, and their columns
 // from a step on, and returns the routine for them.
 func (k *tileKernels) weights(s *scratch, a *tileArgs, m *kernels.Matrix, o, n, first int) func(*tileArgs) {
-	parts := weightParts(m.Format)
-	if m.Format == kernels.BF16 {
+	switch unpack := s.formats[m.Format].unpack; {
+	case unpack.run != nil:
+		s.unpackTiles(a, m, o, n, first, k)
+		if unpack.biased {
+			return k.biased
+		}
+		return k.scaled
+	case m.Format == kernels.BF16:
 		s.naturalTiles(a, m, o, n, first)
-	} else {
-		s.splitTiles(a, m, o, n, first, parts, k.split[parts-1])
+		return k.sums[0]
 	}
+	parts := s.weightParts(m)
+	s.splitTiles(a, m, o, n, first, parts, k.split[parts-1])
 	return k.sums[parts-1]
 }
 
@@ -217,4 +247,75 @@ func (s *scratch) splitTiles(a *tileArgs, m *kernels.Matrix, o, n, first, parts 
 		s.splitRow(split, dst[(i/groupRows*a.wGroup+i%groupRows/tileRows*tile)/2+i%tileRows*tileDepth:], row, a.wStep)
 	}
 	a.w = &dst[0]
+}
+
+// unpackTiles are weights as integers, [group][step][64 rows], and their scales.
+func (s *scratch) unpackTiles(a *tileArgs, m *kernels.Matrix, o, n, first int, k *tileKernels) {
+	a.wRow, a.wTile, a.wStep = 64, tileBytes, 4*tileBytes
+	a.wGroup = a.steps * a.wStep
+	all := words(grow(&s.tileWeights, a.groups*a.wGroup/4))
+	scales := a.steps * groupRows // of a group
+	both := grow(&s.tileScales, 2*a.groups*scales)
+	a.w, a.scale, a.bias = &all[0], &both[0], &both[a.groups*scales]
+	blockSteps := max(1, m.Format.BlockCols()/tileDepth)
+	for group := range a.groups {
+		w := all[group*a.wGroup/2:][:a.wGroup/2]
+		scale, bias := both[group*scales:][:scales], both[(a.groups+group)*scales:][:scales]
+		from := o + group*groupRows
+		rows := min(groupRows, o+n-from)
+		if rows < groupRows {
+			clear(w)
+			clear(scale)
+			clear(bias)
+		}
+		for step := 0; step < a.steps; step += blockSteps {
+			src := m.Data.Bytes()[from*m.RowBytes()+(first+step)*tileDepth/m.Format.BlockCols()*m.Format.BlockBytes():]
+			s.unpackArgs = unpackArgs{
+				dst: &w[step*a.wStep/2], src: &src[0], stride: m.RowBytes(), rows: rows,
+				scale: &scale[step*groupRows], bias: &bias[step*groupRows],
+			}
+			s.formats[m.Format].unpack.run(&s.unpackArgs)
+		}
+		if m.Format.Affine() {
+			s.affineScales(scale, bias, m, from, rows, first, k)
+		}
+	}
+}
+
+// affineScales are those of the steps from first on of 64 rows of m, of which there are
+// rows. Integers are less the middle of their range.
+func (s *scratch) affineScales(scale, bias []float32, m *kernels.Matrix, from, rows, first int, k *tileKernels) {
+	middle := float32(8)
+	if m.Format == kernels.Affine8 {
+		middle = 128
+	}
+	steps, inGroup, all := len(scale)/groupRows, m.Group/tileDepth, m.Cols/m.Group
+	n := steps / inGroup
+	stride := (n + tileRows - 1) &^ (tileRows - 1)
+	buf := grow(&s.scales, 2*groupRows*stride)
+	clear(buf)
+	d, b := buf[:groupRows*stride], buf[groupRows*stride:]
+	for r := range rows {
+		d, b := d[r*stride:][:n], b[r*stride:][:n]
+		s.floats(d, m.Scales, m.ScaleFormat, (from+r)*all+first/inGroup)
+		s.floats(b, m.Biases, m.ScaleFormat, (from+r)*all+first/inGroup)
+		for i, v := range d {
+			b[i] += middle * v
+		}
+	}
+	for i := 0; i < n; i += tileRows {
+		for src, dst := range map[*float32]*float32{&d[i]: &scale[i*inGroup*groupRows], &b[i]: &bias[i*inGroup*groupRows]} {
+			s.transposeArgs = transposeArgs{
+				dst: dst, src: src, dstRow: inGroup * 4 * groupRows, dstNext: 4 * tileRows, srcRow: 4 * stride, srcNext: tileRows * 4 * stride,
+				rows: min(tileRows, n-i), cols: groupRows,
+			}
+			k.transpose(&s.transposeArgs)
+		}
+	}
+	for i := range steps {
+		if of := i / inGroup * inGroup; i != of {
+			copy(scale[i*groupRows:(i+1)*groupRows], scale[of*groupRows:])
+			copy(bias[i*groupRows:(i+1)*groupRows], bias[of*groupRows:])
+		}
+	}
 }

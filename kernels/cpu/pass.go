@@ -33,6 +33,7 @@ type pass struct {
 	bf16     []float32    // activations that are rounded, all rows
 	laidOut  [2][]float32 // activations in the layout of a format
 	blocked  []float32    // activations in the layout of panels or tiles
+	tileSums []float32    // of activations in tiles
 	lowRank  [2][]float32 // A·x of adapters, all rows
 	partials []float32    // attention over splits of the context
 }

@@ -11,6 +11,9 @@ func portableTiles(parts int) *tileKernels {
 	return &tileKernels{
 		parts:     parts,
 		sums:      [3]func(*tileArgs){tileSums(1, parts), tileSums(2, parts), tileSums(3, parts)},
+		scaled:    tileBlocks(parts, false),
+		biased:    tileBlocks(parts, true),
+		sum32:     sum32,
 		split:     [3]func(*splitArgs){split(1), split(2), split(3)},
 		transpose: transpose,
 	}
@@ -20,7 +23,7 @@ func portableTiles(parts int) *tileKernels {
 // parts that together are below the last bit of a float32 are left out.
 func tileSums(wParts, xParts int) func(*tileArgs) {
 	return func(a *tileArgs) {
-		a.each(func(c *float32, _, _, _ int, w, x unsafe.Pointer) {
+		a.each(func(c *float32, _, _, _, _ int, w, x unsafe.Pointer) {
 			var sum float32
 			for step := range a.steps {
 				for i := range wParts {
@@ -37,13 +40,35 @@ func tileSums(wParts, xParts int) func(*tileArgs) {
 	}
 }
 
+// tileBlocks multiplies weights that have a scale, or a scale and a bias, for each step.
+func tileBlocks(xParts int, biased bool) func(*tileArgs) {
+	return func(a *tileArgs) {
+		a.each(func(c *float32, tile, group, o, r int, w, x unsafe.Pointer) {
+			if a.add == 0 {
+				*c = 0
+			}
+			for step := range a.steps {
+				var product float32
+				for part := range xParts {
+					tileProduct(&product, unsafe.Add(w, step*a.wStep), unsafe.Add(x, (step*xParts+part)*tileBytes))
+				}
+				i := (group*a.steps+step)*groupRows + o
+				*c += *at(a.scale, i) * product
+				if biased {
+					*c += *at(a.bias, i) * *at(a.sums, tile*a.sumsNext/4+step*tileRows+r)
+				}
+			}
+		})
+	}
+}
+
 // each runs f for every sum: row o of a group's weights, which begins at w, and row r of
 // a tile's activations, the first of which are at x.
-func (a *tileArgs) each(f func(c *float32, tile, group, o int, w, x unsafe.Pointer)) {
+func (a *tileArgs) each(f func(c *float32, tile, group, o, r int, w, x unsafe.Pointer)) {
 	for i := range a.tiles * a.groups * groupCells {
 		tile, group, o, r := i/groupCells/a.groups, i/groupCells%a.groups, i%groupCells/tileRows, i%tileRows
 		w := unsafe.Add(unsafe.Pointer(a.w), group*a.wGroup+o/tileRows*a.wTile+o%tileRows*a.wRow)
-		f(at(a.c, i), tile, group, o, w, unsafe.Add(unsafe.Pointer(a.x), tile*a.xNext+4*r))
+		f(at(a.c, i), tile, group, o, r, w, unsafe.Add(unsafe.Pointer(a.x), tile*a.xNext+4*r))
 	}
 }
 
@@ -57,6 +82,16 @@ func tileProduct(sum *float32, row, column unsafe.Pointer) {
 		odd += half(unsafe.Add(row, 2*k+2)) * half(unsafe.Add(column, 32*k+2))
 	}
 	*sum += even + odd
+}
+
+func sum32(a *sumArgs) {
+	for i := range a.steps {
+		var sum float32
+		for _, v := range unsafe.Slice(at(a.x, i*tileDepth), tileDepth) {
+			sum += v
+		}
+		*at(a.dst, i*tileRows) = sum
+	}
 }
 
 func split(parts int) func(*splitArgs) {

@@ -37,7 +37,10 @@ type scratch struct {
 	tileArgs      tileArgs
 	splitArgs     splitArgs
 	transposeArgs transposeArgs
+	unpackArgs    unpackArgs
+	sumArgs       sumArgs
 	tileWeights   []float32 // weights in tiles
+	tileScales    []float32
 	tileSums      []float32
 	tileBlock     []float32
 	lastStep      [tileDepth]float32

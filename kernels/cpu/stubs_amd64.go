@@ -432,6 +432,42 @@ func bf16x2AVX512(a *splitArgs)
 func bf16x3AVX512(a *splitArgs)
 
 //go:noescape
+func unpackQ8_0AVX512(a *unpackArgs)
+
+//go:noescape
+func unpackQ4_0AVX512(a *unpackArgs)
+
+//go:noescape
+func unpackQ4_1AVX512(a *unpackArgs)
+
+//go:noescape
+func unpackQ5_0AVX512(a *unpackArgs)
+
+//go:noescape
+func unpackQ5_1AVX512(a *unpackArgs)
+
+//go:noescape
+func unpackIQ4_NLAVX512(a *unpackArgs)
+
+//go:noescape
+func unpackIQ4_XSAVX512(a *unpackArgs)
+
+//go:noescape
+func unpackQ3_KAVX512(a *unpackArgs)
+
+//go:noescape
+func unpackQ4_KAVX512(a *unpackArgs)
+
+//go:noescape
+func unpackQ5_KAVX512(a *unpackArgs)
+
+//go:noescape
+func unpackAffine4AVX512(a *unpackArgs)
+
+//go:noescape
+func unpackAffine8AVX512(a *unpackArgs)
+
+//go:noescape
 func sum32AVX512(a *sumArgs)
 
 //go:noescape

@@ -70,7 +70,14 @@ func (r *isaTable) paired(w, up *kernels.Matrix) bool {
 type formatKernels struct {
 	matvec [3]matvecKernel // with 1, 2 and 4 activation rows
 	widen  func(*widenArgs)
-	layout *layout // in which matvec takes the activations; nil: as they are
+	unpack unpacker // for tiles; zero: weights are widened and split
+	layout *layout  // in which matvec takes the activations; nil: as they are
+}
+
+// unpacker makes weights integers with a scale, or with a scale and a bias.
+type unpacker struct {
+	run    func(*unpackArgs)
+	biased bool
 }
 
 // matvecKernel multiplies rows of weights with activation rows, and reads so many

@@ -3,12 +3,16 @@
 package cpu
 
 import (
+	_ "embed"
+	"encoding/binary"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"unsafe"
 
+	"github.com/go-openelm/go-openelm/internal/testing/optest"
 	"github.com/go-openelm/go-openelm/kernels"
 )
 
@@ -101,27 +105,38 @@ func TestTranspose(t *testing.T) {
 // TestTiles holds the products of tiles to their twins.
 func TestTiles(t *testing.T) {
 	eachTiles(t, func(o *operands, k, twin *tileKernels) {
-		for i := range 6 * len(k.sums) {
-			parts := 1 + i%len(k.sums)
+		type routine struct {
+			parts     int // of a weight
+			run, twin func(*tileArgs)
+		}
+		routines := []routine{{1, k.scaled, twin.scaled}, {1, k.biased, twin.biased}}
+		for i, run := range k.sums {
+			routines = append(routines, routine{i + 1, run, twin.sums[i]})
+		}
+		for i := range 6 * len(routines) {
+			f := routines[i%len(routines)]
 			a := tileArgs{tiles: 1 + o.IntN(2), groups: 1 + o.IntN(2), steps: 1 + o.IntN(3), add: o.IntN(2)}
-			a.xNext, a.wStep = a.steps*k.parts*tileBytes, parts*tileBytes
+			a.xNext, a.wStep = a.steps*k.parts*tileBytes, f.parts*tileBytes
 			x, w := o.bfloat(a.tiles*a.xNext/4), o.bfloat(a.groups*4*a.steps*a.wStep/4)
 			a.wRow, a.wTile, a.wGroup = 64, a.steps*a.wStep, 4*a.steps*a.wStep
-			if parts == 1 && o.IntN(2) == 0 { // as rows of a matrix
+			if f.parts == 1 && o.IntN(2) == 0 { // as rows of a matrix
 				a.wRow, a.wStep = 64*a.steps, 64
 			}
 			a.x, a.w = &words(x)[0], &words(w)[0]
+			a.scale, a.bias = ptr(o.floats(a.groups*a.steps*groupRows)), ptr(o.floats(a.groups*a.steps*groupRows))
+			a.sumsNext = 4 * a.steps * tileRows
+			a.sums = ptr(o.floats(a.tiles * a.steps * tileRows))
 			a.block, a.zeros = ptr(o.floats(groupCells)), ptr(zeroTile)
 			got := o.floats(a.tiles * a.groups * groupCells)
 			want := slices.Clone(got)
 			a.c = ptr(got)
-			k.sums[parts-1](&a)
+			f.run(&a)
 			a.c = ptr(want)
-			twin.sums[parts-1](&a)
+			f.twin(&a)
 			n := 6 * a.steps * tileDepth
 			for i := range want {
 				if !near(float64(got[i]), float64(want[i]), float64(n), n) {
-					o.Fatalf("%d × %d parts, %+v: sum %d is %v, want %v", parts, k.parts, a, i, got[i], want[i])
+					o.Fatalf("%d × %d parts, %+v: sum %d is %v, want %v", f.parts, k.parts, a, i, got[i], want[i])
 				}
 			}
 		}
@@ -132,7 +147,91 @@ func TestTiles(t *testing.T) {
 func tiledBackend(parts int) *Backend {
 	r := portable
 	r.tiles = portableTiles(parts)
+	for f := kernels.F32; f.Valid(); f++ {
+		if halves, _ := optest.HalfScales(f); f.Affine() || f.BlockCols() == tileDepth {
+			r.formats[f].unpack = unpacker{unpackBlocks(f), f.Affine() || len(halves) == 2}
+		}
+	}
 	return &Backend{table: &r, pool: newPool(1, &r)}
+}
+
+// unpackBlocks is what the routines for blocks of 32 columns compute, but for the middle,
+// which GGUF's formats keep.
+func unpackBlocks(f kernels.Format) func(*unpackArgs) {
+	return func(a *unpackArgs) {
+		for r := range a.rows {
+			var q [tileDepth]float32
+			src := unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(a.src), r*a.stride)), tileDepth/f.BlockCols()*f.BlockBytes())
+			for i := range q {
+				switch f {
+				case kernels.Affine4:
+					q[i] = float32(int(src[i/2]>>(i%2*4)&15) - 8)
+				case kernels.Affine8:
+					q[i] = float32(int(src[i]) - 128)
+				}
+			}
+			if !f.Affine() {
+				// With a scale of one and no bias weights are the integers.
+				src = slices.Clone(src)
+				halves, _ := optest.HalfScales(f)
+				for i, to := range []*float32{a.scale, a.bias}[:len(halves)] {
+					half := src[halves[i]:][:2]
+					*at(to, r) = kernels.FromF16(binary.LittleEndian.Uint16(half))
+					binary.LittleEndian.PutUint16(half, []uint16{0x3c00, 0}[i])
+				}
+				block := kernels.Matrix{Rows: 1, Cols: tileDepth, Format: f, Data: kernels.Whole(&buffer{mem: src})}
+				block.ReadRow(q[:], 0)
+			}
+			split(1)(&splitArgs{dst: (*uint16)(unsafe.Add(unsafe.Pointer(a.dst), 64*r)), x: &q[0], steps: 1})
+		}
+	}
+}
+
+// TestUnpack holds integers, scales and biases to the weights that they are.
+func TestUnpack(t *testing.T) {
+	test := func(o *operands, b *Backend) {
+		o.eachMatrix(func(m *kernels.Matrix) {
+			unpack := b.table.formats[m.Format].unpack
+			if unpack.run == nil {
+				return
+			}
+			s := &scratch{isaTable: b.table}
+			unit := max(tileDepth, m.Format.BlockCols(), m.Group)
+			first := o.IntN(m.Cols/unit) * unit
+			from := o.IntN(m.Rows)
+			n := 1 + o.IntN(m.Rows-from)
+			a := tileArgs{groups: (n + groupRows - 1) / groupRows, steps: (m.Cols - first) / tileDepth}
+			s.unpackTiles(&a, m, from, n, first/tileDepth, b.table.tiles)
+			want := make([]float32, m.Cols)
+			for i := range a.groups * groupRows {
+				clear(want)
+				if i < n {
+					m.ReadRow(want, from+i)
+				}
+				for c, w := range want[first:] {
+					step, col := c/tileDepth, c%tileDepth
+					p := unsafe.Add(unsafe.Pointer(a.w), i/groupRows*a.wGroup+step*a.wStep+i%groupRows/tileRows*a.wTile+i%tileRows*a.wRow+2*col)
+					q := float64(math.Float32frombits(uint32(*(*uint16)(p)) << 16))
+					at32 := func(p *float32) float64 {
+						return float64(*at(p, (i/groupRows*a.steps+step)*groupRows+i%groupRows))
+					}
+					got, bias := q*at32(a.scale), 0.0
+					if unpack.biased {
+						bias = at32(a.bias)
+					}
+					if off := math.Abs(got + bias - float64(w)); off > (math.Abs(got)+math.Abs(bias))/(1<<22) {
+						o.Fatalf("%s, %d × %d, row %d, column %d: %v·%v + %v, want %v", m.Format, m.Rows, m.Cols, from+i, first+c, q, at32(a.scale), bias, w)
+					}
+				}
+			}
+		})
+	}
+	t.Run("twins", func(t *testing.T) { test(&operands{t, rand.New(rand.NewPCG(11, 11)), true}, tiledBackend(3)) })
+	eachISA(t, func(o *operands, r *isaTable) {
+		if r.tiles != nil {
+			test(o, &Backend{table: r})
+		}
+	})
 }
 
 // product is one of many rows, and the root of the squares of the terms of each sum.
@@ -232,6 +331,7 @@ func TestTilesInCache(t *testing.T) {
 		calls            []call
 	}{
 		{kernels.BF16, 17, 128, 64, 0, 2, []call{{1, 2, 2}, {1, 2, 2}}},
+		{kernels.BF16, 128, 64, 64, 0, 1, []call{{1, 2, 8}}},
 		{kernels.BF16, 129, 512, 64, 0, 2, []call{{4, 2, 9}, {4, 2, 9}}},
 		{kernels.BF16, 17, 64, 1344, 0, 2, []call{{1, 40, 2}, {1, 2, 2}}},
 		{kernels.BF16, 17, 64, 64, 2, 0, []call{{1, 2, 2}}},            // the matrix begins inside a line
@@ -239,31 +339,32 @@ func TestTilesInCache(t *testing.T) {
 		{kernels.BF16, 17, 80, 64, 0, 1, []call{{1, 2, 2}, {1, 2, 2}}}, // rows that it has not
 		{kernels.F16, 17, 64, 1312, 0, 0, []call{{1, 40, 2}, {1, 1, 2}}},
 		{kernels.F32, 129, 128, 864, 0, 0, []call{{2, 26, 9}, {2, 1, 9}}},
+		{kernels.Q8_0, 129, 320, 1312, 2, 0, []call{{4, 40, 9}, {4, 1, 9}, {1, 40, 9}, {1, 1, 9}}},
+		{kernels.Affine4, 129, 256, 1344, 4, 0, []call{{4, 40, 9}, {4, 2, 9}}},
+		{kernels.Q6_K, 129, 128, 1024, 2, 0, []call{{2, 24, 9}, {2, 8, 9}}},
 	} {
 		m := o.alignedTo(o.matrix(c.format, c.outs, c.cols, 64, kernels.F16), c.off)
 		b := tiledBackend(3)
 		var calls []call
 		natural := 0
-		spy := func(f func(*tileArgs)) func(*tileArgs) {
-			return func(a *tileArgs) {
-				calls = append(calls, call{a.groups, a.steps, a.tiles})
-				begin := uintptr(unsafe.Pointer(&m.Data.Bytes()[0]))
-				if w := uintptr(unsafe.Pointer(a.w)); w >= begin && w < begin+uintptr(m.Data.Len) {
-					natural++
-				}
-				for what, v := range map[string]uintptr{
-					"sums": uintptr(unsafe.Pointer(a.c)), "x": uintptr(unsafe.Pointer(a.x)), "w": uintptr(unsafe.Pointer(a.w)),
-					"xNext": uintptr(a.xNext), "wRow": uintptr(a.wRow), "wTile": uintptr(a.wTile), "wStep": uintptr(a.wStep), "wGroup": uintptr(a.wGroup),
-				} {
-					if v%64 != 0 {
-						t.Errorf("%+v: %s is not of whole cache lines", c, what)
-					}
+		spy := func(a *tileArgs) {
+			calls = append(calls, call{a.groups, a.steps, a.tiles})
+			begin := uintptr(unsafe.Pointer(&m.Data.Bytes()[0]))
+			if w := uintptr(unsafe.Pointer(a.w)); w >= begin && w < begin+uintptr(m.Data.Len) {
+				natural++
+			}
+			for what, v := range map[string]uintptr{
+				"c": uintptr(unsafe.Pointer(a.c)), "x": uintptr(unsafe.Pointer(a.x)), "w": uintptr(unsafe.Pointer(a.w)),
+				"block": uintptr(unsafe.Pointer(a.block)), "zeros": uintptr(unsafe.Pointer(a.zeros)), "xNext": uintptr(a.xNext),
+				"wRow": uintptr(a.wRow), "wTile": uintptr(a.wTile), "wStep": uintptr(a.wStep), "wGroup": uintptr(a.wGroup),
+			} {
+				if v%64 != 0 {
+					t.Errorf("%+v: %s is not of whole cache lines", c, what)
 				}
 			}
 		}
-		for i, f := range b.table.tiles.sums {
-			b.table.tiles.sums[i] = spy(f)
-		}
+		k := b.table.tiles
+		k.sums, k.scaled, k.biased = [3]func(*tileArgs){spy, spy, spy}, spy, spy
 		p := newPass(b)
 		p.linear(linear{y: o.floats(c.rows * c.outs), x: o.floats(c.rows * c.cols), rows: c.rows, w: projection{m: m}})
 		if !slices.Equal(calls, c.calls) {
@@ -271,6 +372,48 @@ func TestTilesInCache(t *testing.T) {
 		}
 		if natural != c.natural {
 			t.Errorf("%+v: got %d calls with weights where they are", c, natural)
+		}
+	}
+}
+
+//go:embed amx_amd64.s
+var amxText string
+
+// TestTileInstructions states what an inner loop of the generated routines is made of:
+// four tiles of weights with one of activations. The configuration is loaded once for all
+// of them, and no tile is zeroed by an instruction, for which a product would wait.
+func TestTileInstructions(t *testing.T) {
+	type loop struct{ products, loads, stores, prefetches, multiplyAdds int }
+	want := map[string]loop{
+		"tiles1x3AMX":     {12, 7, 0, 48, 0},
+		"tiles2x3AMX":     {20, 11, 0, 48, 0},
+		"tiles3x3AMX":     {24, 15, 0, 48, 0},
+		"tilesScaled3AMX": {12, 7 + 4, 4, 48, 64},
+		"tilesBiased3AMX": {12, 7 + 4, 4, 48, 128},
+		"tiles1x1AMX":     {4, 5, 0, 16, 0},
+		"tiles2x1AMX":     {8, 9, 0, 16, 0},
+		"tiles3x1AMX":     {12, 13, 0, 16, 0},
+		"tilesScaled1AMX": {4, 5 + 4, 4, 16, 64},
+		"tilesBiased1AMX": {4, 5 + 4, 4, 16, 128},
+	}
+	routines := strings.Split(amxText, "\nTEXT ·")[1:]
+	if len(routines) != len(want) {
+		t.Errorf("%d routines, want %d", len(routines), len(want))
+	}
+	for _, text := range routines {
+		name, _, _ := strings.Cut(text, "(")
+		before, _, ok := strings.Cut(text, "\ntile:")
+		if n := strings.Count(text, "LDTILECFG"); !ok || n != 1 || strings.Count(before, "LDTILECFG") != 1 || strings.Contains(text, "TILEZERO") {
+			t.Errorf("%s: %d configurations, want one before the loops; %d tiles zeroed", name, n, strings.Count(text, "TILEZERO"))
+		}
+		_, body, _ := strings.Cut(text, "\nstep:")
+		body, _, _ = strings.Cut(body, "JNE step")
+		got := loop{
+			strings.Count(body, "TDPBF16PS"), strings.Count(body, "TILELOADD"), strings.Count(body, "TILESTORED"),
+			strings.Count(body, "PREFETCHT0"), strings.Count(body, "VFMADD231PS"),
+		}
+		if got != want[name] {
+			t.Errorf("%s: got %+v, want %+v", name, got, want[name])
 		}
 	}
 }

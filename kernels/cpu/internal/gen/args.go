@@ -150,6 +150,13 @@ var (
 	splitSteps = offset("splitArgs", "steps")
 	splitNext  = offset("splitArgs", "next")
 
+	unpackDst    = offset("unpackArgs", "dst")
+	unpackSrc    = offset("unpackArgs", "src")
+	unpackStride = offset("unpackArgs", "stride")
+	unpackRows   = offset("unpackArgs", "rows")
+	unpackScale  = offset("unpackArgs", "scale")
+	unpackBias   = offset("unpackArgs", "bias")
+
 	sumDst   = offset("sumArgs", "dst")
 	sumX     = offset("sumArgs", "x")
 	sumSteps = offset("sumArgs", "steps")

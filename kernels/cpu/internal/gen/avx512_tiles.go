@@ -14,6 +14,7 @@ func tileRoutines(ctx *build.Context, c *constants) {
 	for parts := 1; parts <= 3; parts++ {
 		split(ctx, c, parts)
 	}
+	unpack(ctx, c)
 	sum32(ctx)
 	transpose(ctx)
 }
