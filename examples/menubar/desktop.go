@@ -1,3 +1,5 @@
+//go:build !linux && !windows
+
 package main
 
 import (
@@ -19,7 +21,7 @@ type browser struct{}
 func (browser) Run(ctx context.Context, a desktop.Assistant) error {
 	if err := browse.Open(a.Page()); err != nil {
 		fmt.Fprintln(os.Stderr, "no browser was opened:", err)
-		return page{}.Run(ctx, a)
+		return (&page{}).Run(ctx, a)
 	}
 	<-ctx.Done()
 	return nil

@@ -15,13 +15,16 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
-	"runtime/debug"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/go-openelm/go-openelm/examples/menubar/internal/assistant"
 	"github.com/go-openelm/go-openelm/examples/menubar/internal/desktop"
+	"github.com/go-openelm/go-openelm/examples/menubar/internal/instance"
+	"github.com/go-openelm/go-openelm/internal/version"
 )
 
 func init() { runtime.LockOSThread() } // the desktop's window system wants the main thread
@@ -49,7 +52,7 @@ func run(ctx context.Context, args []string) error {
 	model := f.String("model", "", "choose this model, and download it if it is not there: a folder, a file or a Hugging Face repository")
 	noIcon := f.Bool("no-icon", false, "only serve the page, and print its address")
 	dir := f.String("dir", "", "folder of settings and history (default: OpenELM in the user's configuration)")
-	version := f.Bool("version", false, "print the version")
+	showVersion := f.Bool("version", false, "print the version")
 	switch err := f.Parse(args); {
 	case err == flag.ErrHelp:
 		return nil
@@ -57,13 +60,35 @@ func run(ctx context.Context, args []string) error {
 		return err
 	case f.NArg() > 0:
 		return fmt.Errorf("there is no command %q", f.Arg(0))
-	case *version:
-		fmt.Println(versionText())
+	case *showVersion:
+		fmt.Println("openelm-menubar " + version.Line())
 		return nil
+	}
+	if *dir == "" {
+		config, err := os.UserConfigDir()
+		if err != nil {
+			return fmt.Errorf("no folder for settings: %w", err)
+		}
+		*dir = filepath.Join(config, "OpenELM")
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	var d desktop.Desktop = &page{}
+	if !*noIcon {
+		d = newDesktop(log)
+	}
+	one, err := instance.Claim(ctx, filepath.Join(*dir, "instance"), d.Show)
+	switch {
+	case err == instance.ErrRunning && *model != "":
+		return fmt.Errorf("%w: choose %s on its page", err, *model)
+	case err == instance.ErrRunning:
+		fmt.Println("OpenELM is running already, and shows its page.")
+		return nil
+	case err != nil:
+		return err
+	}
+	defer one.Close()
 	a, err := assistant.New(assistant.Options{Dir: *dir, Logger: log})
 	if err != nil {
 		return err
@@ -80,32 +105,25 @@ func run(ctx context.Context, args []string) error {
 			return err
 		}
 	}
-	var d desktop.Desktop = page{}
-	if !*noIcon {
-		d = newDesktop(log)
-	}
 	return d.Run(ctx, a)
 }
 
 // page is a desktop without an icon: a person opens the page by its address.
-type page struct{}
+type page struct {
+	assistant atomic.Pointer[desktop.Assistant] // while it runs
+}
 
-func (page) Run(ctx context.Context, a desktop.Assistant) error {
-	fmt.Println(a.Page())
-	fmt.Fprintln(os.Stderr, "Open this address in a browser within ten minutes; it works once. Control-C ends the program.")
+func (p *page) Run(ctx context.Context, a desktop.Assistant) error {
+	p.assistant.Store(&a)
+	defer p.assistant.Store(nil)
+	p.Show()
 	<-ctx.Done()
 	return nil
 }
 
-func (page) Show() {}
-
-// version is stamped by the linker where releases are made.
-var version string
-
-func versionText() string {
-	v := version
-	if info, ok := debug.ReadBuildInfo(); ok && v == "" {
-		v = info.Main.Version
+func (p *page) Show() {
+	if a := p.assistant.Load(); a != nil {
+		fmt.Println((*a).Page())
+		fmt.Fprintln(os.Stderr, "Open this address in a browser within ten minutes; it works once. Control-C ends the program.")
 	}
-	return fmt.Sprintf("OpenELM menubar %s %s/%s", v, runtime.GOOS, runtime.GOARCH)
 }

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -30,9 +32,9 @@ func TestMain(m *testing.M) {
 }
 
 // child runs a tray. It says on standard output what the tray wants of the assistant,
-// and is told on standard input: show, quit, or a state as JSON.
+// and is told on standard input: show, hide, login, quit, or a state as JSON.
 func child() {
-	a := &assistant{settings: desktop.Settings{HideIcon: os.Getenv("OPENELM_TEST_HIDE") != ""}}
+	a := &assistant{watchers: map[int]func(desktop.State){}, settings: desktop.Settings{HideIcon: os.Getenv("OPENELM_TEST_HIDE") != ""}}
 	a.state = desktop.State{Status: desktop.Resting, Model: "story", Story: true}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	t := tray.New(tray.Options{
@@ -59,6 +61,10 @@ func child() {
 				t.Show()
 			case "quit":
 				quit()
+			case "hide":
+				a.Change(func(s *desktop.Settings) { s.HideIcon = true })
+			case "login":
+				a.Change(func(s *desktop.Settings) { s.StartAtLogin = !s.StartAtLogin })
 			default:
 				var s desktop.State
 				if err := json.Unmarshal([]byte(line), &s); err != nil {
@@ -88,15 +94,20 @@ type assistant struct {
 	mu       sync.Mutex
 	state    desktop.State
 	settings desktop.Settings
-	watchers []func(desktop.State)
+	watchers map[int]func(desktop.State)
+	watched  int
+	telling  sync.Mutex
 	pages    int
 }
 
 func (a *assistant) set(s desktop.State) {
+	a.telling.Lock() // no watcher twice at a time
+	defer a.telling.Unlock()
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.state = s
-	for _, w := range a.watchers {
+	watchers := slices.Collect(maps.Values(a.watchers))
+	a.mu.Unlock()
+	for _, w := range watchers {
 		w(s)
 	}
 }
@@ -121,17 +132,26 @@ func (a *assistant) State() desktop.State {
 func (a *assistant) Watch(changed func(desktop.State)) (stop func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.watchers = append(a.watchers, changed)
+	a.watched++
+	id := a.watched
+	a.watchers[id] = changed
 	return func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		a.watchers = nil
+		delete(a.watchers, id)
 	}
 }
-func (a *assistant) Settings() desktop.Settings { return a.settings }
+func (a *assistant) Settings() desktop.Settings {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.settings
+}
 func (a *assistant) Change(edit func(*desktop.Settings)) error {
+	a.mu.Lock()
 	edit(&a.settings)
-	say("start at login %t", a.settings.StartAtLogin)
+	a.mu.Unlock()
+	say("start at login %t", a.Settings().StartAtLogin)
+	a.set(a.State())
 	return nil
 }
 func (a *assistant) Unload()                     { say("unload") }

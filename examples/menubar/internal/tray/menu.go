@@ -21,7 +21,7 @@ func decorate() {
 }
 
 // show fills the menu, and keeps it as the assistant is until ctx ends.
-func (t *Tray) show(ctx context.Context, tasks *sync.WaitGroup, a desktop.Assistant) {
+func (t *Tray) show(ctx context.Context, tasks *sync.WaitGroup, a desktop.Assistant, hide func()) {
 	state := systray.AddMenuItem("", "What the assistant is doing")
 	state.Disable()
 	systray.AddSeparator()
@@ -54,52 +54,53 @@ func (t *Tray) show(ctx context.Context, tasks *sync.WaitGroup, a desktop.Assist
 	}
 	systray.AddSeparator()
 	unload := add(systray.AddMenuItem("Unload Now", "Give the model's memory back"), a.Unload)
-	atLogin, err := t.Login.Enabled()
-	if err != nil {
-		t.Log.Error("start at login", "error", err)
-	}
-	var start *systray.MenuItem
-	start = add(systray.AddMenuItemCheckbox("Start at Login", "", atLogin), func() { t.startAtLogin(a, start) })
+	start := systray.AddMenuItemCheckbox("Start at Login", "", a.Settings().StartAtLogin)
+	add(start, func() {
+		if err := a.Change(func(s *desktop.Settings) { s.StartAtLogin = !s.StartAtLogin }); err != nil {
+			t.Log.Error("start at login", "error", err)
+		}
+	})
 	systray.AddSeparator()
 	add(systray.AddMenuItem("Quit OpenELM", ""), systray.Quit)
 
-	var last, lastUnload any
-	update := func(s desktop.State) {
-		if line := Line(s); line != last {
-			last = line
+	var line string
+	var updating sync.Mutex
+	update := func(desktop.State) { // to what there is
+		updating.Lock()
+		defer updating.Unlock()
+		s := a.State()
+		if now := Line(s); now != line {
+			line = now
 			state.SetTitle(line)
 			systray.SetTooltip("OpenELM: " + line)
 		}
-		if loaded := s.Status != desktop.Resting; loaded != lastUnload {
-			lastUnload = loaded
-			if loaded {
-				unload.Enable()
-			} else {
-				unload.Disable()
-			}
+		if s.Status == desktop.Resting != unload.Disabled() {
+			able(unload, s.Status != desktop.Resting)
+		}
+		if on := a.Settings().StartAtLogin; on != start.Checked() {
+			tick(start, on)
+		}
+		if a.Settings().HideIcon {
+			hide()
 		}
 	}
-	update(a.State())
 	stop := a.Watch(update)
+	update(desktop.State{}) // what there was before, too
 	tasks.Go(func() {
 		<-ctx.Done()
 		stop()
 	})
 }
 
-// startAtLogin switches it, and ticks the menu's entry as it then is.
-func (t *Tray) startAtLogin(a desktop.Assistant, item *systray.MenuItem) {
-	on, err := t.Login.Enabled()
-	if err == nil {
-		err = t.Login.Set(!on)
+func able(item *systray.MenuItem, on bool) {
+	if on {
+		item.Enable()
+	} else {
+		item.Disable()
 	}
-	if err == nil {
-		on = !on
-		err = a.Change(func(s *desktop.Settings) { s.StartAtLogin = on })
-	}
-	if err != nil {
-		t.Log.Error("start at login", "error", err)
-	}
+}
+
+func tick(item *systray.MenuItem, on bool) {
 	if on {
 		item.Check()
 	} else {

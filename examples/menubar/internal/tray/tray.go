@@ -9,6 +9,7 @@ import (
 	"log"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"fyne.io/systray"
 
@@ -74,6 +75,7 @@ func (t *Tray) Run(ctx context.Context, a desktop.Assistant) error {
 		t.assistant = nil
 		t.mu.Unlock()
 	}()
+	defer t.keepLogin(a)()
 	hidden := a.Settings().HideIcon
 	err := available(ctx)
 	if wanted || err != nil && !hidden {
@@ -82,18 +84,38 @@ func (t *Tray) Run(ctx context.Context, a desktop.Assistant) error {
 	if err != nil && !hidden {
 		t.Log.Warn("the page is in the browser", "error", err)
 	}
-	if hidden || errors.Is(err, errNoBus) {
-		<-ctx.Done()
+	if !hidden && !errors.Is(err, errNoBus) && t.run(ctx, a) {
 		return nil
 	}
-	// The icon appears when a panel does.
-	t.run(ctx, a)
+	<-ctx.Done()
 	return nil
 }
 
+// keepLogin makes the setting what the system does, and the system do what the
+// setting says from now on, until the function it returns is called.
+func (t *Tray) keepLogin(a desktop.Assistant) (stop func()) {
+	complain := func(err error) {
+		if err != nil {
+			t.Log.Error("start at login", "error", err)
+		}
+	}
+	on, err := t.Login.Enabled()
+	complain(err)
+	if err == nil && on != a.Settings().StartAtLogin {
+		complain(a.Change(func(s *desktop.Settings) { s.StartAtLogin = on }))
+	}
+	return a.Watch(func(desktop.State) {
+		if want := a.Settings().StartAtLogin; want != on {
+			on = want
+			complain(t.Login.Set(on))
+		}
+	})
+}
+
 // run runs package systray, which tells what goes wrong to package log alone, also
-// after it has ended.
-func (t *Tray) run(ctx context.Context, a desktop.Assistant) {
+// after it has ended. It reports whether the program is to end, too: the icon may
+// have been hidden, until the next start.
+func (t *Tray) run(ctx context.Context, a desktop.Assistant) (quit bool) {
 	log.SetOutput(slog.NewLogLogger(t.Log.Handler(), slog.LevelDebug).Writer())
 	log.SetFlags(0)
 	ctx, cancel := context.WithCancel(ctx)
@@ -101,6 +123,7 @@ func (t *Tray) run(ctx context.Context, a desktop.Assistant) {
 	defer tasks.Wait()
 	defer cancel()
 	ready := make(chan struct{})
+	var hidden atomic.Bool
 	systray.SetOnTapped(func() { t.open(a) })
 	if decorateFirst {
 		decorate()
@@ -110,11 +133,15 @@ func (t *Tray) run(ctx context.Context, a desktop.Assistant) {
 		if !decorateFirst {
 			decorate()
 		}
-		t.show(ctx, &tasks, a)
+		t.show(ctx, &tasks, a, func() {
+			hidden.Store(true)
+			systray.Quit()
+		})
 		tasks.Go(func() {
 			<-ctx.Done()
 			systray.Quit()
 		})
 	}, nil)
 	<-ready
+	return !hidden.Load()
 }

@@ -3,6 +3,7 @@ package tray_test
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -203,7 +204,8 @@ func (p *program) ends() string {
 func TestTray(t *testing.T) {
 	address := bus(t)
 	panel := startPanel(t, address)
-	program := start(t, "DBUS_SESSION_BUS_ADDRESS="+address)
+	config := t.TempDir()
+	program := start(t, "DBUS_SESSION_BUS_ADDRESS="+address, "XDG_CONFIG_HOME="+config)
 	icon := <-panel.icons
 
 	for _, name := range []string{"Title", "Id"} {
@@ -262,13 +264,58 @@ func TestTray(t *testing.T) {
 	panel.click(icon, "Unload Now")
 	program.says("unload")
 
-	for _, on := range []string{"true", "false"} {
-		panel.click(icon, "Start at Login")
-		program.says("start at login " + on)
-		panel.wait(icon, func(e []entry) bool { return (e[4].Tick == 1) == (on == "true") })
+	file := filepath.Join(config, "autostart", "org.example.test.desktop")
+	for i, on := range []bool{true, false, true, false} {
+		if i < 2 {
+			panel.click(icon, "Start at Login")
+		} else {
+			program.tell("login") // on the page
+		}
+		program.says(fmt.Sprintf("start at login %t", on))
+		panel.wait(icon, func(e []entry) bool { return (e[4].Tick == 1) == on })
+		for until := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+			if _, err := os.Stat(file); (err == nil) == on {
+				break
+			}
+			if time.Now().After(until) {
+				t.Fatalf("it starts at login: %t, want %t", !on, on)
+			}
+		}
 	}
 
 	panel.click(icon, "Quit OpenELM")
+	if log := program.ends(); log != "" {
+		t.Errorf("its log:\n%s", log)
+	}
+}
+
+// TestHide hides the icon of a program that goes on; and what starts at login
+// already, as the system says, is a setting.
+func TestHide(t *testing.T) {
+	address, config := bus(t), t.TempDir()
+	panel := startPanel(t, address)
+	if err := os.MkdirAll(filepath.Join(config, "autostart"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(config, "autostart", "org.example.test.desktop"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	program := start(t, "DBUS_SESSION_BUS_ADDRESS="+address, "XDG_CONFIG_HOME="+config)
+	program.says("start at login true")
+	icon := <-panel.icons
+	if err := panel.conn.AddMatchSignal(dbus.WithMatchMember("NameOwnerChanged"), dbus.WithMatchArg(0, icon.Destination())); err != nil {
+		t.Fatal(err)
+	}
+	program.tell("hide")
+	program.says("start at login true")
+	for s := range panel.signals {
+		if s.Name == "org.freedesktop.DBus.NameOwnerChanged" && s.Body[0] == icon.Destination() && s.Body[2] == "" {
+			break
+		}
+	}
+	program.tell("show")
+	program.says("open http://127.0.0.1:1/?ticket=1")
+	program.tell("quit")
 	if log := program.ends(); log != "" {
 		t.Errorf("its log:\n%s", log)
 	}
