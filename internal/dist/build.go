@@ -15,6 +15,7 @@ const versionPackage = "github.com/go-openelm/go-openelm/internal/version"
 // programs are those of an archive: the folder of the module, the package in it.
 var programs = []struct{ name, module, pkg string }{
 	{"openelm", ".", "./cmd/openelm"},
+	{"openelm-menubar", "examples/menubar", "."},
 }
 
 // documents go into every archive.
