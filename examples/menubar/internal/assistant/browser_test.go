@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	cdp "github.com/chromedp/cdproto/page"
@@ -111,7 +112,16 @@ func (p *page) eval(expression string) (s string) {
 }
 
 // press types keys at whatever has the focus.
-func (p *page) press(keys string, modifiers ...chromedp.KeyOption) {
+func (p *page) press(keys string) { p.Helper(); p.do(chromedp.KeyEvent(keys)) }
+
+// shortcut presses a key with others. A letter is not typed then, as chromedp's are.
+func (p *page) shortcut(modifiers input.Modifier, key string) {
 	p.Helper()
-	p.do(chromedp.KeyEvent(keys, modifiers...))
+	code := key
+	if len(key) == 1 {
+		code = "Key" + strings.ToUpper(key)
+	}
+	for _, kind := range []input.KeyType{input.KeyRawDown, input.KeyUp} {
+		p.do(input.DispatchKeyEvent(kind).WithModifiers(modifiers).WithKey(key).WithCode(code))
+	}
 }

@@ -16,7 +16,7 @@ type download struct {
 	name       string
 	cancel     context.CancelFunc // nil while it is paused
 	done, size int64
-	told       time.Time
+	pending    bool // a change is about to be told
 }
 
 // everySoOften is how often the progress of a download is told.
@@ -157,10 +157,16 @@ func (a *Assistant) progress(d *download, files map[string]int64, p hub.Progress
 	if d.done+p.Total-p.Done > d.size {
 		d.size = d.done + p.Total - p.Done
 	}
-	if now := time.Now(); now.Sub(d.told) >= everySoOften || p.Done == p.Total {
-		d.told = now
-		a.notify()
+	if d.pending {
+		return
 	}
+	d.pending = true
+	time.AfterFunc(everySoOften, func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		d.pending = false
+		a.notify()
+	})
 }
 
 // finishDownload is what becomes of a model that was chosen.
