@@ -75,8 +75,9 @@ func run(ctx context.Context, args []string) error {
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	var d desktop.Desktop = &page{}
+	var able desktop.Abilities
 	if !*noIcon {
-		d = newDesktop(log)
+		d, able = newDesktop(log), abilities()
 	}
 	one, err := instance.Claim(ctx, filepath.Join(*dir, "instance"), d.Show)
 	switch {
@@ -89,7 +90,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer one.Close()
-	a, err := assistant.New(assistant.Options{Dir: *dir, Logger: log})
+	a, err := assistant.New(assistant.Options{Dir: *dir, Abilities: able, Logger: log})
 	if err != nil {
 		return err
 	}

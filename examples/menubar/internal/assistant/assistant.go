@@ -28,6 +28,8 @@ type Options struct {
 	Hub *hub.Client
 	// Listener is where the page is; a free port of loopback if nil.
 	Listener net.Listener
+	// Abilities are those of the desktop that it is on.
+	Abilities desktop.Abilities
 	// Logger gets what the person is not told; silent if nil. It is told no text of
 	// theirs.
 	Logger *slog.Logger
@@ -36,6 +38,7 @@ type Options struct {
 // Assistant implements [desktop.Assistant].
 type Assistant struct {
 	dir    string
+	able   desktop.Abilities
 	hub    hub.Client
 	log    *slog.Logger
 	server *server.Server
@@ -89,7 +92,7 @@ const (
 // New opens the assistant, without a model. The page can be reached from now on.
 func New(o Options) (_ *Assistant, err error) {
 	a := &Assistant{
-		dir: o.Dir, log: o.Logger, served: make(chan struct{}),
+		dir: o.Dir, able: o.Abilities, log: o.Logger, served: make(chan struct{}),
 		sources: map[choice]*source{}, answers: map[int]context.CancelCauseFunc{}, watchers: map[int]*watcher{},
 	}
 	if a.log == nil {

@@ -228,10 +228,11 @@ func (a *Assistant) watch(w http.ResponseWriter, r *http.Request) error {
 		}
 		a.mu.Lock()
 		event := struct {
-			State    desktop.State    `json:"state"`
-			Settings desktop.Settings `json:"settings"`
-			Offered  *string          `json:"offered,omitempty"`
-		}{State: a.state(), Settings: a.settings.Settings}
+			State     desktop.State     `json:"state"`
+			Settings  desktop.Settings  `json:"settings"`
+			Abilities desktop.Abilities `json:"abilities"`
+			Offered   *string           `json:"offered,omitempty"`
+		}{State: a.state(), Settings: a.settings.clone().Settings, Abilities: a.able}
 		if o := &a.offered; o.number > seen && (!o.taken || seen > 0) {
 			o.taken = true
 			event.Offered = &o.text

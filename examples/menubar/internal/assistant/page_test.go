@@ -302,10 +302,15 @@ func TestLongTextOnPage(t *testing.T) {
 // TestHistory: what was done today is kept if the person wants that, comes back, and
 // is forgotten.
 func TestHistory(t *testing.T) {
-	a := start(t, options(t, nil))
+	o := options(t, nil)
+	o.Abilities = desktop.Abilities{HideIcon: true, GlobalKey: "⌃⌥Space"}
+	a := start(t, o)
 	p := open(t, a.Page())
 	p.wait(ready)
 	p.do(chromedp.Click("#showSettings"))
+	if got := p.eval(`["start_at_login", "hide_icon", "global_key"].map((id) => document.getElementById(id).getBoundingClientRect().width > 0)`); got != "false,true,true" {
+		t.Errorf("of what the desktop obeys, and what not, there are %s", got)
+	}
 	p.accessible("the settings")
 	p.do(chromedp.Click("#keep_history"))
 	p.wait(`!document.getElementById("showHistory").hidden`)

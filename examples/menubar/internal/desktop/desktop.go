@@ -93,6 +93,14 @@ type Settings struct {
 	GlobalKey    bool          `json:"global_key,omitempty"` // the key that opens the page with the clipboard
 }
 
+// Abilities are what of the settings a platform's half obeys. The page offers no
+// others.
+type Abilities struct {
+	StartAtLogin bool   `json:"start_at_login,omitempty"`
+	HideIcon     bool   `json:"hide_icon,omitempty"`
+	GlobalKey    string `json:"global_key,omitempty"` // which one it is, "" if there is none
+}
+
 // Desktop is a platform's half.
 type Desktop interface {
 	// Run shows the icon and serves the person until ctx ends or the person quits.

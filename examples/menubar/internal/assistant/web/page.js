@@ -165,6 +165,8 @@ function show() {
 	}
 
 	for (const box of document.querySelectorAll("#settings [type=checkbox]")) box.checked = Boolean(settings[box.id]);
+	for (const id of ["start_at_login", "hide_icon", "global_key"]) byId(id).closest("label").hidden = !now.abilities[id];
+	set("globalKeyName", now.abilities.global_key ?? "");
 	byId("idle").value = String((settings.idle_time || 300e9) / 1e9);
 	byId("idleField").hidden = Boolean(settings.keep_loaded);
 	byId("unload").disabled = !state.memory_bytes;
