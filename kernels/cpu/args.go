@@ -56,13 +56,14 @@ type widenArgs struct {
 	blocks      int      // as in affineArgs
 }
 
-// gemmArgs: C[r][j] (+)= Σ_k A[r][k]·B[k][j], tileCols columns j. Strides are in
-// bytes, and so is the distance of the second half of a row of B from the first.
+// gemmArgs: C[r][j] (+)= Σ_k A[r][k]·B[k][j], tileCols columns j, added in the order
+// of k. Strides are in bytes, and so is the distance of the second half of a row of B
+// from the first.
 type gemmArgs struct {
 	c, a, b       *float32
 	ldc, lda, ldb int
 	k             int
-	add           int // 0: C is overwritten
+	add           int // 0: C is overwritten; 1: the sum is added to it; 2: it goes on from C
 	half          int
 }
 
@@ -79,6 +80,18 @@ type vectorArgs struct {
 	dst, x, w *float32
 	n         int
 	scalar    float32
+	sum       float32
+}
+
+// rotateArgs are heads one behind the other, each of n pairs (i, n+i), n a multiple of
+// lanes: dst = factor · the RMSNorm of x, rotated by angles: n cosines, n sines. Without
+// norm, w must be ones.
+type rotateArgs struct {
+	dst, x, w, angle *float32
+	heads            int
+	n                int
+	norm             int // 0: there is none
+	factor, eps      float32
 }
 
 // permuteArgs: for each 32 elements of x, dst[i] = x[index[i]]·scale[i] and the

@@ -27,16 +27,22 @@ func (p *pass) Attend(out, qkv kernels.View, a *kernels.Attention, spans []kerne
 	if p.err != nil {
 		return
 	}
-	p.rotate = rotate{qkv: in, a: a, spans: spans}
+	all := queries{out: dst, qkv: in, a: a, spans: spans}
+	prompt := rows > kernels.ExactRows
+	p.rotate = rotate{all, !prompt}
 	p.run(rows, 8, &p.rotate)
-
-	t := &p.attend
-	*t = attend{out: dst, qkv: in, a: a, spans: spans, splits: 1}
-	for i := range spans {
-		t.blocks += (spans[i].Rows + blockRows - 1) / blockRows
+	p.rotate = rotate{}
+	if prompt {
+		p.prompt = newAttendPrompt(all, p.backend.threads)
+		p.run(p.prompt.items(), 1, &p.prompt)
+		p.prompt = attendPrompt{}
+		return
 	}
+	t := &p.attend
+	*t = attend{queries: all, splits: 1}
+	t.blockRows = blockRows
 	// One token of one sequence has few heads: share out its context, too.
-	items := t.blocks * a.KVHeads
+	items := t.items()
 	if p.backend.threads > 1 && items < 4*p.backend.threads {
 		t.splits = (longest + splitPositions - 1) / splitPositions
 	}
@@ -49,37 +55,113 @@ func (p *pass) Attend(out, qkv kernels.View, a *kernels.Attention, spans []kerne
 		p.run(items, 4, &p.merge)
 		p.merge = merge{}
 	}
-	p.rotate, p.attend = rotate{}, attend{}
+	p.attend = attend{}
 }
 
-// rotate normalises and rotates the query and key heads of each row of qkv, in
-// place, and appends keys and values to the caches. Its items are rows.
+// queries are the rows of a pass, cut into blocks of at most blockRows, none in two
+// spans. An item is a block with all query heads that share a key-value head.
+type queries struct {
+	out, qkv  []float32
+	a         *kernels.Attention
+	spans     []kernels.Span
+	blockRows int
+}
+
+// group is the number of query heads that share a key-value head.
+func (t *queries) group() int { return t.a.QueryHeads / t.a.KVHeads }
+
+// heads are n heads of a row of qkv, from head h on.
+func (t *queries) heads(row, h, n int) []float32 {
+	hd := t.a.HeadDim
+	return t.qkv[(row*(t.a.QueryHeads+2*t.a.KVHeads)+h)*hd:][:n*hd]
+}
+
+// scale is what queries are multiplied by, so that powers of two are taken of scores.
+func (t *queries) scale() float32 { return float32(math.Log2E / math.Sqrt(float64(t.a.HeadDim))) }
+
+func (t *queries) items() int {
+	blocks := 0
+	for i := range t.spans {
+		blocks += (t.spans[i].Rows + t.blockRows - 1) / t.blockRows
+	}
+	return blocks * t.a.KVHeads
+}
+
+// block is rows first … first+rows of the activations, the rows of span from
+// offset on.
+type block struct {
+	span                *kernels.Span
+	first, offset, rows int
+}
+
+func (t *queries) block(i int) block {
+	first := 0
+	for j := range t.spans {
+		span := &t.spans[j]
+		n := (span.Rows + t.blockRows - 1) / t.blockRows
+		if i < n {
+			offset := i * t.blockRows
+			return block{span, first + offset, offset, min(t.blockRows, span.Rows-offset)}
+		}
+		i -= n
+		first += span.Rows
+	}
+	panic("cpu: block outside the spans")
+}
+
+// visible is how many positions row r of the block sees: its own and all before it.
+func (b *block) visible(r int) int { return b.span.Pos + b.offset + r + 1 }
+
+// end is how many positions the block sees.
+func (b *block) end() int { return b.visible(b.rows - 1) }
+
+// cached are n positions of a head from position at on.
+func (b *block) cached(v kernels.View, f kernels.Format, headDim, head, at, n int) kernels.View {
+	size := headDim * f.BlockBytes()
+	return v.Slice((head*b.span.Capacity+at)*size, n*size)
+}
+
+// store writes the result of query i of a block: x divided by sum.
+func (t *queries) store(s *scratch, b block, head, i int, x []float32, sum float32) {
+	hd, group := t.a.HeadDim, t.group()
+	s.scaled(t.out[((b.first+i/group)*t.a.QueryHeads+head*group+i%group)*hd:][:hd], x[:hd], 1/sum)
+}
+
+// scaled sets dst = x·factor.
+func (s *scratch) scaled(dst, x []float32, factor float32) {
+	whole := len(x) &^ (lanes - 1)
+	if whole > 0 {
+		s.vectorArgs = vectorArgs{dst: ptr(dst), x: ptr(x), n: whole, scalar: factor}
+		s.scale(&s.vectorArgs)
+	}
+	for i := whole; i < len(x); i++ {
+		dst[i] = x[i] * factor
+	}
+}
+
+// rotate appends normalised and rotated keys, and values, of each row to the caches, and
+// normalises, rotates and scales its queries in place, unless whoever takes them does. Its
+// items are rows.
 type rotate struct {
-	qkv   []float32
-	a     *kernels.Attention
-	spans []kernels.Span
+	queries
+	whole bool // queries, too
 }
 
 func (t *rotate) run(lo, hi int, s *scratch) {
 	a, hd := t.a, t.a.HeadDim
-	angles := a.Rope.Floats()
-	qNorm, kNorm := a.QueryNorm.Weight.Floats(), a.KeyNorm.Weight.Floats()
-	width := (a.QueryHeads + 2*a.KVHeads) * hd
 	for row := lo; row < hi; row++ {
 		span, r := locate(t.spans, row)
 		pos := span.Pos + r
-		angle := angles[pos*hd : (pos+1)*hd]
-		qkv := t.qkv[row*width : (row+1)*width]
-		for h := range a.QueryHeads {
-			s.rotateHead(qkv[h*hd:(h+1)*hd], angle, qNorm, a.QueryNorm.Eps)
+		if t.whole {
+			q := t.heads(row, 0, a.QueryHeads)
+			s.rotateHeads(q, q, a, &a.QueryNorm, pos, t.scale())
 		}
+		k, v := t.heads(row, a.QueryHeads, a.KVHeads), t.heads(row, a.QueryHeads+a.KVHeads, a.KVHeads)
+		s.rotateHeads(k, k, a, &a.KeyNorm, pos, 1)
 		for h := range a.KVHeads {
-			k := qkv[(a.QueryHeads+h)*hd:][:hd]
-			v := qkv[(a.QueryHeads+a.KVHeads+h)*hd:][:hd]
-			s.rotateHead(k, angle, kNorm, a.KeyNorm.Eps)
 			at := (h*span.Capacity + pos) * hd
-			appendTo(span.Keys, span.Format, at, k)
-			appendTo(span.Values, span.Format, at, v)
+			appendTo(span.Keys, span.Format, at, k[h*hd:][:hd])
+			appendTo(span.Values, span.Format, at, v[h*hd:][:hd])
 		}
 	}
 }
@@ -106,33 +188,49 @@ func locate(spans []kernels.Span, row int) (*kernels.Span, int) {
 	panic("cpu: row outside the spans")
 }
 
-// rotateHead applies the head norm (if any) and RoPE to one head: the pair
-// (x_i, x_{i+half}) is rotated by angle i.
-func (s *scratch) rotateHead(x, angle, norm []float32, eps float32) {
-	if norm != nil {
-		s.norm(x, x, norm[:len(x)], eps)
+// rotateHeads sets dst to the heads in x, with norm (if any) and RoPE, times factor. dst
+// may be x.
+func (s *scratch) rotateHeads(dst, x []float32, a *kernels.Attention, norm *kernels.Norm, pos int, factor float32) {
+	hd := a.HeadDim
+	w := norm.Weight.Floats()
+	args := &s.rotateArgs
+	*args = rotateArgs{
+		dst: ptr(dst), x: ptr(x), angle: ptr(a.Rope.Floats()[pos*hd:][:hd]),
+		heads: len(x) / hd, n: hd / 2, factor: factor, eps: norm.Eps,
 	}
-	half := len(x) / 2
-	f := s.rope
-	if half%lanes != 0 {
-		f = portable.rope
+	if w == nil {
+		w = s.onesOf(hd)
+	} else {
+		args.norm = 1
 	}
-	s.vectorArgs = vectorArgs{dst: ptr(x), x: ptr(angle), n: half}
-	f(&s.vectorArgs)
+	args.w = ptr(w[:hd])
+	f := s.rotate
+	if args.n%lanes != 0 {
+		f = portable.rotate
+	}
+	f(args)
+}
+
+// onesOf are n ones.
+func (s *scratch) onesOf(n int) []float32 {
+	if len(s.ones) < n {
+		for i := range grow(&s.ones, n) {
+			s.ones[i] = 1
+		}
+	}
+	return s.ones
 }
 
 // attend computes softmax(q·Kᵀ/√head_dim)·V (the sums of Milakov and Gimelshein
-// 2018; Dao et al. 2022): the context is cut into splits of splitPositions, of each
-// a partial result is computed, and partial results are folded in the order of
-// their positions. So what a row gets depends on its position only.
+// 2018; Dao et al. 2022) for at most kernels.ExactRows rows: the context is cut into
+// splits of splitPositions, of each a partial result is computed, and partial results
+// are folded in the order of their positions. So what a row gets depends on its
+// position only.
 //
-// An item is a block of rows of one sequence with all query heads that share a
-// key-value head: all splits of its context or, where splits are shared out, one.
+// Its items are those of its queries, with all splits of their contexts or, where
+// splits are shared out, one.
 type attend struct {
-	out, qkv []float32
-	a        *kernels.Attention
-	spans    []kernels.Span
-	blocks   int       // of at most blockRows rows, none in two spans
+	queries
 	splits   int       // of the longest context if they are shared out, else 1
 	partials []float32 // if splits > 1: of each item
 }
@@ -142,50 +240,22 @@ const (
 	splitPositions = 256
 )
 
-// queries is the largest number of query vectors in an item.
-func (t *attend) queries() int { return blockRows * t.a.QueryHeads / t.a.KVHeads }
+// most is the largest number of query vectors in an item.
+func (t *attend) most() int { return blockRows * t.group() }
 
-func (t *attend) partialSize() int { return t.queries() * (t.a.HeadDim + 2) }
-
-// block is rows first … first+rows of the activations, the rows of span from
-// offset on.
-type block struct {
-	span                *kernels.Span
-	first, offset, rows int
-}
-
-func (t *attend) block(i int) block {
-	first := 0
-	for j := range t.spans {
-		span := &t.spans[j]
-		n := (span.Rows + blockRows - 1) / blockRows
-		if i < n {
-			offset := i * blockRows
-			return block{span, first + offset, offset, min(blockRows, span.Rows-offset)}
-		}
-		i -= n
-		first += span.Rows
-	}
-	panic("cpu: block outside the spans")
-}
-
-// visible is how many positions row r of the block sees: its own and all before it.
-func (b *block) visible(r int) int { return b.span.Pos + b.offset + r + 1 }
-
-// end is how many positions the block sees.
-func (b *block) end() int { return b.visible(b.rows - 1) }
+func (t *attend) partialSize() int { return t.most() * (t.a.HeadDim + 2) }
 
 // partial is the result of a block's queries over a part of the context. Query i is
 // head i%group of row i/group.
 type partial struct {
-	out  []float32 // Σ e^(score − top) · v
+	out  []float32 // Σ 2^(score − top) · v
 	tops []float32 // the largest scores
-	sums []float32 // Σ e^(score − top)
+	sums []float32 // Σ 2^(score − top)
 }
 
 // partial is one in memory for at least partialSize elements.
 func (t *attend) partial(buf []float32) partial {
-	n := t.queries()
+	n := t.most()
 	out, rest := buf[:n*t.a.HeadDim], buf[n*t.a.HeadDim:]
 	return partial{out, rest[:n], rest[n:][:n]}
 }
@@ -199,9 +269,11 @@ func (t *attend) run(lo, hi int, s *scratch) {
 			continue
 		}
 		size := t.partialSize()
-		buf := grow(&s.queries, t.queries()*t.a.HeadDim+2*size)
+		buf := grow(&s.queries, t.most()*t.a.HeadDim+2*size)
 		q, first, next := buf[2*size:], t.partial(buf), t.partial(buf[size:])
-		t.scaled(q, b, head)
+		for r, heads := 0, t.group()*t.a.HeadDim; r < b.rows; r++ {
+			copy(q[r*heads:(r+1)*heads], t.heads(b.first+r, head*t.group(), t.group()))
+		}
 		if t.splits > 1 {
 			t.split(s, q, b, head, from, t.partial(t.partials[item*size:]))
 			continue
@@ -211,7 +283,7 @@ func (t *attend) run(lo, hi int, s *scratch) {
 			t.split(s, q, b, head, from, next)
 			t.fold(first, next, b, from)
 		}
-		t.store(first, b, head)
+		t.storeAll(s, first, b, head)
 	}
 }
 
@@ -219,7 +291,7 @@ func (t *attend) run(lo, hi int, s *scratch) {
 // without splits.
 type merge struct{ *attend }
 
-func (t *merge) run(lo, hi int, _ *scratch) {
+func (t *merge) run(lo, hi int, s *scratch) {
 	size := t.partialSize()
 	for pair := lo; pair < hi; pair++ {
 		b, splits := t.block(pair/t.a.KVHeads), t.partials[pair*t.splits*size:]
@@ -227,30 +299,17 @@ func (t *merge) run(lo, hi int, _ *scratch) {
 		for i := 1; i*splitPositions < b.end(); i++ {
 			t.fold(first, t.partial(splits[i*size:]), b, i*splitPositions)
 		}
-		t.store(first, b, pair%t.a.KVHeads)
-	}
-}
-
-// scaled sets q to the queries of a block, divided by √head_dim.
-func (t *attend) scaled(q []float32, b block, head int) {
-	hd, group := t.a.HeadDim, t.a.QueryHeads/t.a.KVHeads
-	scale := float32(1 / math.Sqrt(float64(hd)))
-	width := (t.a.QueryHeads + 2*t.a.KVHeads) * hd
-	for i := range b.rows * group {
-		for c, v := range t.qkv[(b.first+i/group)*width+(head*group+i%group)*hd:][:hd] {
-			q[i*hd+c] = v * scale
-		}
+		t.storeAll(s, first, b, pair%t.a.KVHeads)
 	}
 }
 
 // split sets p to the result over the split that begins at position from.
 func (t *attend) split(s *scratch, q []float32, b block, head, from int, p partial) {
-	hd, group := t.a.HeadDim, t.a.QueryHeads/t.a.KVHeads
+	hd, group := t.a.HeadDim, t.group()
 	queries := b.rows * group
 	n := min(splitPositions, b.end()-from)
 	f := max(b.span.Format, kernels.F32) // the zero value is F32, too
-	at, size := (head*b.span.Capacity+from)*hd*f.BlockBytes(), n*hd*f.BlockBytes()
-	keys, values := b.span.Keys.Slice(at, size), b.span.Values.Slice(at, size)
+	keys, values := b.cached(b.span.Keys, f, hd, head, from, n), b.cached(b.span.Values, f, hd, head, from, n)
 
 	scores := grow(&s.scores, queries*splitPositions)
 	s.keys = kernels.Matrix{Rows: n, Cols: hd, Format: f, Data: keys}
@@ -258,7 +317,7 @@ func (t *attend) split(s *scratch, q []float32, b block, head, from int, p parti
 	visible := func(row int) int { return min(n, b.visible(row)-from) }
 	for i := range queries {
 		if n := visible(i / group); n > 0 {
-			p.tops[i], p.sums[i] = s.softmax(scores[i*splitPositions:][:splitPositions], n)
+			p.tops[i], p.sums[i] = s.softmax(scores[i*splitPositions:][:splitPositions], n, float32(math.Inf(-1)))
 		}
 	}
 	v := s.float32sOf(values, f, n*hd)
@@ -284,19 +343,16 @@ func (s *scratch) float32sOf(v kernels.View, f kernels.Format, n int) []float32 
 	return values
 }
 
-// softmax turns the first n scores of a query into e^(score − top), and returns top,
-// the largest of them, and their sum.
-func (s *scratch) softmax(scores []float32, n int) (top, sum float32) {
+// softmax turns the first n scores of a query into 2^(score − top), and returns top,
+// the largest of them and of before, and their sum.
+func (s *scratch) softmax(scores []float32, n int, before float32) (top, sum float32) {
 	whole := (n + lanes - 1) &^ (lanes - 1)
 	for i := n; i < whole; i++ {
 		scores[i] = float32(math.Inf(-1))
 	}
-	a := &s.vectorArgs
-	*a = vectorArgs{dst: ptr(scores), n: whole}
-	s.maximum(a)
-	top = a.scalar
-	s.expSum(a)
-	return top, a.scalar
+	s.vectorArgs = vectorArgs{dst: ptr(scores), n: whole, scalar: before}
+	s.isaTable.softmax(&s.vectorArgs)
+	return s.vectorArgs.scalar, s.vectorArgs.sum
 }
 
 // weigh sets out to Σ_j weight_j · v_j for each query, over n positions.
@@ -329,14 +385,14 @@ func (s *scratch) weigh(out, weights, values []float32, queries, n, hd int) {
 // fold adds the result over the split that begins at position from to p, the result
 // over all before it.
 func (t *attend) fold(p, next partial, b block, from int) {
-	hd, group := t.a.HeadDim, t.a.QueryHeads/t.a.KVHeads
+	hd, group := t.a.HeadDim, t.group()
 	for i := range b.rows * group {
 		if b.visible(i/group) <= from {
 			continue
 		}
 		top := max(p.tops[i], next.tops[i])
-		keep := float32(math.Exp(float64(p.tops[i] - top)))
-		more := float32(math.Exp(float64(next.tops[i] - top)))
+		keep := float32(math.Exp2(float64(p.tops[i] - top)))
+		more := float32(math.Exp2(float64(next.tops[i] - top)))
 		p.tops[i], p.sums[i] = top, keep*p.sums[i]+more*next.sums[i]
 		out := p.out[i*hd : (i+1)*hd]
 		for c, v := range next.out[i*hd : (i+1)*hd] {
@@ -345,13 +401,10 @@ func (t *attend) fold(p, next partial, b block, from int) {
 	}
 }
 
-// store writes the result of a block.
-func (t *attend) store(p partial, b block, head int) {
-	hd, group := t.a.HeadDim, t.a.QueryHeads/t.a.KVHeads
-	for i := range b.rows * group {
-		dst := t.out[((b.first+i/group)*t.a.QueryHeads+head*group+i%group)*hd:][:hd]
-		for c, v := range p.out[i*hd : (i+1)*hd] {
-			dst[c] = v / p.sums[i]
-		}
+// storeAll writes the result of a block.
+func (t *attend) storeAll(s *scratch, p partial, b block, head int) {
+	hd := t.a.HeadDim
+	for i := range b.rows * t.group() {
+		t.store(s, b, head, i, p.out[i*hd:], p.sums[i])
 	}
 }

@@ -1,12 +1,10 @@
 package cpu
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/go-openelm/go-openelm/kernels"
 )
@@ -89,48 +87,6 @@ func BenchmarkPanels(b *testing.B) {
 				defer backend.Close()
 				p := newPass(backend)
 				best(b, 2*rows*outs*cols, func() { p.linear(linear{y: y, x: x, rows: rows, w: projection{m: m}}) })
-			})
-		}
-	}
-}
-
-// BenchmarkAttend is one token's attention over caches that come from memory, on
-// one thread: the rate at which keys and values are read.
-func BenchmarkAttend(b *testing.B) {
-	const positions, layers, headDim = 2000, 16, 64
-	for _, r := range available() {
-		for _, heads := range []int{3, 4} { // query heads of each of 4 key-value heads
-			b.Run(fmt.Sprintf("%s/%d", r.isa, heads), func(b *testing.B) {
-				backend := New(Options{Threads: 1, ISA: r.isa})
-				defer backend.Close()
-				view := func(n int) kernels.View {
-					f := aligned(n)
-					for i := range f {
-						f[i] = float32(i%7) / 7
-					}
-					return kernels.Whole(&buffer{mem: unsafe.Slice((*byte)(unsafe.Pointer(&f[0])), 4*n)})
-				}
-				a := &kernels.Attention{QueryHeads: 4 * heads, KVHeads: 4, HeadDim: headDim, Rope: view(positions * headDim)}
-				var spans [layers][]kernels.Span
-				for i := range spans {
-					n := 4 * positions * headDim
-					spans[i] = []kernels.Span{{Keys: view(n), Values: view(n), Capacity: positions, Pos: positions - 1, Rows: 1}}
-				}
-				qkv, out := view((a.QueryHeads+8)*headDim), view(a.QueryHeads*headDim)
-				ops, err := backend.Begin(context.Background())
-				if err != nil {
-					b.Fatal(err)
-				}
-				defer ops.End()
-				for b.Loop() {
-					for i := range spans {
-						ops.Attend(out, qkv, a, spans[i])
-					}
-					if err := ops.Run(); err != nil {
-						b.Fatal(err)
-					}
-				}
-				b.SetBytes(layers * int64(spans[0][0].Keys.Len+spans[0][0].Values.Len))
 			})
 		}
 	}

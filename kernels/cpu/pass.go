@@ -26,6 +26,7 @@ type pass struct {
 	rotate   rotate
 	attend   attend
 	merge    merge
+	prompt   attendPrompt
 	norms    norms
 	rounding rounding
 

@@ -20,12 +20,13 @@ var portable = isaTable{
 	prefetch: func(*packArgs) {},
 	depth:    256,
 	rmsNorm:  rmsNorm,
-	expSum:   expSum,
+	softmax:  softmax,
 	swiglu:   swiglu,
-	rope:     rope,
-	maximum:  maximum,
 	round:    round,
 	halves:   halves,
+	rotate:   rotateHeads,
+	scale:    scale,
+	fold:     fold,
 	permute:  permute,
 	int8x3:   int8x3,
 }
@@ -55,12 +56,17 @@ func gemm(rows int) func(*gemmArgs) {
 		for r := range rows {
 			x := unsafe.Slice(at(a.a, r*a.lda/4), a.k)
 			c := unsafe.Slice(at(a.c, r*a.ldc/4), 16)
-			if a.add == 0 {
+			var before [16]float32
+			switch a.add {
+			case 0:
+				clear(c)
+			case 1:
+				copy(before[:], c)
 				clear(c)
 			}
 			for j := 0; j < 16; j += 4 {
 				from := at(a.b, j/8*(a.half/4)+j%8)
-				var s0, s1, s2, s3 float32
+				s0, s1, s2, s3 := c[j], c[j+1], c[j+2], c[j+3]
 				for k, v := range x {
 					b := (*[4]float32)(unsafe.Pointer(at(from, k*a.ldb/4)))
 					s0 += v * b[0]
@@ -68,10 +74,7 @@ func gemm(rows int) func(*gemmArgs) {
 					s2 += v * b[2]
 					s3 += v * b[3]
 				}
-				c[j] += s0
-				c[j+1] += s1
-				c[j+2] += s2
-				c[j+3] += s3
+				c[j], c[j+1], c[j+2], c[j+3] = before[j]+s0, before[j+1]+s1, before[j+2]+s2, before[j+3]+s3
 			}
 		}
 	}
@@ -93,14 +96,13 @@ func rmsNorm(a *vectorArgs) {
 	}
 }
 
-func expSum(a *vectorArgs) {
-	var sum float32
+func softmax(a *vectorArgs) {
+	a.scalar, a.sum = max(a.scalar, slices.Max(unsafe.Slice(a.dst, a.n))), 0
 	for i, x := range unsafe.Slice(a.dst, a.n) {
-		e := float32(math.Exp(float64(x - a.scalar)))
+		e := float32(math.Exp2(float64(x - a.scalar)))
 		*at(a.dst, i) = e
-		sum += e
+		a.sum += e
 	}
-	a.scalar = sum
 }
 
 func swiglu(a *vectorArgs) {
@@ -113,16 +115,35 @@ func swiglu(a *vectorArgs) {
 // silu(v) = v / (1 + e^−v).
 func silu(v float32) float32 { return v / (1 + float32(math.Exp(float64(-v)))) }
 
-func rope(a *vectorArgs) {
-	x, angle := unsafe.Slice(a.dst, 2*a.n), unsafe.Slice(a.x, 2*a.n)
-	for i := range a.n {
-		cos, sin := angle[i], angle[a.n+i]
-		p, q := x[i], x[a.n+i]
-		x[i], x[a.n+i] = p*cos-q*sin, q*cos+p*sin
+func rotateHeads(a *rotateArgs) {
+	hd := 2 * a.n
+	w, angle := unsafe.Slice(a.w, hd), unsafe.Slice(a.angle, hd)
+	for h := range a.heads {
+		dst, x := unsafe.Slice(at(a.dst, h*hd), hd), unsafe.Slice(at(a.x, h*hd), hd)
+		factor := a.factor
+		if a.norm != 0 {
+			factor /= float32(math.Sqrt(float64(dot(x, x)/float32(hd) + a.eps)))
+		}
+		for i := range a.n {
+			p, q := x[i]*factor*w[i], x[a.n+i]*factor*w[a.n+i]
+			cos, sin := angle[i], angle[a.n+i]
+			dst[i], dst[a.n+i] = p*cos-q*sin, q*cos+p*sin
+		}
 	}
 }
 
-func maximum(a *vectorArgs) { a.scalar = slices.Max(unsafe.Slice(a.dst, a.n)) }
+func scale(a *vectorArgs) {
+	for i, x := range unsafe.Slice(a.x, a.n) {
+		*at(a.dst, i) = x * a.scalar
+	}
+}
+
+func fold(a *vectorArgs) {
+	dst := unsafe.Slice(a.dst, a.n)
+	for i, x := range unsafe.Slice(a.x, a.n) {
+		dst[i] = dst[i]*a.scalar + x
+	}
+}
 
 // permute is what the routine of that name means; the portable matvec needs none.
 func permute(a *permuteArgs) {

@@ -191,13 +191,16 @@ func TestGEMM(t *testing.T) {
 			}
 			a, b, c := o.floats((rows-1)*lda+k), o.floats((k-1)*ldb+second+half), o.floats((rows-1)*ldc+r.tileCols)
 			before := append([]float32(nil), c...)
-			add := o.IntN(2)
-			r.gemm[rows-1](&gemmArgs{c: ptr(c), a: ptr(a), b: ptr(b), ldc: 4 * ldc, lda: 4 * lda, ldb: 4 * ldb, k: k, add: add, half: 4 * second})
+			add := o.IntN(3)
+			args := gemmArgs{c: ptr(c), a: ptr(a), b: ptr(b), ldc: 4 * ldc, lda: 4 * lda, ldb: 4 * ldb, k: k, add: add, half: 4 * second}
+			r.gemm[rows-1](&args)
 			for i := range c {
 				row, col := i/ldc, i%ldc
 				want, abs := float64(before[i]), math.Abs(float64(before[i]))
 				if col < r.tileCols {
-					want, abs = want*float64(add), abs*float64(add)
+					if add == 0 {
+						want, abs = 0, 0
+					}
 					for j := range k {
 						v := float64(a[row*lda+j]) * float64(b[j*ldb+col/half*second+col%half])
 						want, abs = want+v, abs+math.Abs(v)
@@ -206,6 +209,20 @@ func TestGEMM(t *testing.T) {
 				if !near(float64(c[i]), want, abs, k) {
 					o.Fatalf("%d rows, k = %d, add = %d: element %d, %d is %v, want %v", rows, k, add, row, col, c[i], want)
 				}
+			}
+			if add == 1 || k == 1 {
+				continue
+			}
+			// In two parts, the second of which goes on for some of the rows: the same sums.
+			whole := slices.Clone(c)
+			copy(c, before)
+			first, from := 1+o.IntN(k-1), o.IntN(rows)
+			args.k = first
+			r.gemm[rows-1](&args)
+			rest := gemmArgs{c: &c[from*ldc], a: &a[from*lda+first], b: &b[first*ldb], ldc: 4 * ldc, lda: 4 * lda, ldb: 4 * ldb, k: k - first, add: 2, half: 4 * second}
+			r.gemm[rows-from-1](&rest)
+			if !slices.Equal(c[from*ldc:], whole[from*ldc:]) {
+				o.Fatalf("%d rows, k = %d: sums in two parts differ", rows, k)
 			}
 		}
 	})
@@ -232,27 +249,27 @@ func TestVectors(t *testing.T) {
 	type op struct {
 		name      string
 		run, twin func(*vectorArgs)
-		size      int     // elements of dst and x for n
 		tolerance float64 // relative to the twin's result, or to 1 if that is smaller
 	}
 	eachISA(t, func(o *operands, r *isaTable) {
 		for _, op := range []op{
-			{"rmsNorm", r.rmsNorm, rmsNorm, 1, 1e-6},
-			{"expSum", r.expSum, expSum, 1, 1e-6},
-			{"swiglu", r.swiglu, swiglu, 1, 1e-6},
-			{"rope", r.rope, rope, 2, 1e-6},
-			{"maximum", r.maximum, maximum, 1, 0},
+			{"rmsNorm", r.rmsNorm, rmsNorm, 1e-6},
+			{"softmax", r.softmax, softmax, 1e-6},
+			{"swiglu", r.swiglu, swiglu, 1e-6},
+			{"scale", r.scale, scale, 0},
+			{"fold", r.fold, fold, 1e-6},
 		} {
 			for n := lanes; n <= 120; n += lanes {
-				x, w := o.floats(op.size*n), o.floats(n)
-				got, want := o.floats(op.size*n), make([]float32, op.size*n)
+				x, w := o.floats(n), o.floats(n)
+				got, want := o.floats(n), make([]float32, n)
 				for i := range got {
 					got[i] *= 10
-					if op.name == "expSum" {
-						got[i] -= 10
-					}
 				}
-				if op.name == "expSum" || op.name == "swiglu" {
+				switch op.name {
+				case "softmax":
+					copy(got, []float32{-200, -90, -87, -3, -1e-30, 0, 1e-30, 3})
+					got[o.IntN(n)] += 10 // the largest, anywhere
+				case "swiglu":
 					copy(got, []float32{-200, -90, -87, 80, -1e-30, 0, 1e-30, 3})
 				}
 				copy(want, got)
@@ -270,6 +287,7 @@ func TestVectors(t *testing.T) {
 					check(fmt.Sprintf("element %d", i), got[i], want[i])
 				}
 				check("scalar", g.scalar, e.scalar)
+				check("sum", g.sum, e.sum)
 			}
 		}
 	})
@@ -300,28 +318,50 @@ func TestRound(t *testing.T) {
 	})
 }
 
-// TestExp holds the exponential to float64 over all that softmax and silu use.
-func TestExp(t *testing.T) {
+// TestExp2 holds the exponential to float64 over all that softmax uses.
+func TestExp2(t *testing.T) {
 	eachISA(t, func(o *operands, r *isaTable) {
 		x := o.floats(lanes)
-		for v := float32(-86.9); v < 0; v += 0.0371 * lanes {
+		for v := float32(-125.4); v < -0.0371*lanes; v += 0.0371 * lanes {
 			for i := range x {
 				x[i] = v + 0.0371*float32(i)
 			}
-			in := append([]float32(nil), x...)
-			a := vectorArgs{dst: ptr(x), n: lanes}
-			r.expSum(&a)
+			in := slices.Clone(x)
+			r.softmax(&vectorArgs{dst: ptr(x), n: lanes})
 			for i, e := range x {
-				want := math.Exp(float64(in[i]))
-				if math.Abs(float64(e)-want) > 2e-7*want {
-					o.Fatalf("exp(%v) = %v, want %v", in[i], e, want)
+				if want := math.Exp2(float64(in[i])); math.Abs(float64(e)-want) > 1.2e-7*want {
+					o.Fatalf("2^%v = %v, want %v", in[i], e, want)
 				}
 			}
 		}
-		x[0], x[1] = float32(math.Inf(-1)), -100
-		r.expSum(&vectorArgs{dst: ptr(x), n: lanes})
-		if x[0] != 0 || x[1] > 1e-43 {
-			o.Errorf("exp(−∞), exp(−100) = %v, %v, want 0 and at most 1e-43", x[0], x[1])
+		copy(x, []float32{float32(math.Inf(-1)), -127, 0, -126, -1, -2, -3, -4})
+		r.softmax(&vectorArgs{dst: ptr(x), n: lanes})
+		if x[0] != 0 || x[1] > 0x1p-126 || x[2] != 1 || x[3] > 0x1p-126 || x[4] != 0.5 {
+			o.Errorf("2 to −∞, −127, 0, −126 and −1: %v", x[:5])
+		}
+	})
+}
+
+// TestRotate holds heads with norm and rotation to their twin.
+func TestRotate(t *testing.T) {
+	eachISA(t, func(o *operands, r *isaTable) {
+		for n := lanes; n <= 80; n += lanes {
+			heads, norm := 1+o.IntN(4), o.IntN(2)
+			x, w, angle := o.floats(2*n*heads), o.floats(2*n), o.floats(2*n)
+			got, want := o.floats(len(x)), make([]float32, len(x))
+			if o.IntN(2) == 0 {
+				copy(got, x)
+				x = got
+			}
+			a := rotateArgs{dst: ptr(want), x: ptr(x), w: ptr(w), angle: ptr(angle), heads: heads, n: n, norm: norm, factor: 0.3, eps: 1e-3}
+			rotateHeads(&a)
+			a.dst = ptr(got)
+			r.rotate(&a)
+			for i := range want {
+				if math.Abs(float64(got[i]-want[i])) > 1e-6*math.Max(1, math.Abs(float64(want[i]))) {
+					o.Fatalf("%d heads of %d, norm %d: element %d is %v, want %v", heads, 2*n, norm, i, got[i], want[i])
+				}
+			}
 		}
 	})
 }

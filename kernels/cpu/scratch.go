@@ -21,6 +21,7 @@ type scratch struct {
 	queries []float32
 	scores  []float32
 	sums    []float32
+	ones    []float32
 
 	keys   kernels.Matrix // of a part of a cache
 	matrix kernels.Matrix // of float32 in memory
@@ -31,6 +32,7 @@ type scratch struct {
 	gemmArgs    gemmArgs
 	packArgs    packArgs
 	vectorArgs  vectorArgs
+	rotateArgs  rotateArgs
 	permuteArgs permuteArgs
 	int8x3Args  int8x3Args
 

@@ -234,25 +234,28 @@ func prefetchAVX2(a *packArgs)
 func rmsNormAVX2(a *vectorArgs)
 
 //go:noescape
-func expSumAVX2(a *vectorArgs)
+func softmaxAVX2(a *vectorArgs)
 
 //go:noescape
 func swigluAVX2(a *vectorArgs)
 
 //go:noescape
-func ropeAVX2(a *vectorArgs)
+func rotateAVX2(a *rotateArgs)
 
 //go:noescape
 func permuteAVX2(a *permuteArgs)
-
-//go:noescape
-func maximumAVX2(a *vectorArgs)
 
 //go:noescape
 func roundAVX2(a *vectorArgs)
 
 //go:noescape
 func halvesAVX2(a *vectorArgs)
+
+//go:noescape
+func scaleAVX2(a *vectorArgs)
+
+//go:noescape
+func foldAVX2(a *vectorArgs)
 
 //go:noescape
 func int8x3AVX2(a *int8x3Args)
@@ -508,6 +511,9 @@ func gemm11x32AVX512(a *gemmArgs)
 
 //go:noescape
 func gemm12x32AVX512(a *gemmArgs)
+
+//go:noescape
+func softmaxAVX512(a *vectorArgs)
 
 //go:noescape
 func gemm1x32AVX512BF16(a *gemmArgs)

@@ -225,16 +225,19 @@ func prefetchNEON(a *packArgs)
 func rmsNormNEON(a *vectorArgs)
 
 //go:noescape
-func expSumNEON(a *vectorArgs)
+func softmaxNEON(a *vectorArgs)
 
 //go:noescape
 func swigluNEON(a *vectorArgs)
 
 //go:noescape
-func ropeNEON(a *vectorArgs)
+func rotateNEON(a *rotateArgs)
 
 //go:noescape
-func maximumNEON(a *vectorArgs)
+func scaleNEON(a *vectorArgs)
+
+//go:noescape
+func foldNEON(a *vectorArgs)
 
 //go:noescape
 func permuteNEON(a *permuteArgs)

@@ -27,10 +27,11 @@ type isaTable struct {
 	depth int
 
 	rmsNorm func(*vectorArgs) // dst = x ⊙ w / sqrt(mean(x²) + scalar)
-	expSum  func(*vectorArgs) // dst = e^(dst − scalar); scalar = Σ dst
+	softmax func(*vectorArgs) // scalar = max(scalar, dst); dst = 2^(dst − scalar); sum = Σ dst
 	swiglu  func(*vectorArgs) // dst = silu(dst) ⊙ x
-	rope    func(*vectorArgs) // dst: pairs (i, i+n) rotated by angles x: n cosines, n sines
-	maximum func(*vectorArgs) // scalar = max(dst)
+	rotate  func(*rotateArgs)
+	scale   func(*vectorArgs) // dst = x·scalar
+	fold    func(*vectorArgs) // dst = dst·scalar + x
 	round   func(*vectorArgs) // dst = x, rounded to bfloat16
 	halves  func(*vectorArgs) // dst: the bfloat16 that x are
 

@@ -56,5 +56,6 @@ var avx512 = func() isaTable {
 		}, packAVX2}
 	}
 	r.int8x3 = int8x3AVX512
+	r.softmax = softmaxAVX512
 	return r
 }()

@@ -30,7 +30,8 @@ func avx2GEMM(ctx *build.Context) {
 	prefetch(ctx)
 }
 
-// gemm emits C[rows][cols] (+)= A[rows][k] · B[k][cols].
+// gemm emits C[rows][cols] (+)= A[rows][k] · B[k][cols]. A sum is one chain of
+// additions whatever the number of rows: what a row gets must not depend on it.
 func gemm(ctx *build.Context, t tile, rows int) {
 	name := fmt.Sprintf("gemm%dx%d%s", rows, t.cols, t.isa)
 	r := begin(ctx, name, fmt.Sprintf("%s multiplies %d rows of A with %d columns of B.", name, rows, t.cols))
@@ -42,6 +43,23 @@ func gemm(ctx *build.Context, t tile, rows int) {
 		}
 		acc = append(acc, zero)
 	}
+	c, ldc, add := r.get(gemmC), r.get(gemmLDC), r.get(gemmAdd)
+	begin := r.label("begin")
+	r.CMPQ(add, operand.U8(2))
+	r.JNE(operand.LabelRef(begin))
+	// old does something with each vector of C.
+	old := func(do func(m operand.Mem, v reg.VecVirtual)) {
+		from := r.GP64()
+		r.MOVQ(c, from)
+		for i := range rows {
+			for j, v := range acc[i] {
+				do(at(from, 2*t.cols*j), v)
+			}
+			r.ADDQ(ldc, from)
+		}
+	}
+	old(func(m operand.Mem, v reg.VecVirtual) { r.VMOVUPS(m, v) })
+	r.Label(begin)
 	lda, ldb := r.get(gemmLDA), r.get(gemmLDB)
 	b := [2]reg.GPVirtual{r.get(gemmB), r.get(gemmHalf)}
 	r.ADDQ(b[0], b[1])
@@ -98,19 +116,10 @@ func gemm(ctx *build.Context, t tile, rows int) {
 	r.ANDQ(operand.I32(3), rest)
 	r.loop(rest, func() { steps(1) })
 
-	c, ldc := r.get(gemmC), r.get(gemmLDC)
 	set := r.label("set")
-	add := r.get(gemmAdd)
-	r.TESTQ(add, add)
-	r.JZ(operand.LabelRef(set))
-	from := r.GP64()
-	r.MOVQ(c, from)
-	for i := range rows {
-		for j, v := range acc[i] {
-			r.VADDPS(at(from, 2*t.cols*j), v, v)
-		}
-		r.ADDQ(ldc, from)
-	}
+	r.CMPQ(add, operand.U8(1))
+	r.JNE(operand.LabelRef(set))
+	old(func(m operand.Mem, v reg.VecVirtual) { r.VADDPS(m, v, v) })
 	r.Label(set)
 	for i := range rows {
 		for j, v := range acc[i] {

@@ -183,6 +183,17 @@ var (
 	vecW      = offset("vectorArgs", "w")
 	vecN      = offset("vectorArgs", "n")
 	vecScalar = offset("vectorArgs", "scalar")
+	vecSum    = offset("vectorArgs", "sum")
+
+	rotateDst    = offset("rotateArgs", "dst")
+	rotateX      = offset("rotateArgs", "x")
+	rotateW      = offset("rotateArgs", "w")
+	rotateAngle  = offset("rotateArgs", "angle")
+	rotateHeads  = offset("rotateArgs", "heads")
+	rotateN      = offset("rotateArgs", "n")
+	rotateNorm   = offset("rotateArgs", "norm")
+	rotateFactor = offset("rotateArgs", "factor")
+	rotateEps    = offset("rotateArgs", "eps")
 
 	recordSums = offset("record", "sums")
 	recordUnit = offset("record", "unit")

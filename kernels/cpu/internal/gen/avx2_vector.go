@@ -10,13 +10,14 @@ import (
 
 func avx2Vector(ctx *build.Context, c *constants) {
 	rmsNorm(ctx)
-	expSum(ctx, c)
+	softmax(ctx, c)
 	swiglu(ctx, c)
-	rope(ctx)
+	rotate(ctx)
 	arrange(ctx)
-	maximum(ctx)
 	round(ctx, c)
 	halves(ctx)
+	scale(ctx)
+	fold(ctx)
 }
 
 // vectors emits a loop over n/8 vectors; body moves its own pointers.
@@ -24,6 +25,16 @@ func (r *routine) vectors(body func()) {
 	n := r.get(vecN)
 	r.SHRQ(operand.U8(3), n)
 	r.loop(n, body)
+}
+
+// columns emits loops over n/8 vectors, four at a time and then one.
+func (r *routine) columns(body func(vectors int)) {
+	n, rest := r.get(vecN), r.get(vecN)
+	r.SHRQ(operand.U8(5), n)
+	r.loop(n, func() { body(4) })
+	r.SHRQ(operand.U8(3), rest)
+	r.ANDQ(operand.I32(3), rest)
+	r.loop(rest, func() { body(1) })
 }
 
 func (r *routine) advance(p ...reg.GPVirtual) {
@@ -42,31 +53,16 @@ func rmsNorm(ctx *build.Context) {
 		r.VMOVUPS(at(x, 32*i), v)
 		r.VFMADD231PS(v, v, acc[i%2])
 	}
-	n, rest := r.get(vecN), r.get(vecN)
-	r.SHRQ(operand.U8(5), n)
-	r.loop(n, func() {
-		for i := range 4 {
+	r.columns(func(vectors int) {
+		for i := range vectors {
 			add(i)
 		}
-		r.ADDQ(operand.I32(128), x)
+		r.ADDQ(operand.I32(4*lanes*vectors), x)
 	})
-	r.SHRQ(operand.U8(3), rest)
-	r.ANDQ(operand.I32(3), rest)
-	r.loop(rest, func() { add(0); r.advance(x) })
 	r.VADDPS(acc[1], acc[0], acc[0])
 	sum := r.sum1(acc[0])
-	length, one := r.XMM(), r.XMM()
-	r.VXORPS(length, length, length)
-	r.VCVTSI2SSQ(r.field(vecN), length, length)
-	r.VDIVSS(length, sum, sum)
-	r.VADDSS(r.field(vecScalar), sum, sum)
-	r.VSQRTSS(sum, sum, sum)
-	bits := r.GP32()
-	r.MOVL(operand.U32(math.Float32bits(1)), bits)
-	r.VMOVD(bits, one)
-	r.VDIVSS(sum, one, one)
 	scale := r.YMM()
-	r.VBROADCASTSS(one, scale)
+	r.VBROADCASTSS(r.normScale(sum, 1, vecN, vecScalar), scale)
 	from, dst, w := r.get(vecX), r.get(vecDst), r.get(vecW)
 	r.vectors(func() {
 		v := r.YMM()
@@ -76,6 +72,25 @@ func rmsNorm(ctx *build.Context) {
 		r.advance(from, dst, w)
 	})
 	r.end()
+}
+
+// normScale is 1/√(sum/(times·n) + eps), of fields n and eps, for each of four sums.
+func (r *routine) normScale(sums reg.VecVirtual, times, n, eps int) reg.VecVirtual {
+	length, lane, one := r.XMM(), r.XMM(), r.XMM()
+	elements, bits := r.get(n), r.GP32()
+	r.IMUL3Q(operand.U8(times), elements, elements)
+	r.VXORPS(length, length, length)
+	r.VCVTSI2SSQ(elements, length, length)
+	r.VBROADCASTSS(length, length)
+	r.VDIVPS(length, sums, sums)
+	r.VBROADCASTSS(r.field(eps), lane)
+	r.VADDPS(lane, sums, sums)
+	r.VSQRTPS(sums, sums)
+	r.MOVL(operand.U32(math.Float32bits(1)), bits)
+	r.VMOVD(bits, one)
+	r.VBROADCASTSS(one, one)
+	r.VDIVPS(sums, one, one)
+	return one
 }
 
 // exp returns e^x for |x| < 87 or so, within about one unit in the last place;
@@ -106,25 +121,90 @@ func (r *routine) exp(c *constants, x reg.VecVirtual) reg.VecVirtual {
 	return p
 }
 
-// expSum emits x = e^(x − shift) and its sum; what is 87 or more below the shift
-// becomes zero.
-func expSum(ctx *build.Context, c *constants) {
-	r := begin(ctx, "expSumAVX2", "expSumAVX2 exponentiates and adds.")
-	acc, shift := r.zero(), r.YMM()
-	x := r.get(vecDst)
-	r.VBROADCASTSS(r.field(vecScalar), shift)
-	r.vectors(func() {
-		v, mask := r.YMM(), r.YMM()
-		r.VMOVUPS(at(x, 0), v)
-		r.VSUBPS(shift, v, v)
-		e := r.exp(c, v)
-		r.VCMPPS(operand.U8(5), c.float(-87), v, mask) // not less than
-		r.VANDPS(mask, e, e)
-		r.VMOVUPS(e, at(x, 0))
-		r.VADDPS(e, acc, acc)
-		r.advance(x)
+// The exponential of softmax is 2^x, x = n + f with |f| ≤ ½: exp2Polynomial is the minimax
+// polynomial of 2^f, highest power first, by Remez' exchange with the last coefficient held
+// at one. Its relative error is 2·10⁻⁹, and 8·10⁻⁸ in float32.
+var exp2Polynomial = []float32{0.0001535335322842002, 0.0013398873852565885, 0.009618437848985195, 0.055503323674201965, 0.24022647738456726, 0.6931471824645996, 1}
+
+const (
+	large    = 3 << 22 // a sum with it is rounded to an integer, which is in its last bits
+	leastExp = -126    // 2^leastExp is the smallest normal number
+)
+
+// exps sets each x ≤ 127 to 2^x, and to zero if that is not above the smallest normal
+// number. The vectors take their steps in turn: a processor looks too few instructions
+// ahead to do so by itself.
+func (r *routine) exps(c *constants, x []reg.VecVirtual) {
+	n, p := make([]reg.VecVirtual, len(x)), make([]reg.VecVirtual, len(x))
+	k := r.YMM()
+	each := func(constant float32, step func(i int)) {
+		r.VBROADCASTSS(c.float(constant), k)
+		for i := range x {
+			step(i)
+		}
+	}
+	each(leastExp, func(i int) { r.VMAXPS(x[i], k, x[i]) }) // the operand order keeps a NaN of x
+	each(large, func(i int) {
+		n[i], p[i] = r.YMM(), r.YMM()
+		r.VADDPS(k, x[i], n[i])
+		r.VSUBPS(k, n[i], p[i])
+		r.VSUBPS(p[i], x[i], x[i])
 	})
-	r.VMOVSS(r.sum1(acc), r.field(vecScalar))
+	each(exp2Polynomial[0], func(i int) { r.VMOVAPS(k, p[i]) })
+	for _, v := range exp2Polynomial[1:] {
+		each(v, func(i int) { r.VFMADD213PS(k, x[i], p[i]) })
+	}
+	each(large+leastExp, func(i int) {
+		r.VCMPPS(operand.U8(6), k, n[i], x[i]) // not less than, or equal to
+		r.VPSLLD(operand.U8(23), n[i], n[i])
+		r.VPADDD(n[i], p[i], p[i])
+		r.VANDPS(p[i], x[i], x[i])
+	})
+}
+
+// softmax emits scalar = max(scalar, dst), dst = 2^(dst − scalar) and its sum.
+func softmax(ctx *build.Context, c *constants) {
+	r := begin(ctx, "softmaxAVX2", "softmaxAVX2 exponentiates and adds.")
+	x, tops := r.get(vecDst), [4]reg.VecVirtual{r.YMM(), r.YMM(), r.YMM(), r.YMM()}
+	for _, top := range tops {
+		r.VBROADCASTSS(r.field(vecScalar), top)
+	}
+	r.columns(func(vectors int) {
+		for i := range vectors {
+			r.VMAXPS(at(x, 32*i), tops[i], tops[i])
+		}
+		r.ADDQ(operand.I32(4*lanes*vectors), x)
+	})
+	r.VMAXPS(tops[1], tops[0], tops[0])
+	r.VMAXPS(tops[3], tops[2], tops[2])
+	r.VMAXPS(tops[2], tops[0], tops[0])
+	high := r.YMM()
+	r.VPERM2F128(operand.U8(1), tops[0], tops[0], high)
+	r.VMAXPS(high, tops[0], tops[0])
+	for _, swap := range []operand.U8{0x4e, 0xb1} { // halves, then neighbours
+		other := r.YMM()
+		r.VPERMILPS(swap, tops[0], other)
+		r.VMAXPS(other, tops[0], tops[0])
+	}
+	r.VMOVSS(tops[0].AsX(), r.field(vecScalar))
+
+	x = r.get(vecDst)
+	acc, shift := r.zero(), tops[0]
+	r.columns(func(vectors int) {
+		var v []reg.VecVirtual
+		for i := range vectors {
+			v = append(v, r.YMM())
+			r.VMOVUPS(at(x, 32*i), v[i])
+			r.VSUBPS(shift, v[i], v[i])
+		}
+		r.exps(c, v)
+		for i := range vectors {
+			r.VMOVUPS(v[i], at(x, 32*i))
+			r.VADDPS(v[i], acc, acc)
+		}
+		r.ADDQ(operand.I32(4*lanes*vectors), x)
+	})
+	r.VMOVSS(r.sum1(acc), r.field(vecSum))
 	r.end()
 }
 
@@ -146,26 +226,72 @@ func swiglu(ctx *build.Context, c *constants) {
 	r.end()
 }
 
-// rope emits the rotation of dst's first half against its second by the angles
-// of which x holds n cosines and then n sines.
-func rope(ctx *build.Context) {
-	r := begin(ctx, "ropeAVX2", "ropeAVX2 rotates one head.")
-	lo, cos, half := r.get(vecDst), r.get(vecX), r.get(vecN)
-	r.vectors(func() {
-		a, b, cv, sv, t := r.YMM(), r.YMM(), r.YMM(), r.YMM(), r.YMM()
-		second := func(base reg.GPVirtual) operand.Mem { return operand.Mem{Base: base, Index: half, Scale: 4} }
-		r.VMOVUPS(at(lo, 0), a)
-		r.VMOVUPS(second(lo), b)
-		r.VMOVUPS(at(cos, 0), cv)
-		r.VMOVUPS(second(cos), sv)
-		r.VMULPS(b, sv, t)
-		r.VFMSUB231PS(a, cv, t) // a·cos − b·sin
-		r.VMULPS(a, sv, a)
-		r.VFMADD231PS(b, cv, a) // b·cos + a·sin
-		r.VMOVUPS(t, at(lo, 0))
-		r.VMOVUPS(a, second(lo))
-		r.advance(lo, cos)
-	})
+// rotate emits the norm and the rotation of heads, whose first halves are rotated
+// against the second.
+func rotate(ctx *build.Context) {
+	r := begin(ctx, "rotateAVX2", "rotateAVX2 normalises, rotates and scales heads.")
+	second := func(base, half reg.GPVirtual) operand.Mem { return operand.Mem{Base: base, Index: half, Scale: 4} }
+	x, dst, half := r.get(rotateX), r.get(rotateDst), r.get(rotateN)
+	// Sums of several heads side by side: a division and a root wait long for each other.
+	rotate := func(heads int) {
+		factors := r.XMM()
+		r.VBROADCASTSS(r.field(rotateFactor), factors)
+		plain, norm := r.label("plain"), r.get(rotateNorm)
+		r.TESTQ(norm, norm)
+		r.JZ(operand.LabelRef(plain))
+		var sums []reg.VecVirtual
+		var from []reg.GPVirtual
+		for i := range heads {
+			sums, from = append(sums, r.zero()), append(from, r.GP64())
+			if i == 0 {
+				r.MOVQ(x, from[i])
+			} else {
+				r.LEAQ(operand.Mem{Base: from[i-1], Index: half, Scale: 8}, from[i])
+			}
+		}
+		n := r.get(rotateN)
+		r.SHRQ(operand.U8(2), n)
+		r.loop(n, func() {
+			for i, sum := range sums {
+				v := r.YMM()
+				r.VMOVUPS(at(from[i], 0), v)
+				r.VFMADD231PS(v, v, sum)
+			}
+			r.advance(from...)
+		})
+		r.VMULPS(r.normScale(r.sums(sums), 2, rotateN, rotateEps), factors, factors)
+		r.Label(plain)
+		for i := range heads {
+			lane, factor := r.XMM(), r.YMM()
+			r.VPERMILPS(operand.U8(i), factors, lane)
+			r.VBROADCASTSS(lane, factor)
+			w, angle, n := r.get(rotateW), r.get(rotateAngle), r.get(rotateN)
+			r.SHRQ(operand.U8(3), n)
+			r.loop(n, func() {
+				a, b, cos, sin, t := r.YMM(), r.YMM(), r.YMM(), r.YMM(), r.YMM()
+				r.VMULPS(at(x, 0), factor, a)
+				r.VMULPS(second(x, half), factor, b)
+				r.VMULPS(at(w, 0), a, a)
+				r.VMULPS(second(w, half), b, b)
+				r.VMOVUPS(at(angle, 0), cos)
+				r.VMOVUPS(second(angle, half), sin)
+				r.VMULPS(b, sin, t)
+				r.VFMSUB231PS(a, cos, t) // a·cos − b·sin
+				r.VMULPS(a, sin, a)
+				r.VFMADD231PS(b, cos, a) // b·cos + a·sin
+				r.VMOVUPS(t, at(dst, 0))
+				r.VMOVUPS(a, second(dst, half))
+				r.advance(x, dst, w, angle)
+			})
+			r.LEAQ(second(x, half), x)
+			r.LEAQ(second(dst, half), dst)
+		}
+	}
+	n, rest := r.get(rotateHeads), r.get(rotateHeads)
+	r.SHRQ(operand.U8(2), n)
+	r.loop(n, func() { rotate(4) })
+	r.ANDQ(operand.I32(3), rest)
+	r.loop(rest, func() { rotate(1) })
 	r.end()
 }
 
@@ -199,24 +325,32 @@ func arrange(ctx *build.Context) {
 	r.end()
 }
 
-// maximum emits the largest element of dst.
-func maximum(ctx *build.Context) {
-	r := begin(ctx, "maximumAVX2", "maximumAVX2 is the largest element.")
-	x, top := r.get(vecDst), r.YMM()
-	r.VBROADCASTSS(at(x, 0), top)
+// scale emits dst = x · scalar.
+func scale(ctx *build.Context) {
+	r := begin(ctx, "scaleAVX2", "scaleAVX2 multiplies a vector by a number.")
+	dst, x, factor := r.get(vecDst), r.get(vecX), r.YMM()
+	r.VBROADCASTSS(r.field(vecScalar), factor)
 	r.vectors(func() {
-		r.VMAXPS(at(x, 0), top, top)
-		r.advance(x)
+		v := r.YMM()
+		r.VMULPS(at(x, 0), factor, v)
+		r.VMOVUPS(v, at(dst, 0))
+		r.advance(dst, x)
 	})
-	high := r.XMM()
-	r.VEXTRACTF128(operand.U8(1), top, high)
-	r.VMAXPS(top.AsX(), high, high)
-	for _, swap := range []operand.U8{0x4e, 0xb1} { // halves, then neighbours
-		other := r.XMM()
-		r.VPERMILPS(swap, high, other)
-		r.VMAXPS(other, high, high)
-	}
-	r.VMOVSS(high, r.field(vecScalar))
+	r.end()
+}
+
+// fold emits dst = dst · scalar + x.
+func fold(ctx *build.Context) {
+	r := begin(ctx, "foldAVX2", "foldAVX2 multiplies a vector by a number and adds another.")
+	dst, x, factor := r.get(vecDst), r.get(vecX), r.YMM()
+	r.VBROADCASTSS(r.field(vecScalar), factor)
+	r.vectors(func() {
+		v := r.YMM()
+		r.VMOVUPS(at(dst, 0), v)
+		r.VFMADD213PS(at(x, 0), factor, v)
+		r.VMOVUPS(v, at(dst, 0))
+		r.advance(dst, x)
+	})
 	r.end()
 }
 

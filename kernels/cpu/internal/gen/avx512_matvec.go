@@ -253,6 +253,7 @@ func avx512(ctx *build.Context, c *constants) {
 	for rows := 1; rows <= tileAVX512.rows; rows++ {
 		gemm(ctx, tileAVX512, rows)
 	}
+	softmaxWide(ctx, c)
 }
 
 // matvecWide emits the product for a floating-point format. The variant

@@ -27,6 +27,14 @@ func neonGEMM(n *neon, rows int) {
 	for i := range 4 * rows {
 		n.clear(i)
 	}
+	n.op("CMP $2, R7")
+	n.op("BNE begin")
+	n.op("MOVD R1, R2")
+	for row := range rows {
+		n.op("VLD1 (R2), [V%d.S4, V%d.S4, V%d.S4, V%d.S4]", acc(row, 0), acc(row, 1), acc(row, 2), acc(row, 3))
+		n.op("ADD R4, R2")
+	}
+	n.label("begin")
 	for row := 1; row < rows; row++ {
 		n.op("ADD R5, R%d, R%d", 9+row, 10+row)
 	}
@@ -57,6 +65,7 @@ func neonGEMM(n *neon, rows int) {
 		}
 		column(0)
 	})
+	n.op("AND $1, R7")
 	for row := range rows {
 		n.op("CBZ R7, store%d", row)
 		n.op("VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]")

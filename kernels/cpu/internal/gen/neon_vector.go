@@ -3,19 +3,26 @@ package main
 import "math"
 
 func neonVector(n *neon) {
-	var words []uint32
-	for _, k := range neonExpConstants {
-		words = append(words, math.Float32bits(k))
-	}
-	n.data("exp", words)
+	n.floats("exp", neonExpConstants)
+	n.floats("exp2", neonExp2Constants)
 	neonRMSNorm(n)
-	neonExpSum(n)
+	neonSoftmax(n)
 	neonSwiGLU(n)
-	neonRope(n)
-	neonMaximum(n)
+	neonRotate(n)
+	neonScale(n)
+	neonFold(n)
 	neonArrange(n)
 	neonRound(n)
 	neonHalves(n)
+}
+
+// floats writes a table of numbers.
+func (n *neon) floats(name string, table []float32) {
+	var words []uint32
+	for _, k := range table {
+		words = append(words, math.Float32bits(k))
+	}
+	n.data(name, words)
 }
 
 // sum1 adds the lanes of V(v) … V(v+3) into the first of V(v).
@@ -111,33 +118,71 @@ func (n *neon) exp(x int) {
 	n.op("VADD V%d.S4, V%d.S4, V%[2]d.S4", k, x)
 }
 
-// neonExpSum: x = e^(x − shift) and its sum; what is 87 or more below the shift
-// becomes zero.
-func neonExpSum(n *neon) {
-	n.text("expSumNEON", "Exponentiates and adds.")
-	n.expConstants()
+// neonSoftmax: scalar = max(scalar, dst), dst = 2^(dst − scalar) and its sum, as exps for
+// AVX2 computes it.
+func neonSoftmax(n *neon) {
+	n.text("softmaxNEON", "Exponentiates and adds.")
 	n.get(vecDst, 1)
 	n.get(vecN, 8)
 	n.op("ADD $%d, R0, R2", vecScalar)
-	n.op("VLD1R (R2), [V12.S4]")
+	for i := range 4 {
+		n.op("VLD1R (R2), [V%d.S4]", i)
+	}
+	n.columns(8, 9, func(cols int) {
+		for c := 0; c < cols; c += lanes {
+			n.op("FLDPQ %d(R1), (F16, F17)", 4*c)
+			n.fmax(c/4%4, c/4%4, 16)
+			n.fmax(c/4%4+1, c/4%4+1, 17)
+		}
+		n.add(4*cols, 1)
+	})
+	n.fmax(0, 0, 1)
+	n.fmax(2, 2, 3)
+	n.fmax(0, 0, 2)
+	n.fmaxv(0, 0)
+	n.op("FMOVS F0, (R2)")
+
+	const shift, low, poly = 12, 20, 21
+	n.op("MOVD $exp2<>(SB), R9")
+	for i := range neonExp2Constants {
+		n.op("VLD1R.P 4(R9), [V%d.S4]", low+i)
+	}
+	n.get(vecDst, 1)
+	n.get(vecN, 8)
+	n.op("VLD1R (R2), [V%d.S4]", shift)
 	n.clear(8, 9, 10, 11)
 	n.op("LSR $3, R8")
-	n.loop("columns", 8, func() {
+	n.loop("exps", 8, func() {
 		n.op("FLDPQ (R1), (F0, F4)")
 		for i := range 2 {
 			x, small := 4*i, 13+i
-			n.fsub(x, x, 12)
-			n.fcmgt(small, expLow, x)
-			n.exp(x)
+			k, p, q := x+1, x+2, x+3
+			n.fsub(x, x, shift)
+			n.fcmgt(small, low, x)
+			n.fmax(x, x, low)
+			n.frintn(k, x)
+			n.fsub(x, x, k)
+			n.move(p, poly)
+			for i := range exp2Polynomial[1:] {
+				n.move(q, poly+1+i)
+				n.fmla(p, x, q)
+				p, q = q, p
+			}
+			n.fcvtns(k, k)
+			n.op("VSHL $23, V%d.S4, V%[1]d.S4", k)
+			n.op("VADD V%d.S4, V%d.S4, V%d.S4", k, p, x)
 			n.bic(x, x, small)
 			n.fadd(8+i, 8+i, x)
 		}
 		n.op("FSTPQ.P (F0, F4), 32(R1)")
 	})
 	n.sum1(8)
-	n.op("FMOVS F8, (R2)")
+	n.op("FMOVS F8, %d(R0)", vecSum)
 	n.op("RET")
 }
+
+// neonExp2Constants are the smallest exponent, and exp2Polynomial.
+var neonExp2Constants = append([]float32{leastExp}, exp2Polynomial...)
 
 // neonSwiGLU: dst = silu(dst) ⊙ x, silu(g) = g / (1 + e^−g).
 func neonSwiGLU(n *neon) {
@@ -160,54 +205,100 @@ func neonSwiGLU(n *neon) {
 	})
 }
 
-// neonRope: R1, R2 the halves of dst, R3 the cosines and R4 the sines that the
-// first is rotated by against the second.
-func neonRope(n *neon) {
-	n.text("ropeNEON", "Rotates one head.")
-	n.get(vecDst, 1)
-	n.get(vecX, 3)
-	n.get(vecN, 8)
-	n.op("ADD R8<<2, R1, R2")
-	n.op("ADD R8<<2, R3, R4")
-	n.vectors(func() {
-		const a, b, cos, sin, first, second = 0, 2, 4, 6, 16, 18
-		n.op("FLDPQ (R1), (F0, F1)")
-		n.op("FLDPQ (R2), (F2, F3)")
-		n.op("FLDPQ.P 32(R3), (F4, F5)")
-		n.op("FLDPQ.P 32(R4), (F6, F7)")
-		for i := range 2 {
-			n.fmul(first+i, a+i, cos+i)
-			n.fmul(second+i, b+i, cos+i)
-			n.fmls(b+i, sin+i, first+i)
-			n.fmla(a+i, sin+i, second+i)
+// neonRotate: R1, R2 the halves of a head, R3, R4 those of where it goes, R5, R6 of the
+// weights, R7 the cosines and R10 the sines that the first half is rotated by against the
+// second, R11 the heads left, R12 the pairs of a head, by eight.
+func neonRotate(n *neon) {
+	n.text("rotateNEON", "Normalises, rotates and scales heads.")
+	for _, f := range [][2]int{{rotateX, 1}, {rotateDst, 3}, {rotateN, 12}, {rotateHeads, 11}} {
+		n.get(f[0], f[1])
+	}
+	n.op("ADD R12<<2, R1, R2")
+	n.op("ADD R12<<2, R3, R4")
+	n.op("LSL $1, R12, R8")
+	n.op("SCVTFS R8, F21")
+	n.op("FMOVS %d(R0), F22", rotateEps)
+	n.op("FMOVS %d(R0), F23", rotateFactor)
+	n.op("LSL $2, R12, R13") // to the next head, from behind the half of one
+	n.op("LSR $3, R12")
+	n.loop("heads", 11, func() {
+		n.get(rotateNorm, 8)
+		n.op("FMOVS F23, F0")
+		n.op("CBZ R8, plain")
+		n.clear(0, 1, 2, 3)
+		n.op("MOVD R1, R14")
+		n.op("MOVD R2, R15")
+		n.op("MOVD R12, R8")
+		n.loop("squares", 8, func() {
+			n.op("FLDPQ.P 32(R14), (F16, F17)")
+			n.op("FLDPQ.P 32(R15), (F18, F19)")
+			for i := range 4 {
+				n.fmla(16+i, 16+i, i)
+			}
+		})
+		n.sum1(0)
+		n.op("FDIVS F21, F0, F0")
+		n.op("FADDS F22, F0, F0")
+		n.op("FSQRTS F0, F0")
+		n.op("FDIVS F0, F23, F0")
+		n.label("plain")
+		n.get(rotateW, 5)
+		n.get(rotateAngle, 7)
+		n.op("ADD R13, R5, R6")
+		n.op("ADD R13, R7, R10")
+		n.op("MOVD R12, R8")
+		n.loop("pairs", 8, func() {
+			const a, b, cos, sin, first, second = 2, 4, 6, 16, 18, 24
+			for _, load := range [][2]int{{1, a}, {2, b}, {5, first}, {6, second}, {7, cos}, {10, sin}} {
+				n.op("FLDPQ.P 32(R%d), (F%d, F%d)", load[0], load[1], load[1]+1)
+			}
+			for i := range 2 {
+				n.fmulLane(a+i, a+i, 0, 0)
+				n.fmulLane(b+i, b+i, 0, 0)
+				n.fmul(a+i, a+i, first+i)
+				n.fmul(b+i, b+i, second+i)
+				n.fmul(first+i, a+i, cos+i)
+				n.fmul(second+i, b+i, cos+i)
+				n.fmls(b+i, sin+i, first+i)
+				n.fmla(a+i, sin+i, second+i)
+			}
+			n.op("FSTPQ.P (F%d, F%d), 32(R3)", first, first+1)
+			n.op("FSTPQ.P (F%d, F%d), 32(R4)", second, second+1)
+		})
+		for r := 1; r <= 4; r++ {
+			n.op("ADD R13, R%d", r)
 		}
-		n.op("FSTPQ.P (F16, F17), 32(R1)")
-		n.op("FSTPQ.P (F18, F19), 32(R2)")
+	})
+	n.op("RET")
+}
+
+// neonScale: dst = x · scalar.
+func neonScale(n *neon) {
+	n.text("scaleNEON", "Multiplies a vector by a number.")
+	n.get(vecDst, 1)
+	n.get(vecX, 2)
+	n.op("FMOVS %d(R0), F8", vecScalar)
+	n.vectors(func() {
+		n.op("FLDPQ.P 32(R2), (F0, F1)")
+		n.fmulLane(0, 0, 8, 0)
+		n.fmulLane(1, 1, 8, 0)
+		n.op("FSTPQ.P (F0, F1), 32(R1)")
 	})
 }
 
-// neonMaximum: the largest element of dst.
-func neonMaximum(n *neon) {
-	n.text("maximumNEON", "The largest element.")
+// neonFold: dst = dst · scalar + x.
+func neonFold(n *neon) {
+	n.text("foldNEON", "Multiplies a vector by a number and adds another.")
 	n.get(vecDst, 1)
-	n.get(vecN, 8)
-	for i := range 4 {
-		n.op("VLD1R (R1), [V%d.S4]", i)
-	}
-	n.columns(8, 9, func(cols int) {
-		for c := 0; c < cols; c += lanes {
-			n.op("FLDPQ %d(R1), (F16, F17)", 4*c)
-			n.fmax(c/4%4, c/4%4, 16)
-			n.fmax(c/4%4+1, c/4%4+1, 17)
-		}
-		n.add(4*cols, 1)
+	n.get(vecX, 2)
+	n.op("FMOVS %d(R0), F8", vecScalar)
+	n.vectors(func() {
+		n.op("FLDPQ (R1), (F0, F1)")
+		n.op("FLDPQ.P 32(R2), (F2, F3)")
+		n.fmlaLane(0, 8, 0, 2)
+		n.fmlaLane(1, 8, 0, 3)
+		n.op("FSTPQ.P (F2, F3), 32(R1)")
 	})
-	n.fmax(0, 0, 1)
-	n.fmax(2, 2, 3)
-	n.fmax(0, 0, 2)
-	n.fmaxv(0, 0)
-	n.op("FMOVS F0, %d(R0)", vecScalar)
-	n.op("RET")
 }
 
 // neonArrange: R1 the activations, R2 where they go, R3 their sums, R4 the order,

@@ -16,7 +16,7 @@ var stubs = declarations{}
 func argsOf(name string) string {
 	for _, k := range [][2]string{
 		{"matvec", "matvecArgs"}, {"widen", "widenArgs"}, {"gemm", "gemmArgs"}, {"pack", "packArgs"}, {"prefetch", "packArgs"},
-		{"permute", "permuteArgs"}, {"int8x3", "int8x3Args"}, {"tiles", "tileArgs"}, {"bf16x", "splitArgs"},
+		{"rotate", "rotateArgs"}, {"permute", "permuteArgs"}, {"int8x3", "int8x3Args"}, {"tiles", "tileArgs"}, {"bf16x", "splitArgs"},
 		{"unpack", "unpackArgs"}, {"sum32", "sumArgs"}, {"transpose", "transposeArgs"},
 	} {
 		if strings.HasPrefix(name, k[0]) {
