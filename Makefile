@@ -6,7 +6,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # inherit what they need. testdata is one, too, but has no packages.
 MODULES = $(sort $(dir $(shell git ls-files 'go.mod' '*/go.mod' ':!testdata')))
 
-.PHONY: help run build dist test tools lint cross arm64 amx soak bench bench-peers metal-report fuzz train
+.PHONY: help run build dist app test tools lint cross arm64 amx soak bench bench-peers metal-report fuzz train
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -19,6 +19,9 @@ build: ## Build the openelm command into bin/
 
 dist: ## Write archives for macOS, Linux and Windows, checksums and the formula into dist/
 	$(GO) run ./internal/dist
+
+app: ## Make OpenELM.app, the menubar example, in ~/Applications (elsewhere than on a Mac in dist/, to look at)
+	CGO_ENABLED=0 $(GO) -C examples/menubar run . install $(if $(filter Darwin,$(shell uname)),,"$(CURDIR)/dist")
 
 test: tools ## Install what the tests need and run all of them
 	@for m in $(MODULES); do echo "== $$m"; (cd $$m && $(CURDIR)/scripts/test.sh) || exit 1; done

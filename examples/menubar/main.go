@@ -34,21 +34,37 @@ const quitTime = 10 * time.Second
 
 func main() {
 	if err := run(context.Background(), os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "menubar:", err)
+		fmt.Fprintln(os.Stderr, "openelm-menubar:", err)
 		os.Exit(1)
 	}
 }
 
 // commands are what the first argument may be, instead of flags.
-var commands = map[string]func(args []string) error{}
+var commands = map[string]func(ctx context.Context, args []string) error{"install": install, "uninstall": uninstall}
+
+// settingsFolder is the one in the user's configuration.
+const settingsFolder = "OpenELM"
 
 func run(ctx context.Context, args []string) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	if len(args) > 0 {
 		if command := commands[args[0]]; command != nil {
-			return command(args[1:])
+			return command(ctx, args[1:])
 		}
 	}
-	f := flag.NewFlagSet("menubar", flag.ContinueOnError)
+	f := flag.NewFlagSet("openelm-menubar", flag.ContinueOnError)
+	f.Usage = func() {
+		fmt.Fprint(f.Output(), `An assistant behind an icon of the desktop, which rewrites and summarises texts.
+
+  openelm-menubar [flags]
+  openelm-menubar install [folder]    make OpenELM.app, in ~/Applications
+  openelm-menubar uninstall [folder]  remove it
+
+Flags:
+`)
+		f.PrintDefaults()
+	}
 	model := f.String("model", "", "choose this model, and download it if it is not there: a folder, a file or a Hugging Face repository")
 	noIcon := f.Bool("no-icon", false, "only serve the page, and print its address")
 	dir := f.String("dir", "", "folder of settings and history (default: OpenELM in the user's configuration)")
@@ -69,10 +85,8 @@ func run(ctx context.Context, args []string) error {
 		if err != nil {
 			return fmt.Errorf("no folder for settings: %w", err)
 		}
-		*dir = filepath.Join(config, "OpenELM")
+		*dir = filepath.Join(config, settingsFolder)
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	var d desktop.Desktop = &page{}
 	var able desktop.Abilities

@@ -77,7 +77,7 @@ func leaf(x, y float64) bool {
 	s := (along - begin) / (1 - begin)
 	width := 0.31 * math.Pow(math.Sin(math.Pi*math.Pow(s, 0.8)), 0.75)
 	// Side veins, which point to the tip.
-	rib := math.Mod((along-0.75*math.Abs(u))*6.5+10, 1)
+	_, rib := math.Modf((along-0.75*math.Abs(u))*6.5 + 10)
 	return math.Abs(u) < width && (rib > 0.13 || math.Abs(u) > width*0.8 || along > 0.86)
 }
 

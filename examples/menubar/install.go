@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/go-openelm/go-openelm/examples/menubar/internal/bundle"
+	"github.com/go-openelm/go-openelm/internal/version"
+)
+
+// install writes OpenELM.app of this program to the user's Applications, or to the
+// folder that args names.
+func install(ctx context.Context, args []string) error {
+	dir, err := applications("install", args)
+	if err != nil {
+		return err
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	sign := bundle.Sign
+	if runtime.GOOS != "darwin" {
+		sign = nil
+	}
+	app, err := bundle.Write(ctx, dir, program, version.Version(), sign)
+	if err != nil {
+		return err
+	}
+	fmt.Println(app)
+	if runtime.GOOS == "darwin" {
+		fmt.Printf("Start it: open %q. If it is running, quit it first.\n", app)
+	} else {
+		fmt.Println("It is for looking at: its program is this system's, and nothing is signed.")
+	}
+	return nil
+}
+
+// uninstall removes what install has written.
+func uninstall(_ context.Context, args []string) error {
+	dir, err := applications("uninstall", args)
+	if err != nil {
+		return err
+	}
+	app := filepath.Join(dir, bundle.Folder)
+	switch there, err := bundle.Remove(dir); {
+	case err != nil:
+		return err
+	case !there:
+		return fmt.Errorf("there is no %s", app)
+	}
+	fmt.Println("removed", app)
+	if config, err := os.UserConfigDir(); err == nil {
+		fmt.Println("settings stay in", filepath.Join(config, settingsFolder))
+	}
+	return nil
+}
+
+// applications is the folder that args names, on macOS the user's Applications if none.
+func applications(command string, args []string) (string, error) {
+	switch {
+	case len(args) > 1 || len(args) == 1 && (args[0] == "" || args[0][0] == '-'):
+		return "", fmt.Errorf("%s takes a folder, and got %q", command, args)
+	case len(args) == 1:
+		return args[0], nil
+	case runtime.GOOS != "darwin":
+		return "", errors.New("OpenELM.app is an application of macOS; name a folder to have it there, to look at")
+	}
+	home, err := os.UserHomeDir()
+	return filepath.Join(home, "Applications"), err
+}
