@@ -32,7 +32,11 @@ func TestFoundationOfGNUstep(t *testing.T) {
 			t.Fatal(err)
 		}
 		child := exec.Command(os.Args[0], "-test.run=^TestFoundationOfGNUstep$", "-test.v", "-test.count=1")
-		child.Env = append(gnustep.Environ(t.TempDir()), metalsim.Variable+"="+library, onGNUstep+"=1")
+		env, err := gnustep.Environ(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		child.Env = append(env, metalsim.Variable+"="+library, onGNUstep+"=1")
 		out, err := child.CombinedOutput()
 		// GNUstep writes to standard error about an object autoreleased without a pool.
 		if err != nil || !strings.Contains(string(out), "--- PASS: TestFoundationOfGNUstep/Commands") || strings.Contains(string(out), "without pool") {

@@ -3,9 +3,11 @@
 package objc_test
 
 import (
+	"fmt"
 	"os"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"unsafe"
 
@@ -99,6 +101,8 @@ func TestBind(t *testing.T) {
 	}
 }
 
+var listeners atomic.Int32
+
 // A class of Go functions is a class: its methods are called by Foundation, on its own threads, too.
 func TestNewClass(t *testing.T) {
 	start(t)
@@ -108,7 +112,8 @@ func TestNewClass(t *testing.T) {
 	}
 	calls := make(chan call, 10)
 	isMain := objc.Selector("isMainThread")
-	class, err := objc.NewClass("GoListener", "NSObject", []objc.Implementation{
+	name := fmt.Sprintf("GoListener%d", listeners.Add(1)) // classes stay, when the test runs again, too
+	class, err := objc.NewClass(name, "NSObject", []objc.Implementation{
 		{Selector: "hear:", Types: "v@:@", Function: func(_, _, text uintptr) {
 			s := objc.OpenScope()
 			defer s.Close()
@@ -144,7 +149,7 @@ func TestNewClass(t *testing.T) {
 		t.Error("respondsToSelector:")
 	}
 
-	if _, err := objc.NewClass("GoListener", "NSObject", nil); err == nil {
+	if _, err := objc.NewClass(name, "NSObject", nil); err == nil {
 		t.Error("two classes of one name")
 	}
 	if _, err := objc.NewClass("GoOrphan", "NSNothing", nil); err == nil {
@@ -191,9 +196,15 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	for _, v := range gnustep.Environ(home)[len(os.Environ()):] {
+	env, err := gnustep.Environ(home)
+	if err != nil {
+		panic(err)
+	}
+	for _, v := range env[len(os.Environ()):] {
 		k, v, _ := strings.Cut(v, "=")
-		os.Setenv(k, v)
+		if err := os.Setenv(k, v); err != nil {
+			panic(err)
+		}
 	}
 	code := m.Run()
 	os.RemoveAll(home)

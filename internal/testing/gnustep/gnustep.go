@@ -19,7 +19,12 @@ package gnustep
 
 import (
 	_ "embed"
+	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 )
 
 // Packages are the Debian packages that Build needs and programs load, one a line.
@@ -27,8 +32,29 @@ import (
 //go:embed packages.txt
 var Packages string
 
-// Environ is the environment for a process that uses GNUstep: this process's, with GNUstep's own files (defaults, caches)
-// kept below home.
-func Environ(home string) []string {
-	return append(os.Environ(), "HOME="+home, "GNUSTEP_USER_ROOT="+home)
+// Environ is the environment for a process that uses GNUstep: this process's, with GNUstep's own files (defaults, caches,
+// the sockets of its daemons) kept below home. The superuser's GNUstep does not look at HOME, only at its configuration.
+func Environ(home string) ([]string, error) {
+	config := filepath.Join(home, "GNUstep.conf")
+	text := fmt.Sprintf("GNUSTEP_USER_DIR_APPS=%[1]s/Applications\nGNUSTEP_USER_DIR_LIBRARY=%[1]s/Library\nGNUSTEP_USER_DEFAULTS_DIR=%[1]s/Defaults\n", home)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return nil, fmt.Errorf("gnustep: %w", err)
+	}
+	return append(os.Environ(), "HOME="+home, "TEMP="+home, "GNUSTEP_CONFIG_FILE="+config), nil
+}
+
+// EndDaemons ends the processes that GNUstep started by itself for those with the environment that Environ made for home:
+// its notification centre and its pasteboard live on otherwise.
+func EndDaemons(home string) {
+	environments, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, name := range environments {
+		text, err := os.ReadFile(name)
+		id, _ := strconv.Atoi(filepath.Base(filepath.Dir(name)))
+		if err != nil || id == os.Getpid() || !slices.Contains(strings.Split(string(text), "\x00"), "TEMP="+home) {
+			continue
+		}
+		if p, err := os.FindProcess(id); err == nil {
+			_ = p.Kill() // or it has ended
+		}
+	}
 }
