@@ -4,9 +4,6 @@ package tray
 
 import (
 	"context"
-	"fmt"
-	"path/filepath"
-	"strings"
 	"sync"
 
 	"fyne.io/systray"
@@ -69,7 +66,7 @@ func (t *Tray) show(ctx context.Context, tasks *sync.WaitGroup, a desktop.Assist
 		updating.Lock()
 		defer updating.Unlock()
 		s := a.State()
-		if now := Line(s); now != line {
+		if now := s.Line(); now != line {
 			line = now
 			state.SetTitle(line)
 			systray.SetTooltip("OpenELM: " + line)
@@ -106,38 +103,4 @@ func tick(item *systray.MenuItem, on bool) {
 	} else {
 		item.Uncheck()
 	}
-}
-
-// Line says in a few words what the assistant is doing.
-func Line(s desktop.State) string {
-	name := filepath.Base(s.Model)
-	if s.Story {
-		name = "Story model"
-	}
-	words := []string{name}
-	switch s.Status {
-	case desktop.Resting:
-		words = append(words, "not in memory")
-	case desktop.Loading:
-		words = append(words, "loading")
-	case desktop.Answering:
-		words = append(words, "answering")
-	}
-	if s.MemoryBytes > 0 {
-		words = append(words, fmt.Sprintf("%d MB", (s.MemoryBytes+500_000)/1_000_000))
-	}
-	if s.Status == desktop.Ready && s.TokensPerSecond > 0 {
-		words = append(words, fmt.Sprintf("%.0f tokens/s", s.TokensPerSecond))
-	}
-	if s.Status == desktop.Downloading {
-		line := "downloading " + filepath.Base(s.Download)
-		if s.DownloadSize > 0 {
-			line += fmt.Sprintf(" %d%%", 100*s.Downloaded/s.DownloadSize)
-		}
-		words = append(words, line)
-	}
-	if s.Problem != "" {
-		words = append(words, s.Problem)
-	}
-	return strings.Join(words, " · ")
 }

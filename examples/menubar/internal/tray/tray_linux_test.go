@@ -17,7 +17,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/go-openelm/go-openelm/examples/menubar/internal/desktop"
-	"github.com/go-openelm/go-openelm/examples/menubar/internal/tray"
 )
 
 // bus starts a session bus of the test's own.
@@ -361,21 +360,5 @@ func TestNoIcon(t *testing.T) {
 				t.Errorf("its log does not say %q:\n%s", c.log, log)
 			}
 		})
-	}
-}
-
-func TestLine(t *testing.T) {
-	for want, s := range map[string]desktop.State{
-		"Story model · not in memory":                            {Status: desktop.Resting, Model: "story", Story: true},
-		"m · loading":                                            {Status: desktop.Loading, Model: "/models/m"},
-		"m · answering · 13 MB":                                  {Status: desktop.Answering, Model: "a/m", MemoryBytes: 12_600_000, TokensPerSecond: 3},
-		"m · 13 MB":                                              {Status: desktop.Ready, Model: "a/m", MemoryBytes: 12_600_000},
-		"Story model · downloading OpenELM-270M":                 {Status: desktop.Downloading, Story: true, Download: "apple/OpenELM-270M", Downloaded: 5},
-		"Story model · downloading OpenELM-270M 50%":             {Status: desktop.Downloading, Story: true, Download: "apple/OpenELM-270M", Downloaded: 5, DownloadSize: 10},
-		"Story model · not in memory · The folder is not there.": {Status: desktop.Resting, Story: true, Problem: "The folder is not there."},
-	} {
-		if got := tray.Line(s); got != want {
-			t.Errorf("%+v is %q, want %q", s, got, want)
-		}
 	}
 }
