@@ -36,7 +36,7 @@ lint: ## gofmt, go vet and staticcheck
 cross: ## Build and vet for every platform, without cgo
 	@for p in darwin/arm64 darwin/amd64 linux/arm64 linux/386 linux/s390x windows/amd64; do echo "== $$p"; \
 		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 GOFLAGS=-trimpath sh -c '$(GO) build ./... && $(GO) vet ./...' || exit 1; done
-	@for p in darwin/arm64 windows/amd64; do echo "== $$p, examples/menubar"; \
+	@for p in darwin/arm64 darwin/amd64 linux/arm64 windows/amd64; do echo "== $$p, examples/menubar"; \
 		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 GOFLAGS=-trimpath $(GO) -C examples/menubar vet ./... || exit 1; done
 
 ARM64_PACKAGES = ./kernels ./kernels/cpu ./openelm ./loader ./metal

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages that the tests need and that are not there yet:
-# clang for Metal on Linux, GNUstep's Foundation, qemu and arm64 libraries to run
+# clang for Metal on Linux, GNUstep for Foundation and AppKit, qemu and arm64 libraries to run
 # arm64 tests, Python for the comparisons with huggingface_hub and other clients,
 # HAProxy in front of two servers, Chromium for the page of openelm serve, Ruby for
 # the Homebrew formula, a desktop for the menubar example, and what building the
@@ -14,7 +14,7 @@ packages="qemu-user-static haproxy chromium ruby desktop-file-utils libglib2.0-b
 lists=internal/metalsim/packages.txt
 if [ "$(uname -m)" = x86_64 ]; then
 	packages="$packages g++ make zstd xz-utils binutils-aarch64-linux-gnu libstdc++-12-dev-arm64-cross"
-	lists="$lists internal/testing/gnustep/packages.txt"
+	lists="$lists internal/testing/gnustep/packages.txt examples/menubar/internal/appkit/testdata/packages.txt"
 fi
 python3 -c "import venv, ensurepip" 2>/dev/null || packages="$packages python3 python3-venv"
 for list in $lists; do
