@@ -67,6 +67,20 @@ type gemmArgs struct {
 	half          int
 }
 
+// scaledArgs: C[r][j] (+)= Σ_i scale_i[j]·(Σ_k A[r][k]·B[k][j] over block i) +
+// bias_i[j]·sums_i[r], 32 columns j, of blocks of 16 pairs of bfloat16. The rows of B's
+// halves are 64 bytes apart; scales and biases of a block 256 bytes from those of the
+// next, and sums 64 bytes. Other distances are in bytes, too.
+type scaledArgs struct {
+	c, a, b     *float32
+	ldc, lda    int
+	half        int // from the first half of B to the second
+	blocks      int
+	add         int // 0: C is overwritten
+	scale, bias *float32
+	sums        *float32 // only looked at if there is a bias
+}
+
 // packArgs: dst[c·16 + r] = src[r][c] for 16 rows, stride bytes apart, and n
 // columns, a multiple of lanes.
 type packArgs struct {

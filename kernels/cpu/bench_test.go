@@ -82,12 +82,14 @@ func BenchmarkPanels(b *testing.B) {
 		})
 		for _, f := range []kernels.Format{kernels.F32, kernels.BF16, kernels.Q8_0, kernels.Q4_0, kernels.Q4_K, kernels.Q6_K, kernels.Affine4} {
 			m := randomMatrix(f, outs, cols)
-			b.Run(fmt.Sprintf("%s/%s", r.isa, f), func(b *testing.B) {
-				backend := New(Options{Threads: 1, ISA: r.isa})
-				defer backend.Close()
-				p := newPass(backend)
-				best(b, 2*rows*outs*cols, func() { p.linear(linear{y: y, x: x, rows: rows, w: projection{m: m}}) })
-			})
+			for i, name := range []string{"exact", "rounded"} {
+				b.Run(fmt.Sprintf("%s/%s/%s", r.isa, f, name), func(b *testing.B) {
+					backend := New(Options{Threads: 1, ISA: r.isa, RoundActivations: i > 0})
+					defer backend.Close()
+					p := newPass(backend)
+					best(b, 2*rows*outs*cols, func() { p.linear(linear{y: y, x: p.rounded(x), rows: rows, w: projection{m: m}}) })
+				})
+			}
 		}
 	}
 }

@@ -77,7 +77,14 @@ func (p *pass) linear(t linear) {
 			p.matmul.item, p.matmul.panel = groupRows, p.scratch.panelGroups(t.rows, t.w.m, t.up.m)
 			p.matmul.tiled = p.toTiles(tiles, t.x, t.rows, t.w.m.Cols, p.scratch.biased(t.w.m, t.up.m))
 		} else {
-			p.matmul.blocks = p.toBlocks(t.x, t.rows, t.w.m.Cols, p.backend.rounds && p.scratch.paired(t.w.m, t.up.m))
+			pairs := false
+			if p.backend.rounds {
+				pairs, p.matmul.scaled = p.scratch.paired(t.w.m, t.up.m)
+			}
+			if p.matmul.scaled {
+				p.matmul.item = groupRows
+			}
+			p.matmul.blocks = p.toBlocks(t.x, t.rows, t.w.m.Cols, pairs, p.matmul.scaled && p.scratch.biased(t.w.m, t.up.m))
 		}
 		p.run((t.w.m.Rows+p.matmul.item-1)/p.matmul.item, p.matmul.panel/2, &p.matmul)
 		p.matmul = matmul{}

@@ -15,6 +15,7 @@ type matmul struct {
 	item   int       // rows of weights
 	panel  int       // items at most
 	blocks blocks    // of x
+	scaled bool      // blocks are multiplied with integers and scales
 	tiled  tiledRows // of x instead, where there are tiles
 }
 
@@ -68,9 +69,12 @@ func (t *matmul) product(s *scratch, w *projection, tile []float32, stride, o, n
 
 // accumulate adds w·x + B·(A·x) to c, whose rows are ldc apart, or sets c to it.
 func (t *matmul) accumulate(s *scratch, w *projection, c []float32, ldc, o, n int, sum bool) {
-	if t.tiled.tileKernels != nil {
+	switch {
+	case t.tiled.tileKernels != nil:
 		t.tilePanel(s, w.m, c, ldc, o, n, sum)
-	} else {
+	case t.scaled:
+		t.scaledPanel(s, w.m, c, ldc, o, n, sum)
+	default:
 		t.floatPanel(s, w.m, t.blocks, c, ldc, o, sum)
 	}
 	if w.b != nil {
@@ -142,22 +146,6 @@ func (s *scratch) packRows(pack func(*packArgs), packed []float32, src unsafe.Po
 	}
 }
 
-// packPairs packs depth pairs of weights from pair k on of rows of m, of which there
-// are n from o on.
-func (s *scratch) packPairs(packed []float32, m *kernels.Matrix, o, n, k, depth int) {
-	src, rowBytes := m.Data.Bytes()[o*m.RowBytes()+4*k:], m.RowBytes()
-	if n < s.tileCols { // rows that m does not have are zero
-		rows := grow(&s.rows, s.tileCols*depth)
-		clear(rows[n*depth:])
-		to := unsafe.Slice((*byte)(unsafe.Pointer(ptr(rows))), 4*len(rows))
-		for i := range n {
-			copy(to[4*i*depth:4*(i+1)*depth], src[i*rowBytes:])
-		}
-		src, rowBytes = to, 4*depth
-	}
-	s.packRows(s.bf16.pack, packed, unsafe.Pointer(unsafe.SliceData(src)), rowBytes, depth)
-}
-
 // blocks are rows of activations, cut into blocks of columns one after the other
 // if there is a depth: their rows are then near each other, and never a multiple
 // of a page apart, for which a first-level cache has few places. An element is a
@@ -167,6 +155,7 @@ type blocks struct {
 	rows, cols int // of elements
 	depth      int
 	pairs      bool
+	sums       []float32 // of each 32 columns, if the weights want them
 }
 
 // blockPad is a cache line between the rows of a block.
@@ -187,25 +176,29 @@ type toBlocks struct {
 }
 
 func (t *toBlocks) run(lo, hi int, s *scratch) {
+	if t.pairs {
+		for r := lo; r < hi; r++ {
+			t.pairRow(r, s)
+		}
+		return
+	}
 	for k := 0; k < t.cols; k += t.depth {
 		to, stride := t.block(k)
 		for r := lo; r < hi; r++ {
-			if row := to[r*stride : (r+1)*stride-blockPad]; t.pairs {
-				s.vectorArgs = vectorArgs{dst: ptr(row), x: &t.from[2*(r*t.cols+k)], n: 2 * len(row)}
-				s.halves(&s.vectorArgs)
-			} else {
-				copy(row, t.from[r*t.cols+k:])
-			}
+			copy(to[r*stride:(r+1)*stride-blockPad], t.from[r*t.cols+k:])
 		}
 	}
 }
 
-func (p *pass) toBlocks(x []float32, rows, cols int, pairs bool) blocks {
-	if pairs {
-		cols /= 2
+func (p *pass) toBlocks(x []float32, rows, cols int, pairs, sums bool) blocks {
+	b := blocks{rows: rows, cols: cols, depth: p.scratch.depth, pairs: pairs}
+	if sums {
+		b.sums = grow(&p.tileSums, (rows+scaledRows-1)/scaledRows*cols/tileDepth*scaledRows)
 	}
-	depth := p.scratch.depth
-	b := blocks{grow(&p.blocked, rows*(cols+(cols+depth-1)/depth*blockPad)), rows, cols, depth, pairs}
+	if pairs {
+		b.cols /= 2
+	}
+	b.x = grow(&p.blocked, rows*(b.cols+(b.cols+b.depth-1)/b.depth*blockPad))
 	p.cut = toBlocks{b, x}
 	p.run(rows, 1+1<<14/cols, &p.cut)
 	p.cut = toBlocks{}

@@ -476,7 +476,34 @@ func TestRecord(t *testing.T) {
 }
 
 // pairsTwin is what products of pairs compute, with a panel of pack's.
-var pairsTwin = bf16Kernels{[]func(*gemmArgs){gemmPairs(1), gemmPairs(2), gemmPairs(3)}, pack}
+var pairsTwin = bf16Kernels{
+	gemm: []func(*gemmArgs){gemmPairs(1), gemmPairs(2), gemmPairs(3)}, pack: pack,
+	scaled: []func(*scaledArgs){scaledPairs(1), scaledPairs(2), scaledPairs(3)}, tiles: portableTiles(1),
+}
+
+func scaledPairs(rows int) func(*scaledArgs) {
+	return func(a *scaledArgs) {
+		block := make([]float32, packRows)
+		for r := range rows {
+			c := unsafe.Slice(at(a.c, r*a.ldc/4), scaledCols)
+			if a.add == 0 {
+				clear(c)
+			}
+			for i := range a.blocks {
+				for j := range c {
+					if j%packRows == 0 {
+						b := at(a.b, j/packRows*a.half/4+i*packRows*tileDepth/2)
+						gemmPairs(1)(&gemmArgs{c: ptr(block), a: at(a.a, r*a.lda/4+i*tileDepth/2), b: b, k: tileDepth / 2})
+					}
+					c[j] += *at(a.scale, i*groupRows+j) * block[j%packRows]
+					if a.bias != nil {
+						c[j] += *at(a.bias, i*groupRows+j) * *at(a.sums, i*scaledRows+r)
+					}
+				}
+			}
+		}
+	}
+}
 
 func gemmPairs(rows int) func(*gemmArgs) {
 	return func(a *gemmArgs) {
@@ -500,9 +527,13 @@ func gemmPairs(rows int) func(*gemmArgs) {
 // eachPairs runs test for each of the machine's tables that multiplies pairs, and for
 // the twin.
 func eachPairs(t *testing.T, test func(o *operands, r *isaTable)) {
-	twin := portable
-	twin.bf16 = pairsTwin
-	for _, r := range append(available(), &twin) {
+	twin := *tiledBackend(1).table
+	twin.tiles, twin.bf16 = nil, pairsTwin
+	tables := available()
+	if !testing.Short() { // an emulated processor's own; it runs on the machine itself
+		tables = append(tables, &twin)
+	}
+	for _, r := range tables {
 		for _, atEnd := range []bool{false, true} {
 			if r.bf16.gemm != nil {
 				t.Run(fmt.Sprintf("%s/end=%v", r.isa, atEnd), func(t *testing.T) {
@@ -578,31 +609,73 @@ func TestHalves(t *testing.T) {
 	})
 }
 
+// TestScaled holds products of blocks with scales, and of some with biases, to their
+// twin.
+func TestScaled(t *testing.T) {
+	eachPairs(t, func(o *operands, r *isaTable) {
+		for i := range 30 * len(r.bf16.scaled) {
+			rows, blocks := 1+i%len(r.bf16.scaled), 1+o.IntN(5)
+			depth := blocks * tileDepth / 2
+			lda, ldc := depth+o.IntN(3), scaledCols+o.IntN(3)
+			got := o.floats((rows-1)*ldc + scaledCols)
+			want := slices.Clone(got)
+			a := scaledArgs{
+				c: ptr(got), a: ptr(o.bfloat((rows-1)*lda + depth)), b: ptr(o.bfloat(scaledCols * depth)), ldc: 4 * ldc, lda: 4 * lda,
+				half: 4 * packRows * depth, blocks: blocks, add: o.IntN(2), scale: ptr(o.floats((blocks-1)*groupRows + scaledCols)),
+			}
+			if o.IntN(2) == 0 {
+				a.bias, a.sums = ptr(o.floats((blocks-1)*groupRows+scaledCols)), ptr(o.floats((blocks-1)*scaledRows+rows))
+			}
+			r.bf16.scaled[rows-1](&a)
+			a.c = ptr(want)
+			scaledPairs(rows)(&a)
+			for i := range want {
+				if n := 2 * depth; !near(float64(got[i]), float64(want[i]), 4*float64(n), n) {
+					o.Fatalf("%d rows, %+v: element %d is %v, want %v", rows, a, i, got[i], want[i])
+				}
+			}
+		}
+	})
+}
+
 // TestRoundedPanels runs rounded prompts in panels of pairs: panels that m does not
 // fill, columns beyond a panel's depth.
 func TestRoundedPanels(t *testing.T) {
 	eachPairs(t, func(o *operands, r *isaTable) {
-		for _, cols := range []int{16, 48, 2 * r.depth, 2*r.depth + 16, 1280} {
-			rows, outs := 17+o.IntN(20), 1+o.IntN(70)
-			m := o.matrix(kernels.BF16, outs, cols, 0, 0)
-			x, got := o.floats(rows*cols), o.floats(rows*outs)
-			r.round(&vectorArgs{dst: ptr(x), x: ptr(x), n: len(x)})
-			p := newPass(&Backend{table: r, pool: newPool(1, r), rounds: true})
-			p.linear(linear{y: got, x: x, rows: rows, w: projection{m: m}})
-			if r.tiles == nil && p.scratch.gemmArgs.k > cols/2 {
-				t.Fatalf("%d columns are not multiplied as pairs", cols)
+		if r.tiles != nil {
+			return // prompts are in tiles
+		}
+		p := newPass(&Backend{table: r, pool: newPool(1, r), rounds: true})
+		for f := kernels.F32; f.Valid(); f++ {
+			if _, scaled := r.paired(&kernels.Matrix{Format: f}, nil); !scaled && f != kernels.BF16 {
+				continue
 			}
-			w := make([]float32, cols)
-			for i := range outs {
-				m.ReadRow(w, i)
-				for k := range rows {
-					want, abs := 0.0, 0.0
-					for c, v := range w {
-						p := float64(v) * float64(x[k*cols+c])
-						want, abs = want+p, abs+math.Abs(p)
-					}
-					if g := float64(got[k*outs+i]); !near(g, want, 2*abs, cols) {
-						t.Fatalf("%d × %d, row %d of %d, weights %d: got %v, want %v", outs, cols, k, rows, i, g, want)
+			for _, cols := range []int{16, 48, 256, 2 * r.depth, 2*r.depth + 16, 2*r.depth + 256} {
+				group := 32 << o.IntN(3)
+				unit := f.BlockCols()
+				if f.Affine() {
+					unit = group
+				}
+				if cols%unit != 0 {
+					continue
+				}
+				rows, outs := 17+o.IntN(20), 1+o.IntN(100)
+				m := o.matrix(f, outs, cols, group, kernels.F16)
+				x, got := o.floats(rows*cols), o.floats(rows*outs)
+				r.round(&vectorArgs{dst: ptr(x), x: ptr(x), n: len(x)})
+				p.linear(linear{y: got, x: x, rows: rows, w: projection{m: m}})
+				w := make([]float32, cols)
+				for i := range outs {
+					m.ReadRow(w, i)
+					for k := range rows {
+						want, abs := 0.0, 0.0
+						for c, v := range w {
+							p := float64(v) * float64(x[k*cols+c])
+							want, abs = want+p, abs+math.Abs(p)
+						}
+						if g := float64(got[k*outs+i]); !near(g, want, 4*abs, cols) {
+							t.Fatalf("%s, %d × %d, row %d of %d, weights %d: got %v, want %v", f, outs, cols, k, rows, i, g, want)
+						}
 					}
 				}
 			}

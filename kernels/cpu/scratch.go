@@ -41,6 +41,7 @@ type scratch struct {
 	transposeArgs transposeArgs
 	unpackArgs    unpackArgs
 	sumArgs       sumArgs
+	scaledArgs    scaledArgs
 	tileWeights   []float32 // weights in tiles
 	tileScales    []float32
 	tileSums      []float32

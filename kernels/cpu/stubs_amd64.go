@@ -552,6 +552,24 @@ func gemm11x32AVX512BF16(a *gemmArgs)
 func gemm12x32AVX512BF16(a *gemmArgs)
 
 //go:noescape
+func scaled1x32AVX512BF16(a *scaledArgs)
+
+//go:noescape
+func scaled2x32AVX512BF16(a *scaledArgs)
+
+//go:noescape
+func scaled3x32AVX512BF16(a *scaledArgs)
+
+//go:noescape
+func scaled4x32AVX512BF16(a *scaledArgs)
+
+//go:noescape
+func scaled5x32AVX512BF16(a *scaledArgs)
+
+//go:noescape
+func scaled6x32AVX512BF16(a *scaledArgs)
+
+//go:noescape
 func tiles1x3AMX(a *tileArgs)
 
 //go:noescape

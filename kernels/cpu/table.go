@@ -46,24 +46,6 @@ type isaTable struct {
 	tiles, roundedTiles *tileKernels
 }
 
-// bf16Kernels multiply bfloat16 by bfloat16, if the machine has instructions for that:
-// gemm and pack of pairs of them, a multiple of lanes. Products are exact and sums
-// float32, but VDPBF16PS takes denormal numbers, of bfloat16 and of float32, for zero;
-// and BFMMLA does, too, and rounds each sum to odd, to one of both neighbours, not
-// always to the nearer one.
-type bf16Kernels struct {
-	gemm []func(*gemmArgs)
-	pack func(*packArgs)
-}
-
-// paired reports whether rounded prompts are multiplied with w and up as pairs.
-func (r *isaTable) paired(w, up *kernels.Matrix) bool {
-	fits := func(m *kernels.Matrix) bool {
-		return m == nil || m.Format == kernels.BF16 && m.Cols%(2*lanes) == 0
-	}
-	return r.bf16.gemm != nil && fits(w) && fits(up)
-}
-
 // formatKernels is a row of the table: what an instruction set has for one weight
 // format. Without matvec, rows of weights are widened and multiplied as F32, which has
 // both in every table; without widen, kernels.Matrix.ReadRow widens them, the definition

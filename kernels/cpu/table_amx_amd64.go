@@ -10,22 +10,6 @@ var amx = func() isaTable {
 	r.formats[kernels.F32].matvec[0] = matvecKernel{matvec1xF32AVX512, 2}
 	r.formats[kernels.F16].matvec[0] = matvecKernel{matvec1xF16AVX512, 2}
 	r.formats[kernels.BF16].matvec[0] = matvecKernel{matvec1xBF16AVX512, 2}
-	for format, unpack := range map[kernels.Format]unpacker{
-		kernels.Q8_0:    {unpackQ8_0AVX512, false},
-		kernels.Q4_0:    {unpackQ4_0AVX512, false},
-		kernels.Q4_1:    {unpackQ4_1AVX512, true},
-		kernels.Q5_0:    {unpackQ5_0AVX512, false},
-		kernels.Q5_1:    {unpackQ5_1AVX512, true},
-		kernels.Q3_K:    {unpackQ3_KAVX512, false},
-		kernels.Q4_K:    {unpackQ4_KAVX512, true},
-		kernels.Q5_K:    {unpackQ5_KAVX512, true},
-		kernels.IQ4_NL:  {unpackIQ4_NLAVX512, false},
-		kernels.IQ4_XS:  {unpackIQ4_XSAVX512, false},
-		kernels.Affine4: {unpackAffine4AVX512, true},
-		kernels.Affine8: {unpackAffine8AVX512, true},
-	} {
-		r.formats[format].unpack = unpack
-	}
 	r.tiles = &amxTiles
 	r.roundedTiles = &amxRounded
 	return r

@@ -49,13 +49,34 @@ var avx512 = func() isaTable {
 		gemm1x32AVX512, gemm2x32AVX512, gemm3x32AVX512, gemm4x32AVX512, gemm5x32AVX512, gemm6x32AVX512,
 		gemm7x32AVX512, gemm8x32AVX512, gemm9x32AVX512, gemm10x32AVX512, gemm11x32AVX512, gemm12x32AVX512,
 	}
+	for format, unpack := range map[kernels.Format]unpacker{
+		kernels.Q8_0:    {unpackQ8_0AVX512, false},
+		kernels.Q4_0:    {unpackQ4_0AVX512, false},
+		kernels.Q4_1:    {unpackQ4_1AVX512, true},
+		kernels.Q5_0:    {unpackQ5_0AVX512, false},
+		kernels.Q5_1:    {unpackQ5_1AVX512, true},
+		kernels.Q3_K:    {unpackQ3_KAVX512, false},
+		kernels.Q4_K:    {unpackQ4_KAVX512, true},
+		kernels.Q5_K:    {unpackQ5_KAVX512, true},
+		kernels.IQ4_NL:  {unpackIQ4_NLAVX512, false},
+		kernels.IQ4_XS:  {unpackIQ4_XSAVX512, false},
+		kernels.Affine4: {unpackAffine4AVX512, true},
+		kernels.Affine8: {unpackAffine8AVX512, true},
+	} {
+		r.formats[format].unpack = unpack
+	}
 	if cpu.X86.HasAVX512BF16 {
-		r.bf16 = bf16Kernels{[]func(*gemmArgs){
+		r.bf16 = bf16Kernels{pack: packAVX2, gemm: []func(*gemmArgs){
 			gemm1x32AVX512BF16, gemm2x32AVX512BF16, gemm3x32AVX512BF16, gemm4x32AVX512BF16, gemm5x32AVX512BF16, gemm6x32AVX512BF16,
 			gemm7x32AVX512BF16, gemm8x32AVX512BF16, gemm9x32AVX512BF16, gemm10x32AVX512BF16, gemm11x32AVX512BF16, gemm12x32AVX512BF16,
-		}, packAVX2}
+		}, scaled: []func(*scaledArgs){
+			scaled1x32AVX512BF16, scaled2x32AVX512BF16, scaled3x32AVX512BF16, scaled4x32AVX512BF16, scaled5x32AVX512BF16, scaled6x32AVX512BF16,
+		}, tiles: &avx512Tiles}
 	}
 	r.int8x3 = int8x3AVX512
 	r.softmax = softmaxAVX512
 	return r
 }()
+
+// avx512Tiles are the routines for tiles that need no AMX.
+var avx512Tiles = tileKernels{sum32: sum32AVX512, transpose: transposeAVX512}

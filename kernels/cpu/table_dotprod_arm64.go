@@ -36,9 +36,9 @@ var dotProd = func() isaTable {
 	r.formats[kernels.Affine8].matvec = [3]matvecKernel{{matvec1xAffine8DotProd, 2}, {matvec2xAffine8DotProd, 2}, {matvec4xAffine8DotProd, 2}}
 	r.formats[kernels.Affine8].layout = natural
 	if hasBF16() {
-		r.bf16 = bf16Kernels{[]func(*gemmArgs){
+		r.bf16 = bf16Kernels{pack: packNEONBF16, gemm: []func(*gemmArgs){
 			gemm1x16NEONBF16, gemm2x16NEONBF16, gemm3x16NEONBF16, gemm4x16NEONBF16, gemm5x16NEONBF16, gemm6x16NEONBF16,
-		}, packNEONBF16}
+		}}
 	}
 	r.int8x3 = int8x3NEON
 	return r

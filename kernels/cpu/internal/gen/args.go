@@ -113,6 +113,18 @@ var (
 	gemmAdd  = offset("gemmArgs", "add")
 	gemmHalf = offset("gemmArgs", "half")
 
+	scaledC      = offset("scaledArgs", "c")
+	scaledA      = offset("scaledArgs", "a")
+	scaledB      = offset("scaledArgs", "b")
+	scaledLDC    = offset("scaledArgs", "ldc")
+	scaledLDA    = offset("scaledArgs", "lda")
+	scaledHalf   = offset("scaledArgs", "half")
+	scaledBlocks = offset("scaledArgs", "blocks")
+	scaledAdd    = offset("scaledArgs", "add")
+	scaledScale  = offset("scaledArgs", "scale")
+	scaledBias   = offset("scaledArgs", "bias")
+	scaledSums   = offset("scaledArgs", "sums")
+
 	packDst    = offset("packArgs", "dst")
 	packSrc    = offset("packArgs", "src")
 	packStride = offset("packArgs", "stride")

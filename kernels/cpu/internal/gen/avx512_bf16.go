@@ -16,6 +16,9 @@ func writeBF16(name string) error {
 	for rows := 1; rows <= tileAVX512.rows; rows++ {
 		b.gemm(rows)
 	}
+	for rows := 1; rows <= tileAVX512.rows/2; rows++ {
+		b.scaled(rows)
+	}
 	return os.WriteFile(name, b.Bytes(), 0o644)
 }
 
@@ -38,34 +41,44 @@ func (b *bf16) multiplyPairs(sum, x, y int) {
 	b.line("// VDPBF16PS Z%d, Z%d, Z%d", y, x, sum)
 }
 
-// gemm: AX the arguments, SI and DI both halves of B, R8 and R9 the strides of A and
-// B, R10 … R13 rows 0, 3, 6 and 9 of A, CX the pairs left, by four. Z0 … Z23 are C,
-// Z24 and Z25 a row of B, Z26 … Z31 pairs of A.
-func (b *bf16) gemm(rows int) {
-	name := fmt.Sprintf("gemm%dx32AVX512BF16", rows)
+// begin emits the head of a routine, which loads fields into registers.
+func (b *bf16) begin(name, doc string, fields ...field) {
 	stubs.add("amd64", name)
-	b.line("\n// func %s(a *uint64)\n//\n// %s multiplies %d rows of pairs of A with 32 columns of B.", name, name, rows)
+	b.line("\n// func %s(a *uint64)\n//\n// %s %s", name, name, doc)
 	b.line("TEXT ·%s(SB), NOSPLIT, $0-8", name)
 	b.op("MOVQ a+0(FP), AX")
-	for _, f := range []struct {
-		off int
-		to  string
-	}{{gemmB, "SI"}, {gemmHalf, "DI"}, {gemmLDA, "R8"}, {gemmLDB, "R9"}, {gemmA, "R10"}, {gemmK, "CX"}} {
+	for _, f := range fields {
 		b.op("MOVQ %d(AX), %s", f.off, f.to)
 	}
-	b.op("ADDQ SI, DI")
-	b.op("SHRQ $2, CX")
+}
+
+type field struct {
+	off int
+	to  string
+}
+
+func (b *bf16) clear(from, n int) {
+	for i := from; i < from+n; i++ {
+		b.op("VPXORD Z%d, Z%[1]d, Z%[1]d", i)
+	}
+}
+
+// rowsOfA sets R10 … R13 to rows 0, 3, 6 and 9 of A, which are R8 bytes apart. BX is
+// scratch.
+func (b *bf16) rowsOfA(rows int) {
 	b.op("LEAQ (R8)(R8*2), BX")
 	for i := 3; i < rows; i += 3 {
 		b.op("LEAQ (R%d)(BX*1), R%d", 9+i/3, 10+i/3)
 	}
-	for i := range 2 * rows {
-		b.op("VPXORD Z%d, Z%[1]d, Z%[1]d", i)
-	}
-	b.line("pairs:")
+}
+
+// fourPairs adds the products of four pairs of each row of A with as many rows of both
+// halves of B, 64 bytes apart, to sums from Z(first) on, and moves on. Z24 … Z31 are
+// scratch.
+func (b *bf16) fourPairs(rows, first int) {
 	for k := range 4 {
-		b.op("VMOVUPS (SI), Z24")
-		b.op("VMOVUPS (DI), Z25")
+		b.op("VMOVUPS %d(SI), Z24", 64*k)
+		b.op("VMOVUPS %d(DI), Z25", 64*k)
 		for i := range rows {
 			index := ""
 			if i%3 > 0 {
@@ -73,20 +86,22 @@ func (b *bf16) gemm(rows int) {
 			}
 			v := 26 + i%6
 			b.op("VBROADCASTSS %d(R%d)%s, Z%d", 4*k, 10+i/3, index, v)
-			b.multiplyPairs(2*i, v, 24)
-			b.multiplyPairs(2*i+1, v, 25)
+			b.multiplyPairs(first+2*i, v, 24)
+			b.multiplyPairs(first+2*i+1, v, 25)
 		}
-		b.op("ADDQ R9, SI")
-		b.op("ADDQ R9, DI")
 	}
+	b.op("ADDQ $256, SI")
+	b.op("ADDQ $256, DI")
 	for i := 0; i < rows; i += 3 {
 		b.op("ADDQ $16, R%d", 10+i/3)
 	}
-	b.op("DECQ CX")
-	b.op("JNE pairs")
-	b.op("MOVQ %d(AX), SI", gemmC)
-	b.op("MOVQ %d(AX), R9", gemmLDC)
-	b.op("CMPQ %d(AX), $0", gemmAdd)
+}
+
+// store writes or adds Z0 … to C, at the fields c and ldc; SI, DI and R9 are scratch.
+func (b *bf16) store(rows, c, ldc, add int) {
+	b.op("MOVQ %d(AX), SI", c)
+	b.op("MOVQ %d(AX), R9", ldc)
+	b.op("CMPQ %d(AX), $0", add)
 	b.op("JEQ set")
 	b.op("MOVQ SI, DI")
 	for i := range rows {
@@ -102,4 +117,58 @@ func (b *bf16) gemm(rows int) {
 	}
 	b.op("VZEROUPPER")
 	b.op("RET")
+}
+
+// gemm: SI and DI both halves of B, CX the pairs left, by four.
+func (b *bf16) gemm(rows int) {
+	b.begin(fmt.Sprintf("gemm%dx32AVX512BF16", rows), fmt.Sprintf("multiplies %d rows of pairs of A with 32 columns of B.", rows),
+		field{gemmB, "SI"}, field{gemmHalf, "DI"}, field{gemmLDA, "R8"}, field{gemmA, "R10"}, field{gemmK, "CX"})
+	b.op("ADDQ SI, DI")
+	b.op("SHRQ $2, CX")
+	b.rowsOfA(rows)
+	b.clear(0, 2*rows)
+	b.line("pairs:")
+	b.fourPairs(rows, 0)
+	b.op("DECQ CX")
+	b.op("JNE pairs")
+	b.store(rows, gemmC, gemmLDC, gemmAdd)
+}
+
+// scaled: as gemm, but of blocks of 16 pairs, CX of them left, whose sums, Z12 and up,
+// times the block's scales, at DX, are added to C. R9, if it is not zero, are the
+// blocks' biases and R12 the sums of A that they are multiplied with.
+func (b *bf16) scaled(rows int) {
+	const sums = 12
+	b.begin(fmt.Sprintf("scaled%dx32AVX512BF16", rows), fmt.Sprintf("multiplies %d rows of blocks of A with 32 columns of B.", rows),
+		field{scaledB, "SI"}, field{scaledHalf, "DI"}, field{scaledLDA, "R8"}, field{scaledA, "R10"}, field{scaledBlocks, "CX"},
+		field{scaledScale, "DX"}, field{scaledBias, "R9"}, field{scaledSums, "R12"})
+	b.op("ADDQ SI, DI")
+	b.rowsOfA(rows)
+	b.clear(0, 2*rows)
+	b.line("block:")
+	b.clear(sums, 2*rows)
+	b.op("MOVQ $4, BX")
+	b.line("pairs:")
+	b.fourPairs(rows, sums)
+	b.op("DECQ BX")
+	b.op("JNE pairs")
+	for i := range 2 * rows {
+		b.op("VFMADD231PS %d(DX), Z%d, Z%d", 64*(i%2), sums+i, i)
+	}
+	b.op("ADDQ $256, DX")
+	b.op("TESTQ R9, R9")
+	b.op("JEQ unbiased")
+	b.op("VMOVUPS (R9), Z24")
+	b.op("VMOVUPS 64(R9), Z25")
+	for i := range rows {
+		b.op("VBROADCASTSS %d(R12), Z26", 4*i)
+		b.op("VFMADD231PS Z24, Z26, Z%d", 2*i)
+		b.op("VFMADD231PS Z25, Z26, Z%d", 2*i+1)
+	}
+	b.op("ADDQ $256, R9")
+	b.op("ADDQ $64, R12")
+	b.line("unbiased:")
+	b.op("DECQ CX")
+	b.op("JNE block")
+	b.store(rows, scaledC, scaledLDC, scaledAdd)
 }

@@ -17,7 +17,7 @@ func argsOf(name string) string {
 	for _, k := range [][2]string{
 		{"matvec", "matvecArgs"}, {"widen", "widenArgs"}, {"gemm", "gemmArgs"}, {"pack", "packArgs"}, {"prefetch", "packArgs"},
 		{"rotate", "rotateArgs"}, {"permute", "permuteArgs"}, {"int8x3", "int8x3Args"}, {"tiles", "tileArgs"}, {"bf16x", "splitArgs"},
-		{"unpack", "unpackArgs"}, {"sum32", "sumArgs"}, {"transpose", "transposeArgs"},
+		{"unpack", "unpackArgs"}, {"sum32", "sumArgs"}, {"transpose", "transposeArgs"}, {"scaled", "scaledArgs"},
 	} {
 		if strings.HasPrefix(name, k[0]) {
 			return k[1]
