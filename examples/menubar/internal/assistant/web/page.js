@@ -424,11 +424,13 @@ for (const [id, key] of Object.entries({ replace: "Enter", copy: "K", again: "A"
 
 document.addEventListener("keydown", (e) => {
 	if (document.querySelector("dialog[open]") || e.isComposing) return;
+	const inActions = byId("actions").contains(document.activeElement);
 	if (e.key === "Escape") {
+		if (!running && card.hidden && inActions) return; // whoever shows the page may close it
 		e.preventDefault();
 		if (running) stop();
 		else if (!card.hidden) { hideAnswer(); text.focus(); }
-		else byId("actions").querySelector("button:not(:disabled)")?.focus();
+		else byId("actions").querySelector("[tabindex='0']").focus();
 		return;
 	}
 	if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) {
@@ -437,8 +439,7 @@ document.addEventListener("keydown", (e) => {
 		return;
 	}
 	if (e.ctrlKey || e.metaKey || e.shiftKey) return;
-	const inToolbar = byId("actions").contains(document.activeElement) || card.contains(document.activeElement);
-	if (!e.altKey && !(inToolbar && e.key !== "Enter")) return;
+	if (!e.altKey && !((inActions || card.contains(document.activeElement)) && e.key !== "Enter")) return;
 	// With Alt a Mac's keys have other characters: what counts is the key, or the letter.
 	const letter = /^[a-z]$/i.test(e.key) ? e.key.toUpperCase() : e.code.replace("Key", "");
 	const action = actions.find((a) => a.key === letter && a.key !== "Enter");
@@ -462,7 +463,7 @@ byId("actions").addEventListener("keydown", (e) => {
 byId("actions").addEventListener("focusin", (e) => {
 	for (const b of byId("actions").children) b.tabIndex = b === e.target ? 0 : -1;
 });
-for (const b of [...byId("actions").children].slice(1)) b.tabIndex = -1;
+[...byId("actions").children].forEach((b, i) => { b.tabIndex = i ? -1 : 0; });
 
 for (const [id, f] of Object.entries({ stop, replace, copy, again, useBeginning, undo: undoText })) byId(id).addEventListener("click", f);
 byId("dismiss").addEventListener("click", () => { hideAnswer(); text.focus(); });
