@@ -280,7 +280,13 @@ func (p *running) drag(titles ...string) {
 	p.screen.do("mousemove", strconv.Itoa(iconX+iconWidth/2), strconv.Itoa(iconHeight/2), "mousedown", "1")
 	for _, title := range titles {
 		p.eventually("open "+title, "open ", "true")
-		p.screen.do(append([]string{"mousemove"}, strings.Fields(p.ask("item "+title, "at "))...)...)
+		// A menu is on the screen before it is in its place.
+		at, before := p.ask("item "+title, "at "), ""
+		for at != before {
+			time.Sleep(50 * time.Millisecond)
+			at, before = p.ask("item "+title, "at "), at
+		}
+		p.screen.do(append([]string{"mousemove"}, strings.Fields(at)...)...)
 	}
 	time.Sleep(200 * time.Millisecond) // the program sees where the mouse is
 }

@@ -34,8 +34,8 @@ func (h *hotKey) set(d *Desktop, on bool) error {
 			return err
 		}
 	}
-	const id = hotKeySignature | 1<<32 // EventHotKeyID, a struct of two 32-bit words
-	return status(hotKeyRegister, hotKeyRegister.call(keySpace, carbonControl|carbonOption, id, target, 0, uintptr(unsafe.Pointer(&h.key))))
+	const id = 0x456c6d4b | 1<<32 // EventHotKeyID, a struct of two 32-bit words: 'ElmK', 1
+	return status(hotKeyRegister, hotKeyRegister.call(keySpace, carbonControl|carbonOption, id, target, hotKeyExclusive, uintptr(unsafe.Pointer(&h.key))))
 }
 
 // status is the error for an OSStatus.

@@ -125,8 +125,8 @@ var (
 	webViewLoad            = instance("WKWebView", "loadRequest:", "@@")
 	navigationRequest      = instance("WKNavigationAction", "request", "@")
 
-	editUndo           = instance("NSText", "undo:", "v@") // sent by items of the menu Edit, to who has the keys
-	editRedo           = instance("NSText", "redo:", "v@")
+	editUndo           = instance("NSResponder", "undo:", "v@") // sent by items of the menu Edit, to who has the keys
+	editRedo           = instance("NSResponder", "redo:", "v@")
 	editCut            = instance("NSText", "cut:", "v@")
 	editCopy           = instance("NSText", "copy:", "v@")
 	editPaste          = instance("NSText", "paste:", "v@")
@@ -172,7 +172,7 @@ var (
 	implShouldTerminate    = instance("NSApplicationDelegate", "applicationShouldTerminate:", "Q@")
 	implShouldReopen       = instance("NSApplicationDelegate", "applicationShouldHandleReopen:hasVisibleWindows:", "B@B")
 	implMenuNeedsUpdate    = instance("NSMenuDelegate", "menuNeedsUpdate:", "v@")
-	implCancel             = instance("NSResponder", "cancelOperation:", "v@")
+	implCancel             = instance("NSStandardKeyBindingResponding", "cancelOperation:", "v@")
 	implNavigation         = instance("WKNavigationDelegate", "webView:decidePolicyForNavigationAction:decisionHandler:", "v@@?")
 	implNavigationFailed   = instance("WKNavigationDelegate", "webView:didFailProvisionalNavigation:withError:", "v@@@")
 	implWebEnded           = instance("WKNavigationDelegate", "webViewWebContentProcessDidTerminate:", "v@")
@@ -183,23 +183,23 @@ var (
 const (
 	utf8 = 4 // NSUTF8StringEncoding
 
-	activationPolicyAccessory = 1  // NSApplicationActivationPolicyAccessory
-	terminateLater            = 2  // NSTerminateLater
-	eventApplicationDefined   = 15 // NSEventTypeApplicationDefined
-	variableLength            = -1 // NSVariableStatusItemLength
-	imageLeft                 = 2  // NSImageLeft (NSCellImagePosition)
-	stateOn                   = 1  // NSControlStateValueOn
-	styleTitled               = 1  // NSWindowStyleMaskTitled
-	styleClosable             = 2  // NSWindowStyleMaskClosable
-	styleResizable            = 8  // NSWindowStyleMaskResizable
-	backingBuffered           = 2  // NSBackingStoreBuffered
-	levelFloating             = 3  // NSFloatingWindowLevel
-	behaviorMoveToActiveSpace = 2  // NSWindowCollectionBehaviorMoveToActiveSpace
-	behaviorFullScreen        = 256
-	widthSizable              = 2  // NSViewWidthSizable
-	heightSizable             = 16 // NSViewHeightSizable
-	modifierShift             = 1 << 17
-	modifierCommand           = 1 << 20
+	activationPolicyAccessory = 1       // NSApplicationActivationPolicyAccessory
+	terminateLater            = 2       // NSTerminateLater
+	eventApplicationDefined   = 15      // NSEventTypeApplicationDefined
+	variableLength            = -1      // NSVariableStatusItemLength
+	imageLeft                 = 2       // NSImageLeft
+	stateOn                   = 1       // NSControlStateValueOn
+	styleTitled               = 1       // NSWindowStyleMaskTitled
+	styleClosable             = 2       // NSWindowStyleMaskClosable
+	styleResizable            = 8       // NSWindowStyleMaskResizable
+	backingBuffered           = 2       // NSBackingStoreBuffered
+	levelFloating             = 3       // NSFloatingWindowLevel
+	behaviorMoveToActiveSpace = 2       // NSWindowCollectionBehaviorMoveToActiveSpace
+	behaviorFullScreen        = 256     // NSWindowCollectionBehaviorFullScreenAuxiliary
+	widthSizable              = 2       // NSViewWidthSizable
+	heightSizable             = 16      // NSViewHeightSizable
+	modifierShift             = 1 << 17 // NSEventModifierFlagShift
+	modifierCommand           = 1 << 20 // NSEventModifierFlagCommand
 
 	navigationCancel = 0 // WKNavigationActionPolicyCancel
 	navigationAllow  = 1 // WKNavigationActionPolicyAllow
@@ -214,12 +214,12 @@ var (
 )
 
 const (
-	eventClassKeyboard = 0x6b657962 // kEventClassKeyboard, 'keyb'
+	eventClassKeyboard = 0x6b657962 // kEventClassKeyboard
 	eventHotKeyPressed = 5          // kEventHotKeyPressed
 	keySpace           = 49         // kVK_Space
 	carbonOption       = 1 << 11    // optionKey
 	carbonControl      = 1 << 12    // controlKey
-	hotKeySignature    = 0x456c6d4b // ours, 'ElmK'
+	hotKeyExclusive    = 1          // kEventHotKeyExclusive: an error, if another program has it
 )
 
 // Dispatch's part: memory pressure.

@@ -55,7 +55,7 @@ int32_t InstallEventHandler(void *target, Handler h, unsigned long n, const Even
 }
 int32_t RegisterEventHotKey(uint32_t key, uint32_t modifiers, EventHotKeyID id, void *target, uint32_t options, void **out) {
 	if (taken) return -9878;  // eventHotKeyExistsErr
-	if (key != 49 || modifiers != (1 << 12 | 1 << 11) || id.signature != 'ElmK' || id.id != 1 || target != &pressed || options) return -50;
+	if (key != 49 || modifiers != (1 << 12 | 1 << 11) || id.signature != 'ElmK' || id.id != 1 || target != &pressed || options != 1) return -50;
 	registered = 1;
 	*out = &registered;
 	return 0;
