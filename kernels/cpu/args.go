@@ -137,11 +137,11 @@ type tileArgs struct {
 	xNext int      // bytes from a tile of activations to the next
 	tiles int
 
-	w      *uint16 // rows of 32 columns; parts of them are 1024 bytes apart
-	wRow   int     // bytes from one row to the next, to the 16th after it, from a
-	wTile  int     // step to the next, and from a group to the next
-	wStep  int
-	wGroup int
+	w      *uint16 // rows of 32 columns, whose parts are 1024 bytes apart
+	wRow   int     // bytes from a row to the next,
+	wTile  int     // to the 16th after it,
+	wStep  int     // from a step to the next,
+	wGroup int     // and from a group to the next
 	groups int
 
 	steps int

@@ -86,6 +86,7 @@ func (p *pass) linear(t linear) {
 			}
 			p.matmul.blocks = p.toBlocks(t.x, t.rows, t.w.m.Cols, pairs, p.matmul.scaled && p.scratch.biased(t.w.m, t.up.m))
 		}
+		// Pieces of less than half a panel would read the activations too often.
 		p.run((t.w.m.Rows+p.matmul.item-1)/p.matmul.item, p.matmul.panel/2, &p.matmul)
 		p.matmul = matmul{}
 		return

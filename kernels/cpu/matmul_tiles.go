@@ -304,13 +304,13 @@ func (s *scratch) affineScales(scale, bias []float32, m *kernels.Matrix, from, r
 		}
 	}
 	for i := 0; i < n; i += tileRows {
-		for src, dst := range map[*float32]*float32{&d[i]: &scale[i*inGroup*groupRows], &b[i]: &bias[i*inGroup*groupRows]} {
-			s.transposeArgs = transposeArgs{
-				dst: dst, src: src, dstRow: inGroup * 4 * groupRows, dstNext: 4 * tileRows, srcRow: 4 * stride, srcNext: tileRows * 4 * stride,
-				rows: min(tileRows, n-i), cols: groupRows,
-			}
-			k.transpose(&s.transposeArgs)
+		s.transposeArgs = transposeArgs{
+			dst: &scale[i*inGroup*groupRows], src: &d[i], dstRow: inGroup * 4 * groupRows, dstNext: 4 * tileRows, srcRow: 4 * stride, srcNext: tileRows * 4 * stride,
+			rows: min(tileRows, n-i), cols: groupRows,
 		}
+		k.transpose(&s.transposeArgs)
+		s.transposeArgs.dst, s.transposeArgs.src = &bias[i*inGroup*groupRows], &b[i]
+		k.transpose(&s.transposeArgs)
 	}
 	for i := range steps {
 		if of := i / inGroup * inGroup; i != of {

@@ -257,10 +257,10 @@ func (o *operands) product(b *Backend, m *kernels.Matrix, x []float32, rows int)
 	return y, want, norm
 }
 
-// TestTilePanels runs products in tiles, with the twins, over panels of all shapes.
+// TestTilePanels runs products in tiles over panels of all shapes.
 func TestTilePanels(t *testing.T) {
 	o := &operands{t, rand.New(rand.NewPCG(8, 8)), true}
-	b := tiledBackend(3)
+	b := bestTiles(t)
 	for f := kernels.F32; f.Valid(); f++ {
 		for range 4 {
 			rows, outs := kernels.ExactRows+1+o.IntN(40), 1+o.IntN(150)
@@ -284,11 +284,7 @@ func TestTilePanels(t *testing.T) {
 // TestTileErrors holds sums of many terms to what float32 allows: an error of at most
 // 4·10⁻⁷ of their size in the mean, and of 5·10⁻⁶ at most.
 func TestTileErrors(t *testing.T) {
-	b := tiledBackend(3)
-	if r := available()[0]; r.tiles != nil {
-		b = New(Options{Threads: 1, ISA: r.isa})
-		defer b.Close()
-	}
+	b := bestTiles(t)
 	o := &operands{t, rand.New(rand.NewPCG(9, 9)), true}
 	const rows, outs, cols = 17, 64, 3584
 	x := o.floats(rows * cols)
@@ -305,6 +301,45 @@ func TestTileErrors(t *testing.T) {
 		t.Logf("%s: mean error %.2g, largest %.2g", f, mean, most)
 		if !(mean <= 4e-7 && most <= 5e-6) {
 			t.Errorf("%s: mean error %.2g, largest %.2g, want at most 4e-7 and 5e-6", f, mean, most)
+		}
+	}
+}
+
+// bestTiles is the machine's own backend, if it has tiles, or that of the twins.
+func bestTiles(t *testing.T) *Backend {
+	r := available()[0]
+	if r.tiles == nil {
+		return tiledBackend(3)
+	}
+	b := New(Options{Threads: 1, ISA: r.isa})
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+// TestTileCompany: with more rows panels are larger, and that changes no sum. A product
+// for which there has been room before allocates nothing.
+func TestTileCompany(t *testing.T) {
+	o := &operands{t, rand.New(rand.NewPCG(12, 12)), true}
+	b := bestTiles(t)
+	const few, many, outs, cols = kernels.ExactRows + 1, fewRows + 1, groupRows + 2, tileDepth * (mostSteps + 2)
+	x := o.floats(many * cols)
+	for _, f := range []kernels.Format{kernels.BF16, kernels.F16, kernels.F32, kernels.Q8_0, kernels.Affine4} {
+		for _, off := range []int{0, 4} {
+			if off > 0 && f != kernels.BF16 {
+				continue // never used where they are
+			}
+			m := o.alignedTo(o.matrix(f, outs, cols, 64, kernels.F16), off)
+			alone, together := o.floats(few*outs), o.floats(many*outs)
+			p := newPass(b)
+			p.linear(linear{y: together, x: x, rows: many, w: projection{m: m}})
+			if n := testing.AllocsPerRun(1, func() { p.linear(linear{y: alone, x: x, rows: few, w: projection{m: m}}) }); n > 0 && (f.Float() || b.table.isa != Portable) { // the twins of unpackers allocate
+				t.Errorf("%s: a product allocates %v times", f, n)
+			}
+			for i, v := range alone {
+				if math.Float32bits(v) != math.Float32bits(together[i]) {
+					t.Fatalf("%s, %d bytes behind a line: row %d, weights %d: %v alone, %v together", f, off, i/outs, i%outs, v, together[i])
+				}
+			}
 		}
 	}
 }
