@@ -74,8 +74,8 @@ func (p *pass) linear(t linear) {
 			tiles = p.scratch.roundedTiles
 		}
 		if tiles != nil {
-			p.matmul.item, p.matmul.panel = groupRows, p.scratch.panelGroups(t.rows, t.w.m, t.up.m)
 			p.matmul.tiled = p.toTiles(tiles, t.x, t.rows, t.w.m.Cols, p.scratch.biased(t.w.m, t.up.m))
+			p.matmul.item, p.matmul.panel = groupRows, p.scratch.panelGroups(p.matmul.tiled, t.w.m, t.up.m)
 		} else {
 			pairs := false
 			if p.backend.rounds {

@@ -21,14 +21,14 @@ const (
 	groupCells = groupRows * tileRows // sums of them and of a tile of activations
 )
 
-// What goes through the cache together. Weights of a panel stay in the second level,
-// 640 KiB, while all activations pass over them; with few activations there is nothing
-// to gain by it, and more panels than cores are better. Longer rows go in parts, whose
-// activations stay as well.
+// What goes through the cache together. The weights of a panel stay in the second level,
+// 640 KiB, while all activations pass over them; longer rows go in parts. Where all
+// activations fit in as well, as those of 128 rows of 1,280 columns do, they stay there
+// and the panels are small.
 const (
 	mostGroups = 4
-	fewRows    = 128 // with up to as many, a panel is one group
 	mostSteps  = 40
+	fewBytes   = 1 << 20 // of activations; with up to as many, a panel is one group
 )
 
 // zeroTile lies in whole cache lines, as a constant in assembly would not.
@@ -141,9 +141,9 @@ func (r *isaTable) biased(w, up *kernels.Matrix) bool {
 }
 
 // panelGroups is how many groups a panel of w, or of w and up, has.
-func (r *isaTable) panelGroups(rows int, w, up *kernels.Matrix) int {
+func (r *isaTable) panelGroups(x tiledRows, w, up *kernels.Matrix) int {
 	switch {
-	case rows <= fewRows:
+	case 2*len(x.x) <= fewBytes:
 		return 1
 	case r.weightParts(w) > 1 || up != nil && r.weightParts(up) > 1:
 		return mostGroups / 2

@@ -269,7 +269,8 @@ func TestTilePanels(t *testing.T) {
 			if f.Affine() {
 				unit = group
 			}
-			m := o.matrix(f, outs, unit*(1+o.IntN(max(1, 96/unit))), group, kernels.F32+kernels.Format(o.IntN(3)))
+			most := []int{96, tileDepth * (mostSteps + 4)}[o.IntN(2)] // columns: also of more than one panel
+			m := o.matrix(f, outs, unit*(1+o.IntN(max(1, most/unit))), group, kernels.F32+kernels.Format(o.IntN(3)))
 			x := o.floats(rows * m.Cols)
 			got, want, norm := o.product(b, m, x, rows)
 			for i, g := range got {
@@ -321,7 +322,7 @@ func bestTiles(t *testing.T) *Backend {
 func TestTileCompany(t *testing.T) {
 	o := &operands{t, rand.New(rand.NewPCG(12, 12)), true}
 	b := bestTiles(t)
-	const few, many, outs, cols = kernels.ExactRows + 1, fewRows + 1, groupRows + 2, tileDepth * (mostSteps + 2)
+	const few, many, outs, cols = kernels.ExactRows + 1, 129, groupRows + 2, tileDepth * (mostSteps + 2)
 	x := o.floats(many * cols)
 	for _, f := range []kernels.Format{kernels.BF16, kernels.F16, kernels.F32, kernels.Q8_0, kernels.Affine4} {
 		for _, off := range []int{0, 4} {
@@ -366,17 +367,18 @@ func TestTilesInCache(t *testing.T) {
 		calls            []call
 	}{
 		{kernels.BF16, 17, 128, 64, 0, 2, []call{{1, 2, 2}, {1, 2, 2}}},
-		{kernels.BF16, 128, 64, 64, 0, 1, []call{{1, 2, 8}}},
-		{kernels.BF16, 129, 512, 64, 0, 2, []call{{4, 2, 9}, {4, 2, 9}}},
+		{kernels.BF16, 128, 128, 1280, 0, 2, []call{{1, 40, 8}, {1, 40, 8}}},
+		{kernels.BF16, 129, 320, 1280, 0, 2, []call{{4, 40, 9}, {1, 40, 9}}},
+		{kernels.BF16, 33, 128, 5120, 0, 4, []call{{2, 40, 3}, {2, 40, 3}, {2, 40, 3}, {2, 40, 3}}}, // the activations are as many
 		{kernels.BF16, 17, 64, 1344, 0, 2, []call{{1, 40, 2}, {1, 2, 2}}},
 		{kernels.BF16, 17, 64, 64, 2, 0, []call{{1, 2, 2}}},            // the matrix begins inside a line
 		{kernels.BF16, 17, 64, 48, 0, 0, []call{{1, 2, 2}}},            // its rows do
 		{kernels.BF16, 17, 80, 64, 0, 1, []call{{1, 2, 2}, {1, 2, 2}}}, // rows that it has not
 		{kernels.F16, 17, 64, 1312, 0, 0, []call{{1, 40, 2}, {1, 1, 2}}},
-		{kernels.F32, 129, 128, 864, 0, 0, []call{{2, 26, 9}, {2, 1, 9}}},
+		{kernels.F32, 129, 256, 1664, 0, 0, []call{{2, 26, 9}, {2, 26, 9}, {2, 26, 9}, {2, 26, 9}}},
 		{kernels.Q8_0, 129, 320, 1312, 2, 0, []call{{4, 40, 9}, {4, 1, 9}, {1, 40, 9}, {1, 1, 9}}},
 		{kernels.Affine4, 129, 256, 1344, 4, 0, []call{{4, 40, 9}, {4, 2, 9}}},
-		{kernels.Q6_K, 129, 128, 1024, 2, 0, []call{{2, 24, 9}, {2, 8, 9}}},
+		{kernels.Q6_K, 209, 128, 1024, 2, 0, []call{{2, 24, 14}, {2, 8, 14}}},
 	} {
 		m := o.alignedTo(o.matrix(c.format, c.outs, c.cols, 64, kernels.F16), c.off)
 		b := tiledBackend(3)
