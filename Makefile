@@ -36,6 +36,8 @@ lint: ## gofmt, go vet and staticcheck
 cross: ## Build and vet for every platform, without cgo
 	@for p in darwin/arm64 darwin/amd64 linux/arm64 linux/386 linux/s390x windows/amd64; do echo "== $$p"; \
 		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 GOFLAGS=-trimpath sh -c '$(GO) build ./... && $(GO) vet ./...' || exit 1; done
+	@echo "== ios/arm64, without what purego needs cgo for"
+	@GOOS=ios GOARCH=arm64 CGO_ENABLED=0 GOFLAGS=-trimpath $(GO) build ./openelm ./kernels/cpu ./chat ./loader/tokenizer ./loader/gguf ./loader/safetensors
 	@for p in darwin/arm64 darwin/amd64 linux/arm64 windows/amd64; do echo "== $$p, examples/menubar"; \
 		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 GOFLAGS=-trimpath $(GO) -C examples/menubar vet ./... || exit 1; done
 
