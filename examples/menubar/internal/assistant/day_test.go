@@ -166,7 +166,7 @@ func TestDay(t *testing.T) {
 		l.is("just before it is idle", desktop.Ready, "story")
 		time.Sleep(2 * time.Second)
 		l.is("when it is idle", desktop.Resting, "story")
-		if s := l.ask(ask(desktop.Continue, "Once upon a time"), nil); s.done == nil {
+		if s := l.ask(ask(desktop.Fix, "Once upon a time"), nil); s.done == nil {
 			t.Fatalf("after a rest: %+v", s)
 		}
 		l.is("awake again", desktop.Ready, "story")
@@ -185,7 +185,7 @@ func TestDay(t *testing.T) {
 
 		// Another one is chosen in the middle of an answer, which is finished.
 		first := sync.OnceFunc(func() { choose(t, l, "") })
-		if s := l.ask(ask(desktop.Explain, "The moon."), func(string) { first() }); s.done == nil {
+		if s := l.ask(ask(desktop.Fix, "The moon."), func(string) { first() }); s.done == nil {
 			t.Fatalf("during a switch: %+v", s)
 		}
 		l.is("after a switch", desktop.Resting, "story")
@@ -194,7 +194,7 @@ func TestDay(t *testing.T) {
 		// The system is short of memory: an answer is finished before, unless that is
 		// critical.
 		first = sync.OnceFunc(func() { l.Pressure(false) })
-		if s := l.ask(ask(desktop.Explain, "The sun."), func(string) { first() }); s.done == nil {
+		if s := l.ask(ask(desktop.Fix, "The sun."), func(string) { first() }); s.done == nil {
 			t.Fatalf("under pressure: %+v", s)
 		}
 		l.is("after pressure", desktop.Resting, tiny)
@@ -309,7 +309,7 @@ func TestDownload(t *testing.T) {
 		if s.Status != desktop.Downloading || s.Download != tiny || s.DownloadSize < 8<<20 || s.DownloadSize > 9<<20 || s.Model != "story" {
 			t.Errorf("while it comes: %+v", s)
 		}
-		if said := l.ask(ask(desktop.Continue, "Once"), nil); said.done == nil {
+		if said := l.ask(ask(desktop.Fix, "Once"), nil); said.done == nil {
 			t.Errorf("meanwhile: %+v", said)
 		}
 		l.post("download/pause", object{}, nil)

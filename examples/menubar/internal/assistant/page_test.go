@@ -239,7 +239,7 @@ func TestChooseModel(t *testing.T) {
 		t.Errorf("without a model: %q", s)
 	}
 	p.press("Once" + kb.Escape)
-	p.press("c")
+	p.press("f")
 	p.wait(answered)
 	if s := p.content("answerNotice"); !strings.Contains(s, "story model") {
 		t.Errorf("the story model says of itself %q", s)
@@ -288,7 +288,7 @@ func TestLongTextOnPage(t *testing.T) {
 	a := start(t, options(t, nil))
 	p := open(t, a.Page())
 	p.wait(ready)
-	p.eval(`document.getElementById("text").value = "The little fox went home. Mia was happy! ".repeat(4000)`)
+	p.eval(`document.getElementById("text").value = "The little fox went home. Mia was happy! ".repeat(1500)`)
 	p.shortcut(input.ModifierAlt, "u")
 	p.wait(answered)
 	if s := p.content("answer"); !strings.Contains(s, "tokens") || !strings.Contains(s, "beginning") || !strings.Contains(s, "leave out") {
@@ -321,7 +321,7 @@ func TestHistory(t *testing.T) {
 	}
 	p.press(kb.Escape)
 	p.setText("Once upon a time")
-	p.shortcut(input.ModifierAlt, "c")
+	p.shortcut(input.ModifierAlt, "f")
 	p.wait(answered)
 	answer := p.content("answer")
 	p.do(chromedp.Click("#dismiss"))
