@@ -160,11 +160,7 @@ func (a *Assistant) record(q question, c choice) (finish func(f *fitted, said st
 	if !a.settings.KeepHistory {
 		return func(*fitted, string, bool) {}
 	}
-	model := c.model
-	if model == "" {
-		model = "story"
-	}
-	id := a.history.add(entry{Time: time.Now(), Action: q.Action, Text: q.Text, Model: model})
+	id := a.history.add(entry{Time: time.Now(), Action: q.Action, Text: q.Text, Model: c.name()})
 	a.saveHistory()
 	return func(f *fitted, said string, whole bool) {
 		answer, result := f.result(said)
@@ -196,15 +192,12 @@ func (a *Assistant) sentence(ctx context.Context, src *source, c choice, err err
 	if _, ok := errors.AsType[sentence](err); ok || ctx.Err() != nil {
 		return err
 	}
-	if _, ok := errors.AsType[*tooLong](err); ok {
+	if _, ok := errors.AsType[*tooLong](err); ok || errors.Is(err, errGone) {
 		return err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	name := c.model
-	if name == "" {
-		name = "story"
-	}
+	name := c.name()
 	if src.err != nil {
 		err = explain(name, src.err)
 	} else if refused(err, http.StatusTooManyRequests) {
@@ -363,8 +356,9 @@ func (f *fitted) result(said string) (answer, result string) {
 		return strings.TrimSpace(answer), f.recipe.replaces(f.lead+f.left+f.kept+f.trail, answer)
 	}
 	answer = tidy(f.kept, said)
+	left := ""
 	if f.recipe.edits {
-		return answer, f.lead + answer + f.left + f.trail
+		left = f.left
 	}
-	return answer, answer
+	return answer, f.lead + answer + left + f.trail
 }

@@ -122,7 +122,7 @@ func New(o Options) (_ *Assistant, err error) {
 	a.closing, a.end = context.WithCancelCause(context.Background())
 	// Sessions that nobody uses would hold memory: prompts of different texts have
 	// little in common.
-	a.server = server.New(server.Options{CacheBytes: -1, Logger: a.log})
+	a.server = server.New(server.Options{CacheBytes: -1, MaxBody: maxBody, Logger: a.log})
 	a.server.Ready()
 	a.http = &http.Server{
 		Handler: a.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
@@ -137,24 +137,29 @@ func New(o Options) (_ *Assistant, err error) {
 
 // restore reads what was saved. A file that cannot be read is set aside, and told.
 func (a *Assistant) restore() {
+	unreadable := func(what, path string, err error) {
+		a.log.Error(what+" was not read", "error", errors.Join(err, setAside(path)))
+		a.problem = "A file with " + what + " could not be read. It is now " + path + ".unreadable."
+	}
 	path := filepath.Join(a.dir, settingsFile)
+	a.history.path = filepath.Join(a.dir, historyFile)
 	err := readJSON(path, &a.settings)
 	if err == nil {
 		err = check(a.settings.Settings)
 	}
 	if err != nil {
 		a.settings = saved{}
-		a.log.Error("settings were not read", "error", errors.Join(err, setAside(path)))
-		a.problem = "The settings could not be read. They are beside the new ones, in " + path + ".unreadable."
+		unreadable("settings", path, err)
+		return // whether there is to be a history is not known
 	}
-	a.history.path = filepath.Join(a.dir, historyFile)
 	if a.settings.KeepHistory {
 		if err := a.history.load(time.Now()); err != nil {
 			a.history.entries = nil
-			a.log.Error("the history was not read", "error", errors.Join(err, setAside(a.history.path)))
-			a.problem = "The history could not be read. It is in " + a.history.path + ".unreadable."
+			unreadable("the history", a.history.path, err)
+			return
 		}
 	}
+	a.saveHistory() // without other days, or none
 	if name := a.settings.Download; name != "" {
 		a.download = &download{name: name}
 	}
@@ -183,11 +188,8 @@ func (a *Assistant) State() desktop.State {
 // state is State with the mutex held.
 func (a *Assistant) state() desktop.State {
 	s := desktop.State{
-		Status: desktop.Resting, Model: a.settings.Model, Story: a.settings.Model == "",
+		Status: desktop.Resting, Model: chosen(a.settings.Settings).name(), Story: a.settings.Model == "",
 		TokensPerSecond: a.speed, Problem: a.problem,
-	}
-	if s.Story {
-		s.Model = "story"
 	}
 	for _, src := range a.sources {
 		s.MemoryBytes += src.bytes
@@ -388,7 +390,9 @@ func (a *Assistant) close(ctx context.Context) error {
 func (a *Assistant) entries() []entry {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.history.trim(time.Now())
+	if a.history.trim(time.Now()) {
+		a.saveHistory()
+	}
 	return slices.Clone(a.history.entries)
 }
 

@@ -12,11 +12,13 @@ import (
 // call asks the server of this process, and hands each line of its answer to line,
 // which may be nil. What the server refuses is a *refusal.
 func (a *Assistant) call(ctx context.Context, path string, body any, line func([]byte) error) error {
-	text, err := json.Marshal(body)
-	if err != nil {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(body); err != nil {
 		return err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://localhost"+path, bytes.NewReader(text))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://localhost"+path, &text)
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func TestResult(t *testing.T) {
 		{desktop.Fix, fitted{kept: "Hi"}, `"Hello" and "bye"`, `"Hello" and "bye"`, `"Hello" and "bye"`},
 		{desktop.Fix, fitted{kept: "Hi"}, "Here:\nit is", "it is", "it is"},
 		{desktop.Fix, fitted{kept: "Hi"}, "Here it is\nand there", "Here it is\nand there", "Here it is\nand there"},
-		{desktop.Summarise, fitted{lead: " ", kept: "Long.", trail: "\n"}, "“Short.”", "Short.", "Short."},
+		{desktop.Summarise, fitted{lead: " ", kept: "Long.", trail: "\n"}, "“Short.”", "Short.", " Short.\n"},
 		{desktop.Continue, fitted{kept: "Once"}, " there was.\n", "there was.", "Once there was."},
 		{desktop.Continue, fitted{kept: "Once", trail: " "}, " there was.", "there was.", "Once there was."},
 		{desktop.Continue, fitted{left: "Long ago. ", kept: "Once"}, " more", "more", "Long ago. Once more"},

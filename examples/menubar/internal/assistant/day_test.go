@@ -261,7 +261,12 @@ func TestDay(t *testing.T) {
 		if err != nil || len(kept) != 8 || l.Settings().Model != tiny || !l.Settings().KeepHistory {
 			t.Errorf("after another start: %d entries, %+v, %v", len(kept), l.Settings(), err)
 		}
+		l.end()
 		time.Sleep(24 * time.Hour)
+		l = begin(t, dir, cache, h)
+		if list := readHistory(t, dir); len(list) > 0 {
+			t.Errorf("the start on the next day leaves %d entries", len(list))
+		}
 		l.ask(ask(desktop.Fix, "A new day."), nil)
 		if list := readHistory(t, dir); len(list) != 1 {
 			t.Errorf("on the next day %d entries are kept", len(list))

@@ -26,7 +26,16 @@ func TestUnreadableFiles(t *testing.T) {
 				unreadable = filepath.Join(o.Dir, file)
 			}
 		}
+		kept := filepath.Join(o.Dir, "history.json")
+		if len(files) == 1 {
+			if err := os.WriteFile(kept, []byte("[]"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
 		a := start(t, o)
+		if _, err := os.Stat(kept); len(files) == 1 && err != nil {
+			t.Errorf("%s: the history is gone, too: %v", name, err)
+		}
 		if a.State().Problem == "" {
 			t.Errorf("%s: nothing is told", name)
 		}

@@ -45,8 +45,9 @@ func day(t time.Time) time.Time {
 	return time.Date(y, m, d, 0, 0, 0, 0, time.Local)
 }
 
-// trim forgets other days, and what there is no room for.
-func (h *history) trim(now time.Time) {
+// trim forgets other days, and what there is no room for. It reports whether there
+// was any.
+func (h *history) trim(now time.Time) (forgot bool) {
 	today, bytes, keep := day(now), 0, 0
 	for keep < min(len(h.entries), maxEntries) {
 		e := h.entries[len(h.entries)-1-keep]
@@ -55,7 +56,9 @@ func (h *history) trim(now time.Time) {
 		}
 		keep++
 	}
+	forgot = keep < len(h.entries)
 	h.entries = slices.Clone(h.entries[len(h.entries)-keep:])
+	return forgot
 }
 
 // load reads the file.

@@ -21,6 +21,14 @@ type choice struct{ model, adapter string }
 
 func chosen(s desktop.Settings) choice { return choice{s.Model, s.Adapter} }
 
+// name is what a person is told.
+func (c choice) name() string {
+	if c.kind() == storyteller {
+		return "story"
+	}
+	return c.model
+}
+
 // kind is what a model was taught.
 type kind int
 

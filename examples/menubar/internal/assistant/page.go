@@ -158,6 +158,9 @@ func done(w http.ResponseWriter, err error) error {
 	return err
 }
 
+// errGone is the error of an answer that nobody reads any more.
+var errGone = errors.New("the page is gone")
+
 // stream sends lines of JSON to a page.
 type stream struct {
 	w       http.ResponseWriter
@@ -191,7 +194,12 @@ func (a *Assistant) answerPage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	s := newStream(w)
-	said, err := a.answer(r.Context(), q, func(piece string) error { return s.send(map[string]string{"piece": piece}) })
+	said, err := a.answer(r.Context(), q, func(piece string) error {
+		if s.send(map[string]string{"piece": piece}) != nil {
+			return errGone
+		}
+		return nil
+	})
 	long, isLong := errors.AsType[*tooLong](err)
 	switch {
 	case isLong:
