@@ -120,7 +120,8 @@ func (r *run) planModel(ctx context.Context, m model) error {
 			threads = []int{0}
 		}
 		for i, n := range threads {
-			for k, a := range r.Activations {
+			var first *side
+			for _, a := range r.Activations {
 				if a == Rounded && d.OpenRounded == nil {
 					r.note("%s, %s: the device does not round activations", m.name, d.Name)
 					continue
@@ -132,16 +133,19 @@ func (r *run) planModel(ctx context.Context, m model) error {
 				if r.Start {
 					r.planStart(m, d, s)
 				}
-				if k > 0 {
-					continue // what is compared with comes once
+				if first == nil {
+					first = s
 				}
-				if err := r.planPeers(ctx, m, s.Subject); err != nil {
+			}
+			if first == nil {
+				continue
+			}
+			if err := r.planPeers(ctx, m, first.Subject); err != nil {
+				return err
+			}
+			if r.Paper && i == len(threads)-1 {
+				if err := r.planPaper(ctx, m, d, first); err != nil {
 					return err
-				}
-				if r.Paper && i == len(threads)-1 {
-					if err := r.planPaper(ctx, m, d, s); err != nil {
-						return err
-					}
 				}
 			}
 		}

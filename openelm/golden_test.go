@@ -41,5 +41,16 @@ func TestExact(t *testing.T) {
 			defer b.Close()
 			golden.Exact(t, b, load)
 		})
+		if !soak {
+			if isa == cpu.Portable {
+				continue // rounds, and then does the same
+			}
+			load.Packs = []string{"tiny-bf16", "gguf-q4_0"}
+		}
+		t.Run(isa.String()+"/rounded", func(t *testing.T) {
+			b := cpu.New(cpu.Options{Threads: 2, ISA: isa, RoundActivations: true})
+			defer b.Close()
+			golden.Exact(t, b, load)
+		})
 	}
 }
