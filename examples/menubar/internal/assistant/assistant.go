@@ -73,7 +73,7 @@ type Assistant struct {
 type offered struct {
 	number int
 	text   string
-	taken  bool // by a page
+	taken  bool // by a page, which said so
 }
 
 // sentence is an error that is meant for the person.

@@ -100,7 +100,7 @@ func (p *page) do(actions ...chromedp.Action) {
 // wait waits until an expression is true.
 func (p *page) wait(expression string) {
 	p.Helper()
-	if err := chromedp.Run(p.ctx, chromedp.Poll(expression, nil, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(20*time.Second))); err != nil {
+	if err := chromedp.Run(p.ctx, chromedp.Poll(expression, nil, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(time.Minute))); err != nil {
 		p.Fatalf("waiting for %s: %v; the page says: %s", expression, err, p.eval(`document.body.innerText`))
 	}
 }

@@ -101,9 +101,9 @@ func (l *life) is(when string, want desktop.Status, model string) {
 	}
 }
 
-// mapping is what of the downloaded model is mapped. The one inside the program is
-// always there.
-func mapping(t *testing.T) (lines []string) {
+// mapping is what of the downloaded model is mapped, or open. The one inside the
+// program is always there.
+func mapping(t *testing.T) (list []string) {
 	if runtime.GOOS != "linux" {
 		return nil
 	}
@@ -113,13 +113,22 @@ func mapping(t *testing.T) (lines []string) {
 	}
 	for line := range strings.Lines(string(text)) {
 		if strings.Contains(line, "models--") {
-			lines = append(lines, line)
+			list = append(list, line)
 		}
 	}
-	return lines
+	files, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if name, err := os.Readlink(f); err == nil && strings.Contains(name, "models--") {
+			list = append(list, name)
+		}
+	}
+	return list
 }
 
-// history is the file.
+// readHistory reads the file.
 func readHistory(t *testing.T, dir string) (list []struct {
 	Text, Answer, Model string
 	Whole               bool

@@ -47,6 +47,7 @@ func (a *Assistant) handler() http.Handler {
 		"POST /history/forget":  func(w http.ResponseWriter, _ *http.Request) error { return done(w, a.forget()) },
 		"POST /answer":          a.answerPage,
 		"POST /settings":        a.changeSettings,
+		"POST /offered":         a.takeOffer,
 		"POST /model":           a.chooseModel,
 		"POST /unload":          func(w http.ResponseWriter, _ *http.Request) error { a.Unload(); return done(w, nil) },
 		"POST /download/pause":  func(w http.ResponseWriter, _ *http.Request) error { a.PauseDownload(); return done(w, nil) },
@@ -212,6 +213,26 @@ func (a *Assistant) answerPage(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// pageOffer is a text that is offered to a page.
+type pageOffer struct {
+	Number int    `json:"number"`
+	Text   string `json:"text"`
+}
+
+// takeOffer is told by a page that has a text.
+func (a *Assistant) takeOffer(w http.ResponseWriter, r *http.Request) error {
+	var in struct{ Number int }
+	if err := read(r, &in); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if in.Number == a.offered.number {
+		a.offered.taken, a.offered.text = true, ""
+	}
+	return done(w, nil)
+}
+
 // watch tells a page of each change, for as long as it is open and in sight.
 func (a *Assistant) watch(w http.ResponseWriter, r *http.Request) error {
 	s := newStream(w)
@@ -224,7 +245,7 @@ func (a *Assistant) watch(w http.ResponseWriter, r *http.Request) error {
 		}
 	})
 	defer stop()
-	seen := 0
+	offered := 0 // the last number
 	for {
 		select {
 		case <-r.Context().Done():
@@ -239,13 +260,14 @@ func (a *Assistant) watch(w http.ResponseWriter, r *http.Request) error {
 			State     desktop.State     `json:"state"`
 			Settings  desktop.Settings  `json:"settings"`
 			Abilities desktop.Abilities `json:"abilities"`
-			Offered   *string           `json:"offered,omitempty"`
+			Offered   *pageOffer        `json:"offered,omitempty"`
 		}{State: a.state(), Settings: a.settings.clone().Settings, Abilities: a.able}
-		if o := &a.offered; o.number > seen && (!o.taken || seen > 0) {
-			o.taken = true
-			event.Offered = &o.text
+		// A page may be gone without anybody knowing yet: a text is offered until one
+		// says that it has it.
+		if o := a.offered; o.number > offered && !o.taken {
+			offered = o.number
+			event.Offered = &pageOffer{o.number, o.text}
 		}
-		seen = max(a.offered.number, 1)
 		a.mu.Unlock()
 		if err := s.send(event); err != nil {
 			return nil // the page is gone

@@ -167,6 +167,16 @@ func TestStop(t *testing.T) {
 			break
 		}
 	}
+	p.eval(`Object.defineProperty(navigator, "clipboard", { value: { writeText: (t) => { window.copied = t; return Promise.resolve(); } } })`)
+	p.shortcut(input.ModifierAlt, "k")
+	p.wait(`window.copied === document.getElementById("answer").textContent && document.getElementById("announce").textContent === "Copied."`)
+	// Where a page may not write to the clipboard, it copies as people do.
+	p.eval(`(() => {
+		navigator.clipboard.writeText = () => Promise.reject(new Error("no"));
+		document.addEventListener("copy", () => { window.selected = getSelection().toString(); });
+	})()`)
+	p.do(chromedp.Click("#copy"))
+	p.wait(`window.selected.trim() === window.copied`)
 	p.do(chromedp.Click("#replace"))
 	if got := p.text(); len(got) < 25 || !strings.HasPrefix(got, "Once upon a time") {
 		t.Errorf("replaced by %q", got)
@@ -360,6 +370,21 @@ func TestOffer(t *testing.T) {
 	if p.text() != "before there was a page" {
 		t.Errorf("undone to %q", p.text())
 	}
+	// A page that is out of sight is told nothing, and of everything when it is back.
+	p.eval(`(() => {
+		Object.defineProperty(document, "hidden", { get: () => window.away, configurable: true });
+		window.away = true;
+		document.dispatchEvent(new Event("visibilitychange"));
+	})()`)
+	a.Offer("while it was away")
+	if err := a.Change(func(s *desktop.Settings) { s.KeepHistory = true }); err != nil {
+		t.Fatal(err)
+	}
+	if p.eval(`document.getElementById("showHistory").hidden`) != "true" || p.text() != "before there was a page" {
+		t.Error("a page out of sight is told of changes")
+	}
+	p.eval(`(window.away = false, document.dispatchEvent(new Event("visibilitychange")))`)
+	p.wait(`!document.getElementById("showHistory").hidden && document.getElementById("text").value === "while it was away"`)
 	p.do(chromedp.Reload())
 	p.wait(ready)
 	if p.text() != "" {

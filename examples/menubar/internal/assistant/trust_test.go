@@ -76,7 +76,7 @@ func TestTrust(t *testing.T) {
 	}
 	base, _, _ := strings.Cut(address, "/#")
 	paths := map[string]string{
-		"/watch": "GET", "/models": "GET", "/history": "GET", "/history/forget": "POST", "/answer": "POST", "/settings": "POST",
+		"/watch": "GET", "/models": "GET", "/history": "GET", "/history/forget": "POST", "/answer": "POST", "/settings": "POST", "/offered": "POST",
 		"/model": "POST", "/unload": "POST", "/download/pause": "POST", "/download/forget": "POST",
 	}
 	type header struct{ name, value string }

@@ -92,7 +92,7 @@ async function watch() {
 			byId("lost").hidden = true;
 			now = event;
 			show();
-			if (event.offered !== undefined) offer(event.offered);
+			if (event.offered) offer(event.offered);
 		}
 		throw new Error("closed");
 	} catch (e) {
@@ -197,7 +197,12 @@ function replaceText(value) {
 	byId("undo").hidden = false;
 }
 
-function offer(value) {
+let taken = 0; // the number of the last text that was offered
+
+function offer({ number, text: value }) {
+	call("offered", { number }).catch(() => {});
+	if (number === taken) return; // it was told twice
+	taken = number;
 	if (!value || value === text.value) return;
 	if (text.value) replaceText(value); else text.value = value;
 	if (!running) hideAnswer();
