@@ -317,6 +317,7 @@ func TestErrors(t *testing.T) {
 		{[]string{"generate", "--threads", "2", "--backend", "metal"}, "is for the CPU", nil},
 		{[]string{"generate", "--activations", "bf16", "--backend", "metal"}, "is for the CPU", errors.ErrUnsupported},
 		{[]string{"serve", "--activations", "fp8"}, "exact and bf16", nil},
+		{[]string{"tokenize", "--activations", "bf16", "a"}, "no use for --activations", nil},
 		{[]string{"generate", "--adapter", empty}, "adapter_config.json", nil},
 		{[]string{"tokenize"}, "no text", nil},
 		{[]string{"tokenize", "--ids", "--decode", "1"}, "choose one", nil},

@@ -16,8 +16,9 @@ import (
 func tokenizeCommand(m *modelFlags) *cobra.Command {
 	var ids, decode bool
 	cmd := &cobra.Command{
-		Use:   "tokenize [text]...",
-		Short: "Show a text as tokens, or tokens as text",
+		Use:         "tokenize [text]...",
+		Annotations: map[string]string{noUse: "activations"},
+		Short:       "Show a text as tokens, or tokens as text",
 		Long: `Show a text as tokens, or tokens as text.
 
 ` + inputHelp,

@@ -19,6 +19,7 @@
 //   - record: 128 activations as int8×3, with their sums and their unit.
 //   - tile: 16 rows of 64 bytes, what AMX multiplies; a step is the tiles of 32 columns.
 //   - part: one of up to three bfloat16 whose sum a number is, for tiles.
+//   - pair: two neighbouring bfloat16, what VDPBF16PS multiplies and BFMMLA two of.
 //   - split: a fixed range of the context of which attention computes a partial result.
 //   - chain: a sum that a matvec adds to; an output has the same chains in any company.
 //

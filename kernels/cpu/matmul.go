@@ -117,7 +117,7 @@ func (t *matmul) floatPanel(s *scratch, m *kernels.Matrix, x blocks, c []float32
 					s.widenRow(row, m, o+i, k)
 				}
 			}
-			s.packRows(s.pack, packed, unsafe.Pointer(ptr(rows)), 4*stride, stride)
+			s.packPanel(s.pack, packed, unsafe.Pointer(ptr(rows)), 4*stride, stride)
 		}
 		s.prefetchPanel(m, o, (k+s.depth)*inElement, s.depth*inElement)
 		s.gemmArgs = gemmArgs{b: ptr(packed), ldc: 4 * ldc, ldb: 4 * packRows, k: depth, half: 2 * packRows}
@@ -138,8 +138,8 @@ func (t *matmul) floatPanel(s *scratch, m *kernels.Matrix, x blocks, c []float32
 	}
 }
 
-// packRows packs n elements of tileCols rows, which are rowBytes apart from src on.
-func (s *scratch) packRows(pack func(*packArgs), packed []float32, src unsafe.Pointer, rowBytes, n int) {
+// packPanel packs n elements of tileCols rows, which are rowBytes apart from src on.
+func (s *scratch) packPanel(pack func(*packArgs), packed []float32, src unsafe.Pointer, rowBytes, n int) {
 	for i := 0; i < s.tileCols; i += packRows {
 		s.packArgs = packArgs{dst: &packed[i*n], src: (*float32)(unsafe.Add(src, i*rowBytes)), stride: rowBytes, n: n}
 		pack(&s.packArgs)

@@ -54,7 +54,7 @@ func (s *scratch) packPairs(packed []float32, m *kernels.Matrix, o, n, k, depth 
 		}
 		src, rowBytes = to, 4*depth
 	}
-	s.packRows(s.bf16.pack, packed, unsafe.Pointer(unsafe.SliceData(src)), rowBytes, depth)
+	s.packPanel(s.bf16.pack, packed, unsafe.Pointer(unsafe.SliceData(src)), rowBytes, depth)
 }
 
 // scaledPanel is accumulate for n of 64 rows of integers with scales. A block of them,

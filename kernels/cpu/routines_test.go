@@ -553,7 +553,7 @@ func TestPairs(t *testing.T) {
 			w := o.matrix(kernels.BF16, r.tileCols, 2*k, 0, 0)
 			packed := o.floats(r.tileCols * k)
 			s := scratch{isaTable: r}
-			s.packRows(r.bf16.pack, packed, unsafe.Pointer(unsafe.SliceData(w.Data.Bytes())), w.RowBytes(), k)
+			s.packPanel(r.bf16.pack, packed, unsafe.Pointer(unsafe.SliceData(w.Data.Bytes())), w.RowBytes(), k)
 			x := o.floats(2 * rows * k)
 			r.round(&vectorArgs{dst: ptr(x), x: ptr(x), n: len(x)})
 			lda, ldc := k+o.IntN(3), r.tileCols+o.IntN(3)
