@@ -121,6 +121,9 @@ func (d *Desktop) Run(ctx context.Context, a desktop.Assistant) error {
 	s.send(d.app, applicationSetDelegate, d.controller)
 
 	defer a.Watch(func(desktop.State) { d.changed() })()
+	defer d.Login.Follow(a, func(err error) {
+		d.onMain(func() { d.tell("The login item was not changed.", err.Error()) })
+	})()
 	defer d.watchMemory()()
 	ended := make(chan struct{})
 	defer close(ended)

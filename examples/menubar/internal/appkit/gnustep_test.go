@@ -442,6 +442,9 @@ func TestSettingsAndSystem(t *testing.T) {
 	p.choose("Start at Login")
 	p.expect("settings login true")
 	p.menuHas(`"Start at Login", enabled true, state 1`)
+	if p.ask("login", "login ") != "true <nil>" {
+		t.Error("the system does not start it")
+	}
 
 	// The key opens the page with the clipboard; that another program has it is told.
 	p.ask("take 1", "taken")

@@ -56,7 +56,7 @@ func (d *Desktop) menuMethods() []objc.Implementation {
 		action(actOnText, func(item uintptr) { d.act(int(send(item, menuItemTag))) }),
 		action(undoText, func(uintptr) { d.undo() }),
 		action(unloadModel, func(uintptr) { d.a.Unload() }),
-		action(toggleLogin, func(uintptr) { d.startAtLogin() }),
+		action(toggleLogin, func(uintptr) { d.change(func(s *desktop.Settings) { s.StartAtLogin = !s.StartAtLogin }) }),
 		action(toggleIcon, func(uintptr) { d.hideIcon() }),
 		action(toggleKey, func(uintptr) { d.change(func(s *desktop.Settings) { s.GlobalKey = !s.GlobalKey }) }),
 		action(quitProgram, func(uintptr) { d.quit() }),
@@ -191,19 +191,6 @@ func (d *Desktop) update() {
 	enable(m.key, true)
 	check(m.key, settings.GlobalKey)
 	enable(m.quit, true)
-}
-
-// startAtLogin switches that the program is started at login.
-func (d *Desktop) startAtLogin() {
-	on, err := d.Login.Enabled()
-	if err == nil {
-		err = d.Login.Set(!on)
-	}
-	if err != nil {
-		d.tell("The login item was not changed.", err.Error())
-		return
-	}
-	d.change(func(s *desktop.Settings) { s.StartAtLogin = !on })
 }
 
 // hideIcon hides the icon, and tells how to come back.

@@ -66,7 +66,7 @@ type assistant struct {
 	mu       sync.Mutex
 	state    desktop.State
 	settings desktop.Settings
-	watch    func(desktop.State)
+	watchers []func(desktop.State)
 }
 
 func (a *assistant) Page() string { return a.page }
@@ -102,10 +102,10 @@ func (a *assistant) set(edit func(*desktop.State)) (was desktop.State) {
 	a.mu.Lock()
 	was = a.state
 	edit(&a.state)
-	now, watch := a.state, a.watch
+	now, watchers := a.state, a.watchers
 	a.mu.Unlock()
-	if watch != nil {
-		watch(now)
+	for _, changed := range watchers {
+		changed(now)
 	}
 	return was
 }
@@ -113,12 +113,8 @@ func (a *assistant) set(edit func(*desktop.State)) (was desktop.State) {
 func (a *assistant) Watch(changed func(desktop.State)) (stop func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.watch = changed
-	return func() {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.watch = nil
-	}
+	a.watchers = append(a.watchers, changed)
+	return func() {}
 }
 
 func (a *assistant) Settings() desktop.Settings {
@@ -129,8 +125,9 @@ func (a *assistant) Settings() desktop.Settings {
 
 func (a *assistant) Change(edit func(*desktop.Settings)) error {
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	edit(&a.settings)
+	a.mu.Unlock()
+	defer a.set(func(*desktop.State) {})
 	said("settings login %v icon hidden %v key %v", a.settings.StartAtLogin, a.settings.HideIcon, a.settings.GlobalKey)
 	return nil
 }
@@ -251,6 +248,9 @@ func command(d *Desktop, libraries objc.Libraries, verb, rest string) {
 	case "take":
 		objc.Call(libraries.Symbol("standin_take"), uintptr(rest[0]-'0'))
 		said("taken")
+	case "login":
+		on, err := d.Login.Enabled()
+		said("login %v %v", on, err)
 	case "modal":
 		said("modal %v", s.Send(d.app, sel("modalWindow")) != 0)
 	case "reopen":

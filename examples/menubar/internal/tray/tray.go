@@ -75,7 +75,7 @@ func (t *Tray) Run(ctx context.Context, a desktop.Assistant) error {
 		t.assistant = nil
 		t.mu.Unlock()
 	}()
-	defer t.keepLogin(a)()
+	defer t.Login.Follow(a, func(err error) { t.Log.Error("start at login", "error", err) })()
 	hidden := a.Settings().HideIcon
 	err := available(ctx)
 	if wanted || err != nil && !hidden {
@@ -89,27 +89,6 @@ func (t *Tray) Run(ctx context.Context, a desktop.Assistant) error {
 	}
 	<-ctx.Done()
 	return nil
-}
-
-// keepLogin makes the setting what the system does, and the system do what the
-// setting says from now on, until the function it returns is called.
-func (t *Tray) keepLogin(a desktop.Assistant) (stop func()) {
-	complain := func(err error) {
-		if err != nil {
-			t.Log.Error("start at login", "error", err)
-		}
-	}
-	on, err := t.Login.Enabled()
-	complain(err)
-	if err == nil && on != a.Settings().StartAtLogin {
-		complain(a.Change(func(s *desktop.Settings) { s.StartAtLogin = on }))
-	}
-	return a.Watch(func(desktop.State) {
-		if want := a.Settings().StartAtLogin; want != on {
-			on = want
-			complain(t.Login.Set(on))
-		}
-	})
 }
 
 // run runs package systray, which tells what goes wrong to package log alone, also
