@@ -1,13 +1,18 @@
 package assistant_test
 
 import (
+	"bytes"
+	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/go-openelm/go-openelm/examples/menubar/internal/desktop"
+	"github.com/go-openelm/go-openelm/story"
 )
 
 // TestWatch: who watches is told of the last state, never twice at a time, and no more
@@ -80,4 +85,75 @@ func TestManyQuestions(t *testing.T) {
 	})()
 	a.Unload()
 	<-done
+}
+
+// TestKinds: a model without Instruct in its name is shown a pattern to go on with,
+// and the temperature is the action's own unless the person chose one.
+func TestKinds(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "base")
+	if err := os.CopyFS(dir, story.FS()); err != nil {
+		t.Fatal(err)
+	}
+	a := start(t, options(t, nil))
+	choose(t, a, dir)
+	c := connect(t, a, http.DefaultClient)
+	question := func(action desktop.Action) said {
+		t.Helper()
+		s := c.ask(ask(action, "Mia went home."), nil)
+		if s.done == nil || strings.Contains(s.done.Notice, "story") {
+			t.Fatalf("%+v", s)
+		}
+		return s
+	}
+	first := question(desktop.Fix)
+	if !first.done.Edits || strings.Contains(first.done.Answer, "###") {
+		t.Errorf("%+v", first.done)
+	}
+	if again := question(desktop.Fix); again.text != first.text {
+		t.Errorf("corrections differ: %q, %q", first.text, again.text)
+	}
+	question(desktop.Ask)
+	if status := c.post("settings", object{"temperature": 2}, nil); status != http.StatusNoContent {
+		t.Fatal(status)
+	}
+	if hot := question(desktop.Fix); hot.text == first.text {
+		t.Errorf("at a temperature of 2 the answer is still %q", hot.text)
+	}
+	if status := c.post("settings", object{"temperature": nil}, nil); status != http.StatusNoContent || a.Settings().Temperature != nil {
+		t.Errorf("status %d, %+v", status, a.Settings())
+	}
+}
+
+// TestLogs: what is logged has no ticket, no token and no text of the person.
+func TestLogs(t *testing.T) {
+	var log bytes.Buffer
+	o := options(t, fakeHub(t))
+	o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	o.Hub.Token = "hf_secret"
+	a := start(t, o)
+	address := a.Page()
+	c := connect(t, a, http.DefaultClient)
+	choose(t, a, tiny)
+	const text = "my diary"
+	c.ask(ask(desktop.Fix, text), nil)
+	for name, spoil := range map[string]func(){
+		"an adapter that there is not": func() { c.post("settings", object{"adapter": "/no/such"}, nil) },
+		"a model that there is not":    func() { c.post("model", object{"name": "apple/none"}, nil) },
+	} {
+		spoil()
+		if s := c.ask(ask(desktop.Fix, text), nil); s.done != nil && name == "an adapter that there is not" {
+			t.Errorf("%s: %+v", name, s)
+		}
+		c.post("answer", []byte(`{"text": "my diary", "nonsense": 1}`), nil)
+	}
+	quit(t, a)
+	_, ticket, _ := strings.Cut(address, "=")
+	for what, secret := range map[string]string{"the ticket": ticket, "the token": c.token, "the text": text, "the hub's token": o.Hub.Token} {
+		if strings.Contains(log.String(), secret) {
+			t.Errorf("%s is in the log: %s", what, log.String())
+		}
+	}
+	if log.Len() == 0 {
+		t.Error("errors are not logged")
+	}
 }
