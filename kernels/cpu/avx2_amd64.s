@@ -25580,7 +25580,7 @@ loop5:
 	VMAXPS       Y3, Y6, Y3
 	VMAXPS       Y4, Y6, Y4
 	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS lanes_4b400000<>+0(SB), Y6
+	VBROADCASTSS lanes_4b40007f<>+0(SB), Y6
 	VADDPS       Y6, Y2, Y7
 	VSUBPS       Y6, Y7, Y8
 	VSUBPS       Y8, Y2, Y2
@@ -25628,22 +25628,22 @@ loop5:
 	VFMADD213PS  Y6, Y3, Y10
 	VFMADD213PS  Y6, Y4, Y12
 	VFMADD213PS  Y6, Y5, Y14
-	VBROADCASTSS lanes_4b3fff82<>+0(SB), Y6
+	VBROADCASTSS lanes_4b400001<>+0(SB), Y6
 	VCMPPS       $0x06, Y6, Y7, Y2
 	VPSLLD       $0x17, Y7, Y7
-	VPADDD       Y7, Y8, Y8
+	VMULPS       Y7, Y8, Y8
 	VANDPS       Y8, Y2, Y2
 	VCMPPS       $0x06, Y6, Y9, Y3
 	VPSLLD       $0x17, Y9, Y9
-	VPADDD       Y9, Y10, Y10
+	VMULPS       Y9, Y10, Y10
 	VANDPS       Y10, Y3, Y3
 	VCMPPS       $0x06, Y6, Y11, Y4
 	VPSLLD       $0x17, Y11, Y11
-	VPADDD       Y11, Y12, Y12
+	VMULPS       Y11, Y12, Y12
 	VANDPS       Y12, Y4, Y4
 	VCMPPS       $0x06, Y6, Y13, Y5
 	VPSLLD       $0x17, Y13, Y13
-	VPADDD       Y13, Y14, Y14
+	VMULPS       Y13, Y14, Y14
 	VANDPS       Y14, Y5, Y5
 	VMOVUPS      Y2, (CX)
 	VADDPS       Y2, Y1, Y1
@@ -25668,7 +25668,7 @@ loop7:
 	VSUBPS       Y0, Y2, Y2
 	VBROADCASTSS lanes_c2fc0000<>+0(SB), Y3
 	VMAXPS       Y2, Y3, Y2
-	VBROADCASTSS lanes_4b400000<>+0(SB), Y3
+	VBROADCASTSS lanes_4b40007f<>+0(SB), Y3
 	VADDPS       Y3, Y2, Y4
 	VSUBPS       Y3, Y4, Y5
 	VSUBPS       Y5, Y2, Y2
@@ -25686,10 +25686,10 @@ loop7:
 	VFMADD213PS  Y3, Y2, Y5
 	VBROADCASTSS lanes_3f800000<>+0(SB), Y3
 	VFMADD213PS  Y3, Y2, Y5
-	VBROADCASTSS lanes_4b3fff82<>+0(SB), Y3
+	VBROADCASTSS lanes_4b400001<>+0(SB), Y3
 	VCMPPS       $0x06, Y3, Y4, Y2
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       Y4, Y5, Y5
+	VMULPS       Y4, Y5, Y5
 	VANDPS       Y5, Y2, Y2
 	VMOVUPS      Y2, (CX)
 	VADDPS       Y2, Y1, Y1
@@ -25716,15 +25716,15 @@ DATA lanes_c2fc0000<>+24(SB)/4, $0xc2fc0000
 DATA lanes_c2fc0000<>+28(SB)/4, $0xc2fc0000
 GLOBL lanes_c2fc0000<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_4b400000<>+0(SB)/4, $0x4b400000
-DATA lanes_4b400000<>+4(SB)/4, $0x4b400000
-DATA lanes_4b400000<>+8(SB)/4, $0x4b400000
-DATA lanes_4b400000<>+12(SB)/4, $0x4b400000
-DATA lanes_4b400000<>+16(SB)/4, $0x4b400000
-DATA lanes_4b400000<>+20(SB)/4, $0x4b400000
-DATA lanes_4b400000<>+24(SB)/4, $0x4b400000
-DATA lanes_4b400000<>+28(SB)/4, $0x4b400000
-GLOBL lanes_4b400000<>(SB), RODATA|NOPTR, $32
+DATA lanes_4b40007f<>+0(SB)/4, $0x4b40007f
+DATA lanes_4b40007f<>+4(SB)/4, $0x4b40007f
+DATA lanes_4b40007f<>+8(SB)/4, $0x4b40007f
+DATA lanes_4b40007f<>+12(SB)/4, $0x4b40007f
+DATA lanes_4b40007f<>+16(SB)/4, $0x4b40007f
+DATA lanes_4b40007f<>+20(SB)/4, $0x4b40007f
+DATA lanes_4b40007f<>+24(SB)/4, $0x4b40007f
+DATA lanes_4b40007f<>+28(SB)/4, $0x4b40007f
+GLOBL lanes_4b40007f<>(SB), RODATA|NOPTR, $32
 
 DATA lanes_3920fdd8<>+0(SB)/4, $0x3920fdd8
 DATA lanes_3920fdd8<>+4(SB)/4, $0x3920fdd8
@@ -25796,15 +25796,15 @@ DATA lanes_3f800000<>+24(SB)/4, $0x3f800000
 DATA lanes_3f800000<>+28(SB)/4, $0x3f800000
 GLOBL lanes_3f800000<>(SB), RODATA|NOPTR, $32
 
-DATA lanes_4b3fff82<>+0(SB)/4, $0x4b3fff82
-DATA lanes_4b3fff82<>+4(SB)/4, $0x4b3fff82
-DATA lanes_4b3fff82<>+8(SB)/4, $0x4b3fff82
-DATA lanes_4b3fff82<>+12(SB)/4, $0x4b3fff82
-DATA lanes_4b3fff82<>+16(SB)/4, $0x4b3fff82
-DATA lanes_4b3fff82<>+20(SB)/4, $0x4b3fff82
-DATA lanes_4b3fff82<>+24(SB)/4, $0x4b3fff82
-DATA lanes_4b3fff82<>+28(SB)/4, $0x4b3fff82
-GLOBL lanes_4b3fff82<>(SB), RODATA|NOPTR, $32
+DATA lanes_4b400001<>+0(SB)/4, $0x4b400001
+DATA lanes_4b400001<>+4(SB)/4, $0x4b400001
+DATA lanes_4b400001<>+8(SB)/4, $0x4b400001
+DATA lanes_4b400001<>+12(SB)/4, $0x4b400001
+DATA lanes_4b400001<>+16(SB)/4, $0x4b400001
+DATA lanes_4b400001<>+20(SB)/4, $0x4b400001
+DATA lanes_4b400001<>+24(SB)/4, $0x4b400001
+DATA lanes_4b400001<>+28(SB)/4, $0x4b400001
+GLOBL lanes_4b400001<>(SB), RODATA|NOPTR, $32
 
 // func swigluAVX2(a *uint64)
 // Requires: AVX, AVX2, FMA3

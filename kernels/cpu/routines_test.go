@@ -339,6 +339,16 @@ func TestExp2(t *testing.T) {
 		if x[0] != 0 || x[1] > 0x1p-126 || x[2] != 1 || x[3] > 0x1p-126 || x[4] != 0.5 {
 			o.Errorf("2 to −∞, −127, 0, −126 and −1: %v", x[:5])
 		}
+		for _, nan := range []uint32{0x7fc00000, 0x7fc00001, 0x7f800001, 0xffc000ff, 0xffffffff} { // whatever its bits
+			for i := range x {
+				x[i] = float32(i)
+			}
+			x[o.IntN(len(x))] = math.Float32frombits(nan)
+			a := vectorArgs{dst: ptr(x), n: lanes}
+			if r.softmax(&a); a.sum == a.sum {
+				o.Errorf("with a NaN %#x the sum is %v", nan, a.sum)
+			}
+		}
 	})
 }
 

@@ -127,8 +127,8 @@ func (r *routine) exp(c *constants, x reg.VecVirtual) reg.VecVirtual {
 var exp2Polynomial = []float32{0.0001535335322842002, 0.0013398873852565885, 0.009618437848985195, 0.055503323674201965, 0.24022647738456726, 0.6931471824645996, 1}
 
 const (
-	large    = 3 << 22 // a sum with it is rounded to an integer, which is in its last bits
-	leastExp = -126    // 2^leastExp is the smallest normal number
+	large    = 3<<22 + 127 // a sum with it is rounded to an integer, and its last bits are 2^integer's exponent
+	leastExp = -126        // 2^leastExp is the smallest normal number
 )
 
 // exps sets each x ≤ 127 to 2^x, and to zero if that is not above the smallest normal
@@ -157,7 +157,7 @@ func (r *routine) exps(c *constants, x []reg.VecVirtual) {
 	each(large+leastExp, func(i int) {
 		r.VCMPPS(operand.U8(6), k, n[i], x[i]) // not less than, or equal to
 		r.VPSLLD(operand.U8(23), n[i], n[i])
-		r.VPADDD(n[i], p[i], p[i])
+		r.VMULPS(n[i], p[i], p[i]) // adding exponents would make numbers of some NaNs
 		r.VANDPS(p[i], x[i], x[i])
 	})
 }

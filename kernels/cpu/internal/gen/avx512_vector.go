@@ -132,7 +132,7 @@ func (e *wideExp) exps(x []reg.VecVirtual) (count []reg.OpmaskVirtual) {
 	each(func(i int) {
 		e.VCMPPS(operand.U8(6), e.least, n[i], count[i]) // not less than, or equal to
 		e.VPSLLD(operand.U8(23), n[i], n[i])
-		e.VPADDD(n[i], p[i], x[i])
+		e.VMULPS(n[i], p[i], x[i])
 	})
 	return count
 }
