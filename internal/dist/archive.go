@@ -37,10 +37,7 @@ func (f file) mode() int64 {
 }
 
 func packTar(w io.Writer, folder string, when time.Time, files []file) error {
-	z, err := gzip.NewWriterLevel(w, gzip.BestCompression)
-	if err != nil {
-		return err
-	}
+	z := gzip.NewWriter(w)
 	t := tar.NewWriter(z)
 	for _, f := range files {
 		h := &tar.Header{Name: path.Join(folder, f.name), Mode: f.mode(), Size: int64(len(f.content)), ModTime: when, Format: tar.FormatUSTAR}

@@ -49,40 +49,37 @@ func copySource(t *testing.T, dir string) string {
 	return dir
 }
 
-// TestSameBytes builds in two folders. "make cross" has compiled nearly all of it
-// already, or needs it later.
-func TestSameBytes(t *testing.T) {
-	first := copySource(t, filepath.Join(t.TempDir(), "a"))
-	second := copySource(t, filepath.Join(t.TempDir(), "another", "folder"))
+// TestArchives builds programs. "make cross" has compiled nearly all of them already,
+// or needs it later.
+func TestArchives(t *testing.T) {
+	source := copySource(t, filepath.Join(t.TempDir(), "a"))
 	t.Setenv("GOFLAGS", "-tags=builder") // is the builder's own
+	sums := map[platform]string{}
 	for _, p := range []platform{{"darwin", "arm64"}, {"linux", "arm64"}} {
-		t.Run(p.String(), func(t *testing.T) {
-			out := t.TempDir()
-			name, sum, err := tested.archive(t.Context(), first, out, p)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, again, err := tested.archive(t.Context(), second, t.TempDir(), p)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if sum != again {
-				t.Errorf("two builds have the sums %s and %s", sum, again)
-			}
-			contents := unpack(t, filepath.Join(out, name), out)
-			folder := "openelm-1.2.3-" + p.String() + "/"
-			want := []string{folder + "LICENSE", folder + "README.md"}
-			for _, program := range programs {
-				want = append(want, folder+program.name)
-			}
-			slices.Sort(want)
-			if !slices.Equal(contents, want) {
-				t.Errorf("%s holds %q, want %q", name, contents, want)
-			}
-			for _, program := range programs {
-				runArchived(t, p, filepath.Join(out, folder, program.name), program.name)
-			}
-		})
+		out := t.TempDir()
+		name, sum, err := tested.archive(t.Context(), source, out, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sums[p] = sum
+		contents := unpack(t, filepath.Join(out, name), out)
+		folder := "openelm-1.2.3-" + p.String() + "/"
+		want := []string{folder + "LICENSE", folder + "README.md"}
+		for _, program := range programs {
+			want = append(want, folder+program.name)
+		}
+		slices.Sort(want)
+		if !slices.Equal(contents, want) {
+			t.Errorf("%s holds %q, want %q", name, contents, want)
+		}
+		for _, program := range programs {
+			runArchived(t, p, filepath.Join(out, folder, program.name), program.name)
+		}
+	}
+	p := platform{"darwin", "arm64"}
+	elsewhere := copySource(t, filepath.Join(t.TempDir(), "another", "folder"))
+	if _, again, err := tested.archive(t.Context(), elsewhere, t.TempDir(), p); err != nil || again != sums[p] {
+		t.Errorf("builds in two folders have the sums %s and %s, error %v", sums[p], again, err)
 	}
 }
 
