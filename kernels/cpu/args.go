@@ -137,7 +137,7 @@ type tileArgs struct {
 	xNext int      // bytes from a tile of activations to the next
 	tiles int
 
-	w      *uint16 // rows of 32 columns, whose parts are 1024 bytes apart
+	w      *uint16 // rows of 32 columns, whose parts are 4096 bytes apart
 	wRow   int     // bytes from a row to the next,
 	wTile  int     // to the 16th after it,
 	wStep  int     // from a step to the next,
@@ -156,18 +156,20 @@ type tileArgs struct {
 	zeros *float32 // a tile of them
 }
 
-// splitArgs: a row of steps·32 float32 becomes rows of tiles of bfloat16, 1024 bytes
-// from one part to the next and next bytes from one step to the next.
+// splitArgs: a row of steps·32 float32 becomes rows of tiles of bfloat16, so many bytes
+// from one part to the next and from one step to the next.
 type splitArgs struct {
 	dst   *uint16
 	x     *float32
 	steps int
-	next  int
+	part  int
+	step  int
 }
 
 // unpackArgs: a block of each of some rows of weights becomes integers q in bfloat16,
-// rows of tiles 64 bytes apart. w = scale·q, or w = scale·q + bias. A block is of 32
-// columns, or of several such steps: 4096 bytes of tiles and 256 of scales apart.
+// rows of tiles 64 bytes apart, whose parts are 4096 bytes apart. w = scale·q, or
+// w = scale·q + bias. A block is of 32 columns, or of several such steps: as many tiles
+// and 256 bytes of scales apart.
 type unpackArgs struct {
 	dst         *uint16
 	src         *byte

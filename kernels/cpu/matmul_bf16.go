@@ -33,7 +33,7 @@ const (
 func (r *isaTable) paired(w, up *kernels.Matrix) (pairs, scaled bool) {
 	all := func(fits func(m *kernels.Matrix) bool) bool { return fits(w) && (up == nil || fits(up)) }
 	switch {
-	case r.bf16.scaled != nil && all(func(m *kernels.Matrix) bool { return r.formats[m.Format].unpack.run != nil }):
+	case r.bf16.scaled != nil && all(func(m *kernels.Matrix) bool { return r.formats[m.Format].unpack.parts == 1 }):
 		return true, true
 	case r.bf16.gemm != nil && all(func(m *kernels.Matrix) bool { return m.Format == kernels.BF16 && m.Cols%(2*lanes) == 0 }):
 		return true, false

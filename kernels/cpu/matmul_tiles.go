@@ -40,9 +40,10 @@ type tileKernels struct {
 
 	// sums multiplies weights of 1, 2 or 3 parts.
 	sums [3]func(*tileArgs)
-	// scaled and biased multiply weights that have a scale, or a scale and a bias, for
-	// each step.
-	scaled, biased func(*tileArgs)
+	// scaled multiplies weights of 1 or 2 parts that have a scale for each step, biased
+	// those of one that have a scale and a bias.
+	scaled [2]func(*tileArgs)
+	biased func(*tileArgs)
 
 	// split makes 1, 2 or 3 parts of a row.
 	split     [3]func(*splitArgs)
@@ -75,7 +76,7 @@ func (t *toTiles) run(lo, hi int, s *scratch) {
 		}
 		for r := range rows {
 			from := t.from[(tile*tileRows+r)*t.cols:][:t.cols]
-			s.splitRow(t.split[t.parts-1], x[r*tileDepth:], from, t.parts*tileBytes)
+			s.splitRow(t.split[t.parts-1], x[r*tileDepth:], from, tileBytes, t.parts*tileBytes)
 			if t.sums != nil {
 				s.sumArgs = sumArgs{dst: &t.sums[tile*t.steps*tileRows+r], x: &from[0], steps: t.steps}
 				t.sum32(&s.sumArgs)
@@ -109,25 +110,27 @@ func words(f []float32) []uint16 {
 	return unsafe.Slice((*uint16)(unsafe.Pointer(ptr(f))), 2*len(f))
 }
 
-// splitRow makes a row of each part's tiles from row, next bytes from one step to the
-// next. Columns that the last step lacks are zero.
-func (s *scratch) splitRow(split func(*splitArgs), dst []uint16, row []float32, next int) {
+// splitRow makes a row of each part's tiles from row, so many bytes from one part to the
+// next and from one step to the next. Columns that the last step lacks are zero.
+func (s *scratch) splitRow(split func(*splitArgs), dst []uint16, row []float32, part, step int) {
 	steps := len(row) / tileDepth
 	if steps > 0 {
-		s.splitArgs = splitArgs{dst: &dst[0], x: &row[0], steps: steps, next: next}
+		s.splitArgs = splitArgs{dst: &dst[0], x: &row[0], steps: steps, part: part, step: step}
 		split(&s.splitArgs)
 	}
 	if rest := row[steps*tileDepth:]; len(rest) > 0 {
 		clear(s.lastStep[copy(s.lastStep[:], rest):])
-		s.splitArgs = splitArgs{dst: &dst[steps*next/2], x: &s.lastStep[0], steps: 1, next: next}
+		s.splitArgs = splitArgs{dst: &dst[steps*step/2], x: &s.lastStep[0], steps: 1, part: part, step: step}
 		split(&s.splitArgs)
 	}
 }
 
 // weightParts is how many bfloat16 hold a weight, or the integer in it.
 func (r *isaTable) weightParts(m *kernels.Matrix) int {
-	switch {
-	case m.Format == kernels.BF16 || r.formats[m.Format].unpack.run != nil:
+	switch unpack := r.formats[m.Format].unpack; {
+	case unpack.run != nil:
+		return unpack.parts
+	case m.Format == kernels.BF16:
 		return 1
 	case m.Format == kernels.F16: // 11 bits
 		return 2
@@ -193,19 +196,19 @@ func (t *matmul) tilePanel(s *scratch, m *kernels.Matrix, c []float32, ldc, o, n
 // weights sets the weights of a product, n rows of m from o on, and their columns
 // from a step on, and returns the routine for them.
 func (k *tileKernels) weights(s *scratch, a *tileArgs, m *kernels.Matrix, o, n, first int) func(*tileArgs) {
-	switch unpack := s.formats[m.Format].unpack; {
+	unpack, parts := s.formats[m.Format].unpack, s.weightParts(m)
+	switch {
 	case unpack.run != nil:
 		s.unpackTiles(a, m, o, n, first, k)
 		if unpack.biased {
 			return k.biased
 		}
-		return k.scaled
+		return k.scaled[parts-1]
 	case m.Format == kernels.BF16:
 		s.naturalTiles(a, m, o, n, first)
-		return k.sums[0]
+	default:
+		s.splitTiles(a, m, o, n, first, parts, k.split[parts-1])
 	}
-	parts := s.weightParts(m)
-	s.splitTiles(a, m, o, n, first, parts, k.split[parts-1])
 	return k.sums[parts-1]
 }
 
@@ -230,11 +233,15 @@ func (s *scratch) naturalTiles(a *tileArgs, m *kernels.Matrix, o, n, first int) 
 	a.wRow, a.wTile, a.wGroup, a.wStep = stride, tileRows*stride, groupRows*stride, 2*tileDepth
 }
 
-// splitTiles are weights in parts: [group][step][4 tiles][part].
-func (s *scratch) splitTiles(a *tileArgs, m *kernels.Matrix, o, n, first, parts int, split func(*splitArgs)) {
-	tile := parts * tileBytes
-	a.wRow, a.wTile, a.wStep = 64, tile, 4*tile
+// inTiles sets the distances of weights in tiles.
+func (a *tileArgs) inTiles(parts int) {
+	a.wRow, a.wTile, a.wStep = 64, tileBytes, parts*4*tileBytes
 	a.wGroup = a.steps * a.wStep
+}
+
+// splitTiles are weights in parts: [group][step][part][64 rows].
+func (s *scratch) splitTiles(a *tileArgs, m *kernels.Matrix, o, n, first, parts int, split func(*splitArgs)) {
+	a.inTiles(parts)
 	dst := words(grow(&s.tileWeights, a.groups*a.wGroup/4))
 	cols := min(a.steps*tileDepth, m.Cols-first*tileDepth)
 	row := grow(&s.rows, a.steps*tileDepth)[:cols]
@@ -244,15 +251,14 @@ func (s *scratch) splitTiles(a *tileArgs, m *kernels.Matrix, o, n, first, parts 
 		} else {
 			clear(row)
 		}
-		s.splitRow(split, dst[(i/groupRows*a.wGroup+i%groupRows/tileRows*tile)/2+i%tileRows*tileDepth:], row, a.wStep)
+		s.splitRow(split, dst[i/groupRows*a.wGroup/2+i%groupRows*tileDepth:], row, 4*tileBytes, a.wStep)
 	}
 	a.w = &dst[0]
 }
 
-// unpackTiles are weights as integers, [group][step][64 rows], and their scales.
+// unpackTiles are weights as integers, [group][step][part][64 rows], and their scales.
 func (s *scratch) unpackTiles(a *tileArgs, m *kernels.Matrix, o, n, first int, k *tileKernels) {
-	a.wRow, a.wTile, a.wStep = 64, tileBytes, 4*tileBytes
-	a.wGroup = a.steps * a.wStep
+	a.inTiles(s.formats[m.Format].unpack.parts)
 	all := words(grow(&s.tileWeights, a.groups*a.wGroup/4))
 	scales := a.steps * groupRows // of a group
 	both := grow(&s.tileScales, 2*a.groups*scales)

@@ -11,26 +11,21 @@ func portableTiles(parts int) *tileKernels {
 	return &tileKernels{
 		parts:     parts,
 		sums:      [3]func(*tileArgs){tileSums(1, parts), tileSums(2, parts), tileSums(3, parts)},
-		scaled:    tileBlocks(parts, false),
-		biased:    tileBlocks(parts, true),
+		scaled:    [2]func(*tileArgs){tileBlocks(1, parts, false), tileBlocks(2, parts, false)},
+		biased:    tileBlocks(1, parts, true),
 		sum32:     sum32,
 		split:     [3]func(*splitArgs){split(1), split(2), split(3)},
 		transpose: transpose,
 	}
 }
 
-// tileSums multiplies weights of so many parts with activations of so many. Products of
-// parts that together are below the last bit of a float32 are left out.
+// tileSums multiplies weights of so many parts with activations of so many.
 func tileSums(wParts, xParts int) func(*tileArgs) {
 	return func(a *tileArgs) {
 		a.each(func(c *float32, _, _, _, _ int, w, x unsafe.Pointer) {
 			var sum float32
 			for step := range a.steps {
-				for i := range wParts {
-					for j := range min(xParts, 3-i) {
-						tileProduct(&sum, unsafe.Add(w, step*a.wStep+i*tileBytes), unsafe.Add(x, (step*xParts+j)*tileBytes))
-					}
-				}
+				stepProducts(&sum, unsafe.Add(w, step*a.wStep), unsafe.Add(x, step*xParts*tileBytes), wParts, xParts)
 			}
 			if a.add != 0 {
 				sum += *c
@@ -41,7 +36,7 @@ func tileSums(wParts, xParts int) func(*tileArgs) {
 }
 
 // tileBlocks multiplies weights that have a scale, or a scale and a bias, for each step.
-func tileBlocks(xParts int, biased bool) func(*tileArgs) {
+func tileBlocks(wParts, xParts int, biased bool) func(*tileArgs) {
 	return func(a *tileArgs) {
 		a.each(func(c *float32, tile, group, o, r int, w, x unsafe.Pointer) {
 			if a.add == 0 {
@@ -49,9 +44,7 @@ func tileBlocks(xParts int, biased bool) func(*tileArgs) {
 			}
 			for step := range a.steps {
 				var product float32
-				for part := range xParts {
-					tileProduct(&product, unsafe.Add(w, step*a.wStep), unsafe.Add(x, (step*xParts+part)*tileBytes))
-				}
+				stepProducts(&product, unsafe.Add(w, step*a.wStep), unsafe.Add(x, step*xParts*tileBytes), wParts, xParts)
 				i := (group*a.steps+step)*groupRows + o
 				*c += *at(a.scale, i) * product
 				if biased {
@@ -69,6 +62,16 @@ func (a *tileArgs) each(f func(c *float32, tile, group, o, r int, w, x unsafe.Po
 		tile, group, o, r := i/groupCells/a.groups, i/groupCells%a.groups, i%groupCells/tileRows, i%tileRows
 		w := unsafe.Add(unsafe.Pointer(a.w), group*a.wGroup+o/tileRows*a.wTile+o%tileRows*a.wRow)
 		f(at(a.c, i), tile, group, o, r, w, unsafe.Add(unsafe.Pointer(a.x), tile*a.xNext+4*r))
+	}
+}
+
+// stepProducts adds those of all parts, but of such as together are below the last bit of
+// a float32.
+func stepProducts(sum *float32, w, x unsafe.Pointer, wParts, xParts int) {
+	for i := range wParts {
+		for j := range min(xParts, 3-i) {
+			tileProduct(sum, unsafe.Add(w, i*4*tileBytes), unsafe.Add(x, j*tileBytes))
+		}
 	}
 }
 
@@ -99,7 +102,7 @@ func split(parts int) func(*splitArgs) {
 		for i, v := range unsafe.Slice(a.x, tileDepth*a.steps) {
 			for part := range parts {
 				high := math.Float32bits(v) >> 16
-				*(*uint16)(unsafe.Add(unsafe.Pointer(a.dst), i/tileDepth*a.next+part*tileBytes+i%tileDepth*2)) = uint16(high)
+				*(*uint16)(unsafe.Add(unsafe.Pointer(a.dst), i/tileDepth*a.step+part*a.part+i%tileDepth*2)) = uint16(high)
 				v -= math.Float32frombits(high << 16)
 			}
 		}

@@ -459,6 +459,9 @@ func unpackIQ4_XSAVX512(a *unpackArgs)
 func unpackQ3_KAVX512(a *unpackArgs)
 
 //go:noescape
+func unpackQ6_KAVX512(a *unpackArgs)
+
+//go:noescape
 func unpackQ4_KAVX512(a *unpackArgs)
 
 //go:noescape
@@ -579,10 +582,13 @@ func tiles2x3AMX(a *tileArgs)
 func tiles3x3AMX(a *tileArgs)
 
 //go:noescape
-func tilesScaled3AMX(a *tileArgs)
+func tilesScaled1x3AMX(a *tileArgs)
 
 //go:noescape
-func tilesBiased3AMX(a *tileArgs)
+func tilesBiased1x3AMX(a *tileArgs)
+
+//go:noescape
+func tilesScaled2x3AMX(a *tileArgs)
 
 //go:noescape
 func tiles1x1AMX(a *tileArgs)
@@ -594,7 +600,10 @@ func tiles2x1AMX(a *tileArgs)
 func tiles3x1AMX(a *tileArgs)
 
 //go:noescape
-func tilesScaled1AMX(a *tileArgs)
+func tilesScaled1x1AMX(a *tileArgs)
 
 //go:noescape
-func tilesBiased1AMX(a *tileArgs)
+func tilesBiased1x1AMX(a *tileArgs)
+
+//go:noescape
+func tilesScaled2x1AMX(a *tileArgs)

@@ -60,6 +60,7 @@ type formatKernels struct {
 // unpacker makes weights integers with a scale, or with a scale and a bias.
 type unpacker struct {
 	run    func(*unpackArgs)
+	parts  int // of an integer: 1, or 2 without bias
 	biased bool
 }
 

@@ -18,8 +18,8 @@ var amx = func() isaTable {
 var amxTiles = tileKernels{
 	parts:     3,
 	sums:      [3]func(*tileArgs){tiles1x3AMX, tiles2x3AMX, tiles3x3AMX},
-	scaled:    tilesScaled3AMX,
-	biased:    tilesBiased3AMX,
+	scaled:    [2]func(*tileArgs){tilesScaled1x3AMX, tilesScaled2x3AMX},
+	biased:    tilesBiased1x3AMX,
 	split:     [3]func(*splitArgs){bf16x1AVX512, bf16x2AVX512, bf16x3AVX512},
 	sum32:     sum32AVX512,
 	transpose: transposeAVX512,
@@ -29,8 +29,8 @@ var amxTiles = tileKernels{
 var amxRounded = tileKernels{
 	parts:     1,
 	sums:      [3]func(*tileArgs){tiles1x1AMX, tiles2x1AMX, tiles3x1AMX},
-	scaled:    tilesScaled1AMX,
-	biased:    tilesBiased1AMX,
+	scaled:    [2]func(*tileArgs){tilesScaled1x1AMX, tilesScaled2x1AMX},
+	biased:    tilesBiased1x1AMX,
 	split:     amxTiles.split,
 	sum32:     sum32AVX512,
 	transpose: transposeAVX512,

@@ -50,18 +50,19 @@ var avx512 = func() isaTable {
 		gemm7x32AVX512, gemm8x32AVX512, gemm9x32AVX512, gemm10x32AVX512, gemm11x32AVX512, gemm12x32AVX512,
 	}
 	for format, unpack := range map[kernels.Format]unpacker{
-		kernels.Q8_0:    {unpackQ8_0AVX512, false},
-		kernels.Q4_0:    {unpackQ4_0AVX512, false},
-		kernels.Q4_1:    {unpackQ4_1AVX512, true},
-		kernels.Q5_0:    {unpackQ5_0AVX512, false},
-		kernels.Q5_1:    {unpackQ5_1AVX512, true},
-		kernels.Q3_K:    {unpackQ3_KAVX512, false},
-		kernels.Q4_K:    {unpackQ4_KAVX512, true},
-		kernels.Q5_K:    {unpackQ5_KAVX512, true},
-		kernels.IQ4_NL:  {unpackIQ4_NLAVX512, false},
-		kernels.IQ4_XS:  {unpackIQ4_XSAVX512, false},
-		kernels.Affine4: {unpackAffine4AVX512, true},
-		kernels.Affine8: {unpackAffine8AVX512, true},
+		kernels.Q8_0:    {unpackQ8_0AVX512, 1, false},
+		kernels.Q4_0:    {unpackQ4_0AVX512, 1, false},
+		kernels.Q4_1:    {unpackQ4_1AVX512, 1, true},
+		kernels.Q5_0:    {unpackQ5_0AVX512, 1, false},
+		kernels.Q5_1:    {unpackQ5_1AVX512, 1, true},
+		kernels.Q3_K:    {unpackQ3_KAVX512, 1, false},
+		kernels.Q4_K:    {unpackQ4_KAVX512, 1, true},
+		kernels.Q5_K:    {unpackQ5_KAVX512, 1, true},
+		kernels.Q6_K:    {unpackQ6_KAVX512, 2, false},
+		kernels.IQ4_NL:  {unpackIQ4_NLAVX512, 1, false},
+		kernels.IQ4_XS:  {unpackIQ4_XSAVX512, 1, false},
+		kernels.Affine4: {unpackAffine4AVX512, 1, true},
+		kernels.Affine8: {unpackAffine8AVX512, 1, true},
 	} {
 		r.formats[format].unpack = unpack
 	}

@@ -49,7 +49,7 @@ func TestSplit(t *testing.T) {
 				size := ((steps-1)*(parts+1)+parts)*tileBytes/4 + tileDepth/2
 				got, want := o.floats(size), make([]float32, size)
 				copy(want, got)
-				a := splitArgs{dst: &words(got)[0], x: ptr(x), steps: steps, next: (parts + 1) * tileBytes}
+				a := splitArgs{dst: &words(got)[0], x: ptr(x), steps: steps, part: tileBytes, step: (parts + 1) * tileBytes}
 				split(&a)
 				a.dst = &words(want)[0]
 				twin.split[parts](&a)
@@ -109,18 +109,18 @@ func TestTiles(t *testing.T) {
 			parts     int // of a weight
 			run, twin func(*tileArgs)
 		}
-		routines := []routine{{1, k.scaled, twin.scaled}, {1, k.biased, twin.biased}}
+		routines := []routine{{1, k.scaled[0], twin.scaled[0]}, {2, k.scaled[1], twin.scaled[1]}, {1, k.biased, twin.biased}}
 		for i, run := range k.sums {
 			routines = append(routines, routine{i + 1, run, twin.sums[i]})
 		}
 		for i := range 6 * len(routines) {
 			f := routines[i%len(routines)]
 			a := tileArgs{tiles: 1 + o.IntN(2), groups: 1 + o.IntN(2), steps: 1 + o.IntN(3), add: o.IntN(2)}
-			a.xNext, a.wStep = a.steps*k.parts*tileBytes, f.parts*tileBytes
-			x, w := o.bfloat(a.tiles*a.xNext/4), o.bfloat(a.groups*4*a.steps*a.wStep/4)
-			a.wRow, a.wTile, a.wGroup = 64, a.steps*a.wStep, 4*a.steps*a.wStep
+			a.xNext, a.wStep = a.steps*k.parts*tileBytes, f.parts*4*tileBytes
+			a.wRow, a.wTile, a.wGroup = 64, tileBytes, a.steps*a.wStep
+			x, w := o.bfloat(a.tiles*a.xNext/4), o.bfloat(a.groups*a.wGroup/4)
 			if f.parts == 1 && o.IntN(2) == 0 { // as rows of a matrix
-				a.wRow, a.wStep = 64*a.steps, 64
+				a.wRow, a.wTile, a.wStep = 64*a.steps, 64*a.steps*tileRows, 64
 			}
 			a.x, a.w = &words(x)[0], &words(w)[0]
 			a.scale, a.bias = ptr(o.floats(a.groups*a.steps*groupRows)), ptr(o.floats(a.groups*a.steps*groupRows))
@@ -148,8 +148,17 @@ func tiledBackend(parts int) *Backend {
 	r := portable
 	r.tiles = portableTiles(parts)
 	for f := kernels.F32; f.Valid(); f++ {
-		if halves, _ := optest.HalfScales(f); f.Affine() || f.BlockCols() == tileDepth {
-			r.formats[f].unpack = unpacker{unpackBlocks(f), f.Affine() || len(halves) == 2}
+		unpack := unpacker{parts: 1}
+		halves, _ := optest.HalfScales(f)
+		switch {
+		case f == kernels.IQ4_NL:
+			unpack.parts = 2 // more than it needs
+		case f.Affine() || len(halves) == 2:
+			unpack.biased = true
+		}
+		if f.Affine() || f.BlockCols() == tileDepth {
+			unpack.run = unpackBlocks(f, unpack.parts)
+			r.formats[f].unpack = unpack
 		}
 	}
 	return &Backend{table: &r, pool: newPool(1, &r)}
@@ -157,7 +166,7 @@ func tiledBackend(parts int) *Backend {
 
 // unpackBlocks is what the routines for blocks of 32 columns compute, but for the middle,
 // which GGUF's formats keep.
-func unpackBlocks(f kernels.Format) func(*unpackArgs) {
+func unpackBlocks(f kernels.Format, parts int) func(*unpackArgs) {
 	return func(a *unpackArgs) {
 		for r := range a.rows {
 			var q [tileDepth]float32
@@ -182,7 +191,7 @@ func unpackBlocks(f kernels.Format) func(*unpackArgs) {
 				block := kernels.Matrix{Rows: 1, Cols: tileDepth, Format: f, Data: kernels.Whole(&buffer{mem: src})}
 				block.ReadRow(q[:], 0)
 			}
-			split(1)(&splitArgs{dst: (*uint16)(unsafe.Add(unsafe.Pointer(a.dst), 64*r)), x: &q[0], steps: 1})
+			split(parts)(&splitArgs{dst: (*uint16)(unsafe.Add(unsafe.Pointer(a.dst), 64*r)), x: &q[0], steps: 1, part: 4 * tileBytes})
 		}
 	}
 }
@@ -201,7 +210,7 @@ func TestUnpack(t *testing.T) {
 			from := o.IntN(m.Rows)
 			n := 1 + o.IntN(m.Rows-from)
 			a := tileArgs{groups: (n + groupRows - 1) / groupRows, steps: (m.Cols - first) / tileDepth}
-			s.unpackTiles(&a, m, from, n, first/tileDepth, b.table.tiles)
+			b.table.tiles.weights(s, &a, m, from, n, first/tileDepth)
 			want := make([]float32, m.Cols)
 			for i := range a.groups * groupRows {
 				clear(want)
@@ -211,7 +220,10 @@ func TestUnpack(t *testing.T) {
 				for c, w := range want[first:] {
 					step, col := c/tileDepth, c%tileDepth
 					p := unsafe.Add(unsafe.Pointer(a.w), i/groupRows*a.wGroup+step*a.wStep+i%groupRows/tileRows*a.wTile+i%tileRows*a.wRow+2*col)
-					q := float64(math.Float32frombits(uint32(*(*uint16)(p)) << 16))
+					q := 0.0
+					for part := range unpack.parts {
+						q += float64(math.Float32frombits(uint32(*(*uint16)(unsafe.Add(p, part*4*tileBytes))) << 16))
+					}
 					at32 := func(p *float32) float64 {
 						return float64(*at(p, (i/groupRows*a.steps+step)*groupRows+i%groupRows))
 					}
@@ -290,6 +302,9 @@ func TestTileErrors(t *testing.T) {
 	const rows, outs, cols = 17, 64, 3584
 	x := o.floats(rows * cols)
 	for f := kernels.F32; f.Valid(); f++ {
+		if each := []kernels.Format{kernels.BF16, kernels.F16, kernels.F32, kernels.Q8_0, kernels.Q6_K, kernels.Q4_K}; testing.Short() && b.table.isa != Portable && !slices.Contains(each, f) {
+			continue // on an emulated processor one for each routine
+		}
 		m := o.matrix(f, outs, cols, 64, kernels.F16)
 		got, want, norm := o.product(b, m, x, rows)
 		var mean, most float64
@@ -401,7 +416,7 @@ func TestTilesInCache(t *testing.T) {
 			}
 		}
 		k := b.table.tiles
-		k.sums, k.scaled, k.biased = [3]func(*tileArgs){spy, spy, spy}, spy, spy
+		k.sums, k.scaled, k.biased = [3]func(*tileArgs){spy, spy, spy}, [2]func(*tileArgs){spy, spy}, spy
 		p := newPass(b)
 		p.linear(linear{y: o.floats(c.rows * c.outs), x: o.floats(c.rows * c.cols), rows: c.rows, w: projection{m: m}})
 		if !slices.Equal(calls, c.calls) {
@@ -422,16 +437,18 @@ var amxText string
 func TestTileInstructions(t *testing.T) {
 	type loop struct{ products, loads, stores, prefetches, multiplyAdds int }
 	want := map[string]loop{
-		"tiles1x3AMX":     {12, 7, 0, 48, 0},
-		"tiles2x3AMX":     {20, 11, 0, 48, 0},
-		"tiles3x3AMX":     {24, 15, 0, 48, 0},
-		"tilesScaled3AMX": {12, 7 + 4, 4, 48, 64},
-		"tilesBiased3AMX": {12, 7 + 4, 4, 48, 128},
-		"tiles1x1AMX":     {4, 5, 0, 16, 0},
-		"tiles2x1AMX":     {8, 9, 0, 16, 0},
-		"tiles3x1AMX":     {12, 13, 0, 16, 0},
-		"tilesScaled1AMX": {4, 5 + 4, 4, 16, 64},
-		"tilesBiased1AMX": {4, 5 + 4, 4, 16, 128},
+		"tiles1x3AMX":       {12, 7, 0, 48, 0},
+		"tiles2x3AMX":       {20, 11, 0, 48, 0},
+		"tiles3x3AMX":       {24, 15, 0, 48, 0},
+		"tilesScaled1x3AMX": {12, 7 + 4, 4, 48, 64},
+		"tilesScaled2x3AMX": {20, 11 + 4, 4, 48, 64},
+		"tilesBiased1x3AMX": {12, 7 + 4, 4, 48, 128},
+		"tiles1x1AMX":       {4, 5, 0, 16, 0},
+		"tiles2x1AMX":       {8, 9, 0, 16, 0},
+		"tiles3x1AMX":       {12, 13, 0, 16, 0},
+		"tilesScaled1x1AMX": {4, 5 + 4, 4, 16, 64},
+		"tilesScaled2x1AMX": {8, 9 + 4, 4, 16, 64},
+		"tilesBiased1x1AMX": {4, 5 + 4, 4, 16, 128},
 	}
 	routines := strings.Split(amxText, "\nTEXT ·")[1:]
 	if len(routines) != len(want) {

@@ -20,8 +20,9 @@ func writeAMX(name string) error {
 		for weightParts := 1; weightParts <= 3; weightParts++ {
 			a.sums(parts, weightParts)
 		}
-		a.blocks(parts, false)
-		a.blocks(parts, true)
+		a.blocks(parts, 1, false)
+		a.blocks(parts, 1, true)
+		a.blocks(parts, 2, false)
 	}
 	return os.WriteFile(name, a.Bytes(), 0o644)
 }
@@ -167,7 +168,7 @@ func (a *amx) products(i, xParts, wParts int) {
 	lines := 16 * xParts
 	n := i * all / 4
 	for w := range wParts {
-		a.load(weightTile, w*tileBytes, weights[i], weightRow)
+		a.load(weightTile, w*len(weights)*tileBytes, weights[i], weightRow)
 		for x := range used(w) {
 			if i == 0 && w == 0 {
 				a.load(partTile+x, x*tileBytes, parts, lineStride)
@@ -233,10 +234,10 @@ func (a *amx) sums(xParts, wParts int) {
 		})
 }
 
-// blocks emits the product with weights that have a scale, or a scale and a bias, for
-// each step. The products of a step are stored as they are; while those of the next
+// blocks emits the product with weights of as many parts that have a scale, or a scale
+// and a bias, for each step. The products of a step are stored as they are; while those of the next
 // step are computed, they are scaled and added to the sums.
-func (a *amx) blocks(xParts int, biased bool) {
+func (a *amx) blocks(xParts, wParts int, biased bool) {
 	const (
 		scale, bias, xSums = "SI", "R13", "DX"
 		product, sum, x    = "Z0", "Z1", "Z2"
@@ -271,7 +272,7 @@ func (a *amx) blocks(xParts int, biased bool) {
 	// Tiles are stored when others' products are under way.
 	products := func(i int) {
 		a.load(i, 0, zeros, lineStride)
-		a.products(i, xParts, 1)
+		a.products(i, xParts, wParts)
 		if i >= 2 {
 			a.store(i-2, (i-2)*tileBytes, block, lineStride)
 		}
@@ -286,8 +287,8 @@ func (a *amx) blocks(xParts int, biased bool) {
 	if biased {
 		name, what = "Biased", "a scale and a bias"
 	}
-	a.routine(fmt.Sprintf("tiles%s%dAMX", name, xParts),
-		fmt.Sprintf("multiplies weights that have %s for each step with activations of %d parts.", what, xParts),
+	a.routine(fmt.Sprintf("tiles%s%dx%dAMX", name, wParts, xParts),
+		fmt.Sprintf("multiplies weights of %d parts that have %s for each step with activations of %d.", wParts, what, xParts),
 		func() {
 			a.op("MOVQ %d(AX), %s", tileScale, scale)
 			if biased {

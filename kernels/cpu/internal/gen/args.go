@@ -160,7 +160,8 @@ var (
 	splitDst   = offset("splitArgs", "dst")
 	splitX     = offset("splitArgs", "x")
 	splitSteps = offset("splitArgs", "steps")
-	splitNext  = offset("splitArgs", "next")
+	splitPart  = offset("splitArgs", "part")
+	splitStep  = offset("splitArgs", "step")
 
 	unpackDst    = offset("unpackArgs", "dst")
 	unpackSrc    = offset("unpackArgs", "src")

@@ -24,39 +24,34 @@ func tileRoutines(ctx *build.Context, c *constants) {
 func split(ctx *build.Context, c *constants, parts int) {
 	name := fmt.Sprintf("bf16x%dAVX512", parts)
 	r := begin(ctx, name, fmt.Sprintf("%s splits a row into tiles of %d bfloat16 each.", name, parts))
-	dst, x, next := r.get(splitDst), r.get(splitX), r.get(splitNext)
+	dst, x, part, step := r.get(splitDst), r.get(splitX), r.get(splitPart), r.get(splitStep)
 	high := r.ZMM()
 	r.VPBROADCASTD(c.bits(0xffff0000), high)
-	upper := r.upperWords(c)
+	upper := r.load(c.wide(func(i int) uint32 { return uint32(4*i+1) | uint32(4*i+3)<<16 })) // every second word
 	r.loop(r.get(splitSteps), func() {
 		v := [2]reg.VecVirtual{r.load(at(x, 0)), r.load(at(x, 64))}
-		for part := range parts {
+		for i := range parts {
 			var h [2]reg.VecVirtual
-			for i := range h {
-				h[i] = r.ZMM()
-				r.VPANDD(high, v[i], h[i])
-				if part+1 < parts {
-					r.VSUBPS(h[i], v[i], v[i])
+			for k := range h {
+				h[k] = r.ZMM()
+				r.VPANDD(high, v[k], h[k])
+				if i+1 < parts {
+					r.VSUBPS(h[k], v[k], v[k])
 				}
 			}
-			r.storeUpper(upper, h, at(dst, tileBytes*part))
+			to := at(dst, 0)
+			if i > 0 {
+				to.Index, to.Scale = part, uint8(i)
+			}
+			words := r.ZMM()
+			r.VMOVDQA32(upper, words)
+			r.VPERMI2W(h[1], h[0], words)
+			r.VMOVDQU32(words, to)
 		}
 		r.ADDQ(operand.I32(128), x)
-		r.ADDQ(next, dst)
+		r.ADDQ(step, dst)
 	})
 	r.end()
-}
-
-// upperWords is the index of every second word of two vectors.
-func (r *routine) upperWords(c *constants) reg.VecVirtual {
-	return r.load(c.wide(func(i int) uint32 { return uint32(4*i+1) | uint32(4*i+3)<<16 }))
-}
-
-func (r *routine) storeUpper(upper reg.VecVirtual, v [2]reg.VecVirtual, to operand.Mem) {
-	words := r.ZMM()
-	r.VMOVDQA32(upper, words)
-	r.VPERMI2W(v[1], v[0], words)
-	r.VMOVDQU32(words, to)
 }
 
 // sum32 emits the sums of each 32 elements of a row.

@@ -74,7 +74,7 @@ var unpackers = []struct {
 		}
 		d := u.half(at(u.s.w, 108))
 		for i := range 8 {
-			q, upper, s, high := u.ZMM(), u.ZMM(), u.ZMM(), u.YMM()
+			q, upper := u.ZMM(), u.ZMM()
 			u.VPMOVZXBW(at(u.s.w, 32+32*(i/4)), q)
 			u.shift(2*(i%4), 0, q)
 			u.VPANDD(u.words(3), q, q)
@@ -83,11 +83,30 @@ var unpackers = []struct {
 			u.VPANDD(u.words(4), upper, upper)
 			u.VPORD(upper, q, q)
 			u.VPSUBW(u.words(4), q, q)
-			u.VPBROADCASTW(u.s.table.Offset(8*i), s.AsY())
-			u.VPBROADCASTW(u.s.table.Offset(8*i+4), high)
-			u.VINSERTI64X4(operand.U8(1), high, s, s)
-			u.VPMULLW(s, q, q)
+			u.VPMULLW(u.ofSixteen(u.s.table.Offset(8*i), 4), q, q)
 			u.step(i, u.integers(q))
+			u.VMOVSS(d.AsX(), at(u.scale, 256*i))
+		}
+	}},
+	{name: "Q6_K", bytes: 210, tableSize: 32, block: func(u *unpacker) {
+		// The integers are q·s, of 13 bits, and d is their scale.
+		scales := u.YMM()
+		u.VPMOVSXBW(at(u.s.w, 192), scales)
+		u.VMOVDQU(scales, u.s.table)
+		d := u.half(at(u.s.w, 208))
+		for i := range 8 {
+			half, run := i/4, i%4
+			q, upper := u.ZMM(), u.ZMM()
+			u.VPMOVZXBW(at(u.s.w, 64*half+32*(run%2)), q)
+			u.shift(4*(run/2), 0, q)
+			u.VPANDD(u.words(15), q, q)
+			u.VPMOVZXBW(at(u.s.w, 128+32*half), upper)
+			u.shift(2*run, 4, upper)
+			u.VPANDD(u.words(0x30), upper, upper)
+			u.VPORD(upper, q, q)
+			u.VPSUBW(u.words(32), q, q)
+			u.VPMULLW(u.ofSixteen(u.s.table.Offset(4*i), 2), q, q)
+			u.twoParts(i, q)
 			u.VMOVSS(d.AsX(), at(u.scale, 256*i))
 		}
 	}},
@@ -165,6 +184,15 @@ func unpack(ctx *build.Context, c *constants) {
 	}
 }
 
+// ofSixteen is the word at m for 16 columns, and the one next bytes behind for the others.
+func (u *unpacker) ofSixteen(m operand.Mem, next int) reg.VecVirtual {
+	v, high := u.ZMM(), u.YMM()
+	u.VPBROADCASTW(m, v.AsY())
+	u.VPBROADCASTW(m.Offset(next), high)
+	u.VINSERTI64X4(operand.U8(1), high, v, v)
+	return v
+}
+
 // words is a number in every word.
 func (u *unpacker) words(n int) operand.Mem {
 	return u.c.wide(func(int) uint32 { return uint32(n) * 0x10001 })
@@ -182,6 +210,20 @@ func (u *unpacker) shift(from, to int, v reg.VecVirtual) {
 // step stores the row of a step.
 func (u *unpacker) step(i int, v reg.VecVirtual) { u.VMOVDQU32(v, at(u.dst, stepBytes*i)) }
 
+// twoParts stores words of up to 16 bits: the upper half of their float32, and the rest.
+func (u *unpacker) twoParts(i int, v reg.VecVirtual) {
+	even, odd := u.floats(v)
+	rest := [2]reg.VecVirtual{u.ZMM(), u.ZMM()}
+	high := u.c.wide(func(int) uint32 { return 0xffff0000 })
+	for k, n := range []reg.VecVirtual{even, odd} {
+		u.VMOVDQA32(n, rest[k])
+		u.VPANDD(high, n, n)
+		u.VSUBPS(n, rest[k], rest[k])
+	}
+	u.step(2*i, u.halves(even, odd))
+	u.step(2*i+1, u.halves(rest[0], rest[1]))
+}
+
 // lookUp is the table's values for the low five bits of words.
 func (u *unpacker) lookUp(index reg.VecVirtual) reg.VecVirtual {
 	v := u.ZMM()
@@ -190,16 +232,24 @@ func (u *unpacker) lookUp(index reg.VecVirtual) reg.VecVirtual {
 }
 
 // integers turns words of up to 8 bits and a sign into bfloat16.
-func (u *unpacker) integers(v reg.VecVirtual) reg.VecVirtual {
-	even := u.ZMM()
+func (u *unpacker) integers(v reg.VecVirtual) reg.VecVirtual { return u.halves(u.floats(v)) }
+
+// floats turns words into float32, the odd ones in place.
+func (u *unpacker) floats(v reg.VecVirtual) (even, odd reg.VecVirtual) {
+	even = u.ZMM()
 	u.VPSLLD(operand.U8(16), v, even)
 	u.VPSRAD(operand.U8(16), even, even)
 	u.VPSRAD(operand.U8(16), v, v)
 	u.VCVTDQ2PS(even, even)
 	u.VCVTDQ2PS(v, v)
+	return even, v
+}
+
+// halves are the upper halves of float32 whose lower ones are zero.
+func (u *unpacker) halves(even, odd reg.VecVirtual) reg.VecVirtual {
 	u.VPSRLD(operand.U8(16), even, even)
-	u.VPORD(even, v, v)
-	return v
+	u.VPORD(even, odd, odd)
+	return odd
 }
 
 // nibblesInHalves is 16 bytes as words: their low nibbles, with the high ones above
