@@ -94,8 +94,9 @@ func addsPerCycle(threads int) float64 {
 				cycles := roof.Chain(turns)
 				between := time.Now()
 				adds := roof.Adds(turns)
-				if cycles > 0 {
-					list[k] = adds / time.Since(between).Seconds() * between.Sub(start).Seconds() / cycles
+				// A clock that ticks too rarely for a burst says nothing.
+				if took := time.Since(between).Seconds(); cycles > 0 && took > 0 {
+					list[k] = adds / took * between.Sub(start).Seconds() / cycles
 				}
 			}
 			least[i] = summarize(list[:]).Median
