@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"unsafe"
 
 	"github.com/go-openelm/go-openelm/kernels"
 )
@@ -156,24 +157,30 @@ func (t *rotate) run(lo, hi int, s *scratch) {
 			q := t.heads(row, 0, a.QueryHeads)
 			s.rotateHeads(q, q, a, &a.QueryNorm, pos, t.scale())
 		}
-		k, v := t.heads(row, a.QueryHeads, a.KVHeads), t.heads(row, a.QueryHeads+a.KVHeads, a.KVHeads)
-		s.rotateHeads(k, k, a, &a.KeyNorm, pos, 1)
+		k, v := grow(&s.row, a.KVHeads*hd), t.heads(row, a.QueryHeads+a.KVHeads, a.KVHeads)
+		s.rotateHeads(k, t.heads(row, a.QueryHeads, a.KVHeads), a, &a.KeyNorm, pos, 1)
 		for h := range a.KVHeads {
 			at := (h*span.Capacity + pos) * hd
-			appendTo(span.Keys, span.Format, at, k[h*hd:][:hd])
-			appendTo(span.Values, span.Format, at, v[h*hd:][:hd])
+			s.appendTo(span.Keys, span.Format, at, k[h*hd:][:hd])
+			s.appendTo(span.Values, span.Format, at, v[h*hd:][:hd])
 		}
 	}
 }
 
 // appendTo stores x in a cache of format f, from element at on.
-func appendTo(cache kernels.View, f kernels.Format, at int, x []float32) {
+func (s *scratch) appendTo(cache kernels.View, f kernels.Format, at int, x []float32) {
 	if f != kernels.F16 {
 		copy(cache.Floats()[at:], x)
 		return
 	}
-	for i, v := range x {
-		binary.LittleEndian.PutUint16(cache.Bytes()[2*(at+i):], kernels.ToF16(v))
+	dst := cache.Bytes()[2*at:][:2*len(x)]
+	whole := len(x) &^ (lanes - 1)
+	if whole > 0 {
+		s.vectorArgs = vectorArgs{dst: (*float32)(unsafe.Pointer(&dst[0])), x: ptr(x), n: whole}
+		s.toF16(&s.vectorArgs)
+	}
+	for i := whole; i < len(x); i++ {
+		binary.LittleEndian.PutUint16(dst[2*i:], kernels.ToF16(x[i]))
 	}
 }
 
@@ -344,13 +351,10 @@ func (s *scratch) float32sOf(v kernels.View, f kernels.Format, n int) []float32 
 }
 
 // softmax turns the first n scores of a query into 2^(score − top), and returns top,
-// the largest of them and of before, and their sum.
+// the largest of them and of before, and their sum. It overwrites what is behind them,
+// up to whole vectors.
 func (s *scratch) softmax(scores []float32, n int, before float32) (top, sum float32) {
-	whole := (n + lanes - 1) &^ (lanes - 1)
-	for i := n; i < whole; i++ {
-		scores[i] = float32(math.Inf(-1))
-	}
-	s.vectorArgs = vectorArgs{dst: ptr(scores), n: whole, scalar: before}
+	s.vectorArgs = vectorArgs{dst: ptr(scores), n: n, scalar: before}
 	s.isaTable.softmax(&s.vectorArgs)
 	return s.vectorArgs.scalar, s.vectorArgs.sum
 }

@@ -25,8 +25,9 @@ func newAttentionCase(b *testing.B, o Options, f kernels.Format, kvHeads, headDi
 	b.Cleanup(func() { backend.Close() })
 	view := func(f kernels.Format, n int) kernels.View {
 		v := kernels.Whole(&buffer{mem: alignedBytes(n * f.BlockBytes())})
+		s := &scratch{isaTable: &portable}
 		for i := range n {
-			appendTo(v, f, i, []float32{float32((i*7919)%127)/64 - 1})
+			s.appendTo(v, f, i, []float32{float32((i*7919)%127)/64 - 1})
 		}
 		return v
 	}

@@ -25514,7 +25514,23 @@ done6:
 // func softmaxAVX2(a *uint64)
 // Requires: AVX, AVX2, FMA3
 TEXT ·softmaxAVX2(SB), NOSPLIT, $0-8
-	MOVQ         a+0(FP), AX
+	MOVQ      a+0(FP), AX
+	MOVQ      24(AX), CX
+	MOVQ      24(AX), DX
+	ANDQ      $+7, DX
+	JZ        whole1
+	SUBQ      DX, CX
+	NEGQ      DX
+	MOVQ      (AX), BX
+	LEAQ      wide_ffffffff_00000000<>+0(SB), SI
+	VMOVUPS   32(SI)(DX*4), Y1
+	VMOVUPS   lanes_ff800000<>+0(SB), Y0
+	VBLENDVPS Y1, (BX)(CX*4), Y0, Y0
+	VMOVUPS   Y0, (BX)(CX*4)
+	ADDQ      $+8, CX
+	MOVQ      CX, 24(AX)
+
+whole1:
 	MOVQ         (AX), CX
 	VBROADCASTSS 32(AX), Y0
 	VBROADCASTSS 32(AX), Y1
@@ -25524,30 +25540,30 @@ TEXT ·softmaxAVX2(SB), NOSPLIT, $0-8
 	MOVQ         24(AX), BX
 	SHRQ         $0x05, DX
 	TESTQ        DX, DX
-	JZ           done2
+	JZ           done3
 
-loop1:
+loop2:
 	VMAXPS (CX), Y0, Y0
 	VMAXPS 32(CX), Y1, Y1
 	VMAXPS 64(CX), Y2, Y2
 	VMAXPS 96(CX), Y3, Y3
 	ADDQ   $+128, CX
 	DECQ   DX
-	JNZ    loop1
+	JNZ    loop2
 
-done2:
+done3:
 	SHRQ  $0x03, BX
 	ANDQ  $+3, BX
 	TESTQ BX, BX
-	JZ    done4
+	JZ    done5
 
-loop3:
+loop4:
 	VMAXPS (CX), Y0, Y0
 	ADDQ   $+32, CX
 	DECQ   BX
-	JNZ    loop3
+	JNZ    loop4
 
-done4:
+done5:
 	VMAXPS     Y1, Y0, Y0
 	VMAXPS     Y3, Y2, Y2
 	VMAXPS     Y2, Y0, Y0
@@ -25564,9 +25580,9 @@ done4:
 	MOVQ       24(AX), BX
 	SHRQ       $0x05, DX
 	TESTQ      DX, DX
-	JZ         done6
+	JZ         done7
 
-loop5:
+loop6:
 	VMOVUPS      (CX), Y2
 	VSUBPS       Y0, Y2, Y2
 	VMOVUPS      32(CX), Y3
@@ -25655,15 +25671,15 @@ loop5:
 	VADDPS       Y5, Y1, Y1
 	ADDQ         $+128, CX
 	DECQ         DX
-	JNZ          loop5
+	JNZ          loop6
 
-done6:
+done7:
 	SHRQ  $0x03, BX
 	ANDQ  $+3, BX
 	TESTQ BX, BX
-	JZ    done8
+	JZ    done9
 
-loop7:
+loop8:
 	VMOVUPS      (CX), Y2
 	VSUBPS       Y0, Y2, Y2
 	VBROADCASTSS lanes_c2fc0000<>+0(SB), Y3
@@ -25695,9 +25711,9 @@ loop7:
 	VADDPS       Y2, Y1, Y1
 	ADDQ         $+32, CX
 	DECQ         BX
-	JNZ          loop7
+	JNZ          loop8
 
-done8:
+done9:
 	VHADDPS      Y1, Y1, Y0
 	VHADDPS      Y0, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -25705,6 +25721,34 @@ done8:
 	VMOVSS       X1, 36(AX)
 	VZEROUPPER
 	RET
+
+DATA wide_ffffffff_00000000<>+0(SB)/4, $0xffffffff
+DATA wide_ffffffff_00000000<>+4(SB)/4, $0xffffffff
+DATA wide_ffffffff_00000000<>+8(SB)/4, $0xffffffff
+DATA wide_ffffffff_00000000<>+12(SB)/4, $0xffffffff
+DATA wide_ffffffff_00000000<>+16(SB)/4, $0xffffffff
+DATA wide_ffffffff_00000000<>+20(SB)/4, $0xffffffff
+DATA wide_ffffffff_00000000<>+24(SB)/4, $0xffffffff
+DATA wide_ffffffff_00000000<>+28(SB)/4, $0xffffffff
+DATA wide_ffffffff_00000000<>+32(SB)/4, $0x00000000
+DATA wide_ffffffff_00000000<>+36(SB)/4, $0x00000000
+DATA wide_ffffffff_00000000<>+40(SB)/4, $0x00000000
+DATA wide_ffffffff_00000000<>+44(SB)/4, $0x00000000
+DATA wide_ffffffff_00000000<>+48(SB)/4, $0x00000000
+DATA wide_ffffffff_00000000<>+52(SB)/4, $0x00000000
+DATA wide_ffffffff_00000000<>+56(SB)/4, $0x00000000
+DATA wide_ffffffff_00000000<>+60(SB)/4, $0x00000000
+GLOBL wide_ffffffff_00000000<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_ff800000<>+0(SB)/4, $0xff800000
+DATA lanes_ff800000<>+4(SB)/4, $0xff800000
+DATA lanes_ff800000<>+8(SB)/4, $0xff800000
+DATA lanes_ff800000<>+12(SB)/4, $0xff800000
+DATA lanes_ff800000<>+16(SB)/4, $0xff800000
+DATA lanes_ff800000<>+20(SB)/4, $0xff800000
+DATA lanes_ff800000<>+24(SB)/4, $0xff800000
+DATA lanes_ff800000<>+28(SB)/4, $0xff800000
+GLOBL lanes_ff800000<>(SB), RODATA|NOPTR, $32
 
 DATA lanes_c2fc0000<>+0(SB)/4, $0xc2fc0000
 DATA lanes_c2fc0000<>+4(SB)/4, $0xc2fc0000
@@ -26441,6 +26485,30 @@ loop1:
 	ADDQ        $+32, DX
 	DECQ        AX
 	JNZ         loop1
+
+done2:
+	VZEROUPPER
+	RET
+
+// func toF16AVX2(a *uint64)
+// Requires: AVX, F16C
+TEXT ·toF16AVX2(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  (AX), CX
+	MOVQ  8(AX), DX
+	MOVQ  24(AX), AX
+	SHRQ  $0x03, AX
+	TESTQ AX, AX
+	JZ    done2
+
+loop1:
+	VMOVUPS   (DX), Y0
+	VCVTPS2PH $0x00, Y0, X0
+	VMOVUPS   X0, (CX)
+	ADDQ      $+32, DX
+	ADDQ      $+16, CX
+	DECQ      AX
+	JNZ       loop1
 
 done2:
 	VZEROUPPER

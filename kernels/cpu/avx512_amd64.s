@@ -33663,7 +33663,23 @@ set6:
 // func softmaxAVX512(a *uint64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·softmaxAVX512(SB), NOSPLIT, $0-8
-	MOVQ         a+0(FP), AX
+	MOVQ      a+0(FP), AX
+	MOVQ      24(AX), CX
+	MOVQ      24(AX), DX
+	ANDQ      $+7, DX
+	JZ        whole1
+	SUBQ      DX, CX
+	NEGQ      DX
+	MOVQ      (AX), BX
+	LEAQ      wide_ffffffff_00000000<>+0(SB), SI
+	VMOVUPS   32(SI)(DX*4), Y1
+	VMOVUPS   lanes_ff800000<>+0(SB), Y0
+	VBLENDVPS Y1, (BX)(CX*4), Y0, Y0
+	VMOVUPS   Y0, (BX)(CX*4)
+	ADDQ      $+8, CX
+	MOVQ      CX, 24(AX)
+
+whole1:
 	MOVL         $0x000000ff, CX
 	KMOVW        CX, K1
 	MOVQ         (AX), CX
@@ -33674,37 +33690,37 @@ TEXT ·softmaxAVX512(SB), NOSPLIT, $0-8
 	MOVQ         24(AX), DX
 	SHRQ         $0x06, DX
 	TESTQ        DX, DX
-	JZ           done2
+	JZ           done3
 
-loop1:
+loop2:
 	VMAXPS (CX), Z0, Z0
 	VMAXPS 64(CX), Z1, Z1
 	VMAXPS 128(CX), Z2, Z2
 	VMAXPS 192(CX), Z3, Z3
 	ADDQ   $+256, CX
 	DECQ   DX
-	JNZ    loop1
+	JNZ    loop2
 
-done2:
+done3:
 	MOVQ  24(AX), DX
 	SHRQ  $0x04, DX
 	ANDQ  $+3, DX
 	TESTQ DX, DX
-	JZ    done4
+	JZ    done5
 
-loop3:
+loop4:
 	VMAXPS (CX), Z0, Z0
 	ADDQ   $+64, CX
 	DECQ   DX
-	JNZ    loop3
+	JNZ    loop4
 
-done4:
+done5:
 	MOVQ   24(AX), DX
 	ANDQ   $+8, DX
-	JZ     whole5
+	JZ     whole6
 	VMAXPS (CX), Z0, K1, Z0
 
-whole5:
+whole6:
 	VMAXPS       Z1, Z0, Z0
 	VMAXPS       Z3, Z2, Z2
 	VMAXPS       Z2, Z0, Z0
@@ -33732,9 +33748,9 @@ whole5:
 	MOVQ         24(AX), DX
 	SHRQ         $0x06, DX
 	TESTQ        DX, DX
-	JZ           done7
+	JZ           done8
 
-loop6:
+loop7:
 	VMOVUPS     (CX), Z12
 	VSUBPS      Z0, Z12, Z12
 	VMOVUPS     64(CX), Z13
@@ -33813,16 +33829,16 @@ loop6:
 	VADDPS      Z15, Z1, Z1
 	ADDQ        $+256, CX
 	DECQ        DX
-	JNZ         loop6
+	JNZ         loop7
 
-done7:
+done8:
 	MOVQ  24(AX), DX
 	SHRQ  $0x04, DX
 	ANDQ  $+3, DX
 	TESTQ DX, DX
-	JZ    done9
+	JZ    done10
 
-loop8:
+loop9:
 	VMOVUPS     (CX), Z12
 	VSUBPS      Z0, Z12, Z12
 	VMAXPS      Z12, Z2, Z12
@@ -33844,12 +33860,12 @@ loop8:
 	VADDPS      Z12, Z1, Z1
 	ADDQ        $+64, CX
 	DECQ        DX
-	JNZ         loop8
+	JNZ         loop9
 
-done9:
+done10:
 	MOVQ        24(AX), DX
 	ANDQ        $+8, DX
-	JZ          whole10
+	JZ          whole11
 	VMOVUPS.Z   (CX), K1, Z12
 	VSUBPS      Z0, Z12, Z12
 	VMAXPS      Z12, Z2, Z12
@@ -33871,7 +33887,7 @@ done9:
 	VMOVUPS     Y12, (CX)
 	VADDPS      Z12, Z1, Z1
 
-whole10:
+whole11:
 	VPERMILPS     $0x4e, Z1, Z0
 	VADDPS        Z0, Z1, Z0
 	VPERMILPS     $0xb1, Z0, Z1
@@ -33883,6 +33899,34 @@ whole10:
 	VMOVSS        X0, 36(AX)
 	VZEROUPPER
 	RET
+
+DATA wide_ffffffff_00000000<>+0(SB)/4, $0xffffffff
+DATA wide_ffffffff_00000000<>+4(SB)/4, $0xffffffff
+DATA wide_ffffffff_00000000<>+8(SB)/4, $0xffffffff
+DATA wide_ffffffff_00000000<>+12(SB)/4, $0xffffffff
+DATA wide_ffffffff_00000000<>+16(SB)/4, $0xffffffff
+DATA wide_ffffffff_00000000<>+20(SB)/4, $0xffffffff
+DATA wide_ffffffff_00000000<>+24(SB)/4, $0xffffffff
+DATA wide_ffffffff_00000000<>+28(SB)/4, $0xffffffff
+DATA wide_ffffffff_00000000<>+32(SB)/4, $0x00000000
+DATA wide_ffffffff_00000000<>+36(SB)/4, $0x00000000
+DATA wide_ffffffff_00000000<>+40(SB)/4, $0x00000000
+DATA wide_ffffffff_00000000<>+44(SB)/4, $0x00000000
+DATA wide_ffffffff_00000000<>+48(SB)/4, $0x00000000
+DATA wide_ffffffff_00000000<>+52(SB)/4, $0x00000000
+DATA wide_ffffffff_00000000<>+56(SB)/4, $0x00000000
+DATA wide_ffffffff_00000000<>+60(SB)/4, $0x00000000
+GLOBL wide_ffffffff_00000000<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_ff800000<>+0(SB)/4, $0xff800000
+DATA lanes_ff800000<>+4(SB)/4, $0xff800000
+DATA lanes_ff800000<>+8(SB)/4, $0xff800000
+DATA lanes_ff800000<>+12(SB)/4, $0xff800000
+DATA lanes_ff800000<>+16(SB)/4, $0xff800000
+DATA lanes_ff800000<>+20(SB)/4, $0xff800000
+DATA lanes_ff800000<>+24(SB)/4, $0xff800000
+DATA lanes_ff800000<>+28(SB)/4, $0xff800000
+GLOBL lanes_ff800000<>(SB), RODATA|NOPTR, $32
 
 DATA lanes_c2fc0000<>+0(SB)/4, $0xc2fc0000
 DATA lanes_c2fc0000<>+4(SB)/4, $0xc2fc0000

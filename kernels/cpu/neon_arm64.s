@@ -26731,6 +26731,24 @@ DATA exp2<>+24(SB)/4, $0x3f317218
 DATA exp2<>+28(SB)/4, $0x3f800000
 GLOBL exp2<>(SB), RODATA|NOPTR, $32
 
+DATA have<>+0(SB)/4, $0xffffffff
+DATA have<>+4(SB)/4, $0xffffffff
+DATA have<>+8(SB)/4, $0xffffffff
+DATA have<>+12(SB)/4, $0xffffffff
+DATA have<>+16(SB)/4, $0xffffffff
+DATA have<>+20(SB)/4, $0xffffffff
+DATA have<>+24(SB)/4, $0xffffffff
+DATA have<>+28(SB)/4, $0xffffffff
+DATA have<>+32(SB)/4, $0x00000000
+DATA have<>+36(SB)/4, $0x00000000
+DATA have<>+40(SB)/4, $0x00000000
+DATA have<>+44(SB)/4, $0x00000000
+DATA have<>+48(SB)/4, $0x00000000
+DATA have<>+52(SB)/4, $0x00000000
+DATA have<>+56(SB)/4, $0x00000000
+DATA have<>+60(SB)/4, $0x00000000
+GLOBL have<>(SB), RODATA|NOPTR, $64
+
 // func rmsNormNEON(a *uint64)
 //
 // The RMSNorm of one row.
@@ -26809,6 +26827,24 @@ columnsDone3:
 // Exponentiates and adds.
 TEXT ·softmaxNEON(SB), NOSPLIT, $0-8
 	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 24(R0), R8
+	AND $7, R8, R9
+	CBZ R9, whole
+	SUB R9, R8
+	ADD R8<<2, R1
+	MOVD $have<>+32(SB), R10
+	SUB R9<<2, R10
+	FLDPQ (R10), (F0, F1)
+	FLDPQ (R1), (F2, F3)
+	MOVD $0xff800000, R19
+	VDUP R19, V4.S4
+	VBSL V4.B16, V2.B16, V0.B16
+	VBSL V4.B16, V3.B16, V1.B16
+	FSTPQ (F0, F1), (R1)
+	ADD $8, R8
+	MOVD R8, 24(R0)
+whole:
 	MOVD 0(R0), R1
 	MOVD 24(R0), R8
 	ADD $32, R0, R2
@@ -27146,6 +27182,26 @@ columns1:
 	WORD $0x4f881002 // FMLA V2.4S, V0.4S, V8.S[0]
 	WORD $0x4f881023 // FMLA V3.4S, V1.4S, V8.S[0]
 	FSTPQ.P (F2, F3), 32(R1)
+	SUB $1, R8
+	CBNZ R8, columns1
+columnsDone1:
+	RET
+
+// func toF16NEON(a *uint64)
+//
+// Rounds to float16.
+TEXT ·toF16NEON(SB), NOSPLIT, $0-8
+	MOVD a+0(FP), R0
+	MOVD 0(R0), R1
+	MOVD 8(R0), R2
+	MOVD 24(R0), R8
+	LSR $3, R8
+	CBZ R8, columnsDone1
+columns1:
+	FLDPQ.P 32(R2), (F0, F1)
+	WORD $0x0e216802 // FCVTN V2.4H, V0.4S
+	WORD $0x4e216822 // FCVTN2 V2.8H, V1.4S
+	FMOVQ.P F2, 16(R1)
 	SUB $1, R8
 	CBNZ R8, columns1
 columnsDone1:

@@ -27,6 +27,7 @@ var portable = isaTable{
 	rotate:   rotateHeads,
 	scale:    scale,
 	fold:     fold,
+	toF16:    toF16,
 	permute:  permute,
 	int8x3:   int8x3,
 }
@@ -142,6 +143,13 @@ func fold(a *vectorArgs) {
 	dst := unsafe.Slice(a.dst, a.n)
 	for i, x := range unsafe.Slice(a.x, a.n) {
 		dst[i] = dst[i]*a.scalar + x
+	}
+}
+
+func toF16(a *vectorArgs) {
+	dst := unsafe.Slice((*uint16)(unsafe.Pointer(a.dst)), a.n)
+	for i, x := range unsafe.Slice(a.x, a.n) {
+		dst[i] = kernels.ToF16(x)
 	}
 }
 

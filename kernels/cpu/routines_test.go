@@ -261,7 +261,7 @@ func TestVectors(t *testing.T) {
 		} {
 			for n := lanes; n <= 120; n += lanes {
 				x, w := o.floats(n), o.floats(n)
-				got, want := o.floats(n), make([]float32, n)
+				got, want, count := o.floats(n), make([]float32, n), n
 				for i := range got {
 					got[i] *= 10
 				}
@@ -269,11 +269,12 @@ func TestVectors(t *testing.T) {
 				case "softmax":
 					copy(got, []float32{-200, -90, -87, -3, -1e-30, 0, 1e-30, 3})
 					got[o.IntN(n)] += 10 // the largest, anywhere
+					count -= o.IntN(lanes)
 				case "swiglu":
 					copy(got, []float32{-200, -90, -87, 80, -1e-30, 0, 1e-30, 3})
 				}
 				copy(want, got)
-				g := vectorArgs{dst: ptr(got), x: ptr(x), w: ptr(w), n: n, scalar: 0.25}
+				g := vectorArgs{dst: ptr(got), x: ptr(x), w: ptr(w), n: count, scalar: 0.25}
 				e := g
 				e.dst = ptr(want)
 				op.run(&g)
@@ -283,7 +284,7 @@ func TestVectors(t *testing.T) {
 						o.Errorf("%s of %d: %s is %v, want %v", op.name, n, what, got, want)
 					}
 				}
-				for i := range want {
+				for i := range count {
 					check(fmt.Sprintf("element %d", i), got[i], want[i])
 				}
 				check("scalar", g.scalar, e.scalar)
@@ -312,6 +313,31 @@ func TestRound(t *testing.T) {
 			for i, w := range want {
 				if math.Float32bits(got[i]) != math.Float32bits(w) {
 					o.Fatalf("%v (%#x) became %#x, want %#x", x[i], math.Float32bits(x[i]), math.Float32bits(got[i]), math.Float32bits(w))
+				}
+			}
+		}
+	})
+}
+
+// TestToF16 holds the rounding to float16 to its twin, bit by bit.
+func TestToF16(t *testing.T) {
+	eachISA(t, func(o *operands, r *isaTable) {
+		for n := lanes; n <= 64; n += lanes {
+			x, got, want := o.floats(n), o.floats(n/2), make([]float32, n/2)
+			for i := range x {
+				switch bits := o.Uint32(); o.IntN(3) {
+				case 0:
+					x[i] = math.Float32frombits(0x38000000 + bits%0x10000000) // around the smallest and the largest
+				case 1:
+					x[i] = math.Float32frombits(math.Float32bits(x[i])&^0x1fff | 0xfff + bits%3) // around a half
+				}
+			}
+			copy(x, []float32{float32(math.Inf(-1)), 65519.996, 65520, 0x1p-24, 0x1p-25, -0x1.8p-25, 1e-45})
+			r.toF16(&vectorArgs{dst: ptr(got), x: ptr(x), n: n})
+			toF16(&vectorArgs{dst: ptr(want), x: ptr(x), n: n})
+			for i, w := range want {
+				if math.Float32bits(got[i]) != math.Float32bits(w) {
+					o.Fatalf("%v and %v became %#x, want %#x", x[2*i], x[2*i+1], math.Float32bits(got[i]), math.Float32bits(w))
 				}
 			}
 		}

@@ -258,6 +258,9 @@ func scaleAVX2(a *vectorArgs)
 func foldAVX2(a *vectorArgs)
 
 //go:noescape
+func toF16AVX2(a *vectorArgs)
+
+//go:noescape
 func int8x3AVX2(a *int8x3Args)
 
 //go:noescape

@@ -240,6 +240,9 @@ func scaleNEON(a *vectorArgs)
 func foldNEON(a *vectorArgs)
 
 //go:noescape
+func toF16NEON(a *vectorArgs)
+
+//go:noescape
 func permuteNEON(a *permuteArgs)
 
 //go:noescape

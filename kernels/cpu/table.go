@@ -27,11 +27,12 @@ type isaTable struct {
 	depth int
 
 	rmsNorm func(*vectorArgs) // dst = x ⊙ w / sqrt(mean(x²) + scalar)
-	softmax func(*vectorArgs) // scalar = max(scalar, dst); dst = 2^(dst − scalar); sum = Σ dst
+	softmax func(*vectorArgs) // scalar = max(scalar, dst); dst = 2^(dst − scalar); sum = Σ dst; n is any
 	swiglu  func(*vectorArgs) // dst = silu(dst) ⊙ x
 	rotate  func(*rotateArgs)
 	scale   func(*vectorArgs) // dst = x·scalar
 	fold    func(*vectorArgs) // dst = dst·scalar + x
+	toF16   func(*vectorArgs) // dst: x as float16
 	round   func(*vectorArgs) // dst = x, rounded to bfloat16
 	halves  func(*vectorArgs) // dst: the bfloat16 that x are
 

@@ -118,6 +118,7 @@ var avx2 = isaTable{
 	rotate:   rotateAVX2,
 	scale:    scaleAVX2,
 	fold:     foldAVX2,
+	toF16:    toF16AVX2,
 	round:    roundAVX2,
 	halves:   halvesAVX2,
 	permute:  permuteAVX2,

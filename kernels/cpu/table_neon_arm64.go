@@ -105,6 +105,7 @@ var neon = isaTable{
 	rotate:   rotateNEON,
 	scale:    scaleNEON,
 	fold:     foldNEON,
+	toF16:    toF16NEON,
 	round:    roundNEON,
 	halves:   halvesNEON,
 	permute:  permuteNEON,

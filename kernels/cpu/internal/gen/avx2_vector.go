@@ -18,6 +18,7 @@ func avx2Vector(ctx *build.Context, c *constants) {
 	halves(ctx)
 	scale(ctx)
 	fold(ctx)
+	toF16(ctx)
 }
 
 // vectors emits a loop over n/8 vectors; body moves its own pointers.
@@ -162,9 +163,31 @@ func (r *routine) exps(c *constants, x []reg.VecVirtual) {
 	})
 }
 
+// pad emits −∞ for what is missing of the last vector of dst, and counts it in n. A vector
+// that is written whole can be read again at once.
+func (r *routine) pad(c *constants) {
+	whole := r.label("whole")
+	n, rest := r.get(vecN), r.get(vecN)
+	r.ANDQ(operand.I32(lanes-1), rest)
+	r.JZ(operand.LabelRef(whole))
+	r.SUBQ(rest, n)
+	r.NEGQ(rest)
+	v, have, x, table := r.YMM(), r.YMM(), r.get(vecDst), r.GP64()
+	r.LEAQ(c.wide(func(i int) uint32 { return map[bool]uint32{true: 1<<32 - 1}[i < lanes] }), table)
+	r.VMOVUPS(operand.Mem{Base: table, Index: rest, Scale: 4, Disp: 4 * lanes}, have)
+	last := operand.Mem{Base: x, Index: n, Scale: 4}
+	r.VMOVUPS(c.float(float32(math.Inf(-1))), v)
+	r.VBLENDVPS(have, last, v, v)
+	r.VMOVUPS(v, last)
+	r.ADDQ(operand.I32(lanes), n)
+	r.MOVQ(n, r.field(vecN))
+	r.Label(whole)
+}
+
 // softmax emits scalar = max(scalar, dst), dst = 2^(dst − scalar) and its sum.
 func softmax(ctx *build.Context, c *constants) {
 	r := begin(ctx, "softmaxAVX2", "softmaxAVX2 exponentiates and adds.")
+	r.pad(c)
 	x, tops := r.get(vecDst), [4]reg.VecVirtual{r.YMM(), r.YMM(), r.YMM(), r.YMM()}
 	for _, top := range tops {
 		r.VBROADCASTSS(r.field(vecScalar), top)
@@ -396,6 +419,21 @@ func halves(ctx *build.Context) {
 		r.VPACKUSDW(high, v.AsX(), high)
 		r.VMOVDQU(high, at(dst, 0))
 		r.ADDQ(operand.I32(4*lanes), x)
+		r.ADDQ(operand.I32(2*lanes), dst)
+	})
+	r.end()
+}
+
+// toF16 emits x as float16.
+func toF16(ctx *build.Context) {
+	r := begin(ctx, "toF16AVX2", "toF16AVX2 rounds to float16.")
+	dst, x := r.get(vecDst), r.get(vecX)
+	r.vectors(func() {
+		v, half := r.YMM(), r.XMM()
+		r.VMOVUPS(at(x, 0), v)
+		r.VCVTPS2PH(operand.U8(0), v, half) // to nearest even
+		r.VMOVUPS(half, at(dst, 0))
+		r.advance(x)
 		r.ADDQ(operand.I32(2*lanes), dst)
 	})
 	r.end()

@@ -9,6 +9,7 @@ import (
 // softmaxWide emits what softmax does.
 func softmaxWide(ctx *build.Context, c *constants) {
 	r := begin(ctx, "softmaxAVX512", "softmaxAVX512 exponentiates and adds.")
+	r.pad(c)
 	eight, bits := r.K(), r.GP32()
 	r.MOVL(operand.U32(0xff), bits)
 	r.KMOVW(bits, eight)

@@ -160,6 +160,11 @@ func (n *neon) fromFixed(signed bool, d, a, fraction int) {
 	n.arm(code|uint32(64-fraction)<<16|uint32(a)<<5|uint32(d), "%s V%d.4S, V%d.4S, #%d", name, d, a, fraction)
 }
 
+// fcvtn rounds a to four binary16, one half of d.
+func (n *neon) fcvtn(half, d, a int) {
+	n.arm(0x0e216800|uint32(half)<<30|uint32(a)<<5|uint32(d), "%s V%d.%s, V%d.4S", []string{"FCVTN", "FCVTN2"}[half], d, []string{"4H", "8H"}[half], a)
+}
+
 // fcvtl and shll widen the four binary16 or bfloat16 of one half of a.
 func (n *neon) fcvtl(half, d, a int) { n.widen("FCVTL", 0x0e217800, "", half, d, a) }
 func (n *neon) shll(half, d, a int)  { n.widen("SHLL", 0x2e613800, ", #16", half, d, a) }

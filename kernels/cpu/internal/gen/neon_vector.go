@@ -1,16 +1,21 @@
 package main
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 func neonVector(n *neon) {
 	n.floats("exp", neonExpConstants)
 	n.floats("exp2", neonExp2Constants)
+	n.data("have", append(slices.Repeat([]uint32{1<<32 - 1}, lanes), make([]uint32, lanes)...))
 	neonRMSNorm(n)
 	neonSoftmax(n)
 	neonSwiGLU(n)
 	neonRotate(n)
 	neonScale(n)
 	neonFold(n)
+	neonToF16(n)
 	neonArrange(n)
 	neonRound(n)
 	neonHalves(n)
@@ -118,10 +123,33 @@ func (n *neon) exp(x int) {
 	n.op("VADD V%d.S4, V%d.S4, V%[2]d.S4", k, x)
 }
 
+// pad writes −∞ for what is missing of the last eight elements of dst, and counts it in n.
+func (n *neon) pad() {
+	n.get(vecDst, 1)
+	n.get(vecN, 8)
+	n.op("AND $%d, R8, R9", lanes-1)
+	n.op("CBZ R9, whole")
+	n.op("SUB R9, R8")
+	n.op("ADD R8<<2, R1")
+	n.op("MOVD $have<>+%d(SB), R10", 4*lanes)
+	n.op("SUB R9<<2, R10")
+	n.op("FLDPQ (R10), (F0, F1)")
+	n.op("FLDPQ (R1), (F2, F3)")
+	n.words(4, math.Float32bits(float32(math.Inf(-1))))
+	for i := range 2 {
+		n.op("VBSL V4.B16, V%d.B16, V%d.B16", 2+i, i)
+	}
+	n.op("FSTPQ (F0, F1), (R1)")
+	n.op("ADD $%d, R8", lanes)
+	n.op("MOVD R8, %d(R0)", vecN)
+	n.label("whole")
+}
+
 // neonSoftmax: scalar = max(scalar, dst), dst = 2^(dst − scalar) and its sum, as exps for
 // AVX2 computes it.
 func neonSoftmax(n *neon) {
 	n.text("softmaxNEON", "Exponentiates and adds.")
+	n.pad()
 	n.get(vecDst, 1)
 	n.get(vecN, 8)
 	n.op("ADD $%d, R0, R2", vecScalar)
@@ -298,6 +326,19 @@ func neonFold(n *neon) {
 		n.fmlaLane(0, 8, 0, 2)
 		n.fmlaLane(1, 8, 0, 3)
 		n.op("FSTPQ.P (F2, F3), 32(R1)")
+	})
+}
+
+// neonToF16: x as float16, to nearest even.
+func neonToF16(n *neon) {
+	n.text("toF16NEON", "Rounds to float16.")
+	n.get(vecDst, 1)
+	n.get(vecX, 2)
+	n.vectors(func() {
+		n.op("FLDPQ.P 32(R2), (F0, F1)")
+		n.fcvtn(0, 2, 0)
+		n.fcvtn(1, 2, 1)
+		n.op("FMOVQ.P F2, 16(R1)")
 	})
 }
 
