@@ -150,30 +150,38 @@ type rotate struct {
 
 func (t *rotate) run(lo, hi int, s *scratch) {
 	a, hd := t.a, t.a.HeadDim
+	queries, keys := newRotation(s, a, &a.QueryNorm, t.scale()), newRotation(s, a, &a.KeyNorm, 1)
 	for row := lo; row < hi; row++ {
 		span, r := locate(t.spans, row)
 		pos := span.Pos + r
 		if t.whole {
 			q := t.heads(row, 0, a.QueryHeads)
-			s.rotateHeads(q, q, a, &a.QueryNorm, pos, t.scale())
+			queries.rotate(s, q, q, pos)
 		}
 		k, v := grow(&s.row, a.KVHeads*hd), t.heads(row, a.QueryHeads+a.KVHeads, a.KVHeads)
-		s.rotateHeads(k, t.heads(row, a.QueryHeads, a.KVHeads), a, &a.KeyNorm, pos, 1)
-		for h := range a.KVHeads {
-			at := (h*span.Capacity + pos) * hd
-			s.appendTo(span.Keys, span.Format, at, k[h*hd:][:hd])
-			s.appendTo(span.Values, span.Format, at, v[h*hd:][:hd])
+		keys.rotate(s, k, t.heads(row, a.QueryHeads, a.KVHeads), pos)
+		s.appendTo(span.Keys, span, pos, hd, k)
+		s.appendTo(span.Values, span, pos, hd, v)
+	}
+}
+
+// appendTo stores the heads in x in a cache of a span, at a position.
+func (s *scratch) appendTo(cache kernels.View, span *kernels.Span, pos, headDim int, x []float32) {
+	bytes, floats := cache.Bytes(), []float32(nil)
+	if span.Format != kernels.F16 {
+		floats = cache.Floats()
+	}
+	for at := pos * headDim; len(x) > 0; at, x = at+span.Capacity*headDim, x[headDim:] {
+		if floats != nil {
+			copy(floats[at:], x[:headDim])
+		} else {
+			s.toHalves(bytes[2*at:][:2*headDim], x[:headDim])
 		}
 	}
 }
 
-// appendTo stores x in a cache of format f, from element at on.
-func (s *scratch) appendTo(cache kernels.View, f kernels.Format, at int, x []float32) {
-	if f != kernels.F16 {
-		copy(cache.Floats()[at:], x)
-		return
-	}
-	dst := cache.Bytes()[2*at:][:2*len(x)]
+// toHalves sets dst to x as float16.
+func (s *scratch) toHalves(dst []byte, x []float32) {
 	whole := len(x) &^ (lanes - 1)
 	if whole > 0 {
 		s.vectorArgs = vectorArgs{dst: (*float32)(unsafe.Pointer(&dst[0])), x: ptr(x), n: whole}
@@ -195,27 +203,34 @@ func locate(spans []kernels.Span, row int) (*kernels.Span, int) {
 	panic("cpu: row outside the spans")
 }
 
-// rotateHeads sets dst to the heads in x, with norm (if any) and RoPE, times factor. dst
-// may be x.
-func (s *scratch) rotateHeads(dst, x []float32, a *kernels.Attention, norm *kernels.Norm, pos int, factor float32) {
-	hd := a.HeadDim
-	w := norm.Weight.Floats()
-	args := &s.rotateArgs
-	*args = rotateArgs{
-		dst: ptr(dst), x: ptr(x), angle: ptr(a.Rope.Floats()[pos*hd:][:hd]),
-		heads: len(x) / hd, n: hd / 2, factor: factor, eps: norm.Eps,
-	}
-	if w == nil {
-		w = s.onesOf(hd)
+// rotation is what is done with the query or the key heads of all rows: norm (if any) and
+// RoPE, which rotates the pair (x_i, x_{i+half}) by angle i of a position; times a factor.
+type rotation struct {
+	args  rotateArgs
+	run   func(*rotateArgs)
+	angle []float32 // [positions, 2·args.n]
+}
+
+func newRotation(s *scratch, a *kernels.Attention, norm *kernels.Norm, factor float32) rotation {
+	h := rotation{rotateArgs{n: a.HeadDim / 2, factor: factor, eps: norm.Eps}, s.isaTable.rotate, a.Rope.Floats()}
+	if w := norm.Weight.Floats(); w != nil {
+		h.args.w, h.args.norm = ptr(w[:a.HeadDim]), 1
 	} else {
-		args.norm = 1
+		h.args.w = ptr(s.onesOf(a.HeadDim))
 	}
-	args.w = ptr(w[:hd])
-	f := s.rotate
-	if args.n%lanes != 0 {
-		f = portable.rotate
+	if h.args.n%lanes != 0 {
+		h.run = portable.rotate
 	}
-	f(args)
+	return h
+}
+
+// rotate sets dst to the heads in x of a row at a position. dst may be x.
+func (h *rotation) rotate(s *scratch, dst, x []float32, pos int) {
+	hd := 2 * h.args.n
+	s.rotateArgs = h.args
+	s.rotateArgs.dst, s.rotateArgs.x, s.rotateArgs.heads = ptr(dst), ptr(x), len(x)/hd
+	s.rotateArgs.angle = ptr(h.angle[pos*hd:][:hd])
+	h.run(&s.rotateArgs)
 }
 
 // onesOf are n ones.

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"testing"
@@ -25,9 +26,13 @@ func newAttentionCase(b *testing.B, o Options, f kernels.Format, kvHeads, headDi
 	b.Cleanup(func() { backend.Close() })
 	view := func(f kernels.Format, n int) kernels.View {
 		v := kernels.Whole(&buffer{mem: alignedBytes(n * f.BlockBytes())})
-		s := &scratch{isaTable: &portable}
 		for i := range n {
-			s.appendTo(v, f, i, []float32{float32((i*7919)%127)/64 - 1})
+			switch x := float32((i*7919)%127)/64 - 1; f {
+			case kernels.F16:
+				binary.LittleEndian.PutUint16(v.Bytes()[2*i:], kernels.ToF16(x))
+			default:
+				v.Floats()[i] = x
+			}
 		}
 		return v
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // attendPrompt computes what attend does, for more than kernels.ExactRows rows, as
-// products of matrices: a block of many queries shares splitPositions keys, transposed in
+// products of matrices: a block of many queries shares promptPositions keys, transposed in
 // the second-level cache, and values; a part of it at a time has its scores in the
 // first-level cache. A row's sums go through the positions in their order and end at its
 // own, which is all that what it gets depends on.
@@ -18,12 +18,14 @@ const (
 	// promptQueries is how many queries a block has at most: many, because keys and
 	// values are brought from memory and transposed for each block.
 	promptQueries = 144
+	// promptPositions is how many keys and values they share at a time.
+	promptPositions = 256
 	// partQueries is how many of them have their scores in the first-level cache: whole
 	// tiles of every instruction set.
 	partQueries = 24
 	// partStride is the distance of their scores. It is not a multiple of a page, or of
 	// a large part of one, for which a first-level cache has few places.
-	partStride = splitPositions + 16
+	partStride = promptPositions + 16
 )
 
 // newAttendPrompt cuts the queries so that each thread gets some blocks.
@@ -70,14 +72,15 @@ func (t *attendPrompt) attend(s *scratch, b block, head int) {
 	p.out, p.next, p.q = take(p.queries*p.cols), take(p.queries*p.cols), take(p.queries*p.headDim)
 	p.tops, p.sums, p.keep = take(p.queries), take(p.queries), take(p.queries)
 	p.scores = grow(&s.scores, partQueries*partStride)
+	rotation, size := newRotation(s, t.a, &t.a.QueryNorm, t.scale()), p.group*p.headDim
 	for r := range b.rows {
-		s.rotateHeads(p.q[r*p.group*p.headDim:(r+1)*p.group*p.headDim], t.heads(b.first+r, head*p.group, p.group), t.a, &t.a.QueryNorm, b.visible(r)-1, t.scale())
+		rotation.rotate(s, p.q[r*size:(r+1)*size], t.heads(b.first+r, head*p.group, p.group), b.visible(r)-1)
 	}
 	for i := range p.tops {
 		p.tops[i], p.sums[i] = float32(math.Inf(-1)), 0
 	}
-	for from := 0; from < b.end(); from += splitPositions {
-		n := min(splitPositions, b.end()-from)
+	for from := 0; from < b.end(); from += promptPositions {
+		n := min(promptPositions, b.end()-from)
 		p.pack(s, from, n)
 		p.values = p.widened(s, from, n)
 		for lo := p.seeing(from); lo < p.queries; lo += partQueries {
