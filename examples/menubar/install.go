@@ -9,6 +9,7 @@ import (
 	"runtime"
 
 	"github.com/go-openelm/go-openelm/examples/menubar/internal/bundle"
+	"github.com/go-openelm/go-openelm/examples/menubar/internal/login"
 	"github.com/go-openelm/go-openelm/internal/version"
 )
 
@@ -40,7 +41,7 @@ func install(ctx context.Context, args []string) error {
 	return nil
 }
 
-// uninstall removes what install has written.
+// uninstall removes what install has written, and on macOS what starts it at login.
 func uninstall(_ context.Context, args []string) error {
 	dir, err := applications("uninstall", args)
 	if err != nil {
@@ -54,6 +55,11 @@ func uninstall(_ context.Context, args []string) error {
 		return fmt.Errorf("there is no %s", app)
 	}
 	fmt.Println("removed", app)
+	if runtime.GOOS == "darwin" && len(args) == 0 {
+		if err := (login.Item{ID: bundle.ID}).Set(false); err != nil {
+			return err
+		}
+	}
 	if config, err := os.UserConfigDir(); err == nil {
 		fmt.Println("settings stay in", filepath.Join(config, settingsFolder))
 	}

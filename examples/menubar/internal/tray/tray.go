@@ -76,6 +76,11 @@ func (t *Tray) Run(ctx context.Context, a desktop.Assistant) error {
 		t.mu.Unlock()
 	}()
 	defer t.Login.Follow(a, func(err error) { t.Log.Error("start at login", "error", err) })()
+	if stop, err := watchPressure(a.Pressure); err != nil {
+		t.Log.Debug("no matter", "error", err) // of old kernels
+	} else {
+		defer stop()
+	}
 	hidden := a.Settings().HideIcon
 	err := available(ctx)
 	if wanted || err != nil && !hidden {
