@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/go-openelm/go-openelm/chat"
+	"github.com/go-openelm/go-openelm/internal/browse"
 	"github.com/go-openelm/go-openelm/loader"
 	"github.com/go-openelm/go-openelm/openelm"
 	"github.com/go-openelm/go-openelm/server"
@@ -230,7 +231,7 @@ func (f *serveFlags) run(cmd *cobra.Command, m *modelFlags, signals *signals) er
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // of connections; s logs what matters
 	}
 	if f.open {
-		if err := browse(cmd.Context(), pageOf(listener.Addr())); err != nil {
+		if err := browse.Open(pageOf(listener.Addr())); err != nil {
 			fmt.Fprintf(cmd.ErrOrStderr(), "no browser was opened (%v); the page is %s\n", err, pageOf(listener.Addr()))
 		}
 	}

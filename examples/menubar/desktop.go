@@ -8,8 +8,8 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/go-openelm/go-openelm/examples/menubar/internal/browse"
 	"github.com/go-openelm/go-openelm/examples/menubar/internal/desktop"
+	"github.com/go-openelm/go-openelm/internal/browse"
 )
 
 // newDesktop is the desktop of this system.

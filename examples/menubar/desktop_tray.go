@@ -5,9 +5,9 @@ package main
 import (
 	"log/slog"
 
-	"github.com/go-openelm/go-openelm/examples/menubar/internal/browse"
 	"github.com/go-openelm/go-openelm/examples/menubar/internal/desktop"
 	"github.com/go-openelm/go-openelm/examples/menubar/internal/tray"
+	"github.com/go-openelm/go-openelm/internal/browse"
 )
 
 // newDesktop is the desktop of this system.
