@@ -9,8 +9,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// Quantised weights become integers of up to 8 bits in bfloat16, which are exact, 32
-// columns in their order at a time. Where they are small, a table has the bfloat16.
+// Quantised weights become integers in bfloat16, which holds 8 bits exactly, 32 columns in
+// their order at a time. Where they are small, a table has the bfloat16.
 // Unsigned ones are taken from the middle of their range, for smaller sums: the bias
 // makes up for it.
 
