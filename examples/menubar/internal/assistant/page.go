@@ -71,7 +71,7 @@ func (a *Assistant) handler() http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
-		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Referrer-Policy", "same-origin") // with no-referrer a browser may not name the origin of its own requests
 		h.Set("Cache-Control", "no-store")
 		if !local(r, a.host) {
 			http.Error(w, "not for other hosts and origins", http.StatusForbidden)

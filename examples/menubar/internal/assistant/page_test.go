@@ -354,6 +354,59 @@ func TestHistory(t *testing.T) {
 	p.wait(`document.getElementById("historyList").textContent === "Nothing yet."`)
 }
 
+// TestKeysOfAMac: there Option alone writes characters, such as a German keyboard's @,
+// and the keys of the page have Command, too.
+func TestKeysOfAMac(t *testing.T) {
+	p := open(t, start(t, options(t, nil)).Page())
+	p.wait(ready)
+	agent := p.eval(`navigator.userAgent`)
+	t.Cleanup(func() { p.do(emulation.SetUserAgentOverride(agent)) })
+	p.do(emulation.SetUserAgentOverride(agent).WithPlatform("MacIntel"), chromedp.Reload())
+	p.wait(ready + ` && document.getElementById("rewrite").title === "Rewrite (⌥⌘R)"`)
+	if keys := p.eval(`document.getElementById("copy").getAttribute("aria-keyshortcuts")`); keys != "Alt+Meta+K" {
+		t.Errorf("a screen reader says %s", keys)
+	}
+	p.press("The fox")
+	p.eval(`(addEventListener("keydown", (e) => { window.prevented = e.defaultPrevented; }), 0)`)
+	p.do(input.DispatchKeyEvent(input.KeyRawDown).WithModifiers(input.ModifierAlt).WithKey("@").WithCode("KeyL"))
+	if p.eval(`window.prevented`) != "false" || p.eval(`document.getElementById("answerCard").hidden`) != "true" {
+		t.Error("Option alone is a key of the page")
+	}
+	const both = input.ModifierAlt | input.ModifierMeta
+	p.do(input.DispatchKeyEvent(input.KeyRawDown).WithModifiers(both).WithKey("@").WithCode("KeyL"))
+	p.wait(`document.getElementById("answerTitle").textContent === "Friendlier"`)
+	p.wait(answered)
+	p.shortcut(both, "Enter") // replaces, and asks nothing
+	p.wait(closed)
+}
+
+// TestReplaceInAChangedText: what was written since the question stays.
+func TestReplaceInAChangedText(t *testing.T) {
+	p := open(t, start(t, options(t, nil)).Page())
+	p.wait(ready)
+	for _, c := range []struct {
+		from, to      int
+		edited        string
+		before, after string // the answer
+	}{
+		{4, 7, "So the red fox ran", "So the red ", " ran"}, // moved
+		{4, 7, "The dog ran", "", "The dog ran"},            // gone: at the cursor
+		{0, 7, "The fox and a dog", "", " and a dog"},       // all of it, and more since
+		{0, 7, "A dog", "", ""},                             // all of it, written anew
+	} {
+		p.eval(fmt.Sprintf(`(document.getElementById("text").value = "The fox", document.getElementById("text").setSelectionRange(%d, %d), 0)`, c.from, c.to))
+		p.do(chromedp.Click("#fix"))
+		p.wait(answered)
+		result := p.content("answer")
+		p.eval(fmt.Sprintf(`(document.getElementById("text").value = %q, document.getElementById("text").setSelectionRange(0, 0), 0)`, c.edited))
+		p.do(chromedp.Click("#replace"))
+		p.wait(closed)
+		if want := c.before + result + c.after; p.text() != want {
+			t.Errorf("%+v: %q, want %q", c, p.text(), want)
+		}
+	}
+}
+
 // TestOffer: a text of another program is the text at hand, on a page that is open
 // and on one that is opened, and the one before is not lost.
 func TestOffer(t *testing.T) {

@@ -3,7 +3,8 @@ import { differences } from "./words.js";
 const byId = (id) => document.getElementById(id);
 const text = byId("text"), answer = byId("answer"), card = byId("answerCard");
 
-// The actions, each with a key: with Alt anywhere, and alone where no text is typed.
+// The actions, each with a key: with Alt anywhere, and alone where no text is typed. On a Mac with Command, too, since
+// Option alone writes: a German @ is ⌥L, and ⌥E the accent of the next letter.
 const actions = [
 	{ name: "rewrite", label: "Rewrite", key: "R", title: "Rewritten" },
 	{ name: "shorten", label: "Shorten", key: "S", title: "Shorter" },
@@ -15,7 +16,8 @@ const actions = [
 	{ name: "ask", label: "Ask", key: "Enter", title: "Answer", what: "what the text asks for" },
 ];
 const mac = /Mac/.test(navigator.platform);
-const alt = (key) => (mac ? "⌥" : "Alt+") + (key === "Enter" ? "↵" : key);
+const ariaKey = (key) => (mac ? "Alt+Meta+" : "Alt+") + key;
+const alt = (key) => (mac ? "⌥⌘" : "Alt+") + (key === "Enter" ? "↵" : key);
 
 let token = sessionStorage.getItem("token");
 let now = null; // the last event of the program: { state, settings }
@@ -372,9 +374,14 @@ function unseen(said) {
 
 function replace() {
 	if (running || !shown?.done || byId("replace").hidden) return;
-	const { whole, from, to, done } = shown;
-	if (text.value === whole) replaceText(whole.slice(0, from) + done.result + whole.slice(to));
-	else replaceText(done.result); // the text was changed meanwhile, and undo brings it back
+	const { whole, text: asked, done } = shown, value = text.value;
+	let from = shown.from, to = shown.to;
+	if (value !== whole) { // changed meanwhile: what was asked about may be elsewhere in it, or nowhere
+		from = value.indexOf(asked);
+		to = from + asked.length;
+		if (from < 0) [from, to] = asked === whole ? [0, value.length] : [text.selectionStart, text.selectionEnd];
+	}
+	replaceText(value.slice(0, from) + done.result + value.slice(to));
 	hideAnswer();
 	announce("Replaced.");
 	text.focus();
@@ -417,15 +424,20 @@ for (const action of actions) {
 	key.textContent = action.key === "Enter" ? "↵" : action.key;
 	key.setAttribute("aria-hidden", "true");
 	b.append(key);
-	b.setAttribute("aria-keyshortcuts", action.key === "Enter" ? "Control+Enter Meta+Enter" : "Alt+" + action.key);
+	b.setAttribute("aria-keyshortcuts", action.key === "Enter" ? "Control+Enter Meta+Enter" : ariaKey(action.key));
 	b.title = `${action.what ? action.label + ": " + action.what : action.label} (${action.key === "Enter" ? (mac ? "⌘↵" : "Ctrl+↵") : alt(action.key)})`;
 	b.addEventListener("click", () => run(action));
 	byId("actions").append(b);
 }
 byId("ask").classList.add("main");
 
-const others = { Enter: replace, K: copy, A: again, Z: undoText, D: () => { if (!byId("changes").hidden) byId("changes").click(); } };
-for (const [id, key] of Object.entries({ replace: "Enter", copy: "K", again: "A", undo: "Z" })) byId(id).querySelector("kbd").textContent = alt(key);
+const others = { Enter: replace, K: copy, A: again, Z: undoText, V: () => { if (!byId("changes").hidden) byId("changes").click(); } };
+for (const [id, key] of Object.entries({ replace: "Enter", copy: "K", again: "A", undo: "Z", changes: "V" })) {
+	byId(id).setAttribute("aria-keyshortcuts", ariaKey(key));
+	const kbd = byId(id).querySelector("kbd");
+	if (kbd) kbd.textContent = alt(key);
+}
+byId("changes").title = `Show what was changed (${alt("V")})`;
 
 document.addEventListener("keydown", (e) => {
 	if (document.querySelector("dialog[open]") || e.isComposing) return;
@@ -438,12 +450,12 @@ document.addEventListener("keydown", (e) => {
 		else byId("actions").querySelector("[tabindex='0']").focus();
 		return;
 	}
-	if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) {
+	if (e.key === "Enter" && (e.ctrlKey || e.metaKey) && !e.altKey) {
 		e.preventDefault();
 		run(actions.at(-1));
 		return;
 	}
-	if (e.ctrlKey || e.metaKey || e.shiftKey) return;
+	if (e.ctrlKey || e.shiftKey || e.metaKey !== (mac && e.altKey)) return;
 	if (!e.altKey && !((inActions || card.contains(document.activeElement)) && e.key !== "Enter")) return;
 	// With Alt a Mac's keys have other characters: what counts is the key, or the letter.
 	const letter = /^[a-z]$/i.test(e.key) ? e.key.toUpperCase() : e.code.replace("Key", "");
@@ -475,7 +487,7 @@ byId("dismiss").addEventListener("click", () => { hideAnswer(); text.focus(); })
 byId("changes").addEventListener("click", () => showChanges(byId("changes").getAttribute("aria-pressed") !== "true"));
 
 const keyList = [...actions.map((a) => [a.label, a.key === "Enter" ? (mac ? "⌘↵" : "Ctrl+↵") : alt(a.key)]),
-	["Replace the text", alt("Enter")], ["Copy", alt("K")], ["Again", alt("A")], ["Changes", alt("D")], ["Undo", alt("Z")], ["Stop, close the answer, go to the actions", "Esc"]];
+	["Replace the text", alt("Enter")], ["Copy", alt("K")], ["Again", alt("A")], ["Changes", alt("V")], ["Undo", alt("Z")], ["Stop, close the answer, go to the actions", "Esc"]];
 byId("keys").replaceChildren(...keyList.flatMap(([label, key]) => {
 	const dt = document.createElement("dt"), dd = document.createElement("dd"), kbd = document.createElement("kbd");
 	kbd.textContent = key;
