@@ -21,6 +21,10 @@ var ErrRunning = errors.New("OpenELM is running already")
 // patience is how long a process has to answer.
 const patience = 5 * time.Second
 
+// maxSocket is how long a socket's path may be on any system, macOS being the
+// strictest.
+const maxSocket = 103
+
 const (
 	question = "show\n"
 	answer   = "shown\n"
@@ -59,6 +63,9 @@ func Claim(ctx context.Context, dir string, show func()) (*Instance, error) {
 		return nil, errors.Join(err, i.Close())
 	}
 	if i.listener, err = net.Listen("unix", socket); err != nil {
+		if len(socket) > maxSocket {
+			err = fmt.Errorf("%w (the system wants at most %d bytes; choose a folder with a shorter name)", err, maxSocket)
+		}
 		return nil, errors.Join(err, i.Close())
 	}
 	i.serving.Go(func() { i.serve(show) })

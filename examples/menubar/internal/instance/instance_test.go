@@ -173,7 +173,7 @@ func TestRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	wants := map[string]string{file: "not a directory", open: "others can write to", link: "is no folder"}
+	wants := map[string]string{filepath.Join(temp, strings.Repeat("long", 50)): "at most 103 bytes", file: "not a directory", open: "others can write to", link: "is no folder"}
 	if os.Getuid() == 0 {
 		if err := os.Chown(foreign, 12345, 12345); err != nil {
 			t.Fatal(err)
