@@ -17,7 +17,7 @@ var (
 // sums.
 func (r release) formula(text string, sums map[string]string) (string, error) {
 	if !formulaVersion.MatchString(text) || !formulaArchives.MatchString(text) {
-		return "", errors.New("Formula/openelm.rb has no place for a release")
+		return "", errors.New("no place for a release in Formula/openelm.rb")
 	}
 	var b strings.Builder
 	for _, system := range []struct{ name, os string }{{"macos", "darwin"}, {"linux", "linux"}} {
