@@ -82,6 +82,25 @@ func TestFormula(t *testing.T) {
 		t.Errorf("the release's formula has version %q, head %+v, archives (-want +got)\n%s", got.Version, got.Head, diff)
 	}
 
+	// It installs what an archive's folder holds: here scripts by the programs' names.
+	folder, prefix := t.TempDir(), t.TempDir()
+	var names []string
+	for _, program := range programs {
+		names = append(names, program.name)
+		if err := os.WriteFile(filepath.Join(folder, program.name), []byte("#!/bin/sh\necho v1.2.3 Once upon a time\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ruby(t, name, "stable", folder, prefix)
+	var installed []string
+	entries, err := os.ReadDir(filepath.Join(prefix, "bin"))
+	for _, e := range entries {
+		installed = append(installed, e.Name())
+	}
+	if diff := cmp.Diff(names, installed); err != nil || diff != "" {
+		t.Errorf("installed are (-want +got)\n%s, error %v", diff, err)
+	}
+
 	if again, err := tested.formula(released, sums); err != nil || again != released {
 		t.Errorf("the next release finds no place in this one's: %v\n%s", err, again)
 	}

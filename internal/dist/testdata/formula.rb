@@ -69,7 +69,7 @@ class Formula
 
   def build = self
   def head? = @head
-  def bin = Directory.new(@prefix)/"bin"
+  def bin = Directory.new(File.join(@prefix, "bin"))
   def version = @head ? "HEAD-0123456" : self.class.facts[:version]
   def cd(dir, &block) = Dir.chdir(dir, &block)
   def std_go_args(ldflags:, output: bin/"openelm") = ["-o=#{output}", "-ldflags=#{ldflags}"]
