@@ -93,7 +93,14 @@ Flags:
 	if !*noIcon {
 		d, able = newDesktop(log), abilities()
 	}
-	one, err := instance.Claim(ctx, filepath.Join(*dir, "instance"), d.Show)
+	var quitting atomic.Bool
+	one, err := instance.Claim(ctx, filepath.Join(*dir, "instance"), func() bool {
+		if quitting.Load() {
+			return false
+		}
+		d.Show()
+		return true
+	})
 	switch {
 	case err == instance.ErrRunning && *model != "":
 		return fmt.Errorf("%w: choose %s on its page", err, *model)
@@ -120,6 +127,7 @@ Flags:
 			return err
 		}
 	}
+	defer quitting.Store(true)
 	return d.Run(ctx, a)
 }
 

@@ -18,8 +18,12 @@ import (
 // ErrRunning is the error of a second process, after the first has shown itself.
 var ErrRunning = errors.New("OpenELM is running already")
 
-// patience is how long a process has to answer.
-const patience = 5 * time.Second
+const (
+	// patience is how long a process has to answer, or to end.
+	patience = 15 * time.Second
+	// saying is how long another one has to say what it wants.
+	saying = 2 * time.Second
+)
 
 // maxSocket is how long a socket's path may be on any system, macOS being the
 // strictest.
@@ -40,8 +44,9 @@ type Instance struct {
 // Claim makes this process the one that the folder dir, which belongs to the user
 // alone and is made where it is not there, tells of. If there is one, Claim asks it
 // to show itself and returns ErrRunning. Later processes make this one call show,
-// once at a time, on a goroutine of its own.
-func Claim(ctx context.Context, dir string, show func()) (*Instance, error) {
+// once at a time, on a goroutine of its own; it returns false when this one is about
+// to end, and the other then waits for that.
+func Claim(ctx context.Context, dir string, show func() bool) (*Instance, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -83,14 +88,13 @@ func (i *Instance) Close() error {
 }
 
 // serve answers one process at a time: what they want is the same.
-func (i *Instance) serve(show func()) {
+func (i *Instance) serve(show func() bool) {
 	for {
 		c, err := i.listener.Accept()
 		if err != nil {
 			return
 		}
-		if hears(c) {
-			show()
+		if hears(c) && show() {
 			c.Write([]byte(answer)) // whoever asked may have gone
 		}
 		c.Close()
@@ -99,7 +103,7 @@ func (i *Instance) serve(show func()) {
 
 // hears reports whether a process of this user asks to be shown the program.
 func hears(c net.Conn) bool {
-	if sameUser(c) != nil || c.SetDeadline(time.Now().Add(patience/2)) != nil {
+	if sameUser(c) != nil || c.SetDeadline(time.Now().Add(saying)) != nil {
 		return false
 	}
 	text := make([]byte, len(question))

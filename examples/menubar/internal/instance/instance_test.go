@@ -21,7 +21,7 @@ import (
 // TestMain is also another process that holds the place and waits to be killed.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("OPENELM_TEST_INSTANCE"); dir != "" {
-		_, err := instance.Claim(context.Background(), dir, func() { os.Stdout.WriteString("shown\n") })
+		_, err := instance.Claim(context.Background(), dir, func() bool { os.Stdout.WriteString("shown\n"); return true })
 		if err != nil {
 			os.Stdout.WriteString(err.Error() + "\n")
 			os.Exit(1)
@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-func claim(t *testing.T, dir string, show func()) *instance.Instance {
+func claim(t *testing.T, dir string, show func() bool) *instance.Instance {
 	t.Helper()
 	i, err := instance.Claim(t.Context(), dir, show)
 	if err != nil {
@@ -45,7 +45,7 @@ func TestClaim(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
 	var shown atomic.Int32
 	for range 2 { // the place is free again
-		i := claim(t, dir, func() { shown.Add(1) })
+		i := claim(t, dir, func() bool { shown.Add(1); return true })
 		if info, err := os.Stat(dir); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o700 {
 			t.Errorf("the folder has mode %v, error %v", info.Mode(), err)
 		}
@@ -79,7 +79,7 @@ func TestRace(t *testing.T) {
 	var all sync.WaitGroup
 	for range 20 {
 		all.Go(func() {
-			i, err := instance.Claim(t.Context(), dir, func() { shown.Add(1) })
+			i, err := instance.Claim(t.Context(), dir, func() bool { shown.Add(1); return true })
 			switch {
 			case err == nil:
 				won.Add(1)
@@ -129,7 +129,7 @@ func TestKilled(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "socket")); err != nil {
 		t.Fatalf("it left no socket: %v", err)
 	}
-	if err := claim(t, dir, func() {}).Close(); err != nil {
+	if err := claim(t, dir, yes).Close(); err != nil {
 		t.Error(err)
 	}
 }
@@ -138,7 +138,7 @@ func TestKilled(t *testing.T) {
 func TestStrangers(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "d")
 	var shown atomic.Int32
-	i := claim(t, dir, func() { shown.Add(1) })
+	i := claim(t, dir, func() bool { shown.Add(1); return true })
 	defer i.Close()
 	for _, text := range []string{"hello\n", "show", "show\nshow\n", strings.Repeat("x", 1<<16)} {
 		before := shown.Load()
@@ -194,7 +194,7 @@ func TestRefused(t *testing.T) {
 // TestNoAnswer: a process that holds the lock and does not listen.
 func TestNoAnswer(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "d")
-	i := claim(t, dir, func() {})
+	i := claim(t, dir, yes)
 	defer i.Close()
 	if err := os.Remove(filepath.Join(dir, "socket")); err != nil {
 		t.Fatal(err)
@@ -206,14 +206,39 @@ func TestNoAnswer(t *testing.T) {
 	}
 }
 
+func yes() bool { return true }
+
+// TestQuitting: a process that is about to end is waited for.
+func TestQuitting(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "d")
+	var first *instance.Instance
+	var ending sync.WaitGroup
+	asked := 0
+	first = claim(t, dir, func() bool {
+		if asked++; asked == 3 {
+			ending.Go(func() {
+				if err := first.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		return false
+	})
+	second := claim(t, dir, yes)
+	ending.Wait()
+	if err := second.Close(); err != nil || asked < 3 {
+		t.Errorf("asked %d times, error %v", asked, err)
+	}
+}
+
 // TestEnding: a process that ends meanwhile leaves its place.
 func TestEnding(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "d")
 	for range 20 {
-		i := claim(t, dir, func() {})
+		i := claim(t, dir, yes)
 		ended := make(chan error)
 		go func() { ended <- i.Close() }()
-		next, err := instance.Claim(t.Context(), dir, func() {})
+		next, err := instance.Claim(t.Context(), dir, yes)
 		if err == nil {
 			err = next.Close()
 		} else if err == instance.ErrRunning {
