@@ -2,6 +2,7 @@ package assistant
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"encoding/json"
 	"errors"
@@ -114,8 +115,10 @@ func (a *Assistant) openSession(w http.ResponseWriter, r *http.Request) {
 }
 
 // read reads a request's JSON, all of whose fields must be known.
-func read(r *http.Request, v any) error {
-	d := json.NewDecoder(r.Body)
+func read(r *http.Request, v any) error { return decode(r.Body, v) }
+
+func decode(r io.Reader, v any) error {
+	d := json.NewDecoder(r)
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
@@ -316,17 +319,26 @@ func (a *Assistant) showHistory(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-// changeSettings changes the settings that are named. Models are chosen otherwise.
+// changeSettings changes the settings that are named, whatever becomes of others at the
+// same time. Models are chosen otherwise.
 func (a *Assistant) changeSettings(w http.ResponseWriter, r *http.Request) error {
-	s := a.Settings()
-	model := s.Model
-	if err := read(r, &s); err != nil {
+	var named json.RawMessage
+	if err := read(r, &named); err != nil {
 		return err
 	}
-	if s.Model != model {
-		return sentence("A model is chosen, and downloaded if it has to be.")
-	}
-	return done(w, a.Change(func(old *desktop.Settings) { *old = s }))
+	var wrong error
+	err := a.Change(func(s *desktop.Settings) {
+		next := saved{Settings: *s}.clone().Settings
+		if wrong = decode(bytes.NewReader(named), &next); wrong != nil {
+			return
+		}
+		if next.Model != s.Model {
+			wrong = sentence("A model is chosen, and downloaded if it has to be.")
+			return
+		}
+		*s = next
+	})
+	return done(w, cmp.Or(wrong, err))
 }
 
 func (a *Assistant) chooseModel(w http.ResponseWriter, r *http.Request) error {

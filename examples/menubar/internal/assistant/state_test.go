@@ -2,6 +2,7 @@ package assistant_test
 
 import (
 	"bytes"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/go-openelm/go-openelm/examples/menubar/internal/desktop"
 	"github.com/go-openelm/go-openelm/story"
@@ -157,3 +159,36 @@ func TestLogs(t *testing.T) {
 		t.Error("errors are not logged")
 	}
 }
+
+// TestChangeDuringAChange: a setting that was changed while a page sent another stays.
+func TestChangeDuringAChange(t *testing.T) {
+	a := start(t, options(t, nil))
+	transport := &http.Transport{ExpectContinueTimeout: time.Minute}
+	defer transport.CloseIdleConnections()
+	c := connect(t, a, &http.Client{Transport: transport})
+	body := readFunc(func(p []byte) (int, error) {
+		// The program has begun with the request.
+		if err := a.Change(func(s *desktop.Settings) { s.Model = "chosen/meanwhile" }); err != nil {
+			t.Error(err)
+		}
+		return copy(p, `{"keep_loaded": true}`), io.EOF
+	})
+	r, err := http.NewRequestWithContext(t.Context(), "POST", c.base+"settings", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+c.token)
+	r.Header.Set("Expect", "100-continue")
+	said, err := c.http.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said.Body.Close()
+	if s := a.Settings(); said.StatusCode != http.StatusNoContent || s.Model != "chosen/meanwhile" || !s.KeepLoaded {
+		t.Errorf("status %d, and then the settings are %+v", said.StatusCode, s)
+	}
+}
+
+type readFunc func([]byte) (int, error)
+
+func (f readFunc) Read(p []byte) (int, error) { return f(p) }
