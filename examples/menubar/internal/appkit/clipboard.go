@@ -10,6 +10,10 @@ type clipboard struct {
 	busy   bool
 	before string  // the text that was replaced
 	count  uintptr // the clipboard's count of changes when it was
+
+	// Whether there is text, when the count of changes was this.
+	looked uintptr
+	text   bool
 }
 
 // read is the text of a pasteboard, if it has one that says something.
@@ -28,15 +32,20 @@ func (s scope) write(pasteboard uintptr, text string) {
 	s.send(pasteboard, pasteboardSetString, s.string(text), pasteboardType.object())
 }
 
-// ready reports whether there is text for an action.
+// ready reports whether there is text for an action. The menu asks for each item, and whenever the assistant does something:
+// the text, which may be long and is somebody's, is read but once.
 func (c *clipboard) ready(d *Desktop) bool {
 	if c.busy {
 		return false
 	}
 	s := openScope()
 	defer s.Close()
-	_, ok := s.read(s.send(nsPasteboard.id, pasteboardGeneral))
-	return ok
+	general := s.send(nsPasteboard.id, pasteboardGeneral)
+	if count := s.send(general, pasteboardChangeCount); count != c.looked {
+		_, c.text = s.read(general)
+		c.looked = count
+	}
+	return c.text
 }
 
 // canUndo reports whether the clipboard still has what an action put there.
