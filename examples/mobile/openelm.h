@@ -29,7 +29,8 @@ int openelm_generate(openelm_model model, const char *prompt, int max_tokens, fl
 	openelm_token token, void *user, char **error);
 
 /* Gives the model's memory back, once the texts that are being generated have ended:
- * each ends at its next token. Closing what is closed does nothing. */
+ * each ends at its next token. Closing what is closed does nothing. An openelm_token
+ * must not close its own model, which would wait for itself: it returns 1. */
 void openelm_close(openelm_model model);
 
 /* Frees an error. */
