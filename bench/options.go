@@ -130,10 +130,13 @@ const (
 )
 
 func (d *Device) open(threads int, a Activations) (kernels.Backend, error) {
-	if a == Rounded {
-		return d.OpenRounded(threads)
+	switch {
+	case a != Rounded:
+		return d.Open(threads)
+	case d.OpenRounded == nil:
+		return nil, fmt.Errorf("bench: %s does not round activations: %w", d.Name, errors.ErrUnsupported)
 	}
-	return d.Open(threads)
+	return d.OpenRounded(threads)
 }
 
 // Counter is implemented by backends that count what they ask of a device.
