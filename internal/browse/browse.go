@@ -2,11 +2,18 @@
 package browse
 
 import (
+	"fmt"
 	"os/exec"
 	"runtime"
+	"time"
 )
 
-// Open shows the page at address. It does not wait for the browser.
+// patience is how long what finds a browser may take to fail. On some desktops it
+// becomes the browser, and ends with it.
+const patience = 2 * time.Second
+
+// Open shows the page at address, or fails where there is no browser to show it. It
+// does not wait for the browser.
 func Open(address string) error {
 	name, args := "xdg-open", []string{address}
 	switch runtime.GOOS {
@@ -19,6 +26,14 @@ func Open(address string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	go cmd.Wait() // it hands the page over, and ends
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	case <-time.After(patience):
+	}
 	return nil
 }

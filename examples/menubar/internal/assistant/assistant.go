@@ -138,7 +138,7 @@ func New(o Options) (_ *Assistant, err error) {
 // restore reads what was saved. A file that cannot be read is set aside, and told.
 func (a *Assistant) restore() {
 	unreadable := func(what, path string, err error) {
-		a.log.Error(what+" was not read", "error", errors.Join(err, setAside(path)))
+		a.log.Error("not read: "+what, "error", errors.Join(err, setAside(path)))
 		a.problem = "A file with " + what + " could not be read. It is now " + path + ".unreadable."
 	}
 	path := filepath.Join(a.dir, settingsFile)

@@ -87,7 +87,7 @@ func (t *Tray) Run(ctx context.Context, a desktop.Assistant) error {
 		t.open(a)
 	}
 	if err != nil && !hidden {
-		t.Log.Warn("the page is in the browser", "error", err)
+		t.Log.Warn("only the page is shown", "error", err)
 	}
 	if !hidden && !errors.Is(err, errNoBus) && t.run(ctx, a) {
 		return nil
