@@ -173,14 +173,6 @@ func (a *Assistant) record(q question, c choice) (finish func(f *fitted, said st
 	}
 }
 
-// saveHistory saves the history, or tells why not. The mutex is held.
-func (a *Assistant) saveHistory() {
-	if err := a.history.save(); err != nil {
-		a.problem = "The history could not be saved: " + err.Error()
-		a.log.Error("the history was not saved", "error", err)
-	}
-}
-
 // sentence is what the person is told of an error.
 func (a *Assistant) sentence(ctx context.Context, src *source, c choice, err error) error {
 	if err == nil {

@@ -111,7 +111,6 @@ func New(o Options) (_ *Assistant, err error) {
 		}
 		a.dir = filepath.Join(config, "OpenELM")
 	}
-	a.restore()
 	listener := o.Listener
 	if listener == nil {
 		if listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
@@ -119,6 +118,7 @@ func New(o Options) (_ *Assistant, err error) {
 		}
 	}
 	a.host = listener.Addr().String()
+	a.restore()
 	a.closing, a.end = context.WithCancelCause(context.Background())
 	// Sessions that nobody uses would hold memory: prompts of different texts have
 	// little in common.
@@ -366,6 +366,9 @@ func (a *Assistant) Close(ctx context.Context) error {
 func (a *Assistant) close(ctx context.Context) error {
 	a.mu.Lock()
 	a.closed = true
+	if a.history.midnight != nil {
+		a.history.midnight.Stop()
+	}
 	a.mu.Unlock()
 	a.end(errClosing)
 	done := make(chan struct{})
@@ -394,6 +397,45 @@ func (a *Assistant) entries() []entry {
 		a.saveHistory()
 	}
 	return slices.Clone(a.history.entries)
+}
+
+// saveHistory saves the history, or tells why not. The mutex is held.
+func (a *Assistant) saveHistory() {
+	err := a.history.save()
+	if err != nil {
+		a.problem = "The history could not be saved: " + err.Error()
+		a.log.Error("the history was not saved", "error", err)
+	}
+	if err != nil || len(a.history.entries) > 0 {
+		a.awaitMidnight()
+	}
+}
+
+// awaitMidnight forgets the day when it is over. The mutex is held.
+func (a *Assistant) awaitMidnight() {
+	if a.closed {
+		return
+	}
+	if a.history.midnight != nil {
+		a.history.midnight.Stop()
+	}
+	now := time.Now()
+	// A timer stands still while the computer sleeps: the clock is looked at now and
+	// then.
+	wait := min(day(now).AddDate(0, 0, 1).Sub(now), time.Hour)
+	a.history.midnight = time.AfterFunc(wait, func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.closed {
+			return
+		}
+		if a.history.trim(time.Now()) || len(a.history.entries) == 0 { // of which a file may be left
+			a.saveHistory()
+			a.notify()
+		} else {
+			a.awaitMidnight()
+		}
+	})
 }
 
 // forget empties the history.

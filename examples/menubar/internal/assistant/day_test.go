@@ -298,6 +298,37 @@ func TestDay(t *testing.T) {
 	}
 }
 
+// TestMidnight: the day's texts are gone when it is over, though nobody asks for them.
+func TestMidnight(t *testing.T) {
+	dir, cache := t.TempDir(), t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := begin(t, dir, cache, hubtest.NewInMemory(t))
+		if err := l.Change(func(s *desktop.Settings) { s.KeepHistory = true }); err != nil {
+			t.Fatal(err)
+		}
+		for day := range 3 {
+			l.ask(ask(desktop.Ask, "Tell me a story."), nil)
+			y, m, d := time.Now().Local().Date()
+			time.Sleep(time.Until(time.Date(y, m, d+1, 0, 0, 0, 0, time.Local)) - time.Second)
+			synctest.Wait()
+			if list := readHistory(t, dir); len(list) != 1 {
+				t.Errorf("day %d ends with %d entries", day, len(list))
+			}
+			if day == 1 { // who starts late in the day goes on into the night, too
+				l.end()
+				l = begin(t, dir, cache, hubtest.NewInMemory(t))
+			}
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+			if list := readHistory(t, dir); list != nil {
+				t.Errorf("after day %d, %d entries are left", day, len(list))
+			}
+			time.Sleep(8 * time.Hour)
+		}
+		l.end()
+	})
+}
+
 // TestDownload: a download is paused, survives a quit, and goes on where it was.
 func TestDownload(t *testing.T) {
 	dir, cache := t.TempDir(), t.TempDir()

@@ -34,9 +34,10 @@ type entry struct {
 
 // history is what was asked today. The assistant's mutex guards it.
 type history struct {
-	path    string
-	last    int
-	entries []entry // oldest first
+	path     string
+	last     int
+	entries  []entry     // oldest first
+	midnight *time.Timer // forgets the day, nil if there was none to forget yet
 }
 
 // day is when a day begins.
