@@ -318,6 +318,7 @@ func TestErrors(t *testing.T) {
 		{[]string{"generate", "--activations", "bf16", "--backend", "metal"}, "is for the CPU", errors.ErrUnsupported},
 		{[]string{"serve", "--activations", "fp8"}, "exact and bf16", nil},
 		{[]string{"tokenize", "--activations", "bf16", "a"}, "no use for --activations", nil},
+		{[]string{"tokenize", "--threads", "2", "a"}, "no use for --threads", nil},
 		{[]string{"generate", "--adapter", empty}, "adapter_config.json", nil},
 		{[]string{"tokenize"}, "no text", nil},
 		{[]string{"tokenize", "--ids", "--decode", "1"}, "choose one", nil},

@@ -51,8 +51,8 @@ func (f *modelFlags) register(cmd *cobra.Command) {
 	fl.StringVarP(&f.name, "model", "m", "", "folder, .gguf or .pt file, or Hugging Face repository (default: the embedded story model)")
 	fl.StringVar(&f.adapter, "adapter", "", "folder of a LoRA or DoRA adapter (PEFT or MLX), or .pt file of CoreNet with one")
 	fl.StringVar(&f.backend, "backend", "auto", "auto, metal or cpu")
-	fl.IntVar(&f.threads, "threads", 0, "CPU threads, at most one for each core; 0: all cores")
-	fl.StringVar(&f.activations, "activations", exactActivations, "exact, or bf16: rounded to bfloat16 for faster prompts, on CPUs that multiply it")
+	fl.IntVar(&f.threads, "threads", 0, "CPU threads, at most one for each core; 0: all cores (auto is the CPU with any other number)")
+	fl.StringVar(&f.activations, "activations", exactActivations, "exact, or bf16: rounded to bfloat16 for faster prompts, on CPUs that multiply it (auto is the CPU then)")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no progress and no notices")
 }
 

@@ -17,7 +17,7 @@ func tokenizeCommand(m *modelFlags) *cobra.Command {
 	var ids, decode bool
 	cmd := &cobra.Command{
 		Use:         "tokenize [text]...",
-		Annotations: map[string]string{noUse: "activations"},
+		Annotations: map[string]string{noUse: "adapter backend threads activations"},
 		Short:       "Show a text as tokens, or tokens as text",
 		Long: `Show a text as tokens, or tokens as text.
 
