@@ -196,7 +196,7 @@ func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case err == nil:
-	case gone(err):
+	case gone(err), errors.Is(r.Context().Err(), context.Canceled) && errors.Is(err, context.Cause(r.Context())):
 		w.status = statusGone
 	default:
 		e := asAPIError(err)

@@ -2,9 +2,12 @@ package server_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -205,6 +208,31 @@ func TestReaders(t *testing.T) {
 	c.Close()
 	if m := f.do("GET", "/metrics", "").Body.String(); !strings.Contains(m, "\nopenelm_requests_processing 0\n") || !strings.Contains(m, "\nopenelm_requests_deferred 0\n") ||
 		!strings.Contains(m, `openelm_requests_total{endpoint="/v1/completions",status="499"} 4`) {
+		t.Errorf("metrics:\n%s", m)
+	}
+}
+
+// TestCause: a caller in the same process that ends its request is no failure, whatever
+// it names as the cause.
+func TestCause(t *testing.T) {
+	var log bytes.Buffer
+	f := newFixture(t, server.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, openelm.BatchOptions{})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	r := newRequest("POST", "/v1/completions", `{"model":"story","prompt":"Once","n":60,"max_tokens":400,"ignore_eos":true}`)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		serve(f, r.WithContext(ctx))
+	}()
+	for !strings.Contains(f.do("GET", "/metrics", "").Body.String(), "\nopenelm_requests_processing 1\n") {
+		time.Sleep(time.Millisecond)
+	}
+	cancel(errors.New("the caller has had enough"))
+	<-done
+	if strings.Contains(log.String(), "level=ERROR") {
+		t.Errorf("the log has\n%s", &log)
+	}
+	if m := f.do("GET", "/metrics", "").Body.String(); !strings.Contains(m, `openelm_requests_total{endpoint="/v1/completions",status="499"} 1`) {
 		t.Errorf("metrics:\n%s", m)
 	}
 }

@@ -1,8 +1,10 @@
 package assistant_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -64,21 +66,22 @@ func (p *pipes) client() *http.Client {
 type life struct {
 	*assistant.Assistant
 	*client
-	t *testing.T
+	t   *testing.T
+	log *bytes.Buffer // what a person should not find in the log; to be read after the end
 }
 
 // begin starts the program with folders that outlive it.
 func begin(t *testing.T, dir, cache string, h *hubtest.Server) *life {
 	t.Helper()
-	p := newPipes()
-	a, err := assistant.New(assistant.Options{Dir: dir, Listener: p, Hub: &hub.Client{
+	p, log := newPipes(), new(bytes.Buffer)
+	a, err := assistant.New(assistant.Options{Dir: dir, Listener: p, Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn})), Hub: &hub.Client{
 		Endpoint: h.URL, Transport: h.Transport(), CacheDir: cache, Getenv: func(string) string { return "" },
 		Backoff: func(int) (time.Duration, bool) { return 0, false },
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &life{a, connect(t, a, p.client()), t}
+	return &life{a, connect(t, a, p.client()), t, log}
 }
 
 func (l *life) end() {
@@ -239,6 +242,9 @@ func TestDay(t *testing.T) {
 		<-quitting
 		if last.done != nil || !strings.Contains(last.err, "quit") || last.text == "" {
 			t.Errorf("when it is quit: %+v", last)
+		}
+		if l.log.Len() > 0 {
+			t.Errorf("a day without a failure has in its log\n%s", l.log)
 		}
 		if len(mapping(t)) > 0 {
 			t.Errorf("weights are mapped after the end: %s", mapping(t))
