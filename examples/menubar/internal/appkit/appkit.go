@@ -47,6 +47,8 @@ type Desktop struct {
 	closing    bool
 	terminate  bool // the system waits for an answer to applicationShouldTerminate:
 	closed     error
+	ended      bool // all is closed, and the application is to end
+	alerts     int  // open ones
 }
 
 var _ desktop.Desktop = (*Desktop)(nil)
@@ -299,7 +301,12 @@ func (d *Desktop) end(err error) {
 	if err != nil {
 		d.Log.Error("closing", "error", err)
 	}
-	d.closed = err
+	d.closed, d.ended = err, true
+	d.stop()
+}
+
+// stop ends an open alert, or the application.
+func (d *Desktop) stop() {
 	s := openScope()
 	defer s.Close()
 	if d.terminate {
@@ -314,11 +321,18 @@ func (d *Desktop) end(err error) {
 
 // tell tells the person what went wrong with what they asked for.
 func (d *Desktop) tell(what, why string) {
+	if d.closing {
+		return
+	}
 	s := openScope()
 	defer s.Close()
 	alert := s.New(nsAlert.id)
 	s.send(alert, alertSetMessage, s.string(what))
 	s.send(alert, alertSetInformation, s.string(why))
 	s.send(d.app, applicationActivate, flag(true))
+	d.alerts++
 	s.send(alert, alertRun)
+	if d.alerts--; d.alerts == 0 && d.ended {
+		d.onMain(d.stop)
+	}
 }

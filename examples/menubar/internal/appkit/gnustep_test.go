@@ -114,7 +114,7 @@ func (s *screen) picture() *image.RGBA {
 	return img
 }
 
-// picturesVariable names a folder to write pictures of the screen to.
+// picturesVariable names a folder to write pictures of the screen to, such as those of docs/img.
 const picturesVariable = "APPKIT_TEST_PICTURES"
 
 // save writes a part of the screen as a PNG, if somebody wants to see it.
@@ -153,7 +153,7 @@ func (p *running) output(line string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.lines = append(p.lines, line)
-	fmt.Fprintln(&p.all, line)
+	fmt.Fprintln(&p.all, time.Now().Format("05.000"), line)
 }
 
 // run starts the program in a bundle, as services want it.
@@ -351,7 +351,7 @@ func TestMenuAndPage(t *testing.T) {
 	p.expect("page kept nowhere true")
 	p.expect("page loaded")
 	p.eventually("page", "page ", "visible true key true")
-	s.save("page.png", whole)
+	s.save("menubar-gnustep-page.png", image.Rect(iconX+iconWidth-pageWidth-10, 0, iconX+iconWidth+30, 200))
 
 	// The keys of the menu Edit work on it.
 	p.click()
@@ -374,7 +374,7 @@ func TestMenuAndPage(t *testing.T) {
 	p.ask("progress", "progress told, main thread true")
 	p.menuHas(`"OpenELM-270M-Instruct · 543 MB · downloading OpenELM-3B 50%", enabled false, state 0`)
 	p.drag("Clipboard")
-	s.save("menu.png", whole)
+	s.save("menubar-gnustep-menu.png", image.Rect(iconX-210, 0, screenWidth-60, 280))
 	p.drop()
 	p.tell("ready")
 	p.menuHas(`"OpenELM-270M-Instruct · 543 MB", enabled false, state 0`)
@@ -498,9 +498,14 @@ func TestShowFirstAndContext(t *testing.T) {
 	p := run(t, s, a)
 	p.expect("page loaded")
 	p.eventually("page", "page ", "visible true key true")
+	p.ask("copy refuse", "copied")
+	p.choose("Clipboard", "Fix Spelling and Grammar")
+	p.eventually("modal", "modal ", "true") // which waits for an answer that does not come
 	p.tell("cancel")
 	p.expect("closing, bounded true")
 	p.expect("closed")
+	// GNUstep's loop sleeps though an event has come; one of the mouse over a window of the program's wakes it.
+	s.do("mousemove", strconv.Itoa(iconX+iconWidth/2), strconv.Itoa(iconHeight/2))
 	p.expect("run returned <nil>")
 	p.end()
 }

@@ -1,6 +1,7 @@
 package appkit
 
 import (
+	"errors"
 	"fmt"
 	"unsafe"
 
@@ -38,12 +39,16 @@ func (h *hotKey) set(d *Desktop, on bool) error {
 	return status(hotKeyRegister, hotKeyRegister.call(keySpace, carbonControl|carbonOption, id, target, hotKeyExclusive, uintptr(unsafe.Pointer(&h.key))))
 }
 
-// status is the error for an OSStatus.
+// status is the error for an OSStatus, a sentence for the person who wanted the key.
 func status(f *function, result uintptr) error {
-	if code := int32(result); code != 0 {
-		return fmt.Errorf("another program may have it (%s: %d)", f.Name, code)
+	switch code := int32(result); code {
+	case 0:
+		return nil
+	case hotKeyExists:
+		return errors.New("Another program has ⌃⌥Space.") //lint:ignore ST1005 a sentence
+	default:
+		return fmt.Errorf("The system refuses it: %s says %d.", f.Name, code) //lint:ignore ST1005 a sentence
 	}
-	return nil
 }
 
 // openClipboard opens the page with the text on the clipboard.

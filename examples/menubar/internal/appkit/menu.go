@@ -179,7 +179,7 @@ func (d *Desktop) update() {
 	s.send(m.model, menuItemSetTitle, s.string("Model: "+model+"…"))
 	enable(m.open, true)
 	enable(m.model, true)
-	enable(m.unload, state.Status == desktop.Ready)
+	enable(m.unload, state.Status != desktop.Resting)
 	for _, item := range m.actions {
 		enable(item, d.clipboard.ready(d))
 	}

@@ -132,7 +132,7 @@ func (p *page) follows(d *Desktop, action uintptr) bool {
 func (d *Desktop) browse(s scope, target uintptr) {
 	u, err := url.Parse(s.text(s.send(target, urlAbsoluteString)))
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
-		d.Log.Error("page: address refused", "scheme", u.Scheme)
+		d.Log.Error("page: an address that no browser shows")
 		return
 	}
 	s.send(s.send(nsWorkspace.id, workspaceShared), workspaceOpenURL, target)

@@ -32,7 +32,7 @@ const (
 	gui = "libgnustep-gui.so.0.29"
 
 	screenWidth, screenHeight    = 1024, 768
-	iconX, iconWidth, iconHeight = 640, 44, 24 // where the stand-in for the status bar has the icon
+	iconX, iconWidth, iconHeight = 520, 44, 24 // where the stand-in for the status bar has the icon
 )
 
 func init() {
@@ -165,7 +165,7 @@ func program() int {
 		return 1
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "The page. A browser is what shows it on a Mac; here a text view stands in.\n\n")
+		fmt.Fprint(w, "On a Mac a web view shows the page. Here a text view stands in for it, in a window that was made, placed and filled by the same code.\n\n")
 	}))
 	defer server.Close()
 	a := &assistant{page: server.URL + "/?ticket=1", answer: make(chan bool), closing: make(chan struct{}), ended: make(chan struct{}), state: desktop.State{

@@ -9,9 +9,8 @@ import (
 	"github.com/go-openelm/go-openelm/internal/objc"
 )
 
-// ServiceTime is how long a service may take. The program that asks waits as long, if the bundle's Info.plist says so
-// (NSTimeout, in milliseconds), and the main thread of this one, too: the answer has to be on the pasteboard when the
-// method returns.
+// ServiceTime is how long a service may take. The program that asks waits longer (NSTimeout in the bundle's Info.plist),
+// and so does the main thread of this one: the answer has to be on the pasteboard when the method returns.
 const ServiceTime = 60 * time.Second
 
 // The services of the bundle's Info.plist: a service whose NSMessage is "rewrite" is the method rewrite:userData:error:.

@@ -220,6 +220,7 @@ const (
 	carbonOption       = 1 << 11    // optionKey
 	carbonControl      = 1 << 12    // controlKey
 	hotKeyExclusive    = 1          // kEventHotKeyExclusive: an error, if another program has it
+	hotKeyExists       = -9878      // eventHotKeyExistsErr
 )
 
 // Dispatch's part: memory pressure.

@@ -2,7 +2,6 @@ package appkit
 
 import (
 	"bufio"
-	"fmt"
 	"go/ast"
 	"go/constant"
 	"go/parser"
@@ -11,9 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/go-openelm/go-openelm/examples/menubar/internal/bundle"
 )
 
 // apple is what testdata/apple.tsv says.
@@ -270,15 +274,34 @@ func TestBoundFunctionsFitTheTable(t *testing.T) {
 	}
 }
 
-// The services' names are what the bundle's Info.plist says.
+// The bundle's Info.plist names the services as the methods are called, and has who asks wait longer than they take.
 func TestServicesOfTheBundle(t *testing.T) {
-	text, err := os.ReadFile("testdata/Info-gnustep.plist")
+	program := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(program, nil, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	app, err := bundle.Write(t.Context(), t.TempDir(), program, "1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	text, err := os.ReadFile(filepath.Join(app, "Contents", "Info.plist"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string][]string{}
+	for _, m := range regexp.MustCompile(`<key>(\w+)</key>\s*<string>([^<]*)</string>`).FindAllStringSubmatch(string(text), -1) {
+		values[m[1]] = append(values[m[1]], m[2])
+	}
+	var messages []string
 	for _, s := range services {
-		if want := fmt.Sprintf("NSMessage = %s;", s.message); !strings.Contains(string(text), want) {
-			t.Errorf("no %s", want)
+		messages = append(messages, s.message)
+	}
+	if !slices.Equal(values["NSMessage"], messages) || !slices.Equal(values["NSPortName"], []string{name, name}) {
+		t.Errorf("services %q of ports %q", values["NSMessage"], values["NSPortName"])
+	}
+	for _, wait := range values["NSTimeout"] {
+		if ms, err := strconv.Atoi(wait); err != nil || time.Duration(ms)*time.Millisecond <= ServiceTime {
+			t.Errorf("who asks waits %s ms, a service takes up to %v", wait, ServiceTime)
 		}
 	}
 }
