@@ -3,6 +3,7 @@ package appkit
 import (
 	"fmt"
 	"strings"
+	"unsafe"
 )
 
 // clipboard is what the actions of the menu did to the clipboard last.
@@ -10,10 +11,6 @@ type clipboard struct {
 	busy   bool
 	before string  // the text that was replaced
 	count  uintptr // the clipboard's count of changes when it was
-
-	// Whether there is text, when the count of changes was this.
-	looked uintptr
-	text   bool
 }
 
 // read is the text of a pasteboard, if it has one that says something.
@@ -32,20 +29,17 @@ func (s scope) write(pasteboard uintptr, text string) {
 	s.send(pasteboard, pasteboardSetString, s.string(text), pasteboardType.object())
 }
 
-// ready reports whether there is text for an action. The menu asks for each item, and whenever the assistant does something:
-// the text, which may be long and is somebody's, is read but once.
-func (c *clipboard) ready(d *Desktop) bool {
+// ready reports whether there may be text for an action. The text itself is not read before somebody wants something
+// done with it: it is none of ours, and macOS tells who reads it.
+func (c *clipboard) ready() bool {
 	if c.busy {
 		return false
 	}
 	s := openScope()
 	defer s.Close()
-	general := s.send(nsPasteboard.id, pasteboardGeneral)
-	if count := s.send(general, pasteboardChangeCount); count != c.looked {
-		_, c.text = s.read(general)
-		c.looked = count
-	}
-	return c.text
+	text := []uintptr{pasteboardType.object()}
+	types := s.send(nsArray.id, arrayWithObjects, uintptr(unsafe.Pointer(&text[0])), uintptr(len(text)))
+	return s.send(s.send(nsPasteboard.id, pasteboardGeneral), pasteboardAvailable, types) != 0
 }
 
 // canUndo reports whether the clipboard still has what an action put there.
@@ -64,8 +58,12 @@ func (d *Desktop) act(index int) {
 	s := openScope()
 	defer s.Close()
 	general := s.send(nsPasteboard.id, pasteboardGeneral)
+	if c.busy || d.closing {
+		return
+	}
 	text, ok := s.read(general)
-	if !ok || c.busy || d.closing {
+	if !ok {
+		d.tell("There is no text on the clipboard.", "Select a text, and copy it.")
 		return
 	}
 	c.busy = true

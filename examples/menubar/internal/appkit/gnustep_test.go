@@ -390,6 +390,9 @@ func TestMenuAndPage(t *testing.T) {
 	p.menuHas(`"Put the Old Text Back", enabled false, state 0`)
 	// Without text there is nothing to do.
 	p.ask("copy   ", "copied")
+	p.choose("Clipboard", "Summarise")
+	p.alert("nothing.png")
+	p.ask("picture", "copied")
 	p.menuHas(`"Summarise", enabled false, state 0`)
 	// Something copied meanwhile is not replaced: the answer comes on the page.
 	p.ask("copy slow", "copied")
@@ -424,8 +427,7 @@ func TestMenuAndPage(t *testing.T) {
 	p.expect("closing, bounded true")
 	p.expect("do ended")
 	p.expect("closed")
-	p.expect("run returned <nil>")
-	p.end()
+	p.returned()
 }
 
 // What stays off unless it is asked for, and what the system tells.
@@ -504,10 +506,7 @@ func TestShowFirstAndContext(t *testing.T) {
 	p.tell("cancel")
 	p.expect("closing, bounded true")
 	p.expect("closed")
-	// GNUstep's loop sleeps though an event has come; one of the mouse over a window of the program's wakes it.
-	s.do("mousemove", strconv.Itoa(iconX+iconWidth/2), strconv.Itoa(iconHeight/2))
-	p.expect("run returned <nil>")
-	p.end()
+	p.returned()
 }
 
 // Another process has its selection rewritten.
@@ -606,6 +605,16 @@ func (p *running) alert(picture string) {
 	p.screen.save(picture, whole)
 	p.screen.do("key", "Return")
 	p.eventually("modal", "modal ", "false")
+}
+
+// returned waits for the program to end as it wants to.
+//
+// GNUstep's loop, too, can sleep though the last event has come; the mouse over a window of the program's wakes it.
+func (p *running) returned() {
+	p.t.Helper()
+	p.screen.do("mousemove", strconv.Itoa(iconX+iconWidth/2), strconv.Itoa(iconHeight/2))
+	p.expect("run returned <nil>")
+	p.end()
 }
 
 // end waits for the program to end, which it does well.

@@ -180,8 +180,9 @@ func (d *Desktop) update() {
 	enable(m.open, true)
 	enable(m.model, true)
 	enable(m.unload, state.Status != desktop.Resting)
+	ready := d.clipboard.ready()
 	for _, item := range m.actions {
-		enable(item, d.clipboard.ready(d))
+		enable(item, ready)
 	}
 	enable(m.undo, d.clipboard.canUndo())
 	enable(m.login, true)

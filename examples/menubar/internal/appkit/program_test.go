@@ -240,6 +240,10 @@ func command(d *Desktop, libraries objc.Libraries, verb, rest string) {
 	case "copy":
 		s.write(general, rest)
 		said("copied")
+	case "picture": // is copied, which is no text
+		types := s.Send(objc.Class("NSArray"), sel("arrayWithObject:"), s.string("image/png"))
+		s.Send(general, sel("declareTypes:owner:"), types, 0)
+		said("copied")
 	case "clipboard":
 		text, _ := s.read(general)
 		said("clipboard %q", text)

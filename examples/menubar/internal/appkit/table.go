@@ -100,6 +100,7 @@ var (
 	alertSetInformation    = instance("NSAlert", "setInformativeText:", "v@")
 	alertRun               = instance("NSAlert", "runModal", "q")
 	pasteboardGeneral      = static("NSPasteboard", "generalPasteboard", "@")
+	pasteboardAvailable    = instance("NSPasteboard", "availableTypeFromArray:", "@@")
 	pasteboardString       = instance("NSPasteboard", "stringForType:", "@@")
 	pasteboardClear        = instance("NSPasteboard", "clearContents", "q")
 	pasteboardSetString    = instance("NSPasteboard", "setString:forType:", "B@@")

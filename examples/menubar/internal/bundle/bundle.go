@@ -109,7 +109,7 @@ func replace(app, made, old string) error {
 
 func fill(app, program, version string) error {
 	contents := filepath.Join(app, "Contents")
-	info, err := plist.Marshal(info(version))
+	info, err := plist.Marshal(Info(version))
 	if err != nil {
 		return err
 	}
@@ -139,8 +139,8 @@ func fill(app, program, version string) error {
 
 var numbers = regexp.MustCompile(`^v?([0-9]+\.[0-9]+\.[0-9]+)`)
 
-// info is the bundle's Info.plist.
-func info(version string) plist.Dict {
+// Info is the bundle's Info.plist.
+func Info(version string) plist.Dict {
 	number := "0.0.0" // macOS takes three numbers, no words
 	if m := numbers.FindStringSubmatch(version); m != nil {
 		number = m[1]
