@@ -277,7 +277,7 @@ func (p *running) choose(titles ...string) {
 // drag presses the mouse on the icon and moves over items.
 func (p *running) drag(titles ...string) {
 	p.t.Helper()
-	p.screen.do("mousemove", strconv.Itoa(iconX+iconWidth/2), strconv.Itoa(iconHeight/2), "mousedown", "1")
+	p.press()
 	for _, title := range titles {
 		p.eventually("open "+title, "open ", "true")
 		// A menu is on the screen before it is in its place.
@@ -289,6 +289,22 @@ func (p *running) drag(titles ...string) {
 		p.screen.do(append([]string{"mousemove"}, strings.Fields(at)...)...)
 	}
 	time.Sleep(200 * time.Millisecond) // the program sees where the mouse is
+}
+
+// press presses the mouse on the icon, once more if it went unseen, as one may that comes when a window just closed.
+func (p *running) press() {
+	p.t.Helper()
+	for range 10 {
+		p.screen.do("mousemove", strconv.Itoa(iconX+iconWidth/2), strconv.Itoa(iconHeight/2), "mousedown", "1")
+		for range 20 {
+			if p.ask("open Open OpenELM", "open ") == "true" {
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		p.screen.do("mouseup", "1")
+	}
+	p.t.Fatal("the menu does not open")
 }
 
 // drop lets go of the menu where none of its items is.

@@ -84,12 +84,18 @@ func statusBarStandIn(libraries objc.Libraries) error {
 			}
 			standIns.said("icon visible %v", visible)
 		}},
-		{Selector: "popUp:", Types: "v@:@", Function: func(_, _, button uintptr) {
+	})
+	if err != nil {
+		return err
+	}
+	// A button's own mouseDown: waits for the mouse's button to go up, which the menu has seen already.
+	button, err := objc.NewClass("StandInStatusButton", "NSButton", []objc.Implementation{
+		{Selector: "acceptsFirstMouse:", Types: "B@:@", Function: func(_, _, _ uintptr) bool { return true }},
+		{Selector: "mouseDown:", Types: "v@:@", Function: func(self, _, event uintptr) {
 			s := objc.OpenScope()
 			defer s.Close()
 			s.Send(s.Send(standIns.itemMenu, sel("delegate")), implMenuNeedsUpdate.sel, standIns.itemMenu)
-			app := s.Send(objc.Class("NSApplication"), sel("sharedApplication"))
-			s.Send(objc.Class("NSMenu"), sel("popUpContextMenu:withEvent:forView:"), standIns.itemMenu, s.Send(app, sel("currentEvent")), button)
+			s.Send(objc.Class("NSMenu"), sel("popUpContextMenu:withEvent:forView:"), standIns.itemMenu, event, self)
 		}},
 	})
 	if err != nil {
@@ -107,13 +113,10 @@ func statusBarStandIn(libraries objc.Libraries) error {
 				rect{iconX, screenHeight - iconHeight, iconWidth, iconHeight}, 0, 2, false)
 			s.Send(standIns.itemPanel, sel("setLevel:"), 101)
 			s.Send(standIns.itemPanel, sel("setBecomesKeyOnlyIfNeeded:"), 1)
-			standIns.itemButton = initFrame(s.Send(objc.Class("NSButton"), sel("alloc")), sel("initWithFrame:"), rect{0, 0, iconWidth, iconHeight})
+			standIns.itemButton = initFrame(s.Send(button, sel("alloc")), sel("initWithFrame:"), rect{0, 0, iconWidth, iconHeight})
 			s.Send(s.Send(standIns.itemPanel, sel("contentView")), sel("addSubview:"), standIns.itemButton)
 			s.Send(standIns.itemButton, sel("setTitle:"), s.String(""))
 			o := s.Send(s.New(item), sel("retain"))
-			s.Send(standIns.itemButton, sel("setTarget:"), o)
-			s.Send(standIns.itemButton, sel("setAction:"), sel("popUp:"))
-			s.Send(standIns.itemButton, sel("sendActionOn:"), 2) // when the button of the mouse goes down
 			s.Send(standIns.itemPanel, sel("orderFrontRegardless"))
 			standIns.said("status item of length %v", length)
 			return o
