@@ -72,25 +72,23 @@ func (t *attentionCase) flop() float64 {
 	return 4 * (rows*pos + rows*(rows+1)/2) * float64(t.a.QueryHeads*t.a.HeadDim)
 }
 
-// mulAdd multiplies and adds about so many times, half of them each: the largest tile of
-// C again and again, with operands in the first-level cache. It returns the exact number.
-func mulAdd(r *isaTable, flop float64) float64 {
+// mulAdd multiplies and adds so many times, half of them each: the largest tile of C again
+// and again, with operands in the first-level cache.
+func mulAdd(r *isaTable, flop float64) {
 	const k = 1024
 	rows := len(r.gemm)
 	a := &gemmArgs{
 		a: ptr(aligned(k)), b: ptr(aligned(r.tileCols)), c: ptr(aligned(rows * r.tileCols)),
 		ldc: 4 * r.tileCols, k: k, half: 2 * r.tileCols,
 	}
-	tile := 2 * k * float64(rows*r.tileCols)
-	done := 0.0
-	for ; done < flop; done += tile {
+	for done := 0.0; done < flop; done += 2 * k * float64(rows*r.tileCols) {
 		r.gemm[rows-1](a)
 	}
-	return done
 }
 
-// BenchmarkAttendPrompt is attention of prompts on one thread, the best sample, and its
-// ratio to the best of as many samples of multiply-adds alone, taken in turn.
+// BenchmarkAttendPrompt is attention of prompts on one thread. The best times of all pieces
+// of the work add up to what it takes where nothing else runs; of-mul-add is the ratio to
+// the best rate of multiply-adds alone, taken in turn.
 func BenchmarkAttendPrompt(b *testing.B) {
 	for _, r := range available() {
 		for _, shape := range [][2]int{{4, 64}, {4, 128}} { // of 270M … 1.1B, and 3B
@@ -98,23 +96,48 @@ func BenchmarkAttendPrompt(b *testing.B) {
 				for _, n := range [][2]int{{0, 17}, {0, 128}, {0, 512}, {0, 2048}, {1536, 512}} {
 					b.Run(fmt.Sprintf("%s/%d×%d/%s/%d+%d", r.isa, shape[0], shape[1], f, n[0], n[1]), func(b *testing.B) {
 						t := newAttentionCase(b, Options{Threads: 1, ISA: r.isa}, f, shape[0], shape[1], n[0], n[1])
-						best := func(rate *float64, step func() float64) {
-							start := time.Now()
-							flop := step()
-							*rate = max(*rate, flop/time.Since(start).Seconds()/1e9)
-						}
-						var own, limit float64
+						s := &scratch{isaTable: r}
+						pieces, least := t.pieces(), time.Duration(1<<62)
+						best := slices.Repeat([]time.Duration{least}, len(pieces))
+						const flop = 1e7
 						for b.Loop() {
-							best(&limit, func() float64 { return mulAdd(r, t.flop()) })
-							best(&own, func() float64 { t.run(b); return t.flop() })
+							start := time.Now()
+							mulAdd(r, flop)
+							least = min(least, time.Since(start))
+							for i, piece := range pieces {
+								start := time.Now()
+								piece(s)
+								best[i] = min(best[i], time.Since(start))
+							}
 						}
-						b.ReportMetric(own, "best-GFLOP/s")
-						b.ReportMetric(own/limit, "of-mul-add")
+						var sum time.Duration
+						for _, d := range best {
+							sum += d
+						}
+						rate := t.flop() / sum.Seconds()
+						b.ReportMetric(rate/1e9, "best-GFLOP/s")
+						b.ReportMetric(rate/(flop/least.Seconds()), "of-mul-add")
 					})
 				}
 			}
 		}
 	}
+}
+
+// pieces are the work of a prompt, in the order in which one thread does it.
+func (t *attentionCase) pieces() (all []func(*scratch)) {
+	q := queries{out: t.out.Floats(), qkv: t.qkv.Floats(), a: t.a, spans: t.spans}
+	prompt := newAttendPrompt(q, 1)
+	for _, of := range []struct {
+		task task
+		n    int
+		size int
+	}{{&rotate{queries: q}, t.spans[0].Rows, 32}, {&prompt, prompt.items(), 1}} {
+		for lo := 0; lo < of.n; lo += of.size {
+			all = append(all, func(s *scratch) { of.task.run(lo, min(lo+of.size, of.n), s) })
+		}
+	}
+	return all
 }
 
 // BenchmarkAttend is one token's attention over caches that come from memory, on

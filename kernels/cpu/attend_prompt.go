@@ -19,10 +19,10 @@ const (
 	// values are brought from memory and transposed for each block.
 	promptQueries = 144
 	// promptPositions is how many keys and values they share at a time.
-	promptPositions = 256
+	promptPositions = 512
 	// partQueries is how many of them have their scores in the first-level cache: whole
 	// tiles of every instruction set.
-	partQueries = 24
+	partQueries = 12
 	// partStride is the distance of their scores. It is not a multiple of a page, or of
 	// a large part of one, for which a first-level cache has few places.
 	partStride = promptPositions + 16
