@@ -8,10 +8,10 @@ import (
 )
 
 // attendPrompt computes what attend does, for more than kernels.ExactRows rows, as
-// products of matrices: a block of many queries shares promptPositions keys, transposed in
-// the second-level cache, and values; a part of it at a time has its scores in the
-// first-level cache. A row's sums go through the positions in their order and end at its
-// own, which is all that what it gets depends on.
+// products of matrices: a block of many queries shares a split of promptPositions keys,
+// transposed in the second-level cache, and values; few queries at a time have their
+// scores in the first-level cache. A row's sums go through the positions in their order
+// and end at its own: what it gets depends on nothing else.
 type attendPrompt struct{ queries }
 
 const (
@@ -20,12 +20,12 @@ const (
 	promptQueries = 144
 	// promptPositions is how many keys and values they share at a time.
 	promptPositions = 512
-	// partQueries is how many of them have their scores in the first-level cache: whole
+	// scoredQueries is how many of them have their scores in the first-level cache: whole
 	// tiles of every instruction set.
-	partQueries = 12
-	// partStride is the distance of their scores. It is not a multiple of a page, or of
+	scoredQueries = 12
+	// scoreStride is the distance of their scores. It is not a multiple of a page, or of
 	// a large part of one, for which a first-level cache has few places.
-	partStride = promptPositions + 16
+	scoreStride = promptPositions + 16
 )
 
 // newAttendPrompt cuts the queries so that each thread gets some blocks.
@@ -58,7 +58,7 @@ type promptBlock struct {
 
 	keys   []float32 // of a split: panels [headDim, tileCols]
 	values []float32 // of a split: [positions, cols]
-	scores []float32 // [partQueries, partStride]
+	scores []float32 // [scoredQueries, scoreStride]
 }
 
 func (t *attendPrompt) attend(s *scratch, b block, head int) {
@@ -71,7 +71,7 @@ func (t *attendPrompt) attend(s *scratch, b block, head int) {
 	}
 	p.out, p.next, p.q = take(p.queries*p.cols), take(p.queries*p.cols), take(p.queries*p.headDim)
 	p.tops, p.sums, p.keep = take(p.queries), take(p.queries), take(p.queries)
-	p.scores = grow(&s.scores, partQueries*partStride)
+	p.scores = grow(&s.scores, scoredQueries*scoreStride)
 	rotation, size := newRotation(s, t.a, &t.a.QueryNorm, t.scale()), p.group*p.headDim
 	for r := range b.rows {
 		rotation.rotate(s, p.q[r*size:(r+1)*size], t.heads(b.first+r, head*p.group, p.group), b.visible(r)-1)
@@ -83,8 +83,8 @@ func (t *attendPrompt) attend(s *scratch, b block, head int) {
 		n := min(promptPositions, b.end()-from)
 		p.pack(s, from, n)
 		p.values = p.widened(s, from, n)
-		for lo := p.seeing(from); lo < p.queries; lo += partQueries {
-			hi := min(lo+partQueries, p.queries)
+		for lo := p.seeing(from); lo < p.queries; lo += scoredQueries {
+			hi := min(lo+scoredQueries, p.queries)
 			p.score(s, lo, hi, from, n)
 			p.softmax(s, lo, hi, from, n)
 			p.weigh(s, lo, hi, from, n)
@@ -125,14 +125,14 @@ func (p *promptBlock) pack(s *scratch, from, n int) {
 func (p *promptBlock) score(s *scratch, lo, hi, from, n int) {
 	depth := p.depth()
 	a := &s.gemmArgs
-	*a = gemmArgs{ldc: 4 * partStride, lda: 4 * p.headDim, ldb: 4 * packRows, k: p.headDim, half: 2 * packRows}
+	*a = gemmArgs{ldc: 4 * scoreStride, lda: 4 * p.headDim, ldb: 4 * packRows, k: p.headDim, half: 2 * packRows}
 	if s.tileCols > packRows {
 		a.half = 4 * packRows * depth
 	}
 	for at := 0; at < n; at += s.tileCols {
 		a.b = &p.keys[at*depth]
 		for i, end := range s.gemmTiles(max(lo, p.seeing(from+at)), hi) {
-			a.a, a.c = &p.q[i*p.headDim], &p.scores[(i-lo)*partStride+at]
+			a.a, a.c = &p.q[i*p.headDim], &p.scores[(i-lo)*scoreStride+at]
 			s.gemm[end-i-1](a)
 		}
 	}
@@ -157,7 +157,7 @@ func (p *promptBlock) panel(s *scratch, at, n, depth int) ([]float32, int) {
 // is the largest score until now.
 func (p *promptBlock) softmax(s *scratch, lo, hi, from, n int) {
 	for i := lo; i < hi; i++ {
-		top, sum := s.softmax(p.scores[(i-lo)*partStride:][:partStride], p.limit(i, from, n), p.tops[i])
+		top, sum := s.softmax(p.scores[(i-lo)*scoreStride:][:scoreStride], p.limit(i, from, n), p.tops[i])
 		p.keep[i] = 1
 		if top != p.tops[i] {
 			p.keep[i] = float32(math.Exp2(float64(p.tops[i] - top)))
@@ -173,7 +173,7 @@ func (p *promptBlock) weigh(s *scratch, lo, hi, from, n int) {
 		to = p.out
 	}
 	a := &s.gemmArgs
-	*a = gemmArgs{ldc: 4 * p.cols, lda: 4 * partStride, ldb: 4 * p.cols, half: 2 * s.tileCols}
+	*a = gemmArgs{ldc: 4 * p.cols, lda: 4 * scoreStride, ldb: 4 * p.cols, half: 2 * s.tileCols}
 	for first, end := range s.gemmTiles(lo, hi) {
 		// All positions that the first row of the tile sees, and then those that only
 		// rows after it see: a value that is not a number must not reach the others.
@@ -184,7 +184,7 @@ func (p *promptBlock) weigh(s *scratch, lo, hi, from, n int) {
 			if limit == done {
 				break
 			}
-			a.a, a.k = &p.scores[(i-lo)*partStride+done], limit-done
+			a.a, a.k = &p.scores[(i-lo)*scoreStride+done], limit-done
 			for c := 0; c < p.cols; c += s.tileCols {
 				a.c, a.b = &to[i*p.cols+c], &p.values[done*p.cols+c]
 				s.gemm[end-i-1](a)

@@ -40,6 +40,12 @@
 // become integers, exact in bfloat16, whose products are scaled step by step; others
 // become parts. There a panel is up to 256 rows and 1,280 columns.
 //
+// # Attention
+//
+// One token's keys and values are read once from memory, as weights are. In a prompt, blocks
+// of queries are multiplied with keys and values in panels, and their softmax is computed
+// while scores are in the cache. Either adds in the order of positions.
+//
 // # Rounding
 //
 // Options.RoundActivations, which is off, has the activations that enter a product with
