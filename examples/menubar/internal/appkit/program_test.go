@@ -137,6 +137,8 @@ func (a *assistant) Unload() {
 	a.set(func(s *desktop.State) { s.Status, s.MemoryBytes = desktop.Resting, 0 })
 }
 
+func (a *assistant) Report(problem string) { said("problem %q", problem) }
+
 func (a *assistant) Pressure(critical bool) { said("pressure critical %v", critical) }
 
 func (a *assistant) Close(ctx context.Context) error {

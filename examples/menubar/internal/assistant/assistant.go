@@ -254,6 +254,14 @@ func (a *Assistant) tell(id int, w *watcher) {
 	w.underWay = false
 }
 
+// Report implements [desktop.Assistant].
+func (a *Assistant) Report(problem string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.problem = problem
+	a.notify()
+}
+
 // Settings implements [desktop.Assistant].
 func (a *Assistant) Settings() desktop.Settings {
 	a.mu.Lock()

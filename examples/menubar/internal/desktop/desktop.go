@@ -38,6 +38,8 @@ type Assistant interface {
 	// at a time, until stop is called.
 	State() State
 	Watch(changed func(State)) (stop func())
+	// Report makes a sentence the problem that State has, for the person to see.
+	Report(problem string)
 	// Settings are what the person chose; Change saves others.
 	Settings() Settings
 	Change(edit func(*Settings)) error

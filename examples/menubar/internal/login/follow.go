@@ -3,7 +3,8 @@ package login
 import "github.com/go-openelm/go-openelm/examples/menubar/internal/desktop"
 
 // Follow makes the setting what the system does, and the system do what the setting
-// says from now on, until stop is called. It tells complain what goes wrong.
+// says from now on, until stop is called. What the system does not do is the setting
+// no more. It tells complain what goes wrong.
 func (i Item) Follow(a desktop.Assistant, complain func(error)) (stop func()) {
 	try := func(err error) {
 		if err != nil {
@@ -16,9 +17,20 @@ func (i Item) Follow(a desktop.Assistant, complain func(error)) (stop func()) {
 		try(a.Change(func(s *desktop.Settings) { s.StartAtLogin = on }))
 	}
 	return a.Watch(func(desktop.State) {
-		if want := a.Settings().StartAtLogin; want != on {
-			on = want
-			try(i.Set(on))
+		was, want := on, a.Settings().StartAtLogin
+		if want == was {
+			return
+		}
+		on = want
+		err := i.Set(want)
+		if err == nil {
+			return
+		}
+		complain(err)
+		on = was
+		if err := a.Change(func(s *desktop.Settings) { s.StartAtLogin = was }); err != nil {
+			on = want // it is not tried again with each change
+			complain(err)
 		}
 	})
 }

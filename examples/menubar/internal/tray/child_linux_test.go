@@ -78,6 +78,7 @@ func child() {
 	err := t.Run(ctx, a)
 	t.Show() // is for the next Run
 	quit()
+	a.tell.Wait()
 	say("ended %v %v, watched by %d", err, goleak.Find(here), len(a.watchers))
 }
 
@@ -96,20 +97,25 @@ type assistant struct {
 	settings desktop.Settings
 	watchers map[int]func(desktop.State)
 	watched  int
-	telling  sync.Mutex
+	telling  sync.Mutex // no watcher twice at a time
+	tell     sync.WaitGroup
 	pages    int
 }
 
 func (a *assistant) set(s desktop.State) {
-	a.telling.Lock() // no watcher twice at a time
-	defer a.telling.Unlock()
 	a.mu.Lock()
 	a.state = s
-	watchers := slices.Collect(maps.Values(a.watchers))
 	a.mu.Unlock()
-	for _, w := range watchers {
-		w(s)
-	}
+	a.tell.Go(func() { // a watcher may change something itself
+		a.telling.Lock()
+		defer a.telling.Unlock()
+		a.mu.Lock()
+		s, watchers := a.state, slices.Collect(maps.Values(a.watchers))
+		a.mu.Unlock()
+		for _, w := range watchers {
+			w(s)
+		}
+	})
 }
 
 func (a *assistant) Page() string {
@@ -153,6 +159,11 @@ func (a *assistant) Change(edit func(*desktop.Settings)) error {
 	say("start at login %t", a.Settings().StartAtLogin)
 	a.set(a.State())
 	return nil
+}
+func (a *assistant) Report(problem string) {
+	s := a.State()
+	s.Problem = problem
+	a.set(s)
 }
 func (a *assistant) Unload()                     { say("unload") }
 func (a *assistant) Pressure(bool)               {}

@@ -75,7 +75,10 @@ func (t *Tray) Run(ctx context.Context, a desktop.Assistant) error {
 		t.assistant = nil
 		t.mu.Unlock()
 	}()
-	defer t.Login.Follow(a, func(err error) { t.Log.Error("start at login", "error", err) })()
+	defer t.Login.Follow(a, func(err error) {
+		t.Log.Error("start at login", "error", err)
+		a.Report("Start at login was not changed: " + err.Error())
+	})()
 	if stop, err := watchPressure(a.Pressure); err != nil {
 		t.Log.Debug("no matter", "error", err) // of old kernels
 	} else {

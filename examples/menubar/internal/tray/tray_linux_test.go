@@ -288,6 +288,31 @@ func TestTray(t *testing.T) {
 	}
 }
 
+// TestNoLogin: a box is not ticked for what the system does not do, and the menu says
+// why.
+func TestNoLogin(t *testing.T) {
+	address := bus(t)
+	panel := startPanel(t, address)
+	config := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(config, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	program := start(t, "DBUS_SESSION_BUS_ADDRESS="+address, "XDG_CONFIG_HOME="+filepath.Join(config, "not-a-folder"))
+	icon := <-panel.icons
+	for range 2 {
+		panel.click(icon, "Start at Login")
+		program.says("start at login true")
+		program.says("start at login false")
+		panel.wait(icon, func(e []entry) bool {
+			return e[4].Tick == 0 && strings.Contains(e[0].Label, "Start at login was not changed")
+		})
+	}
+	program.tell("quit")
+	if log := program.ends(); !strings.Contains(log, "start at login") {
+		t.Errorf("its log:\n%s", log)
+	}
+}
+
 // TestHide hides the icon of a program that goes on; and what starts at login
 // already, as the system says, is a setting.
 func TestHide(t *testing.T) {
