@@ -45,9 +45,11 @@ func status(f *function, result uintptr) error {
 	case 0:
 		return nil
 	case hotKeyExists:
-		return errors.New("Another program has ⌃⌥Space.") //lint:ignore ST1005 a sentence
+		//lint:ignore ST1005 a sentence
+		return errors.New("Another program has ⌃⌥Space.")
 	default:
-		return fmt.Errorf("The system refuses it: %s says %d.", f.Name, code) //lint:ignore ST1005 a sentence
+		//lint:ignore ST1005 a sentence
+		return fmt.Errorf("The system refuses it: %s says %d.", f.Name, code)
 	}
 }
 
