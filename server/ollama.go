@@ -351,7 +351,7 @@ func (a *ollamaWriter) head(model string) ollamaHead {
 // load answers a request that only wants the model to be there, or to be gone.
 func (a *ollamaWriter) load(s *Server, r *http.Request) error {
 	answer := ollamaAnswer{ollamaHead: a.head(a.p.model), Done: true, DoneReason: "unload"}
-	if keep := a.p.keep; keep == nil || *keep != 0 || !s.dismiss(a.p.model) {
+	if keep := a.p.keep; keep == nil || *keep != 0 || !s.Keep(a.p.model, 0) {
 		if _, err := s.use(a.out, r, a.p.model); err != nil {
 			return err
 		}

@@ -246,9 +246,10 @@ func (s *Server) idle(src *source) {
 	s.expire(src, stay)
 }
 
-// dismiss unloads the source of that name as soon as nobody uses it. It reports
-// whether there is one.
-func (s *Server) dismiss(name string) bool {
+// Keep changes how long the models of the source that offers name stay open when
+// nobody uses them, until a request says otherwise: 0 is not at all, less than 0 for
+// ever. It opens none, and does not wait. It reports whether there is such a source.
+func (s *Server) Keep(name string, idle time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	src := s.sourceOf(name)
@@ -258,9 +259,9 @@ func (s *Server) dismiss(name string) bool {
 	case src.models == nil && src.loading == nil:
 		return true
 	}
-	src.keep = new(time.Duration)
+	src.keep = &idle
 	if src.users == 0 && src.models != nil {
-		s.unload(src)
+		s.idle(src)
 	}
 	return true
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-openelm/go-openelm/chat"
@@ -264,6 +265,50 @@ func TestKeepAlive(t *testing.T) {
 			t.Errorf("one that stays: %+v", a)
 		}
 	}
+}
+
+// TestKeep: how long models stay is changed while nobody asks them anything, and opens
+// none.
+func TestKeep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var o opener
+		s := server.New(server.Options{IdleTime: time.Minute})
+		defer s.Close()
+		if err := s.AddSource(o.source("a")); err != nil {
+			t.Fatal(err)
+		}
+		s.Ready()
+		if s.Keep("b", 0) || !s.Keep("a", time.Hour) || o.opened.Load() != 0 {
+			t.Errorf("before a request: opened %d times", o.opened.Load())
+		}
+		is := func(when string, want bool) {
+			t.Helper()
+			synctest.Wait()
+			if got := o.open.Load() == 1; got != want {
+				t.Errorf("%s: open %t", when, got)
+			}
+		}
+		for _, stay := range []time.Duration{0, time.Hour, -1} {
+			complete(t, s, object{"model": "a", "prompt": "x", "max_tokens": 1})
+			s.Keep("a", stay)
+			switch {
+			case stay > 0:
+				time.Sleep(stay - time.Second)
+				is("within an hour", true)
+				time.Sleep(time.Second)
+			case stay < 0:
+				time.Sleep(1000 * time.Hour)
+				is("for ever", true)
+				s.Keep("a", 0)
+			}
+			is("after "+stay.String(), false)
+		}
+		complete(t, s, object{"model": "a", "prompt": "x", "max_tokens": 1})
+		time.Sleep(time.Minute - time.Second)
+		is("the next time", true)
+		time.Sleep(time.Second)
+		is("the next time, later", false)
+	})
 }
 
 // TestSourcesWaiters: who waited for a model gets it, whoever wants its memory.

@@ -120,7 +120,7 @@ func (a *Assistant) answer(ctx context.Context, q question, piece func(string) e
 	finish := a.record(q, chosen(s))
 	defer func() { finish(f, said.String(), err == nil) }()
 	r := &reply{Edits: f.recipe.edits && chosen(s).kind() != storyteller, Notice: f.notice}
-	err = a.call(ctx, "/api/generate", f.request(src, s), func(line []byte) error {
+	err = a.call(ctx, "/api/generate", f.request(src, s, a.stays(chosen(s))), func(line []byte) error {
 		var event struct {
 			Response string
 			Done     bool
@@ -322,7 +322,7 @@ func (f *fitted) cut(room int, count func(string) (int, error)) error {
 }
 
 // request is what the server is asked.
-func (f *fitted) request(src *source, s desktop.Settings) any {
+func (f *fitted) request(src *source, s desktop.Settings, stay time.Duration) any {
 	temperature := f.recipe.temperature
 	if s.Temperature != nil {
 		temperature = *s.Temperature
@@ -333,7 +333,7 @@ func (f *fitted) request(src *source, s desktop.Settings) any {
 	}
 	return map[string]any{
 		"model": src.name, "prompt": f.prompt.before + f.kept + f.prompt.after, "raw": f.prompt.raw,
-		"keep_alive": stay(s).String(), "options": options,
+		"keep_alive": stay.String(), "options": options,
 	}
 }
 

@@ -276,6 +276,7 @@ func (a *Assistant) Change(edit func(*desktop.Settings)) error {
 	return a.change(func(s *saved) { edit(&s.Settings) })
 }
 
+// change is Change for all that is saved. The mutex is held while edit is called.
 func (a *Assistant) change(edit func(*saved)) error {
 	a.mu.Lock()
 	old := a.settings
@@ -301,28 +302,24 @@ func (a *Assistant) change(edit func(*saved)) error {
 	if before != now {
 		a.problem = ""
 	}
-	renew := before == now && now != nil && now.bytes > 0 && stay(old.Settings) != stay(s.Settings)
+	switch {
+	case before == nil:
+	case before != now:
+		a.server.Keep(before.name, 0)
+	case stay(old.Settings) != stay(s.Settings):
+		a.server.Keep(now.name, stay(s.Settings))
+	}
 	a.notify()
 	a.mu.Unlock()
-	switch {
-	case before != nil && before != now:
-		a.dismiss(before)
-	case renew:
-		a.keep(now, stay(s.Settings))
-	}
 	return err
 }
 
 // Unload implements [desktop.Assistant]. An answer under way is finished first.
 func (a *Assistant) Unload() {
 	a.mu.Lock()
-	var all []*source
+	defer a.mu.Unlock()
 	for _, src := range a.sources {
-		all = append(all, src)
-	}
-	a.mu.Unlock()
-	for _, src := range all {
-		a.dismiss(src)
+		a.server.Keep(src.name, 0)
 	}
 }
 

@@ -139,16 +139,15 @@ func stay(s desktop.Settings) time.Duration {
 	return s.IdleTime
 }
 
-// keep says how long a model stays that is loaded.
-func (a *Assistant) keep(src *source, d time.Duration) {
-	err := a.call(context.Background(), "/api/generate", map[string]any{"model": src.name, "keep_alive": d.String()}, nil)
-	if err != nil {
-		a.log.Error("how long the model stays was not changed", "error", err)
+// stays is how long a choice stays after an answer: not at all if another one was
+// made meanwhile.
+func (a *Assistant) stays(c choice) time.Duration {
+	s := a.Settings()
+	if chosen(s) != c {
+		return 0
 	}
+	return stay(s)
 }
-
-// dismiss unloads a model when nobody uses it any more.
-func (a *Assistant) dismiss(src *source) { a.keep(src, 0) }
 
 // sizes are Apple's models, and what they take on disk and in memory (bf16).
 var sizes = []struct {
