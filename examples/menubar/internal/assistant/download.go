@@ -77,7 +77,11 @@ func (a *Assistant) ForgetDownload() error {
 	}
 	a.download = nil
 	a.mu.Unlock()
-	return a.change(func(s *saved) { s.Download = "" })
+	return a.change(func(s *saved) {
+		if a.download == nil { // and no other one was chosen meanwhile
+			s.Download = ""
+		}
+	})
 }
 
 // fetch makes a model be there, whole and usable.
@@ -91,7 +95,12 @@ func (a *Assistant) fetch(ctx context.Context, d *download) error {
 		return err
 	}
 	// What is not there after a crash or a power cut is known to be wanted.
-	if err := a.change(func(s *saved) { s.Download = d.name }); err != nil {
+	err = a.change(func(s *saved) {
+		if a.download == d { // which may have been forgotten meanwhile
+			s.Download = d.name
+		}
+	})
+	if err != nil {
 		return err
 	}
 	files := map[string]int64{}
@@ -194,7 +203,9 @@ func (a *Assistant) finishDownload(d *download, err error) {
 		return
 	}
 	changed := a.change(func(s *saved) {
-		s.Download = ""
+		if a.download == nil {
+			s.Download = ""
+		}
 		if err == nil && s.Model != d.name {
 			s.Model, s.Adapter = d.name, "" // which was made for the other model
 		}

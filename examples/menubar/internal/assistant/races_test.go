@@ -61,3 +61,29 @@ func TestLateSwitch(t *testing.T) {
 		t.Errorf("the one that is chosen stays for %v", d)
 	}
 }
+
+// TestForgotten: a download that is forgotten before it has begun is not asked about
+// again.
+func TestForgotten(t *testing.T) {
+	a := newAssistant(t)
+	d := &download{name: "apple/OpenELM-270M"}
+	a.download = d
+	if err := a.ForgetDownload(); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.fetch(t.Context(), d); err == nil {
+		t.Error("it is there")
+	}
+	if a.settings.Download != "" {
+		t.Errorf("the settings want %s", a.settings.Download)
+	}
+	// One that is wanted is.
+	next := &download{name: "apple/OpenELM-450M"}
+	a.download = next
+	if err := a.fetch(t.Context(), next); err == nil {
+		t.Error("it is there")
+	}
+	if a.settings.Download != next.name {
+		t.Errorf("the settings want %q", a.settings.Download)
+	}
+}
