@@ -237,6 +237,24 @@ func TestCheckout(t *testing.T) {
 	}
 	is("v0.10.0+dirty", committed)
 	git("commit", "-q", "-a", "-m", "second")
+	git("tag", "v0.11.0")
+	is("v0.11.0", committed)
+	git("config", "status.showUntrackedFiles", "no") // is the builder's own
+	for _, c := range []struct{ folder, version string }{{"ignored", "v0.11.0"}, {"new", "v0.11.0+dirty"}} {
+		if err := os.Mkdir(filepath.Join(dir, c.folder), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range map[string]string{".git/info/exclude": "/ignored/\n", c.folder + "/a.go": "package a\n"} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		is(c.version, committed)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "new")); err != nil {
+		t.Fatal(err)
+	}
+	git("tag", "-d", "v0.11.0")
 	t.Setenv("SOURCE_DATE_EPOCH", "86400")
 	is("v0.0.0-19700102000000-COMMIT", 86400)
 	t.Setenv("SOURCE_DATE_EPOCH", "noon")

@@ -40,7 +40,7 @@ func checkout(ctx context.Context, src string) (release, error) {
 	r := release{commit: git("rev-parse", "HEAD")}
 	epoch := cmp.Or(os.Getenv("SOURCE_DATE_EPOCH"), git("log", "-1", "--format=%ct"))
 	tags := strings.Fields(git("tag", "--points-at", "HEAD", "--sort=-version:refname", "v[0-9]*"))
-	changes := git("status", "--porcelain", "--untracked-files=no")
+	changes := git("status", "--porcelain", "--untracked-files=normal") // a new file is built in, too
 	if failed != nil {
 		return r, failed
 	}
