@@ -386,6 +386,25 @@ func TestMenuAndPage(t *testing.T) {
 	}
 	p.closePage()
 
+	// It stays where it is: a link elsewhere is the browser's, and one that is no web page nobody's.
+	p.tell("go https://example.org/a?b=c")
+	p.expect("browser https://example.org/a?b=c")
+	p.expect("page refused https://example.org/a?b=c")
+	p.tell("window http://example.org/")
+	p.expect("browser http://example.org/")
+	p.tell("go file:///etc/passwd")
+	p.expect("page refused file:///etc/passwd")
+	if address, ok := p.take("browser "); ok {
+		t.Errorf("the browser shows %s", address)
+	}
+	// A page that was lost is loaded again.
+	p.tell("crash")
+	p.expect("page loaded")
+	p.tell("fail")
+	p.tell("show")
+	p.expect("page loaded")
+	p.closePage()
+
 	// What an assistant's goroutines tell arrives on the main thread, and on the menu.
 	p.ask("progress", "progress told, main thread true")
 	p.menuHas(`"OpenELM-270M-Instruct · 543 MB · downloading OpenELM-3B 50%", enabled false, state 0`)
@@ -559,6 +578,10 @@ func TestServices(t *testing.T) {
 		if got := "service " + p.expect("service "); got != want {
 			t.Errorf("%q: %s, want %s", in, got, want)
 		}
+	}
+
+	if got := p.ask("megabyte", "megabyte "); got != "true" {
+		t.Error("a selection of a megabyte does not come back")
 	}
 
 	self, err := os.Executable()

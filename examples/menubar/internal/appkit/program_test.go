@@ -74,7 +74,7 @@ func (a *assistant) Page() string { return a.page }
 func (a *assistant) Offer(text string) { said("offer %q", text) }
 
 func (a *assistant) Do(ctx context.Context, action desktop.Action, text string) (string, error) {
-	said("do %s %q", action, text)
+	said("do %s %.100q", action, text)
 	was := a.set(func(s *desktop.State) { s.Status = desktop.Answering })
 	defer a.set(func(s *desktop.State) { s.Status, s.TokensPerSecond = was.Status, 61 })
 	switch text {
@@ -254,6 +254,24 @@ func command(d *Desktop, libraries objc.Libraries, verb, rest string) {
 	case "take":
 		objc.Call(libraries.Symbol("standin_take"), uintptr(rest[0]-'0'))
 		said("taken")
+	case "go": // where a link leads
+		address := s.send(nsURL.id, urlWithString, s.string(rest))
+		s.send(d.page.web, webViewLoad, s.send(nsURLRequest.id, requestWithURL, address))
+	case "window": // a link that wants one of its own
+		address := s.send(nsURL.id, urlWithString, s.string(rest))
+		standIns.request = s.send(nsURLRequest.id, requestWithURL, address)
+		s.send(d.controller, implNewWindow, d.page.web, 0, s.New(objc.Class("WKNavigationAction")), 0)
+	case "crash":
+		s.send(d.controller, implWebEnded, d.page.web)
+	case "fail":
+		s.send(d.controller, implNavigationFailed, d.page.web, 0, 0)
+	case "megabyte": // is summarised
+		in := strings.Repeat("größer 🙂 ", 1<<20/len("größer 🙂 "))
+		pb := s.Send(nsPasteboard.id, sel("pasteboardWithUniqueName"))
+		s.write(pb, in)
+		s.Send(d.controller, sel("summarise:userData:error:"), pb, s.string(""), s.ErrorOut())
+		text, _ := s.read(pb)
+		said("megabyte %v", text == strings.ToUpper(in))
 	case "login":
 		on, err := d.Login.Enabled()
 		said("login %v %v", on, err)

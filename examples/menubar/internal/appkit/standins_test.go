@@ -21,6 +21,7 @@ var standIns struct {
 	store                                uintptr
 	delegate                             uintptr // the web view's
 	web                                  uintptr
+	request                              uintptr // what its delegate is asked about
 	template                             bool
 	said                                 func(format string, args ...any)
 }
@@ -130,6 +131,13 @@ func statusBarStandIn(libraries objc.Libraries) error {
 	types := []byte("@@:\x00")
 	objc.Call(replace, meta(objc.Class("NSStatusBar")), sel("systemStatusBar"), objc.Callback(func(_, _ uintptr) uintptr { return standIns.bar }), uintptr(unsafe.Pointer(&types[0])))
 
+	types = []byte("B@:@\x00")
+	objc.Call(replace, objc.Class("NSWorkspace"), sel("openURL:"), objc.Callback(func(_, _, address uintptr) bool {
+		s := openScope()
+		defer s.Close()
+		standIns.said("browser %s", s.text(s.send(address, urlAbsoluteString)))
+		return true
+	}), uintptr(unsafe.Pointer(&types[0])))
 	return webStandIn(libraries)
 }
 
@@ -141,7 +149,6 @@ func webStandIn(libraries objc.Libraries) error {
 	policy := make(chan uintptr, 1)
 	decided := &standInBlock{}
 	decided.Block = objc.NewBlock(objc.Callback(func(_, p uintptr) { policy <- p }), unsafe.Sizeof(*decided))
-	var action uintptr // the request that the delegate is asked about
 	classes := []struct {
 		name, super string
 		methods     []objc.Implementation
@@ -156,7 +163,7 @@ func webStandIn(libraries objc.Libraries) error {
 		{"WKWebViewConfiguration", "NSObject", []objc.Implementation{{Selector: "setWebsiteDataStore:", Types: "v@:@", Function: func(_, _, store uintptr) {
 			standIns.said("page kept nowhere %v", store == standIns.store)
 		}}}, nil},
-		{"WKNavigationAction", "NSObject", []objc.Implementation{{Selector: "request", Types: "@@:", Function: func(_, _ uintptr) uintptr { return action }}}, nil},
+		{"WKNavigationAction", "NSObject", []objc.Implementation{{Selector: "request", Types: "@@:", Function: func(_, _ uintptr) uintptr { return standIns.request }}}, nil},
 		{"WKWebView", "NSTextView", []objc.Implementation{
 			{Selector: "initWithFrame:configuration:", Types: "@@:{NSRect=dddd}@", Function: func(self, _ uintptr, r rect, _ uintptr) uintptr {
 				var initFrame func(obj, sel uintptr, r rect) uintptr
@@ -178,7 +185,7 @@ func webStandIn(libraries objc.Libraries) error {
 			{Selector: "loadRequest:", Types: "@@:@", Function: func(self, _, request uintptr) uintptr {
 				s := openScope()
 				defer s.Close()
-				action = request
+				standIns.request = request
 				s.send(standIns.delegate, implNavigation, self, s.New(objc.Class("WKNavigationAction")), uintptr(unsafe.Pointer(decided)))
 				address := s.text(s.send(s.send(request, requestURL), urlAbsoluteString))
 				if <-policy != navigationAllow {
