@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,7 +17,7 @@ import (
 // install writes OpenELM.app of this program to the user's Applications, or to the
 // folder that args names.
 func install(ctx context.Context, args []string) error {
-	dir, err := applications("install", args)
+	dir, err := applications("install", "It makes OpenELM.app of this program, in", args)
 	if err != nil {
 		return err
 	}
@@ -43,7 +44,7 @@ func install(ctx context.Context, args []string) error {
 
 // uninstall removes what install has written, and on macOS what starts it at login.
 func uninstall(_ context.Context, args []string) error {
-	dir, err := applications("uninstall", args)
+	dir, err := applications("uninstall", "It removes OpenELM.app from", args)
 	if err != nil {
 		return err
 	}
@@ -67,12 +68,20 @@ func uninstall(_ context.Context, args []string) error {
 }
 
 // applications is the folder that args names, on macOS the user's Applications if none.
-func applications(command string, args []string) (string, error) {
-	switch {
-	case len(args) > 1 || len(args) == 1 && (args[0] == "" || args[0][0] == '-'):
-		return "", fmt.Errorf("%s takes a folder, and got %q", command, args)
-	case len(args) == 1:
-		return args[0], nil
+// It prints help to who asks for it, and returns [flag.ErrHelp].
+func applications(command, does string, args []string) (string, error) {
+	f := flag.NewFlagSet(command, flag.ContinueOnError)
+	f.Usage = func() {
+		fmt.Fprintf(f.Output(), "openelm-menubar %s [folder]\n\n%s a folder, on a Mac ~/Applications if none is named.\n", command, does)
+	}
+	if err := f.Parse(args); err != nil {
+		return "", err
+	}
+	switch dir := f.Arg(0); {
+	case f.NArg() > 1 || f.NArg() == 1 && dir == "":
+		return "", fmt.Errorf("%s takes a folder, and got %q", command, f.Args())
+	case f.NArg() == 1:
+		return dir, nil
 	case runtime.GOOS != "darwin":
 		return "", errors.New("OpenELM.app is an application of macOS; name a folder to have it there, to look at")
 	}

@@ -50,7 +50,10 @@ func run(ctx context.Context, args []string) error {
 	defer stop()
 	if len(args) > 0 {
 		if command := commands[args[0]]; command != nil {
-			return command(ctx, args[1:])
+			if err := command(ctx, args[1:]); err != flag.ErrHelp {
+				return err
+			}
+			return nil
 		}
 	}
 	f := flag.NewFlagSet("openelm-menubar", flag.ContinueOnError)

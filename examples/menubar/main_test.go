@@ -91,6 +91,9 @@ func TestFlags(t *testing.T) {
 	}{
 		{[]string{"-version"}, "openelm-menubar", true},
 		{[]string{"-help"}, "-no-icon", true},
+		{[]string{"install", "-h"}, "install [folder]", true},
+		{[]string{"uninstall", "--help"}, "uninstall [folder]", true},
+		{[]string{"install", "-dance"}, "not defined", false},
 		{[]string{"dance"}, "no command", false},
 		{[]string{"-dance"}, "not defined", false},
 		{[]string{"-dir", filepath.Join(os.DevNull, "x"), "-no-icon"}, "not a directory", false},
