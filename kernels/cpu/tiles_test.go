@@ -273,16 +273,19 @@ func (o *operands) product(b *Backend, m *kernels.Matrix, x []float32, rows int)
 func TestTilePanels(t *testing.T) {
 	o := &operands{t, rand.New(rand.NewPCG(8, 8)), true}
 	b := bestTiles(t)
+	sizes := []int{96, tileDepth * (mostSteps + 4)} // columns at most: also of more than one panel
+	if emulated(b) {
+		sizes = []int{96}
+	}
 	for f := kernels.F32; f.Valid(); f++ {
-		for range 4 {
+		for i := range 2 * len(sizes) {
 			rows, outs := kernels.ExactRows+1+o.IntN(40), 1+o.IntN(150)
 			group := 32 << o.IntN(3)
 			unit := f.BlockCols()
 			if f.Affine() {
 				unit = group
 			}
-			most := []int{96, tileDepth * (mostSteps + 4)}[o.IntN(2)] // columns: also of more than one panel
-			m := o.matrix(f, outs, unit*(1+o.IntN(max(1, most/unit))), group, kernels.F32+kernels.Format(o.IntN(3)))
+			m := o.matrix(f, outs, unit*(1+o.IntN(max(1, sizes[i%len(sizes)]/unit))), group, kernels.F32+kernels.Format(o.IntN(3)))
 			x := o.floats(rows * m.Cols)
 			got, want, norm := o.product(b, m, x, rows)
 			for i, g := range got {
@@ -302,8 +305,8 @@ func TestTileErrors(t *testing.T) {
 	const rows, outs, cols = 17, 64, 3584
 	x := o.floats(rows * cols)
 	for f := kernels.F32; f.Valid(); f++ {
-		if each := []kernels.Format{kernels.BF16, kernels.F16, kernels.F32, kernels.Q8_0, kernels.Q6_K, kernels.Q4_K}; testing.Short() && b.table.isa != Portable && !slices.Contains(each, f) {
-			continue // on an emulated processor one for each routine
+		if each := []kernels.Format{kernels.BF16, kernels.F16, kernels.F32, kernels.Q8_0, kernels.Q6_K, kernels.Q4_K}; emulated(b) && !slices.Contains(each, f) {
+			continue // one for each routine
 		}
 		m := o.matrix(f, outs, cols, 64, kernels.F16)
 		got, want, norm := o.product(b, m, x, rows)
@@ -332,6 +335,10 @@ func bestTiles(t *testing.T) *Backend {
 	return b
 }
 
+// emulated reports whether b's processor is probably an emulated one, which takes
+// half a millisecond for every product of tiles.
+func emulated(b *Backend) bool { return testing.Short() && b.table.isa != Portable }
+
 // TestTileCompany: with more rows panels are larger, and that changes no sum. A product
 // for which there has been room before allocates nothing.
 func TestTileCompany(t *testing.T) {
@@ -339,7 +346,11 @@ func TestTileCompany(t *testing.T) {
 	b := bestTiles(t)
 	const few, many, outs, cols = kernels.ExactRows + 1, 129, groupRows + 2, tileDepth * (mostSteps + 2)
 	x := o.floats(many * cols)
-	for _, f := range []kernels.Format{kernels.BF16, kernels.F16, kernels.F32, kernels.Q8_0, kernels.Affine4} {
+	formats := []kernels.Format{kernels.BF16, kernels.F16, kernels.F32, kernels.Q8_0, kernels.Affine4}
+	if emulated(b) {
+		formats = []kernels.Format{kernels.BF16, kernels.Affine4}
+	}
+	for _, f := range formats {
 		for _, off := range []int{0, 4} {
 			if off > 0 && f != kernels.BF16 {
 				continue // never used where they are
