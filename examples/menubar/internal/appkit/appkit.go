@@ -229,6 +229,8 @@ func (d *Desktop) launched() {
 	defer s.Close()
 	d.makeMenus(s)
 	s.send(d.app, applicationSetServices, d.controller)
+	d.applied.HideIcon = d.a.Settings().HideIcon
+	d.menu.setVisible(!d.applied.HideIcon) // AppKit remembers that it was hidden, when the settings are gone, too
 	d.update()
 	d.mu.Lock()
 	d.started = true

@@ -469,6 +469,7 @@ func TestMenuAndPage(t *testing.T) {
 func TestSettingsAndSystem(t *testing.T) {
 	s := newScreen(t)
 	p := run(t, s, newAccount(t))
+	p.expect("icon visible true") // whatever AppKit remembers
 	p.expect("status item of length -1")
 	p.menuHas(`"Start at Login", enabled true, state 0`)
 	p.menuHas(`"Global Key ⌃⌥Space", enabled true, state 0`)
