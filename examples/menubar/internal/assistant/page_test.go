@@ -90,9 +90,17 @@ func TestActions(t *testing.T) {
 	if focus := p.eval(`document.activeElement.id`); focus != "text" {
 		t.Errorf("then the focus is at %q", focus)
 	}
-	p.shortcut(input.ModifierAlt, "z")
-	if p.text() != text {
-		t.Errorf("undone to %q", p.text())
+	replaced := p.text()
+	p.do(chromedp.SendKeys("#text", " and more", chromedp.ByID)) // is not lost
+	edited := p.text()
+	if edited == replaced {
+		t.Error("nothing was typed")
+	}
+	for _, c := range []struct{ key, want string }{{"z", text}, {"z", text}, {"y", edited}, {"y", edited}, {"z", text}} {
+		p.shortcut(input.ModifierAlt, c.key)
+		if p.text() != c.want {
+			t.Errorf("%s makes it %q, want %q", c.key, p.text(), c.want)
+		}
 	}
 	p.stopSoon()
 	p.shortcut(input.ModifierCtrl, "Enter")

@@ -23,7 +23,8 @@ let token = sessionStorage.getItem("token");
 let now = null; // the last event of the program: { state, settings }
 let running = null; // the question under way: { action, text, from, to, abort }
 let shown = null; // the answer that is shown: running's, with what came
-let undo = []; // texts before they were replaced
+const undo = []; // texts before they were replaced
+const redo = []; // texts before that was undone, with what was typed since
 
 // The program.
 
@@ -195,9 +196,29 @@ function announce(what) { byId("announce").textContent = what; }
 function replaceText(value) {
 	undo.push(text.value);
 	if (undo.length > 50) undo.shift();
+	redo.length = 0;
 	text.value = value;
-	byId("undo").hidden = false;
+	showSteps();
 }
+
+function showSteps() {
+	byId("undo").hidden = undo.length === 0;
+	byId("redo").hidden = redo.length === 0;
+}
+
+// step goes to the last text of a list, and keeps the one that there is, whatever was typed into it, in the other.
+function step(from, to, said) {
+	if (!from.length) return;
+	to.push(text.value);
+	text.value = from.pop();
+	showSteps();
+	announce(said);
+	text.focus();
+}
+
+function undoText() { step(undo, redo, "Undone."); }
+
+function redoText() { step(redo, undo, "Redone."); }
 
 let taken = 0; // the number of the last text that was offered
 
@@ -211,14 +232,6 @@ function offer({ number, text: value }) {
 	text.focus();
 	text.setSelectionRange(0, 0);
 	text.scrollTop = 0;
-}
-
-function undoText() {
-	if (!undo.length) return;
-	text.value = undo.pop();
-	byId("undo").hidden = undo.length === 0;
-	announce("Undone.");
-	text.focus();
 }
 
 // The answer.
@@ -431,8 +444,8 @@ for (const action of actions) {
 }
 byId("ask").classList.add("main");
 
-const others = { Enter: replace, K: copy, A: again, Z: undoText, V: () => { if (!byId("changes").hidden) byId("changes").click(); } };
-for (const [id, key] of Object.entries({ replace: "Enter", copy: "K", again: "A", undo: "Z", changes: "V" })) {
+const others = { Enter: replace, K: copy, A: again, Z: undoText, Y: redoText, V: () => { if (!byId("changes").hidden) byId("changes").click(); } };
+for (const [id, key] of Object.entries({ replace: "Enter", copy: "K", again: "A", undo: "Z", redo: "Y", changes: "V" })) {
 	byId(id).setAttribute("aria-keyshortcuts", ariaKey(key));
 	const kbd = byId(id).querySelector("kbd");
 	if (kbd) kbd.textContent = alt(key);
@@ -482,12 +495,12 @@ byId("actions").addEventListener("focusin", (e) => {
 });
 [...byId("actions").children].forEach((b, i) => { b.tabIndex = i ? -1 : 0; });
 
-for (const [id, f] of Object.entries({ stop, replace, copy, again, useBeginning, undo: undoText })) byId(id).addEventListener("click", f);
+for (const [id, f] of Object.entries({ stop, replace, copy, again, useBeginning, undo: undoText, redo: redoText })) byId(id).addEventListener("click", f);
 byId("dismiss").addEventListener("click", () => { hideAnswer(); text.focus(); });
 byId("changes").addEventListener("click", () => showChanges(byId("changes").getAttribute("aria-pressed") !== "true"));
 
 const keyList = [...actions.map((a) => [a.label, a.key === "Enter" ? (mac ? "⌘↵" : "Ctrl+↵") : alt(a.key)]),
-	["Replace the text", alt("Enter")], ["Copy", alt("K")], ["Again", alt("A")], ["Changes", alt("V")], ["Undo", alt("Z")], ["Stop, close the answer, go to the actions", "Esc"]];
+	["Replace the text", alt("Enter")], ["Copy", alt("K")], ["Again", alt("A")], ["Changes", alt("V")], ["Undo", alt("Z")], ["Redo", alt("Y")], ["Stop, close the answer, go to the actions", "Esc"]];
 byId("keys").replaceChildren(...keyList.flatMap(([label, key]) => {
 	const dt = document.createElement("dt"), dd = document.createElement("dd"), kbd = document.createElement("kbd");
 	kbd.textContent = key;
