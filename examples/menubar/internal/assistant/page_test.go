@@ -148,6 +148,25 @@ func TestActions(t *testing.T) {
 	}
 }
 
+// TestAtOnce: a key works as soon as an answer is shown to be complete.
+func TestAtOnce(t *testing.T) {
+	p := open(t, start(t, options(t, nil)).Page())
+	p.wait(ready)
+	p.press("The fox")
+	p.eval(`new MutationObserver((_, o) => {
+		if (!document.getElementById("stop").hidden) return;
+		o.disconnect();
+		document.dispatchEvent(new KeyboardEvent("keydown", { key: "s", code: "KeyS", altKey: true }));
+	}).observe(document.getElementById("stop"), { attributes: true })`)
+	p.shortcut(input.ModifierAlt, "f")
+	p.wait(`document.getElementById("answerTitle").textContent === "Shorter"`)
+	p.wait(answered)
+	p.wait(ready)
+	if p.text() != "The fox" {
+		t.Errorf("the text is %q", p.text())
+	}
+}
+
 // TestStop: an answer is shown as it comes, and what came before it was stopped may
 // be used.
 func TestStop(t *testing.T) {

@@ -254,8 +254,9 @@ function begin(action) {
 	byId("stop").hidden = false;
 }
 
-// end shows what may be done with an answer.
+// end shows what may be done with an answer, from now on.
 function end(usable) {
+	running = null;
 	answer.classList.remove("writing");
 	const focused = document.activeElement === byId("stop");
 	byId("stop").hidden = true;
@@ -289,6 +290,7 @@ async function run(action, again) {
 		for await (const event of events(response.body)) take(question, event);
 		if (!question.done && !question.tooLong) throw new Error("The answer was cut off.");
 	} catch (e) {
+		if (question.done) return; // all of it came before
 		if (e.name === "AbortError" && question.said) {
 			question.done = { answer: question.said.trim(), result: question.action.name === "continue" ? question.text + question.said.trimEnd() : question.said.trim(), edits: false, notice: "You stopped it here." };
 			finish(question);
@@ -306,7 +308,7 @@ async function run(action, again) {
 			wrong(e instanceof Refused || !(e instanceof TypeError) ? e.message : "OpenELM was quit, or cannot be reached.");
 		}
 	} finally {
-		running = null;
+		if (running === question) running = null; // and not the next one
 		show();
 	}
 }
