@@ -271,7 +271,7 @@ func (a *Assistant) Settings() desktop.Settings {
 
 // Change implements [desktop.Assistant]. Settings that make no sense, or cannot be
 // saved, stay as they were. An answer under way is finished by the model that began
-// it.
+// it, which until then is in memory beside the next one, if that is asked meanwhile.
 func (a *Assistant) Change(edit func(*desktop.Settings)) error {
 	return a.change(func(s *saved) { edit(&s.Settings) })
 }
