@@ -152,8 +152,8 @@ func (a *assistant) Close(ctx context.Context) error {
 	return nil
 }
 
-// program is the program in the menubar. Lines of standard input tell it what the system would, or ask.
-func program() int {
+// begin opens GNUstep, with stand-ins for what it lacks.
+func begin() (objc.Libraries, error) {
 	frameworks = []string{os.Getenv(variableLibrary), gui}
 	libraries, err := objc.Open(frameworks...)
 	if err == nil {
@@ -162,6 +162,12 @@ func program() int {
 	if err == nil {
 		err = makeStandIns(libraries, said)
 	}
+	return libraries, err
+}
+
+// program is the program in the menubar. Lines of standard input tell it what the system would, or ask.
+func program() int {
+	libraries, err := begin()
 	if err != nil {
 		said("%v", err)
 		return 1
@@ -336,14 +342,7 @@ func items(s scope, menu uintptr) []item {
 
 // client is another program, which sends its selection to a service.
 func client() int {
-	frameworks = []string{os.Getenv(variableLibrary), gui}
-	libraries, err := objc.Open(frameworks...)
-	if err == nil {
-		err = objc.Start(libraries)
-	}
-	if err == nil {
-		err = makeStandIns(libraries, said)
-	}
+	libraries, err := begin()
 	if err == nil {
 		err = load()
 	}
